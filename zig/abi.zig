@@ -1,0 +1,270 @@
+//! The C ABI of the library: the only file with exported functions, and the root of the
+//! library's own object, compiled for the oldest CPU of the architecture (no kernel is in
+//! it). `zig build abi` writes include/dlgrad.h and dlgrad/_abi.py from what stands here.
+//!
+//! A call that can fail returns null (or a status that is not 0); `dlgrad_error` then says
+//! why, for the calling thread. Nothing here aborts, prints, or keeps a pointer it was given.
+const std = @import("std");
+const plan_zig = @import("plan.zig");
+const memory = @import("memory.zig");
+const threads = @import("threads.zig");
+const dispatch = @import("dispatch.zig");
+const DType = @import("dtype.zig").DType;
+const Body = @import("services.zig").Body;
+
+const Plan = plan_zig.Plan;
+const Call = plan_zig.Call;
+const Operand = plan_zig.Operand;
+const Scalar = plan_zig.Scalar;
+const Status = plan_zig.Status;
+
+pub const std_options: std.Options = .{ .signal_stack_size = null }; // else 256 KiB of TLS a thread
+pub const panic = std.debug.simple_panic;
+
+pub const dlgrad_plan = Plan;
+
+const Failure = struct { status: i32 = 0, detail: [3]i64 = .{ 0, 0, 0 } };
+threadlocal var failure: Failure = .{};
+
+fn fail(status: Status) void {
+    failure = .{ .status = @backingInt(status) };
+}
+
+// ------------------------------------------------------------------ the library
+
+/// Chooses the kernels: a CPU level's name, or "" for the best one that this CPU can run.
+/// 0, or -1 where there is no such level or this CPU cannot run it.
+pub export fn dlgrad_init(level: [*:0]const u8) callconv(.c) i32 {
+    return if (dispatch.select(std.mem.span(level))) 0 else -1;
+}
+
+/// The chosen CPU level.
+pub export fn dlgrad_level() callconv(.c) [*:0]const u8 {
+    return dispatch.levelName();
+}
+
+/// Status and detail (four numbers) of the calling thread's last failure.
+pub export fn dlgrad_error(out: [*]i64) callconv(.c) void {
+    out[0] = failure.status;
+    out[1..4].* = failure.detail;
+}
+
+/// Sets how many threads a call may use (0: one for each CPU that this process may use);
+/// returns the number chosen.
+pub export fn dlgrad_set_threads(n: u32) callconv(.c) u32 {
+    return threads.setCount(n);
+}
+
+pub export fn dlgrad_threads() callconv(.c) u32 {
+    return threads.count();
+}
+
+/// Worker threads that are alive (none until a call was first large enough to be split).
+pub export fn dlgrad_workers() callconv(.c) u32 {
+    return threads.workers();
+}
+
+/// For the child of a fork.
+pub export fn dlgrad_after_fork() callconv(.c) void {
+    threads.afterFork();
+    memory.afterFork();
+}
+
+// ------------------------------------------------------------------ memory
+
+/// 64-byte aligned memory, not cleared; null when there is none.
+pub export fn dlgrad_alloc(bytes: usize) callconv(.c) ?[*]u8 {
+    return memory.alloc(bytes) orelse {
+        fail(.out_of_memory);
+        return null;
+    };
+}
+
+pub export fn dlgrad_free(ptr: [*]u8) callconv(.c) void {
+    memory.free(ptr);
+}
+
+/// Live, peak and cached bytes; allocations; allocations that went to the system.
+pub export fn dlgrad_memory_stats(out: [*]i64) callconv(.c) void {
+    const s = memory.stats();
+    out[0..5].* = .{
+        @intCast(s.live),        @intCast(s.peak),               @intCast(s.cached),
+        @intCast(s.allocations), @intCast(s.system_allocations),
+    };
+}
+
+pub export fn dlgrad_memory_reset_peak() callconv(.c) void {
+    memory.resetPeak();
+}
+
+/// Gives the memory that is kept for reuse back to the system.
+pub export fn dlgrad_memory_empty_cache() callconv(.c) void {
+    memory.emptyCache();
+}
+
+/// Live bytes beyond which allocation fails (0: no limit).
+pub export fn dlgrad_memory_limit(bytes: usize) callconv(.c) void {
+    memory.setLimit(bytes);
+}
+
+// ------------------------------------------------------------------ plans
+
+/// Makes a plan. `description`: operands, outputs, ints, floats (four counts); then for each
+/// operand its dtype, number of dimensions, sizes, strides (in elements); then the ints; then
+/// the floats (their bits). null: no kernel for it, or no memory.
+pub export fn dlgrad_plan_make(family: u32, op: u32, description: [*]const i64, length: usize) callconv(.c) ?*Plan {
+    return make(family, op, description[0..length]) catch |e| {
+        fail(switch (e) {
+            error.OutOfMemory => .out_of_memory,
+            error.Unsupported => .unsupported,
+        });
+        return null;
+    };
+}
+
+/// One block: the plan, its operands, and its copy of the description.
+fn make(family: u32, op: u32, description: []const i64) plan_zig.PrepareError!*Plan {
+    const n_operands: usize = @intCast(description[0]);
+    std.debug.assert(n_operands <= plan_zig.max_operands);
+    const at_operands = std.mem.alignForward(usize, @sizeOf(Plan), 64);
+    const at_numbers = std.mem.alignForward(usize, at_operands + n_operands * @sizeOf(Operand), 64);
+    const block = memory.alloc(at_numbers + description.len * 8) orelse return error.OutOfMemory;
+    errdefer memory.free(block);
+
+    const p: *Plan = @ptrCast(block);
+    const operands = @as([*]Operand, @ptrCast(@alignCast(block + at_operands)))[0..n_operands];
+    const numbers = @as([*]i64, @ptrCast(@alignCast(block + at_numbers)))[0..description.len];
+    @memcpy(numbers, description);
+
+    var at: usize = 4;
+    for (operands) |*o| {
+        const ndim: usize = @intCast(numbers[at + 1]);
+        o.* = .{
+            .dtype = @fromBackingInt(@intCast(numbers[at])),
+            .shape = numbers[at + 2 ..][0..ndim],
+            .strides = numbers[at + 2 + ndim ..][0..ndim],
+        };
+        at += 2 + 2 * ndim;
+    }
+    const n_ints: usize = @intCast(numbers[2]);
+    const n_floats: usize = @intCast(numbers[3]);
+    p.* = .{
+        .run = undefined,
+        .op = op,
+        .family = family,
+        .operands = operands,
+        .n_out = @intCast(numbers[1]),
+        .ints = numbers[at..][0..n_ints],
+        .floats = @as([*]const f64, @ptrCast(numbers.ptr + at + n_ints))[0..n_floats],
+        .out_bytes = if (n_operands > 0) operands[0].numel() * operands[0].dtype.size() else 0,
+    };
+    std.debug.assert(at + n_ints + n_floats == description.len);
+    try dispatch.family(family).prepare(p);
+    return p;
+}
+
+pub export fn dlgrad_plan_free(plan: *Plan) callconv(.c) void {
+    plan_zig.destroyState(plan);
+    memory.free(@ptrCast(plan));
+}
+
+// ------------------------------------------------------------------ running plans
+
+/// Every kernel run of the library passes through here.
+inline fn execute(plan: *const Plan, call: *Call) i32 {
+    plan.run(plan, call);
+    const status = call.status.load(.monotonic);
+    if (status != 0) failure = .{ .status = status, .detail = call.detail };
+    return status;
+}
+
+inline fn runNew(plan: *const Plan, call: *Call) ?[*]u8 {
+    const out = memory.alloc(plan.out_bytes) orelse {
+        fail(.out_of_memory);
+        return null;
+    };
+    call.ptr[0] = out;
+    if (execute(plan, call) == 0) return out;
+    memory.free(out);
+    return null;
+}
+
+/// Allocate operand 0 and compute it.
+pub export fn dlgrad_run0(plan: *const Plan) callconv(.c) ?[*]u8 {
+    var call: Call = .{};
+    return runNew(plan, &call);
+}
+
+pub export fn dlgrad_run1(plan: *const Plan, a: ?[*]u8) callconv(.c) ?[*]u8 {
+    var call: Call = .{};
+    call.ptr[1] = a;
+    return runNew(plan, &call);
+}
+
+pub export fn dlgrad_run2(plan: *const Plan, a: ?[*]u8, b: ?[*]u8) callconv(.c) ?[*]u8 {
+    var call: Call = .{};
+    call.ptr[1] = a;
+    call.ptr[2] = b;
+    return runNew(plan, &call);
+}
+
+pub export fn dlgrad_run3(plan: *const Plan, a: ?[*]u8, b: ?[*]u8, c: ?[*]u8) callconv(.c) ?[*]u8 {
+    var call: Call = .{};
+    call.ptr[1] = a;
+    call.ptr[2] = b;
+    call.ptr[3] = c;
+    return runNew(plan, &call);
+}
+
+/// With a scalar that may change from run to run: a floating one, an integer one.
+pub export fn dlgrad_run1f(plan: *const Plan, a: ?[*]u8, s: f64) callconv(.c) ?[*]u8 {
+    var call: Call = .{};
+    call.ptr[1] = a;
+    call.scalar[0] = .{ .f = s };
+    return runNew(plan, &call);
+}
+
+pub export fn dlgrad_run1i(plan: *const Plan, a: ?[*]u8, s: i64) callconv(.c) ?[*]u8 {
+    var call: Call = .{};
+    call.ptr[1] = a;
+    call.scalar[0] = .{ .i = s };
+    return runNew(plan, &call);
+}
+
+/// Compute into memory that is there: up to four operands, all given. 0 or a status.
+pub export fn dlgrad_into(plan: *const Plan, out: ?[*]u8, a: ?[*]u8, b: ?[*]u8, c: ?[*]u8) callconv(.c) i32 {
+    var call: Call = .{};
+    call.ptr[0..4].* = .{ out, a, b, c };
+    return execute(plan, &call);
+}
+
+/// The general form: an address for each of the plan's operands, and the scalars.
+pub export fn dlgrad_call(plan: *const Plan, operands: [*]const ?[*]u8, scalars: [*]const i64, n_scalars: usize) callconv(.c) i32 {
+    var call: Call = .{};
+    for (call.ptr[0..plan.operands.len], operands) |*p, o| p.* = o;
+    for (call.scalar[0..n_scalars], scalars) |*s, bits| s.* = .{ .i = bits };
+    return execute(plan, &call);
+}
+
+// ------------------------------------------------------------------ what kernels ask for (services.zig)
+
+comptime {
+    const hidden = struct {
+        fn alloc(bytes: usize) callconv(.c) ?[*]align(64) u8 {
+            return memory.alloc(bytes);
+        }
+        fn free(ptr: [*]u8) callconv(.c) void {
+            memory.free(ptr);
+        }
+        fn parallel(n: usize, grain: usize, ctx: *const anyopaque, body: Body) callconv(.c) void {
+            threads.parallel(n, grain, ctx, body);
+        }
+        fn threadCount() callconv(.c) u32 {
+            return threads.count();
+        }
+    };
+    @export(&hidden.alloc, .{ .name = "dlgrad_internal_alloc", .visibility = .hidden });
+    @export(&hidden.free, .{ .name = "dlgrad_internal_free", .visibility = .hidden });
+    @export(&hidden.parallel, .{ .name = "dlgrad_internal_parallel", .visibility = .hidden });
+    @export(&hidden.threadCount, .{ .name = "dlgrad_internal_threads", .visibility = .hidden });
+}

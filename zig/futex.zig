@@ -1,0 +1,23 @@
+//! Wait until a 32-bit word is no longer what it was. std keeps its own behind the `Io`
+//! interface, whose table would pull all of std's files and sockets into the library.
+const std = @import("std");
+const builtin = @import("builtin");
+const Word = std.atomic.Value(u32);
+
+pub fn wait(word: *const Word, expected: u32) void {
+    switch (builtin.os.tag) {
+        .linux => _ = std.os.linux.futex_4arg(&word.raw, .{ .cmd = .WAIT, .private = true }, expected, null),
+        .macos => _ = std.c.__ulock_wait(.{ .op = .COMPARE_AND_WAIT, .NO_ERRNO = true }, &word.raw, expected, 0),
+        .windows => _ = std.os.windows.ntdll.RtlWaitOnAddress(&word.raw, &expected, 4, null),
+        else => @compileError("no futex for this system"),
+    }
+}
+
+pub fn wakeAll(word: *const Word) void {
+    switch (builtin.os.tag) {
+        .linux => _ = std.os.linux.futex_3arg(&word.raw, .{ .cmd = .WAKE, .private = true }, std.math.maxInt(i32)),
+        .macos => _ = std.c.__ulock_wake(.{ .op = .COMPARE_AND_WAIT, .NO_ERRNO = true, .WAKE_ALL = true }, &word.raw, 0),
+        .windows => std.os.windows.ntdll.RtlWakeAddressAll(&word.raw),
+        else => @compileError("no futex for this system"),
+    }
+}

@@ -1,0 +1,152 @@
+//! A pool of worker threads that lives as long as the process.
+//!
+//! The caller always works too, and never waits for a worker that has not joined in: a job
+//! is open from `parallel` until the caller finds no chunk left; a worker that wakes up
+//! later finds it closed and goes back to sleep.
+const std = @import("std");
+const futex = @import("futex.zig");
+const Word = std.atomic.Value(u32);
+
+pub const Body = *const fn (ctx: *const anyopaque, begin: usize, end: usize) callconv(.c) void;
+
+const max_threads = 256;
+const open_bit: u32 = 1 << 31;
+const spins_worker = 2000; // about 20 to 60 us
+const spins_caller = 2000;
+
+const Job = struct { ctx: *const anyopaque, run: Body, n: usize, chunk: usize };
+
+var job: Job = undefined; // written only while closed and no worker is in it
+var next: std.atomic.Value(usize) align(64) = .init(0);
+/// open_bit | workers inside the job
+var state: Word align(64) = .init(0);
+/// Counts the jobs: what workers sleep on.
+var generation: Word align(64) = .init(0);
+var sleepers: Word align(64) = .init(0);
+var busy: std.atomic.Value(bool) align(64) = .init(false);
+
+var wanted: Word = .init(0); // threads with the caller; 0: not yet asked for
+var spawned: u32 = 0; // changed only by the holder of `busy`
+
+/// Sets how many threads a job may use (0: one per CPU this process may run on).
+pub fn setCount(n: u32) u32 {
+    const chosen: u32 = if (n != 0) @min(n, max_threads) else @intCast(@min(std.Thread.getCpuCount() catch 1, max_threads));
+    wanted.store(chosen, .monotonic);
+    return chosen;
+}
+
+pub fn count() u32 {
+    const w = wanted.load(.monotonic);
+    return if (w != 0) w else setCount(0);
+}
+
+/// Worker threads alive now (0 until a job was first large enough to be split).
+pub fn workers() u32 {
+    return spawned;
+}
+
+/// In the child of a fork: its worker threads are gone.
+pub fn afterFork() void {
+    spawned = 0;
+    state.store(0, .monotonic);
+    sleepers.store(0, .monotonic);
+    busy.store(false, .monotonic);
+}
+
+/// Runs `body(ctx, begin, end)` over [0, n), in chunks of `grain` or more.
+pub fn parallel(n: usize, grain: usize, ctx: *const anyopaque, body: Body) void {
+    if (n == 0) return;
+    const threads = count();
+    // Serial when small, and when the pool is in use: a call from a second Python thread
+    // (cffi lets go of the GIL), or from inside a job.
+    if (n <= grain or threads == 1 or busy.swap(true, .acquire)) return body(ctx, 0, n);
+    defer busy.store(false, .release);
+    ensureWorkers(threads);
+
+    // Four chunks a thread even out their speeds.
+    const chunk = @max(grain, std.math.divCeil(usize, n, @as(usize, threads) * 4) catch unreachable);
+    job = .{ .ctx = ctx, .run = body, .n = n, .chunk = chunk };
+    next.store(0, .monotonic);
+    state.store(open_bit, .release);
+    _ = generation.fetchAdd(1, .seq_cst);
+    if (sleepers.load(.seq_cst) != 0) futex.wakeAll(&generation);
+
+    work();
+
+    var s = state.fetchAnd(~open_bit, .acq_rel) & ~open_bit;
+    var spins: u32 = 0;
+    while (s != 0) : (s = state.load(.acquire)) {
+        if (spins < spins_caller) {
+            spins += 1;
+            std.atomic.spinLoopHint();
+        } else futex.wait(&state, s);
+    }
+}
+
+fn work() void {
+    const j = job;
+    while (true) {
+        const begin = next.fetchAdd(j.chunk, .monotonic);
+        if (begin >= j.n) return;
+        j.run(j.ctx, begin, @min(begin + j.chunk, j.n));
+    }
+}
+
+fn worker(first_seen: u32) void {
+    var seen = first_seen;
+    while (true) {
+        var spins: u32 = 0;
+        while (generation.load(.acquire) == seen) {
+            if (spins < spins_worker) {
+                spins += 1;
+                std.atomic.spinLoopHint();
+                continue;
+            }
+            _ = sleepers.fetchAdd(1, .seq_cst);
+            if (generation.load(.seq_cst) == seen) futex.wait(&generation, seen);
+            _ = sleepers.fetchSub(1, .seq_cst);
+        }
+        seen = generation.load(.acquire);
+        // Join the job, if it is still open.
+        var s = state.load(.monotonic);
+        const joined = while (s & open_bit != 0) {
+            s = state.cmpxchgWeak(s, s + 1, .acquire, .monotonic) orelse break true;
+        } else false;
+        if (!joined) continue;
+        work();
+        // The last one out of a closed job wakes the caller.
+        if (state.fetchSub(1, .acq_rel) == 1) futex.wakeAll(&state);
+    }
+}
+
+fn ensureWorkers(threads: u32) void {
+    while (spawned + 1 < threads) : (spawned += 1) {
+        const t = std.Thread.spawn(.{ .stack_size = 4 << 20 }, worker, .{generation.load(.acquire)}) catch {
+            wanted.store(spawned + 1, .monotonic); // go on with what there is
+            return;
+        };
+        t.detach();
+    }
+}
+
+test "every index is visited once" {
+    const n = 100_003;
+    const Ctx = struct {
+        seen: []u8,
+        fn run(p: *const anyopaque, begin: usize, end: usize) callconv(.c) void {
+            const c: *const @This() = @ptrCast(@alignCast(p));
+            for (c.seen[begin..end]) |*x| x.* += 1;
+        }
+    };
+    const seen = try std.testing.allocator.alloc(u8, n);
+    defer std.testing.allocator.free(seen);
+    const ctx: Ctx = .{ .seen = seen };
+    for ([_]u32{ 1, 2, 3, 8 }) |threads| {
+        _ = setCount(threads);
+        for (0..200) |_| {
+            @memset(seen, 0);
+            parallel(n, 64, &ctx, Ctx.run);
+            for (seen) |x| try std.testing.expectEqual(1, x);
+        }
+    }
+}
