@@ -1,0 +1,184 @@
+//! Copies between layouts and dtypes.
+//!
+//! `copy`: out (any dtype, any strides) = x (same shape, any dtype, any strides). Conversions
+//! are those of convert.zig: integers wrap, float to integer truncates (what does not fit
+//! gives the smallest integer), float to bool is x != 0.
+const std = @import("std");
+const plan = @import("../plan.zig");
+const view = @import("../view.zig");
+const services = @import("../services.zig");
+const elementwise = @import("elementwise.zig");
+const convert = @import("convert.zig");
+const Plan = plan.Plan;
+const Call = plan.Call;
+
+pub const names: []const []const u8 = &.{"copy"};
+pub const family: plan.Family = .{ .prepare = prepare };
+
+fn prepare(p: *Plan) plan.PrepareError!void {
+    if (p.operands.len != 2 or p.n_out != 1) return error.Unsupported;
+    const out = p.operands[0].dtype;
+    const in = p.operands[1].dtype;
+    // A bool is a byte of 0 or 1, so it may be moved as the uint8 or int8 it becomes.
+    const same = out == in or (in == .bool and out.size() == 1) or (out.size() == 1 and in.size() == 1 and out != .bool);
+    if (same) {
+        const v = try view.View.init(p.operands);
+        if (isTransposed(&v)) return prepareTransposed(p, v);
+    }
+    const tile = if (same) convert.Tile.raw(out.size()) else elementwise.computeTile(p.operands, true);
+    return elementwise.prepare(p, .{
+        .kernel = elementwise.moveKernel(tile.size()),
+        .out = tile,
+        .in = @splat(tile),
+        .n_in = 1,
+        .grain = elementwise.cheap * 4 / @max(out.size(), 1),
+    });
+}
+
+// ------------------------------------------------------------------ transposed copies
+
+/// Written along one dimension, read along another.
+const Transposed = struct {
+    view: view.View,
+    /// The dimension along which the input is contiguous (the output is along the last).
+    along: usize,
+    move: *const fn (out: [*]u8, in: [*]const u8, rows: usize, columns: usize, out_row: usize, in_column: usize) void,
+};
+/// Elements along each side of the square that a thread takes at a time.
+const side = 64;
+
+fn isTransposed(v: *const view.View) bool {
+    if (v.ndim < 2) return false;
+    const last = v.ndim - 1;
+    const e = v.element[0];
+    if (v.strides[0][last] != e or v.strides[1][last] == e or v.strides[1][last] == 0) return false;
+    if (v.sizes[last] < 8) return false;
+    for (0..last) |d| if (v.strides[1][d] == e and v.sizes[d] >= 8) return true;
+    return false;
+}
+
+fn prepareTransposed(p: *Plan, v: view.View) plan.PrepareError!void {
+    const s = try p.create(Transposed);
+    const e = v.element[0];
+    const along = for (0..v.ndim - 1) |d| {
+        if (v.strides[1][d] == e and v.sizes[d] >= 8) break d;
+    } else unreachable;
+    s.* = .{
+        .view = v,
+        .along = along,
+        .move = switch (e) {
+            1 => Block(u8).move,
+            2 => Block(u16).move,
+            4 => Block(u32).move,
+            else => Block(u64).move,
+        },
+    };
+    p.run = runTransposed;
+}
+
+fn runTransposed(p: *const Plan, call: *Call) void {
+    const s = p.stateAs(Transposed);
+    const v = &s.view;
+    if (v.n == 0) return;
+    var squares: usize = 1;
+    for (v.sizes[0..v.ndim], 0..) |size, d| {
+        squares *= if (d == s.along or d == v.ndim - 1) (size + side - 1) / side else size;
+    }
+    const Job = struct {
+        s: *const Transposed,
+        call: *Call,
+        fn run(j: *const @This(), begin: usize, end: usize) void {
+            for (begin..end) |i| j.square(i);
+        }
+        fn square(j: *const @This(), index: usize) void {
+            const view_ = &j.s.view;
+            const last = view_.ndim - 1;
+            var rest = index;
+            var at: [2]usize = .{ 0, 0 };
+            var rows: usize = 0;
+            var columns: usize = 0;
+            var d = view_.ndim;
+            while (d > 0) {
+                d -= 1;
+                const size = view_.sizes[d];
+                const cut = d == last or d == j.s.along;
+                const pieces = if (cut) (size + side - 1) / side else size;
+                const step: usize = if (cut) side else 1;
+                const from = (rest % pieces) * step;
+                rest /= pieces;
+                for (&at, 0..) |*x, k| x.* += from * view_.strides[k][d];
+                if (d == last) columns = @min(side, size - from);
+                if (d == j.s.along) rows = @min(side, size - from);
+            }
+            const out = j.call.ptr[0].? + at[0];
+            const in = j.call.ptr[1].? + at[1];
+            j.s.move(out, in, rows, columns, view_.strides[0][j.s.along], view_.strides[1][last]);
+        }
+    };
+    const job: Job = .{ .s = s, .call = call };
+    services.parallelFor(squares, 16, job, Job.run);
+}
+
+/// out[r][c] = in[c][r]: `out_row` bytes from row to row of out, `in_column` bytes from
+/// column to column in the input, whose rows lie side by side.
+fn Block(comptime T: type) type {
+    const n = @min(16, 32 / @sizeOf(T)); // one 32-byte row of a block, 16 of them at most
+    return struct {
+        fn move(out: [*]u8, in: [*]const u8, rows: usize, columns: usize, out_row: usize, in_column: usize) void {
+            var r: usize = 0;
+            while (r + n <= rows) : (r += n) {
+                var column: usize = 0;
+                while (column + n <= columns) : (column += n) {
+                    block(
+                        out + r * out_row + column * @sizeOf(T),
+                        in + column * in_column + r * @sizeOf(T),
+                        out_row,
+                        in_column,
+                    );
+                }
+                single(out, in, r, r + n, column, columns, out_row, in_column);
+            }
+            single(out, in, r, rows, 0, columns, out_row, in_column);
+        }
+
+        fn single(out: [*]u8, in: [*]const u8, r0: usize, r1: usize, c0: usize, c1: usize, out_row: usize, in_column: usize) void {
+            for (r0..r1) |r| for (c0..c1) |column| {
+                const x: *const T = @ptrCast(@alignCast(in + column * in_column + r * @sizeOf(T)));
+                const y: *T = @ptrCast(@alignCast(out + r * out_row + column * @sizeOf(T)));
+                y.* = x.*;
+            };
+        }
+
+        /// An n x n transpose in registers: log2(n) rounds of interleaving row i with row
+        /// i + n/2.
+        inline fn block(out: [*]u8, in: [*]const u8, out_row: usize, in_column: usize) void {
+            const V = @Vector(n, T);
+            var x: [n]V = undefined;
+            inline for (&x, 0..) |*row, i| {
+                const q: *const [n]T = @ptrCast(@alignCast(in + i * in_column));
+                row.* = q.*;
+            }
+            comptime var step = 1;
+            inline while (step < n) : (step *= 2) {
+                var y: [n]V = undefined;
+                inline for (0..n / 2) |i| {
+                    y[2 * i] = @shuffle(T, x[i], x[i + n / 2], interleave(0));
+                    y[2 * i + 1] = @shuffle(T, x[i], x[i + n / 2], interleave(n / 2));
+                }
+                x = y;
+            }
+            inline for (x, 0..) |row, i| {
+                const q: *[n]T = @ptrCast(@alignCast(out + i * out_row));
+                q.* = row;
+            }
+        }
+        fn interleave(comptime from: i32) @Vector(n, i32) {
+            var mask: [n]i32 = undefined;
+            for (0..n / 2) |i| {
+                mask[2 * i] = from + @as(i32, @intCast(i));
+                mask[2 * i + 1] = ~(from + @as(i32, @intCast(i)));
+            }
+            return mask;
+        }
+    };
+}

@@ -1,0 +1,607 @@
+//! The driver of all elementwise rows: operands of one (broadcast) shape, any strides, any
+//! dtypes, one contiguous kernel.
+//!
+//! A kernel is one function over packed tiles of its compute types. What already lies in
+//! memory as the kernel wants it is used where it lies; anything else (strided, repeated,
+//! of another dtype) is gathered and converted into a tile of a few KiB on the stack, and a
+//! result that cannot be written in place goes through a tile likewise.
+//!
+//! Compute types: f64 if any operand is float64, else f32 if any is a float, else i64; some
+//! rows also have i32 or u8 kernels for operands that are all of that type.
+const std = @import("std");
+const plan = @import("../plan.zig");
+const view = @import("../view.zig");
+const simd = @import("../simd.zig");
+const services = @import("../services.zig");
+const convert = @import("convert.zig");
+const Plan = plan.Plan;
+const Call = plan.Call;
+const View = view.View;
+const DType = @import("../dtype.zig").DType;
+pub const Tile = convert.Tile;
+
+pub const max_inputs = 3;
+const tile_bytes = 4096;
+/// Threads take whole multiples of this many elements, so that their vectors stay aligned.
+const unit = 64;
+
+/// Computes n elements. Scalars, and where to report a failure, are in the call.
+pub const Kernel = *const fn (n: usize, out: [*]u8, in: *const [max_inputs][*]u8, call: *Call) void;
+
+/// What a row asks of the driver.
+pub const Spec = struct {
+    kernel: Kernel,
+    out: Tile,
+    in: [max_inputs]Tile = @splat(.f32),
+    /// Inputs of the kernel, the scalar one included.
+    n_in: usize,
+    /// The input that is no operand but scalar[0] in every element.
+    scalar_input: ?usize = null,
+    /// Elements that are worth a thread.
+    grain: usize = cheap,
+};
+pub const cheap = 32768;
+pub const costly = 8192;
+
+const Source = enum { in_place, once, gather, flat_convert };
+
+const Slot = struct {
+    /// Index of its address in the call.
+    address: u8 = 0,
+    tile: Tile = .f32,
+    move: convert.Move = undefined,
+    /// No conversion is needed where the stride is right.
+    same: bool = false,
+    source: Source = .in_place,
+};
+
+pub const State = struct {
+    view: View,
+    kernel: Kernel,
+    /// One call of the kernel computes any range.
+    direct: bool,
+    /// Tiles stay within a row of the view.
+    by_row: bool,
+    tile_length: usize,
+    grain: usize,
+    n_in: usize,
+    scalar_input: usize,
+    out: Slot,
+    in: [max_inputs]Slot,
+};
+
+pub fn prepare(p: *Plan, spec: Spec) plan.PrepareError!void {
+    const state = try init(p.operands, spec);
+    (try p.create(State)).* = state;
+    p.run = run;
+}
+
+/// For families that drive more than one kernel. `operands`: the output, then the inputs.
+pub fn init(operands: []const plan.Operand, spec: Spec) plan.PrepareError!State {
+    const has_scalar = spec.scalar_input != null;
+    std.debug.assert(operands.len == 1 + spec.n_in - @intFromBool(has_scalar));
+    const v = try View.init(operands);
+    var state: State = .{
+        .view = v,
+        .kernel = spec.kernel,
+        .direct = true,
+        .by_row = true,
+        .tile_length = tile_bytes / spec.out.size(),
+        .grain = spec.grain / unit,
+        .n_in = spec.n_in,
+        .scalar_input = spec.scalar_input orelse max_inputs,
+        .out = .{ .tile = spec.out },
+        .in = @splat(.{}),
+    };
+    const s = &state;
+    if (v.n == 0) return state;
+    for (0..spec.n_in) |i| {
+        s.in[i].tile = spec.in[i];
+        s.tile_length = @min(s.tile_length, tile_bytes / spec.in[i].size());
+    }
+
+    // What every operand is.
+    const out_dtype = operands[0].dtype;
+    s.out.same = spec.out.isMemoryOf(out_dtype);
+    s.out.move = convert.storer(out_dtype, spec.out);
+    var next: u8 = 1;
+    for (s.in[0..spec.n_in], 0..) |*slot, i| {
+        if (i == s.scalar_input) continue;
+        const d = operands[next].dtype;
+        slot.address = next;
+        slot.same = slot.tile.isMemoryOf(d);
+        slot.move = convert.loader(d, slot.tile);
+        next += 1;
+    }
+    chooseTiling(s);
+    chooseSources(s);
+    return state;
+}
+
+/// Rows of the view, or tiles across them.
+fn chooseTiling(s: *State) void {
+    const v = &s.view;
+    const inner = v.inner();
+    if (v.ndim == 1) return;
+    var flat_or_periodic = v.isFlat(0);
+    var rows_in_place = s.out.same and v.innerStride(0) == v.element[0];
+    for (s.in[0..s.n_in], 0..) |slot, i| {
+        if (i == s.scalar_input) continue;
+        const k = slot.address;
+        if (!v.isFlat(k) and v.period(k) > s.tile_length) flat_or_periodic = false;
+        const stride = v.innerStride(k);
+        if (stride != 0 and !(slot.same and stride == v.element[k])) rows_in_place = false;
+    }
+    s.by_row = if (flat_or_periodic)
+        inner >= s.tile_length / 2
+    else
+        inner >= @as(usize, if (rows_in_place) 64 else 256);
+}
+
+fn chooseSources(s: *State) void {
+    const v = &s.view;
+    s.out.source = if (s.by_row)
+        (if (s.out.same and v.innerStride(0) == v.element[0]) .in_place else .gather)
+    else if (v.isFlat(0)) (if (s.out.same) .in_place else .flat_convert) else .gather;
+    var periods: usize = 1;
+    for (s.in[0..s.n_in], 0..) |*slot, i| {
+        if (i == s.scalar_input) {
+            slot.source = .once;
+            continue;
+        }
+        const k = slot.address;
+        const period = v.period(k);
+        if (s.by_row) {
+            slot.source = if (slot.same and v.innerStride(k) == v.element[k])
+                .in_place
+            else if (period == 1) .once else .gather;
+        } else if (v.isFlat(k)) {
+            slot.source = if (slot.same) .in_place else .flat_convert;
+        } else if (period <= s.tile_length and fits(periods, period, s.tile_length)) {
+            slot.source = .once;
+            periods = lcm(periods, period);
+        } else slot.source = .gather;
+    }
+    s.tile_length -= s.tile_length % periods;
+    s.direct = s.out.source == .in_place and (!s.by_row or v.ndim == 1);
+    for (s.in[0..s.n_in]) |slot| s.direct = s.direct and slot.source == .in_place;
+}
+
+/// A tile that holds whole periods of both is long enough to be worth it.
+fn fits(a: usize, b: usize, length: usize) bool {
+    const both = lcm(a, b);
+    return both <= length and (length - length % both) * 2 > length;
+}
+fn lcm(a: usize, b: usize) usize {
+    return a / std.math.gcd(a, b) * b;
+}
+
+pub fn run(p: *const Plan, call: *Call) void {
+    const s = p.stateAs(State);
+    execute(s, s.kernel, call);
+}
+
+/// As `run`, with another kernel of the same types.
+pub fn execute(s: *const State, kernel: Kernel, call: *Call) void {
+    const n = s.view.n;
+    if (n == 0) return;
+    const job: Job = .{ .s = s, .kernel = kernel, .call = call };
+    services.parallelFor((n + unit - 1) / unit, s.grain, job, Job.piece);
+}
+
+const Job = struct {
+    s: *const State,
+    kernel: Kernel,
+    call: *Call,
+
+    fn piece(j: *const Job, begin_unit: usize, end_unit: usize) void {
+        const s = j.s;
+        const begin = begin_unit * unit;
+        const end = @min(end_unit * unit, s.view.n);
+        if (s.direct) {
+            var in: [max_inputs][*]u8 = undefined;
+            for (s.in[0..s.n_in], 0..) |slot, i| {
+                in[i] = j.call.ptr[slot.address].? + begin * slot.tile.size();
+            }
+            const out = j.call.ptr[0].? + begin * s.out.tile.size();
+            return j.kernel(end - begin, out, &in, j.call);
+        }
+        if (s.by_row) j.rows(begin, end) else j.tiles(begin, end);
+    }
+
+    /// Tiles within rows.
+    fn rows(j: *const Job, begin: usize, end: usize) void {
+        const s = j.s;
+        const v = &s.view;
+        var buffers: [max_inputs + 1][tile_bytes]u8 align(64) = undefined;
+        var in: [max_inputs][*]u8 = undefined;
+        j.fillOnce(&buffers, &in, begin, @min(end - begin, s.tile_length));
+
+        const inner = v.inner();
+        var limit = s.tile_length;
+        if (s.out.source == .in_place) {
+            var in_place = true;
+            for (s.in[0..s.n_in]) |slot| in_place = in_place and slot.source == .in_place;
+            if (in_place) limit = inner;
+        }
+        // What a repeated element was last spread over, to do it once a row.
+        var spread_from: [max_inputs]usize = @splat(std.math.maxInt(usize));
+        var spread: [max_inputs]usize = @splat(0);
+
+        var cursor = view.Cursor.init(v, begin / inner);
+        var column = begin % inner;
+        var left = end - begin;
+        while (true) {
+            const n = @min(left, inner - column, limit);
+            for (s.in[0..s.n_in], 0..) |slot, i| {
+                if (slot.source == .once) continue;
+                const k = slot.address;
+                const stride = v.innerStride(k);
+                const at = cursor.offset[k] + column * stride;
+                const memory = j.call.ptr[k].? + at;
+                if (slot.source == .in_place) {
+                    in[i] = memory;
+                    continue;
+                }
+                in[i] = &buffers[i];
+                if (stride == 0) {
+                    if (spread_from[i] == at and spread[i] >= n) continue;
+                    spread_from[i] = at;
+                    spread[i] = n;
+                }
+                slot.move(&buffers[i], memory, n, stride);
+            }
+            const stride = v.innerStride(0);
+            const memory = j.call.ptr[0].? + cursor.offset[0] + column * stride;
+            if (s.out.source == .in_place) {
+                j.kernel(n, memory, &in, j.call);
+            } else {
+                j.kernel(n, &buffers[max_inputs], &in, j.call);
+                s.out.move(&buffers[max_inputs], memory, n, stride);
+            }
+            left -= n;
+            if (left == 0) return;
+            column += n;
+            if (column == inner) {
+                column = 0;
+                cursor.next(v);
+            }
+        }
+    }
+
+    /// Tiles across rows, which are short.
+    fn tiles(j: *const Job, begin: usize, end: usize) void {
+        const s = j.s;
+        const v = &s.view;
+        var buffers: [max_inputs + 1][tile_bytes]u8 align(64) = undefined;
+        var in: [max_inputs][*]u8 = undefined;
+        j.fillOnce(&buffers, &in, begin, @min(end - begin, s.tile_length));
+        var at = begin;
+        while (at < end) {
+            const n = @min(end - at, s.tile_length);
+            for (s.in[0..s.n_in], 0..) |slot, i| {
+                if (slot.source == .once) continue;
+                const k = slot.address;
+                const base = j.call.ptr[k].?;
+                if (slot.source == .in_place) {
+                    in[i] = base + at * slot.tile.size();
+                    continue;
+                }
+                in[i] = &buffers[i];
+                if (slot.source == .flat_convert) {
+                    slot.move(&buffers[i], base + at * v.element[k], n, v.element[k]);
+                } else walk(v, k, slot, base, &buffers[i], at, n);
+            }
+            const base = j.call.ptr[0].?;
+            if (s.out.source == .in_place) {
+                j.kernel(n, base + at * s.out.tile.size(), &in, j.call);
+            } else {
+                const tile = &buffers[max_inputs];
+                j.kernel(n, tile, &in, j.call);
+                if (s.out.source == .flat_convert) {
+                    s.out.move(tile, base + at * v.element[0], n, v.element[0]);
+                } else walk(v, 0, s.out, base, tile, at, n);
+            }
+            at += n;
+        }
+    }
+
+    /// The inputs that are the same in every tile.
+    fn fillOnce(j: *const Job, buffers: *[max_inputs + 1][tile_bytes]u8, in: *[max_inputs][*]u8, at: usize, n: usize) void {
+        const s = j.s;
+        for (s.in[0..s.n_in], 0..) |slot, i| {
+            if (slot.source != .once) continue;
+            in[i] = &buffers[i];
+            if (i == s.scalar_input) {
+                spreadScalar(slot.tile, &buffers[i], j.call.scalar[0], n);
+            } else if (s.view.period(slot.address) == 1) {
+                slot.move(&buffers[i], j.call.ptr[slot.address].?, n, 0);
+            } else walk(&s.view, slot.address, slot, j.call.ptr[slot.address].?, &buffers[i], at, n);
+        }
+    }
+};
+
+fn spreadScalar(tile: Tile, buffer: *[tile_bytes]u8, x: plan.Scalar, n: usize) void {
+    // Whole vectors, so that the loop has no tail: the buffer is long enough.
+    switch (tile) {
+        inline else => |t| {
+            const T = switch (t) {
+                .f32 => f32,
+                .f64 => f64,
+                .i64 => i64,
+                .raw1 => u8,
+                .raw2 => u16,
+                .raw4 => u32,
+                .raw8 => u64,
+            };
+            const value: T = if (@typeInfo(T) == .float)
+                @floatCast(x.f)
+            else
+                @truncate(@as(@Int(if (T == i64) .signed else .unsigned, 64), @bitCast(x.i)));
+            const lanes = simd.lanes(T);
+            const p: [*]T = @ptrCast(@alignCast(buffer));
+            var i: usize = 0;
+            while (i < n) : (i += lanes) p[i..][0..lanes].* = @splat(value);
+        },
+    }
+}
+
+/// Elements [at, at + n) of the iteration between operand k and a packed tile.
+fn walk(v: *const View, k: usize, slot: Slot, base: [*]u8, tile: [*]u8, at: usize, n: usize) void {
+    const last = v.ndim - 1;
+    const inner = v.sizes[last];
+    const stride = v.strides[k][last];
+    const size = slot.tile.size();
+    var coordinate: [view.max_dims]usize = undefined;
+    var rest = at / inner;
+    var memory = base;
+    var d = last;
+    while (d > 0) {
+        d -= 1;
+        coordinate[d] = rest % v.sizes[d];
+        rest /= v.sizes[d];
+        memory += coordinate[d] * v.strides[k][d];
+    }
+    const column = at % inner;
+    var done: usize = @min(n, inner - column);
+    slot.move(tile, memory + column * stride, done, stride);
+    while (done < n) {
+        d = last;
+        while (d > 0) {
+            d -= 1;
+            coordinate[d] += 1;
+            memory += v.strides[k][d];
+            if (coordinate[d] < v.sizes[d]) break;
+            memory -= v.sizes[d] * v.strides[k][d];
+            coordinate[d] = 0;
+        }
+        const m = @min(n - done, inner);
+        slot.move(tile + done * size, memory, m, stride);
+        done += m;
+    }
+}
+
+// ------------------------------------------------------------------ making kernels
+
+pub const KernelOptions = struct {
+    /// Run-time scalars that the function takes after its inputs, from scalar[first_scalar].
+    scalars: usize = 0,
+    first_scalar: usize = 0,
+    /// The function takes the call as its last argument, to report failures.
+    with_call: bool = false,
+};
+
+/// A kernel from `f(comptime V, a, b, ..., scalars ...)` over virtual vectors of T, all of
+/// whose n_in inputs are vectors of T. f returns V, or a vector of bool for a bool output.
+pub fn kernelOf(comptime f: anytype, comptime T: type, comptime n_in: usize, comptime options: KernelOptions) Kernel {
+    return kernelMixed(f, T, @splat(T), n_in, options);
+}
+
+/// As kernelOf; input i is a vector of Ins[i] with as many lanes.
+pub fn kernelMixed(
+    comptime f: anytype,
+    comptime T: type,
+    comptime Ins: [max_inputs]type,
+    comptime n_in: usize,
+    comptime options: KernelOptions,
+) Kernel {
+    const lanes = simd.lanes(T);
+    const V = @Vector(lanes, T);
+    return struct {
+        fn kernel(n: usize, out_bytes: [*]u8, in: *const [max_inputs][*]u8, call: *Call) void {
+            var scalars: [options.scalars]V = undefined;
+            inline for (&scalars, 0..) |*s, i| s.* = @splat(scalarAs(T, call.scalar[options.first_scalar + i]));
+            var sources: [n_in][*]const u8 = undefined;
+            inline for (&sources, 0..) |*source, k| source.* = in[k];
+            var part: [n_in][lanes * 8]u8 align(64) = undefined;
+            var part_out: [lanes * 8]u8 align(64) = undefined;
+            var out = out_bytes;
+            var left = n;
+            // One copy of f in the code: a last part goes through memory of its own.
+            while (left != 0) {
+                if (left < lanes) {
+                    inline for (0..n_in) |k| {
+                        const p: *[lanes]Ins[k] = @ptrCast(&part[k]);
+                        // Ones are harmless everywhere: also as a divisor.
+                        p.* = @splat(1);
+                        const q: [*]const Ins[k] = @ptrCast(@alignCast(sources[k]));
+                        for (p[0..left], q[0..left]) |*x, y| x.* = y;
+                        sources[k] = &part[k];
+                    }
+                    out = &part_out;
+                }
+                const a = switch (n_in) {
+                    1 => .{vectorAt(Ins[0], sources[0])},
+                    2 => .{ vectorAt(Ins[0], sources[0]), vectorAt(Ins[1], sources[1]) },
+                    3 => .{ vectorAt(Ins[0], sources[0]), vectorAt(Ins[1], sources[1]), vectorAt(Ins[2], sources[2]) },
+                    else => @compileError("one to three inputs"),
+                };
+                const s = switch (options.scalars) {
+                    0 => .{},
+                    1 => .{scalars[0]},
+                    2 => .{ scalars[0], scalars[1] },
+                    3 => .{ scalars[0], scalars[1], scalars[2] },
+                    else => @compileError("at most three scalars"),
+                };
+                const c = if (options.with_call) .{call} else .{};
+                const result = @call(.auto, f, .{V} ++ a ++ s ++ c);
+                const is_bool = @typeInfo(@TypeOf(result)).vector.child == bool;
+                const R = if (is_bool) u8 else T;
+                const p: *[lanes]R = @ptrCast(@alignCast(out));
+                p.* = if (is_bool) @as(@Vector(lanes, u8), @intFromBool(result)) else result;
+                if (left < lanes) {
+                    const q: [*]R = @ptrCast(@alignCast(out_bytes));
+                    for (q[n - left .. n], p[0..left]) |*x, y| x.* = y;
+                    return;
+                }
+                inline for (&sources, 0..) |*source, k| source.* += lanes * @sizeOf(Ins[k]);
+                out += lanes * @sizeOf(R);
+                left -= lanes;
+            }
+        }
+
+        inline fn vectorAt(comptime E: type, p: [*]const u8) @Vector(lanes, E) {
+            const q: *const [lanes]E = @ptrCast(@alignCast(p));
+            return q.*;
+        }
+    }.kernel;
+}
+
+/// out = a, of elements of this many bytes.
+pub fn moveKernel(size: usize) Kernel {
+    const Of = struct {
+        fn kernel(comptime bytes: usize) Kernel {
+            return struct {
+                fn move(n: usize, out: [*]u8, in: *const [max_inputs][*]u8, _: *Call) void {
+                    // A tensor may be copied onto itself.
+                    if (out == in[0]) return;
+                    @memcpy(out[0 .. n * bytes], in[0][0 .. n * bytes]);
+                }
+            }.move;
+        }
+    };
+    return switch (size) {
+        1 => Of.kernel(1),
+        2 => Of.kernel(2),
+        4 => Of.kernel(4),
+        else => Of.kernel(8),
+    };
+}
+
+/// Scalars are .f for float kernels, .i for integer ones.
+inline fn scalarAs(comptime T: type, x: plan.Scalar) T {
+    if (@typeInfo(T) == .float) return @floatCast(x.f);
+    if (@typeInfo(T).int.bits == 64) return @bitCast(x.i);
+    return @truncate(@as(if (@typeInfo(T).int.signedness == .signed) i64 else u64, @bitCast(x.i)));
+}
+
+/// The compute type of operands of these dtypes; an output that is a bool says nothing.
+pub fn computeTile(operands: []const plan.Operand, output_counts: bool) Tile {
+    var tile: Tile = .i64;
+    for (operands[@intFromBool(!output_counts)..]) |o| switch (o.dtype) {
+        .float64 => return .f64,
+        .float32, .float16, .bfloat16 => tile = .f32,
+        else => {},
+    };
+    return tile;
+}
+
+// ------------------------------------------------------------------ rows
+
+/// One operation: its kernels for the compute types it has.
+pub const Row = struct {
+    name: []const u8,
+    n_in: usize,
+    /// The output is bool; the compute type is that of the inputs alone.
+    to_bool: bool = false,
+    grain: usize = cheap,
+    f32: ?Kernel = null,
+    f64: ?Kernel = null,
+    i64: ?Kernel = null,
+    /// For operands that are all int32, or all one of uint8 and bool.
+    i32: ?Kernel = null,
+    u8: ?Kernel = null,
+};
+
+/// Rows of float kernels from one generic function.
+pub fn floatRow(name: []const u8, comptime f: anytype, comptime n_in: usize, comptime scalars: usize) Row {
+    return .{
+        .name = name,
+        .n_in = n_in,
+        .grain = costly,
+        .f32 = kernelOf(f, f32, n_in, .{ .scalars = scalars }),
+        .f64 = kernelOf(f, f64, n_in, .{ .scalars = scalars }),
+    };
+}
+pub fn intRow(name: []const u8, comptime f: anytype, comptime n_in: usize, comptime scalars: usize) Row {
+    return .{
+        .name = name,
+        .n_in = n_in,
+        .i64 = kernelOf(f, i64, n_in, .{ .scalars = scalars }),
+        .i32 = kernelOf(f, i32, n_in, .{ .scalars = scalars }),
+    };
+}
+/// Rows for every dtype.
+pub fn anyRow(name: []const u8, comptime f: anytype, comptime n_in: usize, comptime scalars: usize) Row {
+    var r = intRow(name, f, n_in, scalars);
+    r.f32 = kernelOf(f, f32, n_in, .{ .scalars = scalars });
+    r.f64 = kernelOf(f, f64, n_in, .{ .scalars = scalars });
+    return r;
+}
+/// f gives a vector of bool.
+pub fn predicateRow(name: []const u8, comptime f: anytype, comptime n_in: usize) Row {
+    var r = anyRow(name, f, n_in, 0);
+    r.to_bool = true;
+    r.u8 = kernelOf(f, u8, n_in, .{});
+    return r;
+}
+
+pub fn namesOf(comptime rows: []const Row) []const []const u8 {
+    var names: [rows.len][]const u8 = undefined;
+    for (rows, &names) |row, *name| name.* = row.name;
+    const final = names;
+    return &final;
+}
+
+/// The kernel for the plan's dtypes, driven over its operands. `scalar_input` is the input
+/// that scalar[0] stands for, if one is.
+pub fn prepareRow(p: *Plan, row: *const Row, scalar_input: ?usize) plan.PrepareError!void {
+    return prepare(p, try specOf(p, row, scalar_input));
+}
+
+pub fn specOf(p: *const Plan, row: *const Row, scalar_input: ?usize) plan.PrepareError!Spec {
+    if (p.n_out != 1 or p.operands.len + @intFromBool(scalar_input != null) != 1 + row.n_in) {
+        return error.Unsupported;
+    }
+    var tile: Tile = computeTile(p.operands, !row.to_bool);
+    var chosen: ?Kernel = switch (tile) {
+        .f32 => row.f32,
+        .f64 => row.f64,
+        else => row.i64,
+    };
+    const compared = p.operands[@intFromBool(row.to_bool)..];
+    if (tile == .i64) {
+        if (row.i32) |k| if (all(compared, .int32, .int32)) {
+            tile = .raw4;
+            chosen = k;
+        };
+        if (row.u8) |k| if (all(compared, .uint8, .bool)) {
+            tile = .raw1;
+            chosen = k;
+        };
+    }
+    if (row.to_bool and p.operands[0].dtype.size() != 1) return error.Unsupported;
+    return .{
+        .kernel = chosen orelse return error.Unsupported,
+        .out = if (row.to_bool) .raw1 else tile,
+        .in = @splat(tile),
+        .n_in = row.n_in,
+        .scalar_input = scalar_input,
+        .grain = row.grain,
+    };
+}
+
+fn all(operands: []const plan.Operand, a: DType, b: DType) bool {
+    for (operands) |o| if (o.dtype != a and o.dtype != b) return false;
+    return operands.len > 0;
+}

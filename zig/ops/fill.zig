@@ -1,0 +1,353 @@
+//! Tensors from numbers, and copies that keep or move elements by their index.
+//!
+//! Operand 0 is the output; any strides unless said.
+//! - `fill`: out (any shape, any dtype) = scalar[0]. ints[0]: 0: the scalar is .f; 1: .i.
+//! - `arange`: out (n) = scalar[0] + i scalar[1]. ints[0]: 0: computed in float64 from .f;
+//!   1: in int64 (wrapping) from .i. Any dtype.
+//! - `linspace`: out (n), from scalar[0].f to scalar[1].f, both included; the first half is
+//!   start + i step, the second end - (n - 1 - i) step, so it is symmetric. n = 1: start.
+//!   Computed in float64. Any dtype.
+//! - `eye`: out (rows, columns): 1 on the diagonal, else 0. Any dtype.
+//! - `tril`, `triu`: out, x (..., rows, columns), one dtype: elements with column <= row + d
+//!   (tril) or column >= row + d (triu), zero elsewhere. ints[0] = d. out may be x itself.
+//! - `tri_mask`: out (..., rows, columns), any dtype: 1 where tril (ints[1] = 0) or triu
+//!   (ints[1] = 1) keeps elements, else 0. ints[0] = d.
+//! - `flip`: out, x of one shape and dtype: x reversed along the dimensions ints[0..].
+//! - `roll`: out, x of one shape and dtype; ints: shift, dimension, shift, dimension, ... :
+//!   out[(i + shift) mod size] = x[i]. Shifts may be negative or beyond the size; a dimension
+//!   may come more than once.
+const std = @import("std");
+const plan = @import("../plan.zig");
+const services = @import("../services.zig");
+const simd = @import("../simd.zig");
+const elementwise = @import("elementwise.zig");
+const convert = @import("convert.zig");
+const DType = @import("../dtype.zig").DType;
+const Plan = plan.Plan;
+const Call = plan.Call;
+const Operand = plan.Operand;
+
+const RowKind = enum { fill, arange, linspace, eye, tril, triu, tri_mask, flip, roll };
+
+pub const names: []const []const u8 = @typeInfo(RowKind).@"enum".field_names;
+pub const family: plan.Family = .{ .prepare = prepare };
+
+fn prepare(p: *Plan) plan.PrepareError!void {
+    const kind: RowKind = @fromBackingInt(@intCast(p.op));
+    if (p.n_out != 1) return error.Unsupported;
+    switch (kind) {
+        .fill, .eye => {
+            const s = try fillState(p.operands);
+            (try p.create(elementwise.State)).* = s;
+            p.run = if (kind == .fill) runFill else runEye;
+        },
+        .arange, .linspace => {
+            if (p.operands[0].ndim() != 1) return error.Unsupported;
+            p.run = if (kind == .arange) runArange else runLinspace;
+        },
+        .tril, .triu, .tri_mask => {
+            if (p.operands[0].ndim() < 2) return error.Unsupported;
+            if (kind != .tri_mask and !sameKind(p)) return error.Unsupported;
+            p.run = runTriangle;
+        },
+        .flip, .roll => {
+            if (!sameKind(p) or p.operands[0].ndim() > max_dims) return error.Unsupported;
+            try prepareRemap(p, kind);
+        },
+    }
+}
+
+fn sameKind(p: *const Plan) bool {
+    return p.operands.len == 2 and p.operands[0].dtype == p.operands[1].dtype;
+}
+
+// ------------------------------------------------------------------ fill, eye
+
+fn fillState(operands: []const Operand) plan.PrepareError!elementwise.State {
+    const tile = convert.Tile.raw(operands[0].dtype.size());
+    return elementwise.init(operands[0..1], .{
+        .kernel = elementwise.moveKernel(tile.size()),
+        .out = tile,
+        .in = @splat(tile),
+        .n_in = 1,
+        .scalar_input = 0,
+        .grain = elementwise.cheap * 4 / tile.size(),
+    });
+}
+
+/// The bytes of an element of dtype d, in the lower bytes.
+fn bitsOf(d: DType, x: plan.Scalar, is_int: bool) i64 {
+    var number = x;
+    var bits: i64 = 0;
+    const tile: convert.Tile = if (is_int) .i64 else .f64;
+    convert.storer(d, tile)(@ptrCast(&number), @ptrCast(&bits), 1, d.size());
+    return bits;
+}
+
+fn fillBits(s: *const elementwise.State, call: *Call, bits: i64) void {
+    // The driver spreads scalar[0] as it is.
+    var inner: Call = .{ .ptr = call.ptr };
+    inner.scalar[0] = .{ .i = bits };
+    elementwise.execute(s, s.kernel, &inner);
+}
+
+fn runFill(p: *const Plan, call: *Call) void {
+    const s = p.stateAs(elementwise.State);
+    fillBits(s, call, bitsOf(p.operands[0].dtype, call.scalar[0], p.ints[0] == 1));
+}
+
+fn runEye(p: *const Plan, call: *Call) void {
+    // out (rows, columns)
+    const out = p.operands[0];
+    if (out.numel() == 0) return;
+    fillBits(p.stateAs(elementwise.State), call, 0);
+    const bits = bitsOf(out.dtype, .{ .i = 1 }, true);
+    const size = out.dtype.size();
+    const bytes: *const [8]u8 = @ptrCast(&bits);
+    const step = (stride(out, 0) + stride(out, 1));
+    for (0..@intCast(@min(out.shape[0], out.shape[1]))) |i| {
+        @memcpy(call.ptr[0].?[i * step ..][0..size], bytes[0..size]);
+    }
+}
+
+fn stride(o: Operand, d: usize) usize {
+    return @as(usize, @intCast(o.strides[d])) * o.dtype.size();
+}
+
+// ------------------------------------------------------------------ arange, linspace
+
+const block = 512;
+
+fn runArange(p: *const Plan, call: *Call) void {
+    const Arange = struct {
+        start: plan.Scalar,
+        step: plan.Scalar,
+        is_int: bool,
+        fn float(c: @This(), i: usize) f64 {
+            return c.start.f + @as(f64, @floatFromInt(i)) * c.step.f;
+        }
+        fn int(c: @This(), i: usize) i64 {
+            return c.start.i +% @as(i64, @intCast(i)) *% c.step.i;
+        }
+    };
+    sequence(p, call, Arange{ .start = call.scalar[0], .step = call.scalar[1], .is_int = p.ints[0] == 1 });
+}
+
+fn runLinspace(p: *const Plan, call: *Call) void {
+    const Linspace = struct {
+        start: f64,
+        end: f64,
+        step: f64,
+        n: usize,
+        comptime is_int: bool = false,
+        fn float(c: @This(), i: usize) f64 {
+            if (i < c.n / 2 or c.n == 1) return c.start + c.step * @as(f64, @floatFromInt(i));
+            return c.end - c.step * @as(f64, @floatFromInt(c.n - 1 - i));
+        }
+        fn int(_: @This(), _: usize) i64 {
+            unreachable;
+        }
+    };
+    const n = p.operands[0].numel();
+    const start = call.scalar[0].f;
+    const end = call.scalar[1].f;
+    const step = if (n > 1) (end - start) / @as(f64, @floatFromInt(n - 1)) else 0;
+    sequence(p, call, Linspace{ .start = start, .end = end, .step = step, .n = n });
+}
+
+/// out (n), any dtype: element i from rule.float(i) or rule.int(i).
+fn sequence(p: *const Plan, call: *Call, rule: anytype) void {
+    const Job = struct {
+        out: [*]u8,
+        stride: usize,
+        store: convert.Move,
+        n: usize,
+        rule: @TypeOf(rule),
+        fn run(j: *const @This(), begin: usize, end: usize) void {
+            for (begin..end) |b| {
+                const first = b * block;
+                const n = @min(block, j.n - first);
+                var tile: [block]plan.Scalar align(64) = undefined;
+                if (j.rule.is_int) {
+                    for (tile[0..n], first..) |*x, i| x.* = .{ .i = j.rule.int(i) };
+                } else for (tile[0..n], first..) |*x, i| x.* = .{ .f = j.rule.float(i) };
+                j.store(@ptrCast(&tile), j.out + first * j.stride, n, j.stride);
+            }
+        }
+    };
+    const out = p.operands[0];
+    const n = out.numel();
+    if (n == 0) return;
+    const job: Job = .{
+        .out = call.ptr[0].?,
+        .stride = stride(out, 0),
+        .store = convert.storer(out.dtype, if (rule.is_int) .i64 else .f64),
+        .n = n,
+        .rule = rule,
+    };
+    services.parallelFor((n + block - 1) / block, 32, job, Job.run);
+}
+
+// ------------------------------------------------------------------ tril, triu, tri_mask
+
+fn runTriangle(p: *const Plan, call: *Call) void {
+    // out, x (..., rows, columns)
+    const out = p.operands[0];
+    const n = out.numel();
+    if (n == 0) return;
+    const kind: RowKind = @fromBackingInt(@intCast(p.op));
+    const d = out.ndim();
+    const columns: usize = @intCast(out.shape[d - 1]);
+    const Job = struct {
+        p: *const Plan,
+        call: *Call,
+        upper: bool,
+        one: i64,
+        fn run(j: *const @This(), begin: usize, end: usize) void {
+            for (begin..end) |r| j.row(r);
+        }
+        fn row(j: *const @This(), index: usize) void {
+            const o = j.p.operands[0];
+            const nd = o.ndim();
+            const width: usize = @intCast(o.shape[nd - 1]);
+            const r: i64 = @intCast(index % @as(usize, @intCast(o.shape[nd - 2])));
+            // The first column that is not kept (lower), or that is (upper).
+            const border: i64 = r +| j.p.ints[0] +| @intFromBool(!j.upper);
+            const cut: usize = @intCast(std.math.clamp(border, 0, @as(i64, @intCast(width))));
+            const kept: [2]usize = if (j.upper) .{ cut, width } else .{ 0, cut };
+            const gone: [2]usize = if (j.upper) .{ 0, cut } else .{ cut, width };
+            const to = j.call.ptr[0].? + rowOffset(o, index);
+            const step = stride(o, nd - 1);
+            const size = o.dtype.size();
+            set(to + gone[0] * step, gone[1] - gone[0], step, size, 0);
+            const m = kept[1] - kept[0];
+            if (j.p.operands.len == 1) return set(to + kept[0] * step, m, step, size, j.one);
+            const x = j.p.operands[1];
+            const from = j.call.ptr[1].? + rowOffset(x, index);
+            const x_step = stride(x, nd - 1);
+            copyRow(size, to + kept[0] * step, from + kept[0] * x_step, m, @intCast(step), @intCast(x_step));
+        }
+    };
+    const upper = if (kind == .tri_mask) p.ints[1] == 1 else kind == .triu;
+    const job: Job = .{ .p = p, .call = call, .upper = upper, .one = bitsOf(out.dtype, .{ .i = 1 }, true) };
+    services.parallelFor(n / columns, 1 + 32768 / columns, job, Job.run);
+}
+
+/// Bytes from the start to row `index` (of all dimensions but the last).
+fn rowOffset(o: Operand, index: usize) usize {
+    var rest = index;
+    var sum: usize = 0;
+    var d = o.ndim() - 1;
+    while (d > 0) {
+        d -= 1;
+        const size: usize = @intCast(o.shape[d]);
+        sum += (rest % size) * stride(o, d);
+        rest /= size;
+    }
+    return sum;
+}
+
+fn set(to: [*]u8, n: usize, step: usize, size: usize, bits: i64) void {
+    if (bits == 0 and step == size) return @memset(to[0 .. n * size], 0);
+    const bytes: *const [8]u8 = @ptrCast(&bits);
+    switch (size) {
+        inline 1, 2, 4, 8 => |s| for (0..n) |i| {
+            to[i * step ..][0..s].* = bytes[0..s].*;
+        },
+        else => unreachable,
+    }
+}
+
+/// n elements of `size` bytes; steps in bytes, the input's may be negative.
+fn copyRow(size: usize, to: [*]u8, from: [*]u8, n: usize, to_step: isize, from_step: isize) void {
+    if (n == 0 or (to == from and to_step == from_step)) return;
+    if (to_step == size and from_step == size) return @memcpy(to[0 .. n * size], from[0 .. n * size]);
+    switch (size) {
+        inline 1, 2, 4, 8 => |s| {
+            var x = @intFromPtr(from);
+            var y = @intFromPtr(to);
+            for (0..n) |_| {
+                @as(*[s]u8, @ptrFromInt(y)).* = @as(*const [s]u8, @ptrFromInt(x)).*;
+                x +%= @bitCast(from_step);
+                y +%= @bitCast(to_step);
+            }
+        },
+        else => unreachable,
+    }
+}
+
+// ------------------------------------------------------------------ flip, roll
+
+const max_dims = 32;
+
+/// Where out's index comes from, in every dimension: (i + add) mod size, then reversed if so.
+const Remap = struct {
+    add: [max_dims]usize = @splat(0),
+    reversed: [max_dims]bool = @splat(false),
+};
+
+fn prepareRemap(p: *Plan, kind: RowKind) plan.PrepareError!void {
+    const s = try p.create(Remap);
+    s.* = .{};
+    p.run = runRemap;
+    if (kind == .flip) {
+        for (p.ints) |d| s.reversed[@intCast(d)] = true;
+    } else {
+        var i: usize = 0;
+        while (i + 1 < p.ints.len) : (i += 2) {
+            const d: usize = @intCast(p.ints[i + 1]);
+            const size = p.operands[0].shape[d];
+            if (size == 0) continue;
+            const back: usize = @intCast(@mod(-@mod(p.ints[i], size), size));
+            s.add[d] = (s.add[d] + back) % @as(usize, @intCast(size));
+        }
+    }
+}
+
+fn runRemap(p: *const Plan, call: *Call) void {
+    const out = p.operands[0];
+    const n = out.numel();
+    if (n == 0) return;
+    const nd = out.ndim();
+    if (nd == 0) return copyRow(out.dtype.size(), call.ptr[0].?, call.ptr[1].?, 1, 0, 0 + 1);
+    const Job = struct {
+        p: *const Plan,
+        call: *Call,
+        fn run(j: *const @This(), begin: usize, end: usize) void {
+            for (begin..end) |r| j.row(r);
+        }
+        fn row(j: *const @This(), index: usize) void {
+            const s = j.p.stateAs(Remap);
+            const o = j.p.operands[0];
+            const x = j.p.operands[1];
+            const last = o.ndim() - 1;
+            var from = j.call.ptr[1].?;
+            var rest = index;
+            var d = last;
+            while (d > 0) {
+                d -= 1;
+                const size: usize = @intCast(o.shape[d]);
+                var i = (rest % size + s.add[d]) % size;
+                if (s.reversed[d]) i = size - 1 - i;
+                from += i * stride(x, d);
+                rest /= size;
+            }
+            const to = j.call.ptr[0].? + rowOffset(o, index);
+            const width: usize = @intCast(o.shape[last]);
+            const size = o.dtype.size();
+            const to_step = stride(o, last);
+            const x_step = stride(x, last);
+            if (s.reversed[last]) {
+                const end = from + (width - 1) * x_step;
+                return copyRow(size, to, end, width, @intCast(to_step), -@as(isize, @intCast(x_step)));
+            }
+            // out[0 .. width - add] = x[add ..], then x's beginning
+            const head = width - s.add[last];
+            copyRow(size, to, from + s.add[last] * x_step, head, @intCast(to_step), @intCast(x_step));
+            copyRow(size, to + head * to_step, from, s.add[last], @intCast(to_step), @intCast(x_step));
+        }
+    };
+    const width: usize = @intCast(out.shape[nd - 1]);
+    const job: Job = .{ .p = p, .call = call };
+    services.parallelFor(n / width, 1 + 32768 / width, job, Job.run);
+}

@@ -1,0 +1,116 @@
+//! The formulas of unary.zig: `f(V, x, scalars ...)` over virtual vectors.
+const std = @import("std");
+const simd = @import("../simd.zig");
+const b = @import("binary_formulas.zig");
+const Child = std.meta.Child;
+const Bools = b.Bools;
+const isFloat = b.isFloat;
+const pick = b.pick;
+
+inline fn c(comptime V: type, comptime x: comptime_float) V {
+    return @splat(x);
+}
+inline fn zero(comptime V: type) V {
+    return @splat(0);
+}
+inline fn one(comptime V: type) V {
+    return @splat(1);
+}
+
+// ------------------------------------------------------------------ every dtype
+
+pub inline fn neg(comptime V: type, x: V) V {
+    return if (comptime isFloat(V)) -x else zero(V) -% x;
+}
+pub inline fn abs(comptime V: type, x: V) V {
+    if (comptime isFloat(V)) return @abs(x);
+    return pick(V, x < zero(V), zero(V) -% x, x);
+}
+/// 0 for nan, as in PyTorch.
+pub inline fn sign(comptime V: type, x: V) V {
+    return pick(V, x > zero(V), one(V), pick(V, x < zero(V), @splat(-1), zero(V)));
+}
+pub inline fn square(comptime V: type, x: V) V {
+    return b.mul(V, x, x);
+}
+pub inline fn relu(comptime V: type, x: V) V {
+    return pick(V, x < zero(V), zero(V), x);
+}
+/// As torch.clamp: min(max(x, low), high), so high wins where low > high; nan stays, a nan
+/// bound gives nan.
+pub inline fn clamp(comptime V: type, x: V, low: V, high: V) V {
+    return clampMax(V, clampMin(V, x, low), high);
+}
+pub inline fn clampMin(comptime V: type, x: V, low: V) V {
+    return simd.maxNan(V, x, low);
+}
+pub inline fn clampMax(comptime V: type, x: V, high: V) V {
+    return simd.minNan(V, x, high);
+}
+pub inline fn bitwiseNot(comptime V: type, x: V) V {
+    return ~x;
+}
+
+// ------------------------------------------------------------------ bool
+
+pub inline fn logicalNot(comptime V: type, x: V) Bools(V) {
+    return x == zero(V);
+}
+pub inline fn isnan(comptime V: type, x: V) Bools(V) {
+    return x != x;
+}
+pub inline fn isinf(comptime V: type, x: V) Bools(V) {
+    if (comptime !isFloat(V)) return @splat(false);
+    return @abs(x) == infinity(V);
+}
+pub inline fn isfinite(comptime V: type, x: V) Bools(V) {
+    if (comptime !isFloat(V)) return @splat(true);
+    return @abs(x) < infinity(V);
+}
+pub inline fn isposinf(comptime V: type, x: V) Bools(V) {
+    if (comptime !isFloat(V)) return @splat(false);
+    return x == infinity(V);
+}
+pub inline fn isneginf(comptime V: type, x: V) Bools(V) {
+    if (comptime !isFloat(V)) return @splat(false);
+    return x == -infinity(V);
+}
+pub inline fn signbit(comptime V: type, x: V) Bools(V) {
+    if (comptime !isFloat(V)) return x < zero(V);
+    const I = @Vector(@typeInfo(V).vector.len, @Int(.signed, @bitSizeOf(Child(V))));
+    return @as(I, @bitCast(x)) < @as(I, @splat(0));
+}
+inline fn infinity(comptime V: type) V {
+    return @splat(std.math.inf(Child(V)));
+}
+
+// ------------------------------------------------------------------ floats
+
+pub inline fn sqrt(comptime V: type, x: V) V {
+    return @sqrt(x);
+}
+pub inline fn rsqrt(comptime V: type, x: V) V {
+    return one(V) / @sqrt(x);
+}
+pub inline fn reciprocal(comptime V: type, x: V) V {
+    return one(V) / x;
+}
+pub inline fn floor(comptime V: type, x: V) V {
+    return @floor(x);
+}
+pub inline fn ceil(comptime V: type, x: V) V {
+    return @ceil(x);
+}
+pub inline fn trunc(comptime V: type, x: V) V {
+    return @trunc(x);
+}
+/// To the nearest, ties to even (@round takes ties away from 0).
+pub inline fn round(comptime V: type, x: V) V {
+    const magic = c(V, 1 << std.math.floatMantissaBits(Child(V)));
+    const size = @abs(x);
+    const r = (size + magic) - magic;
+    return b.copysign(V, pick(V, size < magic, r, size), x);
+}
+pub inline fn frac(comptime V: type, x: V) V {
+    return x - @trunc(x);
+}
