@@ -1,0 +1,267 @@
+//! Reading operands for the matrix product: conversion to the type computed in, and packing
+//! into panels, through any strides.
+//!
+//! A panel of width W holds W rows of A (or W columns of B) over kc steps of k as
+//! panel[k * W + i], so that the micro-kernel reads it front to back. Lanes past the operand's
+//! edge hold zero or a copy of some element: what they produce is never stored.
+const std = @import("std");
+const DType = @import("../dtype.zig").DType;
+const dtypes = @import("../dtype.zig");
+const Kernel = @import("gemm_kernel.zig").Kernel;
+
+/// The type that a matrix product of `d` is computed in.
+pub fn Compute(comptime d: DType) type {
+    return switch (d) {
+        .float16, .bfloat16, .float32 => f32,
+        .float64 => f64,
+        .bool, .uint8, .int8, .int16, .int32 => i32,
+        .int64 => i64,
+    };
+}
+
+fn isComputedIn(comptime T: type, comptime d: DType) bool {
+    return Compute(d) == T;
+}
+
+/// dst[i] = src[i * stride], widened, i < n. `src` points at elements of `d`.
+pub fn load(comptime T: type, d: DType, dst: [*]T, src: [*]const u8, n: usize, stride: usize) void {
+    switch (d) {
+        inline else => |known| if (comptime isComputedIn(T, known)) {
+            const S = known.Type();
+            const from: [*]const S = @ptrCast(@alignCast(src));
+            var i: usize = 0;
+            if (stride == 1) {
+                if (S == T) return @memcpy(dst[0..n], from[0..n]);
+                inline for (.{ 16, 4 }) |W| {
+                    while (i + W <= n) : (i += W)
+                        dst[i..][0..W].* = widen(T, known, W, @ptrCast(from + i));
+                }
+            }
+            while (i < n) : (i += 1) {
+                const x: [1]T = widen(T, known, 1, @ptrCast(from + i * stride));
+                dst[i] = x[0];
+            }
+        } else unreachable,
+    }
+}
+
+inline fn widen(
+    comptime T: type,
+    comptime d: DType,
+    comptime W: usize,
+    src: *const [W]d.Type(),
+) @Vector(W, T) {
+    if (d == .bfloat16) return dtypes.widenBF16(W, @as(*const [W]u16, @ptrCast(src)).*);
+    return @as(@Vector(W, d.Type()), src.*);
+}
+
+/// dst[i] = src[i] rounded (floats, to nearest even) or wrapped (integers) to `d`.
+pub fn store(comptime T: type, d: DType, dst: [*]u8, src: [*]const T, n: usize) void {
+    switch (d) {
+        inline else => |known| if (comptime isComputedIn(T, known)) {
+            const S = known.Type();
+            const to: [*]S = @ptrCast(@alignCast(dst));
+            if (S == T) return @memcpy(to[0..n], src[0..n]);
+            const W = 16;
+            var i: usize = 0;
+            while (i + W <= n) : (i += W) narrow(T, known, W, to[i..][0..W], src[i..][0..W].*);
+            while (i < n) : (i += 1) narrow(T, known, 1, to[i..][0..1], src[i..][0..1].*);
+        } else unreachable,
+    }
+}
+
+inline fn narrow(
+    comptime T: type,
+    comptime d: DType,
+    comptime W: usize,
+    dst: *[W]d.Type(),
+    x: @Vector(W, T),
+) void {
+    switch (d) {
+        .bfloat16 => @as(*[W]u16, @ptrCast(dst)).* = dtypes.narrowBF16(W, x),
+        .float16, .float32, .float64 => dst.* = @as(@Vector(W, d.Type()), @floatCast(x)),
+        .bool => {
+            const ones: @Vector(W, u8) = @splat(1);
+            const zeros: @Vector(W, u8) = @splat(0);
+            dst.* = @select(u8, x != @as(@Vector(W, T), @splat(0)), ones, zeros);
+        },
+        else => {
+            const Bits = @Int(.unsigned, @bitSizeOf(T));
+            const Narrow = @Int(.unsigned, @bitSizeOf(d.Type()));
+            const bits: @Vector(W, Bits) = @bitCast(x);
+            dst.* = @bitCast(@as(@Vector(W, Narrow), @truncate(bits)));
+        },
+    }
+}
+
+/// dst[k * width + i] = src[i * si + k * sk] for i < count, k < kc.
+pub fn packPanel(
+    comptime T: type,
+    comptime width: usize,
+    dst: [*]T,
+    src: [*]const T,
+    si: usize,
+    sk: usize,
+    count: usize,
+    kc: usize,
+) void {
+    if (si == 1 or count == 1) {
+        if (count == width) {
+            for (0..kc) |k| dst[k * width ..][0..width].* = src[k * sk ..][0..width].*;
+        } else {
+            @memset(dst[0 .. kc * width], 0);
+            for (0..kc) |k| {
+                for (0..count) |i| dst[k * width + i] = src[k * sk + i];
+            }
+        }
+        return;
+    }
+    if (sk == 1) return transposePanel(T, width, dst, src, si, count, kc);
+    if (count < width) @memset(dst[0 .. kc * width], 0);
+    for (0..kc) |k| {
+        for (0..count) |i| dst[k * width + i] = src[k * sk + i * si];
+    }
+}
+
+/// The rows run along k: blocks of 8 x 8 (4 x 4) transposed in registers. Lanes past
+/// `count` repeat the last row.
+fn transposePanel(
+    comptime T: type,
+    comptime width: usize,
+    dst: [*]T,
+    src: [*]const T,
+    si: usize,
+    count: usize,
+    kc: usize,
+) void {
+    const B = @min(8, @max(4, Kernel(T).vl));
+    const whole = kc - kc % B;
+    comptime var first: usize = 0;
+    inline while (first < width) : (first += B) {
+        const rows = @min(B, width - first);
+        var row: [B][*]const T = undefined;
+        inline for (0..B) |i| row[i] = src + @min(first + @min(i, rows - 1), count - 1) * si;
+        var k: usize = 0;
+        while (k < whole) : (k += B) {
+            var block: [B]@Vector(B, T) = undefined;
+            inline for (0..B) |i| block[i] = row[i][k..][0..B].*;
+            transpose(T, B, &block);
+            const to = dst + k * width + first;
+            inline for (0..B) |l| to[l * width ..][0..rows].* = @as([B]T, block[l])[0..rows].*;
+        }
+        while (k < kc) : (k += 1) {
+            inline for (0..rows) |i| dst[k * width + first + i] = row[i][k];
+        }
+    }
+}
+
+/// An n x n transpose in log2(n) rounds, each exchanging halves of pairs of rows.
+inline fn transpose(comptime T: type, comptime n: usize, block: *[n]@Vector(n, T)) void {
+    comptime var half: usize = n / 2;
+    inline while (half > 0) : (half /= 2) {
+        comptime var low: [n]i32 = undefined;
+        comptime var high: [n]i32 = undefined;
+        inline for (0..n) |l| {
+            // Lane l of the new upper row: from the upper row if l's bit is clear, else from
+            // the lower row's lane l - half; the new lower row likewise.
+            low[l] = comptime if (l & half == 0) @intCast(l) else ~@as(i32, @intCast(l - half));
+            high[l] = comptime if (l & half == 0) @intCast(l + half) else ~@as(i32, @intCast(l));
+        }
+        inline for (0..n) |i| if (comptime i & half == 0) {
+            const upper = block[i];
+            const lower = block[i + half];
+            block[i] = @shuffle(T, upper, lower, low);
+            block[i + half] = @shuffle(T, upper, lower, high);
+        };
+    }
+}
+
+/// An operand in memory as (rows or columns i, steps k), any strides and any dtype that is
+/// computed in T.
+pub fn Strided(comptime T: type) type {
+    return struct {
+        const Self = @This();
+        ptr: [*]const u8,
+        dtype: DType,
+        si: usize,
+        sk: usize,
+
+        pub fn packA(c: *const anyopaque, dst: [*]T, first: usize, count: usize, k0: usize, kc: usize) void {
+            pack(Kernel(T).mr, @ptrCast(@alignCast(c)), dst, first, count, k0, kc);
+        }
+        pub fn packB(c: *const anyopaque, dst: [*]T, first: usize, count: usize, k0: usize, kc: usize) void {
+            pack(Kernel(T).nr, @ptrCast(@alignCast(c)), dst, first, count, k0, kc);
+        }
+
+        fn pack(
+            comptime width: usize,
+            s: *const Self,
+            dst: [*]T,
+            first: usize,
+            count: usize,
+            k0: usize,
+            kc: usize,
+        ) void {
+            const native = comptime switch (T) {
+                f32 => DType.float32,
+                f64 => DType.float64,
+                i32 => DType.int32,
+                i64 => DType.int64,
+                else => unreachable,
+            };
+            const size = s.dtype.size();
+            const from = s.ptr + (first * s.si + k0 * s.sk) * size;
+            if (s.dtype == native) {
+                const src: [*]const T = @ptrCast(@alignCast(from));
+                return packPanel(T, width, dst, src, s.si, s.sk, count, kc);
+            }
+            if (s.si == 1) {
+                if (count < width) @memset(dst[0 .. kc * width], 0);
+                for (0..kc) |k| load(T, s.dtype, dst + k * width, from + k * s.sk * size, count, 1);
+                return;
+            }
+            // Widen some steps of every row, then pack those.
+            const steps = 64;
+            var rows: [width * steps]T = undefined;
+            var k: usize = 0;
+            while (k < kc) : (k += steps) {
+                const n = @min(steps, kc - k);
+                for (0..count) |i| {
+                    const row = from + (i * s.si + k * s.sk) * size;
+                    load(T, s.dtype, @as([*]T, &rows) + i * steps, row, n, s.sk);
+                }
+                packPanel(T, width, dst + k * width, &rows, steps, 1, count, n);
+            }
+        }
+    };
+}
+
+test "packing reads any strides and dtypes" {
+    var prng = std.Random.DefaultPrng.init(1);
+    const random = prng.random();
+    var source: [40 * 200]f32 = undefined;
+    for (&source) |*x| x.* = random.float(f32);
+    var half: [source.len]f16 = undefined;
+    for (&half, source) |*h, x| h.* = @floatCast(x);
+    var out: [32 * 100]f32 = undefined;
+    inline for (.{ 14, 32, 6, 12 }) |width| {
+        for ([_][2]usize{ .{ 1, 40 }, .{ 97, 1 }, .{ 2, 41 }, .{ 0, 1 }, .{ 1, 0 } }) |strides| {
+            for ([_]usize{ 1, 3, width - 1, width }) |count| for ([_]usize{ 1, 7, 64, 70 }) |kc| {
+                for ([_]DType{ .float32, .float16 }) |d| {
+                    const s: Strided(f32) = .{
+                        .ptr = if (d == .float32) @ptrCast(&source) else @ptrCast(&half),
+                        .dtype = d,
+                        .si = strides[0],
+                        .sk = strides[1],
+                    };
+                    Strided(f32).pack(width, &s, &out, 2, count, 3, kc);
+                    for (0..kc) |k| for (0..count) |i| {
+                        const at = (i + 2) * strides[0] + (k + 3) * strides[1];
+                        const want = if (d == .float32) source[at] else @as(f32, half[at]);
+                        try std.testing.expectEqual(want, out[k * width + i]);
+                    };
+                }
+            };
+        }
+    }
+}

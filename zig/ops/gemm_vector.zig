@@ -1,0 +1,187 @@
+//! Matrix-vector products and dot products: y[j] = sum over k of x[k] * m[j, k].
+//!
+//! These read every element of the matrix once, so they follow an order of their own, chosen
+//! by the shape alone: k is cut into blocks of `block` steps; within one, lane l of `lanes`
+//! sums the k = l modulo `lanes` by fused multiply-adds, the lanes are added by halves, and
+//! the blocks' sums are added in order. Rows along k and rows across k give the same bits.
+const std = @import("std");
+const DType = @import("../dtype.zig").DType;
+const plan = @import("../plan.zig");
+const services = @import("../services.zig");
+const simd = @import("../simd.zig");
+const pack = @import("gemm_pack.zig");
+const gemm_kernel = @import("gemm_kernel.zig");
+const mulAdd = gemm_kernel.mulAdd;
+const add = gemm_kernel.add;
+
+pub const block = 16_384;
+/// Elements of a matrix read in about 20 us.
+const piece_elements = 65_536;
+
+pub const View = struct {
+    ptr: [*]const u8,
+    dtype: DType,
+    /// Strides in elements: of the output (0 for the vector), of k.
+    sj: usize,
+    sk: usize,
+
+    fn at(v: View, j: usize, k: usize) [*]const u8 {
+        return v.ptr + (j * v.sj + k * v.sk) * v.dtype.size();
+    }
+};
+
+pub fn Vector(comptime T: type) type {
+    return struct {
+        const W = simd.lanes(T);
+        const V = simd.Vec(T);
+        const lanes = 2 * W;
+        const native: DType = switch (T) {
+            f32 => .float32,
+            f64 => .float64,
+            i32 => .int32,
+            i64 => .int64,
+            else => unreachable,
+        };
+        /// Outputs of one item: rows read together, or columns that share their lanes.
+        const rows_group = 4;
+        const columns_group = 128;
+
+        const Job = struct {
+            n: usize,
+            k: usize,
+            blocks: usize,
+            x: [*]const T,
+            m: View,
+            along_k: bool,
+            group: usize,
+            /// Sum of block b of output j at partial[b * n + j].
+            partial: [*]T,
+        };
+
+        /// out[0..n], contiguous.
+        pub fn run(n: usize, k: usize, x: View, m: View, out: [*]T, call: *plan.Call) void {
+            if (n == 0) return;
+            if (k == 0) return @memset(out[0..n], 0);
+            const blocks = (k + block - 1) / block;
+            const copies = x.dtype != native or x.sk != 1;
+            const scratch = (if (copies) k else 0) + (if (blocks > 1) blocks * n else 0);
+            var memory: []align(64) T = &.{};
+            if (scratch > 0) memory = services.allocSlice(T, scratch) orelse
+                return call.fail(.out_of_memory, .{ 0, 0, 0 });
+            defer if (scratch > 0) services.free(@ptrCast(memory.ptr));
+
+            var xs: [*]const T = @ptrCast(@alignCast(x.ptr));
+            if (copies) {
+                pack.load(T, x.dtype, memory.ptr, x.ptr, k, x.sk);
+                xs = memory.ptr;
+            }
+            const along_k = m.sk == 1 or m.sj != 1 or n == 1;
+            const job: Job = .{
+                .n = n,
+                .k = k,
+                .blocks = blocks,
+                .x = xs,
+                .m = m,
+                .along_k = along_k,
+                .group = if (along_k) rows_group else columns_group,
+                .partial = if (blocks > 1) memory.ptr + (scratch - blocks * n) else out,
+            };
+            const groups = (n + job.group - 1) / job.group;
+            const cost = @min(n, job.group) * @min(k, block);
+            services.parallelFor(groups * blocks, @max(1, piece_elements / cost), job, items);
+            if (blocks == 1) return;
+            for (0..n) |j| {
+                var sum = job.partial[j];
+                for (1..blocks) |b| sum = add(sum, job.partial[b * n + j]);
+                out[j] = sum;
+            }
+        }
+
+        fn items(job: *const Job, begin: usize, end: usize) void {
+            const groups = (job.n + job.group - 1) / job.group;
+            for (begin..end) |item| {
+                const b = item / groups;
+                const k0 = b * block;
+                const count = @min(block, job.k - k0);
+                const j0 = item % groups * job.group;
+                const n = @min(job.group, job.n - j0);
+                const out = job.partial + b * job.n + j0;
+                if (job.along_k) rows(job, j0, n, k0, count, out) else columns(job, j0, n, k0, count, out);
+            }
+        }
+
+        // --- Rows along k: lanes are vectors ----------------------------------------------
+
+        fn rows(job: *const Job, j0: usize, n: usize, k0: usize, count: usize, out: [*]T) void {
+            const x = job.x + k0;
+            if (job.m.dtype == native and job.m.sk == 1) {
+                var row: [rows_group][*]const T = undefined;
+                for (0..n) |j| row[j] = @ptrCast(@alignCast(job.m.at(j0 + j, k0)));
+                if (n == rows_group) return dots(rows_group, x, row, count, out);
+                for (0..n) |j| dots(1, x, .{row[j]}, count, out + j);
+                return;
+            }
+            var copy: [block]T align(64) = undefined;
+            for (0..n) |j| {
+                pack.load(T, job.m.dtype, &copy, job.m.at(j0 + j, k0), count, job.m.sk);
+                dots(1, x, .{&copy}, count, out + j);
+            }
+        }
+
+        fn dots(comptime n: usize, x: [*]const T, row: [n][*]const T, count: usize, out: [*]T) void {
+            var acc: [n][2]V = @splat(@splat(@splat(0)));
+            var k: usize = 0;
+            while (k + lanes <= count) : (k += lanes) {
+                inline for (0..2) |h| {
+                    const xv = simd.load(T, x + k + h * W);
+                    inline for (0..n) |j| {
+                        acc[j][h] = mulAdd(V, xv, simd.load(T, row[j] + k + h * W), acc[j][h]);
+                    }
+                }
+            }
+            inline for (0..2) |h| if (k < count) {
+                const rest = @min(W, count - k);
+                const in = simd.iota(W, u8) < @as(@Vector(W, u8), @splat(@intCast(rest)));
+                const xv = simd.loadPart(T, x + k, rest, 0);
+                inline for (0..n) |j| {
+                    const sum = mulAdd(V, xv, simd.loadPart(T, row[j] + k, rest, 0), acc[j][h]);
+                    acc[j][h] = @select(T, in, sum, acc[j][h]);
+                }
+                k += rest;
+            };
+            inline for (0..n) |j| out[j] = simd.reduceAdd(add(acc[j][0], acc[j][1]));
+        }
+
+        // --- Rows across k: a lane is a row of sums in the L1 cache ------------------------
+
+        fn columns(job: *const Job, j0: usize, n: usize, k0: usize, count: usize, out: [*]T) void {
+            var acc: [lanes][columns_group]T align(64) = undefined;
+            @memset(&acc, @splat(0));
+            var copy: [columns_group]T align(64) = undefined;
+            for (0..count) |k| {
+                var from: [*]const T = &copy;
+                const at = job.m.at(j0, k0 + k);
+                if (job.m.dtype == native) {
+                    from = @ptrCast(@alignCast(at));
+                } else pack.load(T, job.m.dtype, &copy, at, n, 1);
+                const sums = &acc[k % lanes];
+                const x = job.x[k0 + k];
+                var j: usize = 0;
+                while (j + W <= n) : (j += W) {
+                    const old: V = sums[j..][0..W].*;
+                    sums[j..][0..W].* = mulAdd(V, @splat(x), simd.load(T, from + j), old);
+                }
+                while (j < n) : (j += 1) sums[j] = mulAdd(T, x, from[j], sums[j]);
+            }
+            var half: usize = lanes / 2;
+            while (half > 0) : (half /= 2) for (0..half) |l| {
+                var j: usize = 0;
+                while (j < n) : (j += W) {
+                    const sum = add(simd.load(T, acc[l][j..].ptr), simd.load(T, acc[l + half][j..].ptr));
+                    simd.store(T, acc[l][j..].ptr, sum);
+                }
+            };
+            @memcpy(out[0..n], acc[0][0..n]);
+        }
+    };
+}

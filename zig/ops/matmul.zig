@@ -1,0 +1,398 @@
+//! Matrix products. All operands of a call have one dtype; outputs are contiguous and overlap
+//! no input; inputs may have any strides (a transposed view costs nothing: packing reads
+//! through strides). float16 and bfloat16 are multiplied and summed in float32 and rounded
+//! once; integers wrap (bool: logical or of ands). No ints or floats unless named.
+//!
+//! | row         | operands (outputs first)                                  | ints, scalars            |
+//! |-------------|-----------------------------------------------------------|--------------------------|
+//! | matmul      | out (B..., M, N), a (B..., M, K), b (B..., K, N)          |                          |
+//! | matmul_bias | out, a, b as above, bias (B..., M, N)                     |                          |
+//! | matmul_acc  | out, a, b as above, c (B..., M, N)                        | scalars: alpha, beta     |
+//! | linear      | out (..., N), a (..., K), w (N, K), bias (N)              | ints: has_bias           |
+//! | dot         | out (), a (K), b (K)                                      |                          |
+//!
+//! matmul_bias: a @ b + bias. matmul_acc: beta * c + alpha * (a @ b); with beta = 0 c is not
+//! read. The scalars are `.f` for float dtypes and `.i` for integers. Batch dimensions, bias
+//! and c come already expanded (stride 0 where broadcast). With has_bias = 0 the fourth
+//! operand of linear is 0-d with no address. `out` of linear has the leading dimensions of a.
+//!
+//! Bits: an element is a chain over ascending k cut every 384 steps (gemm_kernel.zig); where
+//! M = 1 or N = 1, and in dot, it follows gemm_vector.zig. Python that folds leading
+//! dimensions of `a` into M for a 2-d `b` gets the fast path for M = 1 too.
+const std = @import("std");
+const DType = @import("../dtype.zig").DType;
+const plan = @import("../plan.zig");
+const services = @import("../services.zig");
+const simd = @import("../simd.zig");
+const pack = @import("gemm_pack.zig");
+const gemm = @import("gemm.zig");
+const gemm_kernel = @import("gemm_kernel.zig");
+const gemm_vector = @import("gemm_vector.zig");
+const Plan = plan.Plan;
+const Call = plan.Call;
+
+const Row = enum(u32) { matmul, matmul_bias, matmul_acc, linear, dot };
+pub const names: []const []const u8 = std.meta.fieldNames(Row);
+pub const family: plan.Family = .{ .prepare = prepare };
+
+const max_batch_dims = 16;
+
+/// A matrix product in the form that runs: batches of (m, k) @ (k, n).
+const State = struct {
+    m: usize,
+    n: usize,
+    k: usize,
+    /// A vector order (gemm_vector.zig) instead of the chain.
+    vector: bool,
+    /// Whether operand 3 is added, with which strides.
+    adds: bool,
+    a_rs: usize,
+    a_cs: usize,
+    b_rs: usize,
+    b_cs: usize,
+    c_rs: usize = 0,
+    c_cs: usize = 0,
+    batch: usize = 1,
+    batch_dims: usize = 0,
+    sizes: [max_batch_dims]usize = undefined,
+    a_strides: [max_batch_dims]usize = undefined,
+    b_strides: [max_batch_dims]usize = undefined,
+    c_strides: [max_batch_dims]usize = undefined,
+
+    fn addBatchDim(s: *State, size: usize, a: usize, b: usize, c: usize) void {
+        s.sizes[s.batch_dims] = size;
+        s.a_strides[s.batch_dims] = a;
+        s.b_strides[s.batch_dims] = b;
+        s.c_strides[s.batch_dims] = c;
+        s.batch_dims += 1;
+        s.batch *= size;
+    }
+
+    /// The innermost batch dimension becomes rows, where b is the same for all of it and the
+    /// rows lie evenly. (With m = 1 that would change the order of summation.)
+    fn foldBatch(s: *State) void {
+        while (s.batch_dims > 0) {
+            const d = s.batch_dims - 1;
+            if (s.sizes[d] != 1) {
+                if (s.b_strides[d] != 0 or (s.m == 1 and s.n != 1)) return;
+                if (s.m == 1) {
+                    s.a_rs = s.a_strides[d];
+                    s.c_rs = s.c_strides[d];
+                } else {
+                    if (s.a_strides[d] != s.m * s.a_rs) return;
+                    if (s.adds and s.c_strides[d] != s.m * s.c_rs) return;
+                }
+                s.m *= s.sizes[d];
+                s.batch /= s.sizes[d];
+            }
+            s.batch_dims = d;
+        }
+    }
+};
+
+fn prepare(p: *Plan) plan.PrepareError!void {
+    const d = p.operands[0].dtype;
+    for (p.operands, 0..) |o, i| {
+        if (o.dtype != d and !(i == 3 and o.ndim() == 0)) return error.Unsupported;
+        if (o.ndim() > max_batch_dims) return error.Unsupported;
+    }
+    const s = try p.create(State);
+    const row: Row = @fromBackingInt(p.op);
+    s.* = describe(p, row);
+    s.vector = s.m == 1 or s.n == 1;
+    // An empty batch has nothing to fold (and nothing to run).
+    if (s.batch != 0) s.foldBatch();
+    p.run = switch (d) {
+        .float16, .bfloat16, .float32 => Product(f32).run,
+        .float64 => Product(f64).run,
+        .bool, .uint8, .int8, .int16, .int32 => Product(i32).run,
+        .int64 => Product(i64).run,
+    };
+}
+
+fn describe(p: *Plan, row: Row) State {
+    const a = p.operands[1];
+    const b = p.operands[2];
+    switch (row) {
+        .matmul, .matmul_bias, .matmul_acc => {
+            const nd = a.ndim();
+            var s: State = .{
+                .m = sizeOf(a, nd - 2),
+                .n = sizeOf(b, nd - 1),
+                .k = sizeOf(a, nd - 1),
+                .vector = false,
+                .adds = row != .matmul,
+                .a_rs = strideOf(a, nd - 2),
+                .a_cs = strideOf(a, nd - 1),
+                .b_rs = strideOf(b, nd - 2),
+                .b_cs = strideOf(b, nd - 1),
+            };
+            if (s.adds) {
+                s.c_rs = strideOf(p.operands[3], nd - 2);
+                s.c_cs = strideOf(p.operands[3], nd - 1);
+            }
+            for (0..nd - 2) |i| {
+                const c = if (s.adds) strideOf(p.operands[3], i) else 0;
+                s.addBatchDim(sizeOf(a, i), strideOf(a, i), strideOf(b, i), c);
+            }
+            return s;
+        },
+        .linear => {
+            const nd = a.ndim();
+            var s: State = .{
+                .m = 1,
+                .n = sizeOf(b, 0),
+                .k = sizeOf(a, nd - 1),
+                .vector = false,
+                .adds = p.ints[0] != 0,
+                .a_rs = 0,
+                .a_cs = strideOf(a, nd - 1),
+                .b_rs = strideOf(b, 1),
+                .b_cs = strideOf(b, 0),
+            };
+            if (s.adds) s.c_cs = strideOf(p.operands[3], 0);
+            // The order of summation goes by the number of all rows, so they become M before
+            // the strides are looked at: the innermost dimension that isn't 1, then what folds.
+            for (0..nd - 1) |i| {
+                if (sizeOf(a, i) != 1) s.addBatchDim(sizeOf(a, i), strideOf(a, i), 0, 0);
+            }
+            if (s.batch_dims > 0) {
+                s.batch_dims -= 1;
+                s.m = s.sizes[s.batch_dims];
+                s.a_rs = s.a_strides[s.batch_dims];
+                if (s.m != 0) s.batch /= s.m;
+            }
+            return s;
+        },
+        .dot => return .{
+            .m = 1,
+            .n = 1,
+            .k = sizeOf(a, 0),
+            .vector = true,
+            .adds = false,
+            .a_rs = 0,
+            .a_cs = strideOf(a, 0),
+            .b_rs = strideOf(b, 0),
+            .b_cs = 0,
+        },
+    }
+}
+
+fn sizeOf(o: plan.Operand, d: usize) usize {
+    return @intCast(o.shape[d]);
+}
+fn strideOf(o: plan.Operand, d: usize) usize {
+    return @intCast(o.strides[d]);
+}
+
+fn Product(comptime T: type) type {
+    return struct {
+        const G = gemm.Gemm(T);
+        const Strided = pack.Strided(T);
+        const native: DType = switch (T) {
+            f32 => .float32,
+            f64 => .float64,
+            i32 => .int32,
+            i64 => .int64,
+            else => unreachable,
+        };
+        const is_float = @typeInfo(T) == .float;
+
+        /// One product of the batch.
+        const Matrices = struct {
+            s: *const State,
+            call: *Call,
+            dtype: DType,
+            a: [*]const u8,
+            b: [*]const u8,
+            c: ?[*]const u8,
+            out: [*]u8,
+            /// The product in T, row-major (m, n): `out` itself where that is of T.
+            sum: [*]T,
+            alpha: T,
+            beta: T,
+            /// The operands were exchanged: rows of the epilogue are columns of the output.
+            swapped: bool = false,
+
+            fn isNative(x: *const Matrices) bool {
+                return x.dtype == native;
+            }
+        };
+
+        const Batches = struct { p: *const Plan, call: *Call };
+
+        fn run(p: *const Plan, call: *Call) void {
+            const s = p.stateAs(State);
+            if (s.m == 0 or s.n == 0 or s.batch == 0) return;
+            const batches: Batches = .{ .p = p, .call = call };
+            const flops = 2 * s.m * s.n * @max(1, s.k);
+            // Few large products: the threads share each of them.
+            if (flops > 4 * gemm.piece_flops) return runBatches(&batches, 0, s.batch);
+            // A matrix-vector product is bound by memory: fewer flop in the same time.
+            const cost = if (s.vector) 16 * flops else flops;
+            services.parallelFor(s.batch, gemm.grain(gemm.piece_flops, cost), batches, runBatches);
+        }
+
+        fn runBatches(job: *const Batches, begin: usize, end: usize) void {
+            const p = job.p;
+            const call = job.call;
+            const s = p.stateAs(State);
+            const d = p.operands[0].dtype;
+            const bytes = d.size();
+            var memory: []align(64) T = &.{};
+            if (d != native) memory = services.allocSlice(T, s.m * s.n) orelse
+                return call.fail(.out_of_memory, .{ 0, 0, 0 });
+            defer if (d != native) services.free(@ptrCast(memory.ptr));
+            const scaled = p.op == @backingInt(Row.matmul_acc);
+            for (begin..end) |item| {
+                var offsets: [3]usize = .{ 0, 0, 0 };
+                var rest = item;
+                var dim = s.batch_dims;
+                while (dim > 0) {
+                    dim -= 1;
+                    const at = rest % s.sizes[dim];
+                    rest /= s.sizes[dim];
+                    offsets[0] += at * s.a_strides[dim];
+                    offsets[1] += at * s.b_strides[dim];
+                    offsets[2] += at * s.c_strides[dim];
+                }
+                const out = call.ptr[0].? + item * s.m * s.n * bytes;
+                const x: Matrices = .{
+                    .s = s,
+                    .call = call,
+                    .dtype = d,
+                    // With k = 0 an operand may have no memory.
+                    .a = if (s.k == 0) out else call.ptr[1].? + offsets[0] * bytes,
+                    .b = if (s.k == 0) out else call.ptr[2].? + offsets[1] * bytes,
+                    .c = if (s.adds) call.ptr[3].? + offsets[2] * bytes else null,
+                    .out = out,
+                    .sum = if (d == native) @ptrCast(@alignCast(out)) else memory.ptr,
+                    .alpha = if (scaled) scalar(call, 0) else 1,
+                    .beta = if (scaled) scalar(call, 1) else 1,
+                };
+                if (s.vector) runVector(x) else runMatrix(x);
+            }
+        }
+
+        fn scalar(call: *const Call, i: usize) T {
+            return if (is_float) @floatCast(call.scalar[i].f) else @truncate(call.scalar[i].i);
+        }
+
+        fn runVector(x: Matrices) void {
+            const s = x.s;
+            const a: gemm_vector.View = .{ .ptr = x.a, .dtype = x.dtype, .sj = s.a_rs, .sk = s.a_cs };
+            const b: gemm_vector.View = .{ .ptr = x.b, .dtype = x.dtype, .sj = s.b_cs, .sk = s.b_rs };
+            if (s.m == 1) {
+                gemm_vector.Vector(T).run(s.n, s.k, a, b, x.sum, x.call);
+                if (needsEpilogue(x)) finish(&x, 0, 1, 0, s.n);
+            } else {
+                gemm_vector.Vector(T).run(s.m, s.k, b, a, x.sum, x.call);
+                if (needsEpilogue(x)) finish(&x, 0, s.m, 0, 1);
+            }
+        }
+
+        fn runMatrix(given: Matrices) void {
+            var x = given;
+            const s = x.s;
+            // Few columns: the transposed product, with the long side along the vectors.
+            x.swapped = s.n <= 8 and s.n < s.m;
+            const m = if (x.swapped) s.n else s.m;
+            const n = if (x.swapped) s.m else s.n;
+            const a: Strided = .{ .ptr = x.a, .dtype = x.dtype, .si = s.a_rs, .sk = s.a_cs };
+            const b: Strided = .{ .ptr = x.b, .dtype = x.dtype, .si = s.b_cs, .sk = s.b_rs };
+            const left = if (x.swapped) b else a;
+            const right = if (x.swapped) a else b;
+            const target: G.Target = .{
+                .ptr = x.sum,
+                .rs = if (x.swapped) 1 else s.n,
+                .cs = if (x.swapped) s.n else 1,
+            };
+            const epilogue: ?G.Epilogue = if (needsEpilogue(x)) .{ .ctx = &x, .run = finish } else null;
+            if (is_float and x.isNative() and worthDirect(m, n, s.k)) {
+                return G.runDirect(.{
+                    .m = m,
+                    .n = n,
+                    .k = s.k,
+                    .a = @ptrCast(@alignCast(left.ptr)),
+                    .a_rs = left.si,
+                    .a_cs = left.sk,
+                    .b = @ptrCast(@alignCast(right.ptr)),
+                    .b_rs = right.sk,
+                    .b_cs = right.si,
+                    .c = target,
+                    .epilogue = epilogue,
+                });
+            }
+            G.run(&.{
+                .m = m,
+                .n = n,
+                .k = s.k,
+                .a = .{ .ctx = &left, .pack = Strided.packA },
+                .b = .{ .ctx = &right, .pack = Strided.packB },
+                .c = target,
+                .epilogue = epilogue,
+            }, x.call);
+        }
+
+        fn worthDirect(m: usize, n: usize, k: usize) bool {
+            return m <= G.Micro.mr or m * n * k <= 160 * 160 * 160;
+        }
+
+        fn needsEpilogue(x: Matrices) bool {
+            return x.s.adds or !x.isNative() or x.alpha != 1;
+        }
+
+        /// out = round(beta * c + alpha * sum) over a rectangle of the output.
+        fn finish(ctx: *const anyopaque, row: usize, rows: usize, col: usize, cols: usize) void {
+            const x: *const Matrices = @ptrCast(@alignCast(ctx));
+            if (x.swapped) return finishRows(x, col, cols, row, rows);
+            finishRows(x, row, rows, col, cols);
+        }
+
+        fn finishRows(x: *const Matrices, row: usize, rows: usize, col: usize, cols: usize) void {
+            const s = x.s;
+            if (s.n == 1 and rows > 1) return finishRow(x, row, rows, row * s.c_rs, s.c_rs);
+            for (row..row + rows) |i| {
+                finishRow(x, i * s.n + col, cols, i * s.c_rs + col * s.c_cs, s.c_cs);
+            }
+        }
+
+        /// Elements at .. at + count of the output, with c from `c_at` on.
+        fn finishRow(x: *const Matrices, at: usize, count: usize, c_at: usize, c_stride: usize) void {
+            const W = simd.lanes(T);
+            const V = simd.Vec(T);
+            const tile = 16 * W;
+            const bytes = x.dtype.size();
+            const reads_c = x.s.adds and x.beta != 0;
+            var c: [tile]T align(64) = undefined;
+            var y: [tile]T align(64) = undefined;
+            var done: usize = 0;
+            while (done < count) : (done += tile) {
+                const n = @min(tile, count - done);
+                @memcpy(y[0..n], x.sum[at + done ..][0..n]);
+                if (x.alpha != 1) {
+                    var i: usize = 0;
+                    while (i < n) : (i += W) {
+                        const v: V = y[i..][0..W].*;
+                        const alpha: V = @splat(x.alpha);
+                        y[i..][0..W].* = if (is_float) alpha * v else alpha *% v;
+                    }
+                }
+                if (reads_c) {
+                    const from = x.c.? + (c_at + done * c_stride) * bytes;
+                    pack.load(T, x.dtype, &c, from, n, c_stride);
+                    var i: usize = 0;
+                    while (i < n) : (i += W) {
+                        const beta: V = @splat(x.beta);
+                        y[i..][0..W].* = gemm_kernel.mulAdd(V, beta, c[i..][0..W].*, y[i..][0..W].*);
+                    }
+                }
+                pack.store(T, x.dtype, x.out + (at + done) * bytes, &y, n);
+            }
+        }
+    };
+}
+
+test {
+    _ = @import("matmul_test.zig");
+}

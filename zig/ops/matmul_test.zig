@@ -1,0 +1,274 @@
+//! matmul.zig against a scalar reference that writes the defined order of summation down.
+const std = @import("std");
+const DType = @import("../dtype.zig").DType;
+const BFloat16 = @import("../dtype.zig").BFloat16;
+const plan = @import("../plan.zig");
+const threads = @import("../threads.zig");
+const simd = @import("../simd.zig");
+const matmul = @import("matmul.zig");
+const gemm_vector = @import("gemm_vector.zig");
+const kc_max = @import("gemm_kernel.zig").kc_max;
+
+const gpa = std.testing.allocator;
+
+/// An element by the rule: chains of kc_max fused multiply-adds, added in order.
+fn chain(comptime T: type, a: [*]const T, sa: usize, b: [*]const T, sb: usize, k: usize) T {
+    var total: T = 0;
+    var k0: usize = 0;
+    while (k0 < k) : (k0 += kc_max) {
+        var sum: T = 0;
+        for (k0..@min(k, k0 + kc_max)) |i| {
+            const x = a[i * sa];
+            const y = b[i * sb];
+            sum = if (@typeInfo(T) == .float) simd.fma(T, x, y, sum) else sum +% x *% y;
+        }
+        total = if (k0 == 0) sum else if (@typeInfo(T) == .float) total + sum else total +% sum;
+    }
+    return total;
+}
+
+/// An element by the vector rule (gemm_vector.zig).
+fn lanesSum(comptime T: type, a: [*]const T, sa: usize, b: [*]const T, sb: usize, k: usize) T {
+    const lanes = 128 / @sizeOf(T);
+    var total: T = 0;
+    var k0: usize = 0;
+    while (k0 < k) : (k0 += gemm_vector.block) {
+        var acc: [lanes]T = @splat(0);
+        for (k0..@min(k, k0 + gemm_vector.block)) |i| {
+            const l = (i - k0) % lanes;
+            acc[l] = simd.fma(T, a[i * sa], b[i * sb], acc[l]);
+        }
+        var half: usize = lanes / 2;
+        while (half > 0) : (half /= 2) for (0..half) |l| {
+            acc[l] += acc[l + half];
+        };
+        total = if (k0 == 0) acc[0] else total + acc[0];
+    }
+    return total;
+}
+
+fn fill(comptime T: type, random: std.Random, x: []T) void {
+    for (x) |*e| e.* = if (@typeInfo(T) == .float)
+        @floatCast(random.float(f64) * 2 - 1)
+    else
+        random.int(T);
+}
+
+fn execute(p: *plan.Plan, ptrs: []const ?*const anyopaque, scalars: []const plan.Scalar) !void {
+    try matmul.family.prepare(p);
+    defer plan.destroyState(p);
+    var call: plan.Call = .{};
+    for (ptrs, 0..) |ptr, i| call.ptr[i] = @ptrCast(@constCast(ptr));
+    for (scalars, 0..) |x, i| call.scalar[i] = x;
+    p.run(p, &call);
+    try std.testing.expectEqual(0, call.status.load(.monotonic));
+}
+
+/// a (m, k) and b (k, n), in memory row-major or transposed, with gaps if asked for.
+const Case = struct { m: usize, n: usize, k: usize, ta: bool = false, tb: bool = false, gap: usize = 0, step: usize = 1 };
+
+fn checkMatmul(comptime T: type, d: DType, c: Case, random: std.Random) !void {
+    const a_rs = if (c.ta) c.step else c.k * c.step + c.gap;
+    const a_cs = if (c.ta) c.m * c.step + c.gap else c.step;
+    const b_rs = if (c.tb) c.step else c.n * c.step + c.gap;
+    const b_cs = if (c.tb) c.k * c.step + c.gap else c.step;
+    const a = try gpa.alloc(T, (c.m + 1) * (c.k + 1) * (c.step) + (c.gap + 1) * (c.m + c.k + 1));
+    defer gpa.free(a);
+    const b = try gpa.alloc(T, (c.n + 1) * (c.k + 1) * (c.step) + (c.gap + 1) * (c.n + c.k + 1));
+    defer gpa.free(b);
+    fill(T, random, a);
+    fill(T, random, b);
+    const out = try gpa.alloc(T, c.m * c.n + 1);
+    defer gpa.free(out);
+    const m: i64 = @intCast(c.m);
+    const n: i64 = @intCast(c.n);
+    const k: i64 = @intCast(c.k);
+    const operands = [_]plan.Operand{
+        .{ .dtype = d, .shape = &.{ m, n }, .strides = &.{ n, 1 } },
+        .{ .dtype = d, .shape = &.{ m, k }, .strides = &.{ @intCast(a_rs), @intCast(a_cs) } },
+        .{ .dtype = d, .shape = &.{ k, n }, .strides = &.{ @intCast(b_rs), @intCast(b_cs) } },
+    };
+    for ([_]u32{ 1, 2, 3 }) |count| {
+        _ = threads.setCount(count);
+        @memset(out, if (@typeInfo(T) == .float) std.math.nan(T) else 99);
+        const sentinel = out[c.m * c.n];
+        var p = plan.testPlan(&operands, 1, 0, &.{}, &.{});
+        try execute(&p, &.{ out.ptr, a.ptr, b.ptr }, &.{});
+        for (0..c.m) |i| for (0..c.n) |j| {
+            const x = a.ptr + i * a_rs;
+            const y = b.ptr + j * b_cs;
+            const vector = @typeInfo(T) == .float and (c.m == 1 or c.n == 1);
+            const want = if (vector) lanesSum(T, x, a_cs, y, b_rs, c.k) else chain(T, x, a_cs, y, b_rs, c.k);
+            if (want != out[i * c.n + j]) {
+                std.debug.print("{any} at {d}, {d}: {any} instead of {any}\n", .{ c, i, j, out[i * c.n + j], want });
+                return error.WrongElement;
+            }
+        };
+        try std.testing.expect(std.math.isNan(@as(f64, if (@typeInfo(T) == .float) sentinel else std.math.nan(f64))));
+    }
+}
+
+test "matmul has the bits of its rule, for any strides, tiles and threads" {
+    var prng = std.Random.DefaultPrng.init(1);
+    const random = prng.random();
+    const cases = [_]Case{
+        .{ .m = 0, .n = 3, .k = 2 },
+        .{ .m = 3, .n = 2, .k = 0 },
+        .{ .m = 1, .n = 1, .k = 1 },
+        .{ .m = 2, .n = 3, .k = 4 },
+        .{ .m = 13, .n = 31, .k = 17 },
+        .{ .m = 32, .n = 32, .k = 32 },
+        .{ .m = 29, .n = 70, .k = 400 },
+        .{ .m = 70, .n = 5, .k = 391 },
+        .{ .m = 5, .n = 300, .k = 390, .tb = true },
+        .{ .m = 100, .n = 131, .k = 97 },
+        .{ .m = 97, .n = 130, .k = 101, .ta = true },
+        .{ .m = 171, .n = 90, .k = 97, .tb = true },
+        .{ .m = 95, .n = 101, .k = 93, .ta = true, .tb = true, .gap = 3 },
+        .{ .m = 95, .n = 101, .k = 93, .step = 2 },
+        .{ .m = 20, .n = 21, .k = 22, .step = 2, .tb = true },
+        .{ .m = 15, .n = 17, .k = 5000 },
+        .{ .m = 180, .n = 33, .k = 800 },
+        .{ .m = 1, .n = 203, .k = 77 },
+        .{ .m = 1, .n = 203, .k = 77, .tb = true },
+        .{ .m = 203, .n = 1, .k = 77 },
+        .{ .m = 203, .n = 1, .k = 70, .ta = true, .gap = 1 },
+        .{ .m = 3, .n = 1, .k = 17000 },
+        .{ .m = 5, .n = 1, .k = 17000, .ta = true },
+        .{ .m = 1, .n = 9, .k = 100, .step = 3 },
+    };
+    for (cases) |c| {
+        try checkMatmul(f32, .float32, c, random);
+        try checkMatmul(f64, .float64, c, random);
+        if (c.k < 1000) {
+            try checkMatmul(i32, .int32, c, random);
+            try checkMatmul(i64, .int64, c, random);
+        }
+    }
+}
+
+test "half precision is summed in float32 and rounded once; small integers wrap" {
+    var prng = std.Random.DefaultPrng.init(2);
+    const random = prng.random();
+    const m = 37;
+    const n = 45;
+    const k = 500;
+    var x: [m * k]f32 = undefined;
+    var y: [k * n]f32 = undefined;
+    var ah: [m * k]f16 = undefined;
+    var bh: [k * n]f16 = undefined;
+    var ab: [m * k]BFloat16 = undefined;
+    var bb: [k * n]BFloat16 = undefined;
+    var ai: [m * k]i8 = undefined;
+    var bi: [k * n]i8 = undefined;
+    fill(i8, random, &ai);
+    fill(i8, random, &bi);
+    const shapes = [_][]const i64{ &.{ m, n }, &.{ m, k }, &.{ k, n } };
+    const strides = [_][]const i64{ &.{ n, 1 }, &.{ k, 1 }, &.{ n, 1 } };
+    for ([_]DType{ .float16, .bfloat16, .int8 }) |d| {
+        var operands: [3]plan.Operand = undefined;
+        for (&operands, shapes, strides) |*o, sh, st| o.* = .{ .dtype = d, .shape = sh, .strides = st };
+        for (&x, &ah, &ab) |*f, *h, *b| {
+            const v = random.float(f32) - 0.5;
+            h.* = @floatCast(v);
+            b.* = .fromF32(v);
+            f.* = if (d == .float16) h.* else b.toF32();
+        }
+        for (&y, &bh, &bb) |*f, *h, *b| {
+            const v = random.float(f32) - 0.5;
+            h.* = @floatCast(v);
+            b.* = .fromF32(v);
+            f.* = if (d == .float16) h.* else b.toF32();
+        }
+        var p = plan.testPlan(&operands, 1, 0, &.{}, &.{});
+        var oh: [m * n]f16 = undefined;
+        var ob: [m * n]BFloat16 = undefined;
+        var oi: [m * n]i8 = undefined;
+        switch (d) {
+            .float16 => try execute(&p, &.{ &oh, &ah, &bh }, &.{}),
+            .bfloat16 => try execute(&p, &.{ &ob, &ab, &bb }, &.{}),
+            else => try execute(&p, &.{ &oi, &ai, &bi }, &.{}),
+        }
+        for (0..m) |i| for (0..n) |j| {
+            const want = chain(f32, x[i * k ..].ptr, 1, y[j..].ptr, n, k);
+            switch (d) {
+                .float16 => try std.testing.expectEqual(@as(f16, @floatCast(want)), oh[i * n + j]),
+                .bfloat16 => try std.testing.expectEqual(BFloat16.fromF32(want).bits, ob[i * n + j].bits),
+                else => {
+                    const w = chain(i8, ai[i * k ..].ptr, 1, bi[j..].ptr, n, k);
+                    try std.testing.expectEqual(w, oi[i * n + j]);
+                },
+            }
+        };
+    }
+}
+
+test "batches, bias, accumulation, linear and dot" {
+    var prng = std.Random.DefaultPrng.init(3);
+    const random = prng.random();
+    var a: [2 * 3 * 4 * 5]f32 = undefined;
+    var b: [3 * 5 * 6]f32 = undefined;
+    var c: [6]f32 = undefined;
+    fill(f32, random, &a);
+    fill(f32, random, &b);
+    fill(f32, random, &c);
+    var out: [2 * 3 * 4 * 6]f32 = undefined;
+    // b broadcast over the first batch dimension, then over both; bias over all but columns.
+    for ([_]i64{ 30, 0 }) |b_stride| for ([_]u32{ 0, 1, 2 }) |op| {
+        const operands = [_]plan.Operand{
+            .{ .dtype = .float32, .shape = &.{ 2, 3, 4, 6 }, .strides = &.{ 72, 24, 6, 1 } },
+            .{ .dtype = .float32, .shape = &.{ 2, 3, 4, 5 }, .strides = &.{ 60, 20, 5, 1 } },
+            .{ .dtype = .float32, .shape = &.{ 2, 3, 5, 6 }, .strides = &.{ 0, b_stride, 6, 1 } },
+            .{ .dtype = .float32, .shape = &.{ 2, 3, 4, 6 }, .strides = &.{ 0, 0, 0, 1 } },
+        };
+        var p = plan.testPlan(operands[0..if (op == 0) 3 else 4], 1, op, &.{}, &.{});
+        try execute(&p, &.{ &out, &a, &b, &c }, &.{ .{ .f = 0.5 }, .{ .f = -3 } });
+        for (0..6) |batch| for (0..4) |i| for (0..6) |j| {
+            const bs: usize = @intCast(b_stride);
+            const sum = chain(f32, a[batch * 20 + i * 5 ..].ptr, 1, b[batch % 3 * bs + j ..].ptr, 6, 5);
+            const want = switch (op) {
+                0 => sum,
+                1 => sum + c[j],
+                else => simd.fma(f32, -3, c[j], 0.5 * sum),
+            };
+            try std.testing.expectEqual(want, out[batch * 24 + i * 6 + j]);
+        };
+    };
+    // linear: rows in two dimensions that fold, and ones that don't; one row; no bias.
+    const Linear = struct { s0: i64, s1: i64, rows: [2]i64, bias: bool };
+    for ([_]Linear{
+        .{ .s0 = 20, .s1 = 5, .rows = .{ 3, 4 }, .bias = true },
+        .{ .s0 = 5, .s1 = 15, .rows = .{ 3, 4 }, .bias = false },
+        .{ .s0 = 5, .s1 = 5, .rows = .{ 1, 1 }, .bias = true },
+        .{ .s0 = 5, .s1 = 5, .rows = .{ 4, 1 }, .bias = true },
+        .{ .s0 = 5, .s1 = 5, .rows = .{ 0, 2 }, .bias = true },
+    }) |l| {
+        const r = l.rows;
+        const operands = [_]plan.Operand{
+            .{ .dtype = .float32, .shape = &.{ r[0], r[1], 6 }, .strides = &.{ r[1] * 6, 6, 1 } },
+            .{ .dtype = .float32, .shape = &.{ r[0], r[1], 5 }, .strides = &.{ l.s0, l.s1, 1 } },
+            .{ .dtype = .float32, .shape = &.{ 6, 5 }, .strides = &.{ 5, 1 } },
+            if (l.bias)
+                .{ .dtype = .float32, .shape = &.{6}, .strides = &.{1} }
+            else
+                .{ .dtype = .bool, .shape = &.{}, .strides = &.{} },
+        };
+        var p = plan.testPlan(&operands, 1, 3, &.{@intFromBool(l.bias)}, &.{});
+        try execute(&p, &.{ &out, &a, &b, if (l.bias) &c else null }, &.{});
+        for (0..@intCast(r[0])) |i| for (0..@intCast(r[1])) |j| for (0..6) |o| {
+            const from = a[i * @as(usize, @intCast(l.s0)) + j * @as(usize, @intCast(l.s1)) ..].ptr;
+            const w = b[o * 5 ..].ptr;
+            const sum = if (r[0] * r[1] == 1) lanesSum(f32, from, 1, w, 1, 5) else chain(f32, from, 1, w, 1, 5);
+            const got = out[(i * @as(usize, @intCast(r[1])) + j) * 6 + o];
+            try std.testing.expectEqual(if (l.bias) sum + c[o] else sum, got);
+        };
+    }
+    const operands = [_]plan.Operand{
+        .{ .dtype = .float32, .shape = &.{}, .strides = &.{} },
+        .{ .dtype = .float32, .shape = &.{50}, .strides = &.{2} },
+        .{ .dtype = .float32, .shape = &.{50}, .strides = &.{1} },
+    };
+    var p = plan.testPlan(&operands, 1, 4, &.{}, &.{});
+    try execute(&p, &.{ &out, &a, &b }, &.{});
+    try std.testing.expectEqual(lanesSum(f32, &a, 2, &b, 1, 50), out[0]);
+}
