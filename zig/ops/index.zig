@@ -1,0 +1,475 @@
+//! Advanced indexing: whole positions of a tensor, chosen by index tensors.
+//!
+//! A tensor `self` has the shape (A..., D1..Dk, R...): `start` dimensions before the k
+//! indexed ones. The k index tensors (int64, k <= 8) have one shape I (Python broadcasts
+//! them; strides may be 0), so that what is picked has the shape (A..., I..., R...).
+//!
+//! | row | operands (outputs first) | ints |
+//! |---|---|---|
+//! | index | out (A..., I..., R...); self; index 1..k | k, start, allow_negative |
+//! | index_put | self, in place; index 1..k; values (A..., I..., R...) | k, start, allow_negative, accumulate |
+//! | embedding_backward | grad_weight (V, R...), contiguous, wholly written; index (I...); grad (I..., R...) | padding_idx, or a negative number for none |
+//!
+//! No scalars, no floats. All dtypes; self, out and values share one. Any strides, also on
+//! the outputs; `values` may have strides of 0.
+//! An index outside of its dimension is reported as index_out_of_range {index, size,
+//! dimension of self} before anything is written. With allow_negative, -size..-1 count from
+//! the end. embedding_backward allows no negative index and skips the rows of padding_idx.
+//!
+//! Positions are taken in the row-major order of I: with repeated indices index_put keeps
+//! the last value, or with accumulate sums all of them in that order, whatever the number of
+//! threads. float16 and bfloat16 sums are kept in float32 and rounded once; integers wrap;
+//! bool accumulates by `or`.
+//!
+//! Rows of PyTorch that are these: index_select, take (self flattened), embedding (index;
+//! k = 1), index_copy, index_fill, index_add (index_put, accumulate, source times alpha),
+//! put, bincount (index_put of ones into zeros, allow_negative = 0).
+const std = @import("std");
+const planning = @import("../plan.zig");
+const services = @import("../services.zig");
+const dtype = @import("../dtype.zig");
+const index_space = @import("index_space.zig");
+const Plan = planning.Plan;
+const Call = planning.Call;
+const Operand = planning.Operand;
+const DType = dtype.DType;
+const Space = index_space.Space;
+
+const Row = enum(u32) { index, index_put, embedding_backward };
+pub const names: []const []const u8 = &.{ "index", "index_put", "embedding_backward" };
+pub const family: planning.Family = .{ .prepare = prepare };
+
+const max_indices = 8;
+/// Positions whose offsets `index` works out at once.
+const tile: usize = 256;
+/// Elements of a run that are one unit of work.
+const get_block: usize = 4096;
+const put_block: usize = 1024;
+/// Positions are dealt to this many owners by a hash of the row they write to.
+const owners = 256;
+/// A skipped position (padding).
+const skip = std.math.maxInt(usize);
+
+const State = struct {
+    k: usize,
+    start: usize,
+    allow_negative: bool,
+    padding: i64 = -1,
+    first_index: usize,
+    /// The operand that has the picked shape, and `self`.
+    other_operand: usize,
+    self_operand: usize,
+    /// The index shape: tensor 0 is the other operand, 1..k are the index tensors.
+    at: Space(max_indices + 1) = .{},
+    size: [max_indices]i64 = undefined,
+    self_stride: [max_indices]usize = undefined,
+    /// All dimensions that are not indexed: self, other. Its innermost one is `run`.
+    rest: Space(2) = .{},
+    run: Space(2).Inner = undefined,
+    /// Go through the positions for each element of a run, not through the run for each
+    /// position.
+    columns: bool = false,
+
+    fn blocks(s: *const State, block: usize) usize {
+        return std.math.divCeil(usize, s.run.size, block) catch unreachable;
+    }
+};
+
+fn prepare(p: *Plan) planning.PrepareError!void {
+    const row: Row = @fromBackingInt(p.op);
+    var self = p.operands[0];
+    var state: State = switch (row) {
+        .index => .{
+            .k = @intCast(p.ints[0]),
+            .start = @intCast(p.ints[1]),
+            .allow_negative = p.ints[2] != 0,
+            .other_operand = 0,
+            .self_operand = 1,
+            .first_index = 2,
+        },
+        .index_put => .{
+            .k = @intCast(p.ints[0]),
+            .start = @intCast(p.ints[1]),
+            .allow_negative = p.ints[2] != 0,
+            .other_operand = 1 + @as(usize, @intCast(p.ints[0])),
+            .self_operand = 0,
+            .first_index = 1,
+        },
+        .embedding_backward => .{
+            .k = 1,
+            .start = 0,
+            .allow_negative = false,
+            .padding = if (p.ints[0] < 0) -1 else p.ints[0],
+            .other_operand = 2,
+            .self_operand = 0,
+            .first_index = 1,
+        },
+    };
+    self = p.operands[state.self_operand];
+    const other = p.operands[state.other_operand];
+    const accumulate = row == .embedding_backward or (row == .index_put and p.ints[3] != 0);
+    const k = state.k;
+    if (k > max_indices or k == 0 or self.dtype != other.dtype) return error.Unsupported;
+    const index_dims = p.operands[state.first_index].ndim();
+    for (p.operands[state.first_index..][0..k]) |o| {
+        if (o.dtype != .int64 or o.ndim() != index_dims) return error.Unsupported;
+    }
+    if (other.ndim() != self.ndim() - k + index_dims) return error.Unsupported;
+
+    // Half-precision sums go to a contiguous float32 copy of self.
+    const half = self.dtype == .float16 or self.dtype == .bfloat16;
+    var staged_strides: [index_space.max_dims]i64 = undefined;
+    if (accumulate and half) {
+        if (self.ndim() > index_space.max_dims) return error.Unsupported;
+        index_space.contiguousStrides(self.shape, &staged_strides);
+        self.strides = staged_strides[0..self.ndim()];
+    }
+
+    const start = state.start;
+    for (0..k) |i| {
+        state.size[i] = self.shape[start + i];
+        state.self_stride[i] = @intCast(self.strides[start + i]);
+    }
+    for (0..index_dims) |d| {
+        var strides: [max_indices + 1]i64 = @splat(0);
+        strides[0] = other.strides[start + d];
+        for (0..k) |i| strides[1 + i] = p.operands[state.first_index + i].strides[d];
+        try state.at.add(other.shape[start + d], strides);
+    }
+    state.at.coalesce();
+    for (0..self.ndim()) |d| {
+        if (d >= start and d < start + k) continue;
+        const e = if (d < start) d else d - k + index_dims;
+        try state.rest.add(self.shape[d], .{ self.strides[d], other.strides[e] });
+    }
+    state.rest.sortBy(if (row == .index) 1 else 0);
+    state.rest.coalesce();
+    state.run = state.rest.popInner();
+    // A run of one element leaves the positions as the only loop worth having inside. So
+    // does a run that jumps farther than the positions do.
+    const inner = state.at.ndim -| 1;
+    state.columns = state.run.size < 4 or (state.at.ndim > 0 and state.run.strides[1] != 1 and
+        state.at.strides[0][inner] < state.run.strides[1]);
+
+    p.run = switch (row) {
+        .index => switch (self.dtype.size()) {
+            1 => &Get(u8).run,
+            2 => &Get(u16).run,
+            4 => &Get(u32).run,
+            else => &Get(u64).run,
+        },
+        else => if (!accumulate) switch (self.dtype.size()) {
+            1 => &Put(u8, u8, .set).run,
+            2 => &Put(u16, u16, .set).run,
+            4 => &Put(u32, u32, .set).run,
+            else => &Put(u64, u64, .set).run,
+        } else switch (self.dtype) {
+            .bool => &Put(u8, u8, .either).run,
+            .uint8, .int8 => &Put(u8, u8, .sum).run,
+            .int16 => &Put(u16, u16, .sum).run,
+            .int32 => &Put(u32, u32, .sum).run,
+            .int64 => &Put(u64, u64, .sum).run,
+            .float16 => &Put(f32, f16, .sum).run,
+            .bfloat16 => &Put(f32, dtype.BFloat16, .sum).run,
+            .float32 => &Put(f32, f32, .sum).run,
+            .float64 => &Put(f64, f64, .sum).run,
+        },
+    };
+    (try p.create(State)).* = state;
+}
+
+/// Works out where positions [begin, begin + self_at.len) of the index shape begin in self
+/// and in the other operand. False: an index was out of range, and the call has failed.
+fn locate(
+    plan: *const Plan,
+    call: *Call,
+    begin: usize,
+    self_at: []usize,
+    other_at: []usize,
+) bool {
+    const s = plan.stateAs(State);
+    @memset(self_at, 0);
+    var walker = s.at.walk(begin);
+    const inner = s.at.ndim -| 1;
+    var i: usize = 0;
+    while (i < self_at.len) {
+        const n = @min(walker.runLeft(), self_at.len - i);
+        const step = if (s.at.ndim == 0) 0 else s.at.strides[0][inner];
+        for (other_at[i..][0..n], 0..) |*x, j| x.* = walker.offset[0] + j * step;
+        for (0..s.k) |t| {
+            const index = call.at(i64, s.first_index + t) + walker.offset[1 + t];
+            const index_step = if (s.at.ndim == 0) 0 else s.at.strides[1 + t][inner];
+            const size = s.size[t];
+            for (self_at[i..][0..n], 0..) |*x, j| {
+                const given = index[j * index_step];
+                const value = if (given < 0 and s.allow_negative) given +% size else given;
+                if (value < 0 or value >= size) {
+                    call.fail(.index_out_of_range, .{ given, size, @intCast(s.start + t) });
+                    return false;
+                }
+                if (value == s.padding) {
+                    x.* = skip;
+                } else x.* += @as(usize, @intCast(value)) * s.self_stride[t];
+            }
+        }
+        walker.advance(n);
+        i += n;
+    }
+    return true;
+}
+
+fn Get(comptime T: type) type {
+    return struct {
+        plan: *const Plan,
+        call: *Call,
+        /// Positions in a tile; units of the rest that one piece of work takes.
+        tile_size: usize,
+        units: usize,
+        units_a_piece: usize,
+        pieces: usize,
+
+        const Job = @This();
+
+        fn run(plan: *const Plan, call: *Call) void {
+            const s = plan.stateAs(State);
+            const positions = s.at.count;
+            const units = s.rest.count * s.blocks(get_block);
+            if (positions == 0 or units == 0) return;
+            // A piece: up to `tile` positions of up to about get_block elements each.
+            const unit_size = @min(s.run.size, get_block);
+            const units_a_piece = @min(units, @max(1, get_block / unit_size));
+            const piece_size = units_a_piece * unit_size;
+            const tile_size = std.math.clamp(4 * get_block / piece_size, 1, tile);
+            const tiles = std.math.divCeil(usize, positions, tile_size) catch unreachable;
+            const pieces = std.math.divCeil(usize, units, units_a_piece) catch unreachable;
+            const job: Job = .{
+                .plan = plan,
+                .call = call,
+                .tile_size = tile_size,
+                .units = units,
+                .units_a_piece = units_a_piece,
+                .pieces = pieces,
+            };
+            const grain = @max(1, (1 << 15) / (tile_size * piece_size));
+            services.parallelFor(tiles * pieces, grain, job, part);
+        }
+
+        fn part(job: *const Job, begin: usize, end: usize) void {
+            const s = job.plan.stateAs(State);
+            var self_at: [tile]usize = undefined;
+            var other_at: [tile]usize = undefined;
+            var located: usize = std.math.maxInt(usize);
+            var n: usize = 0;
+            for (begin..end) |w| {
+                const at = w / job.pieces;
+                if (at != located) {
+                    const first = at * job.tile_size;
+                    n = @min(job.tile_size, s.at.count - first);
+                    if (!locate(job.plan, job.call, first, self_at[0..n], other_at[0..n])) return;
+                    located = at;
+                }
+                const unit = w % job.pieces * job.units_a_piece;
+                for (unit..@min(unit + job.units_a_piece, job.units)) |u| {
+                    job.unitOf(u, self_at[0..n], other_at[0..n]);
+                }
+            }
+        }
+
+        fn unitOf(job: *const Job, unit: usize, self_at: []const usize, other_at: []const usize) void {
+            const s = job.plan.stateAs(State);
+            const blocks = s.blocks(get_block);
+            const walker = s.rest.walk(unit / blocks);
+            const first = unit % blocks * get_block;
+            const n = @min(get_block, s.run.size - first);
+            const from_step, const to_step = s.run.strides;
+            const from = job.call.at(T, s.self_operand) + walker.offset[0] + first * from_step;
+            const to = job.call.at(T, s.other_operand) + walker.offset[1] + first * to_step;
+            if (s.columns) {
+                for (0..n) |i| {
+                    const a = from + i * from_step;
+                    const b = to + i * to_step;
+                    for (self_at, other_at) |x, y| b[y] = a[x];
+                }
+            } else if (from_step == 1 and to_step == 1) {
+                if (n * @sizeOf(T) <= 64) {
+                    for (self_at, other_at) |x, y| {
+                        for (to[y..][0..n], from[x..][0..n]) |*b, a| b.* = a;
+                    }
+                } else for (self_at, other_at) |x, y| @memcpy(to[y..][0..n], from[x..][0..n]);
+            } else for (self_at, other_at) |x, y| {
+                for (0..n) |i| to[y + i * to_step] = from[x + i * from_step];
+            }
+        }
+    };
+}
+
+const Action = enum { set, sum, either };
+
+/// Writes values (of type Value) into self, or into its staged float32 copy, of type T.
+fn Put(comptime T: type, comptime Value: type, comptime action: Action) type {
+    return struct {
+        plan: *const Plan,
+        call: *Call,
+        self: [*]T,
+        self_at: []usize,
+        other_at: []usize,
+        owner: []u8,
+
+        const Job = @This();
+        const staged = T != Value;
+
+        fn run(plan: *const Plan, call: *Call) void {
+            const s = plan.stateAs(State);
+            const self = plan.operands[s.self_operand];
+            const zeroed = plan.op == @backingInt(Row.embedding_backward);
+            if (zeroed) {
+                const bytes = self.numel() * self.dtype.size();
+                @memset(call.at(u8, s.self_operand)[0..bytes], 0);
+            }
+            const positions = s.at.count;
+            const units = s.rest.count * s.blocks(put_block);
+            if (positions == 0 or units == 0 or self.numel() == 0) {
+                // An index into nothing is still an error.
+                if (positions != 0 and units != 0) _ = locateOne(plan, call);
+                return;
+            }
+            var small: [2 * tile]usize = undefined;
+            var small_owner: [tile]u8 = undefined;
+            var memory: ?[]align(64) usize = null;
+            defer if (memory) |m| services.free(@ptrCast(m.ptr));
+            var job: Job = .{
+                .plan = plan,
+                .call = call,
+                .self = undefined,
+                .self_at = small[0..@min(positions, tile)],
+                .other_at = small[tile..][0..@min(positions, tile)],
+                .owner = small_owner[0..@min(positions, tile)],
+            };
+            if (positions > tile) {
+                const words = 2 * positions + positions / @sizeOf(usize) + 1;
+                memory = services.allocSlice(usize, words) orelse return outOfMemory(call, words * 8);
+                job.self_at = memory.?[0..positions];
+                job.other_at = memory.?[positions..][0..positions];
+                job.owner = @as([*]u8, @ptrCast(memory.?.ptr + 2 * positions))[0..positions];
+            }
+            services.parallelFor(positions, 1 << 13, job, locatePart);
+            if (call.status.load(.acquire) != 0) return;
+
+            if (staged) {
+                const copy = index_space.Staged(Value).init(self, call.at(Value, s.self_operand)) orelse
+                    return outOfMemory(call, self.numel() * 4);
+                defer copy.deinit();
+                job.self = copy.values.ptr;
+                job.all(units);
+                copy.finish();
+            } else {
+                job.self = call.at(T, s.self_operand);
+                job.all(units);
+            }
+        }
+
+        fn outOfMemory(call: *Call, bytes: usize) void {
+            call.fail(.out_of_memory, .{ @intCast(bytes), 0, 0 });
+        }
+        fn locateOne(plan: *const Plan, call: *Call) bool {
+            var a: [1]usize = undefined;
+            var b: [1]usize = undefined;
+            return locate(plan, call, 0, &a, &b);
+        }
+
+        fn locatePart(job: *const Job, begin: usize, end: usize) void {
+            const self_at = job.self_at[begin..end];
+            if (!locate(job.plan, job.call, begin, self_at, job.other_at[begin..end])) return;
+            for (job.owner[begin..end], self_at) |*o, x| {
+                o.* = @intCast((@as(u64, x) *% 0x9e3779b97f4a7c15) >> 56);
+            }
+        }
+
+        /// Every element of self belongs to one thread, which goes through the positions in
+        /// their order: so the split changes nothing.
+        fn all(job: *const Job, units: usize) void {
+            const s = job.plan.stateAs(State);
+            const positions = s.at.count;
+            const rest = s.rest.count * s.run.size;
+            if (positions * rest < 1 << 15) return job.part(0, units, 0, owners);
+            if (units >= 8) {
+                const unit_work = positions * @min(s.run.size, put_block);
+                return services.parallelFor(units, @max(1, (1 << 14) / unit_work), job.*, unitsPart);
+            }
+            if (rest >= 8) return services.parallelFor(owners, 8, job.*, ownersPart);
+            job.part(0, units, 0, owners);
+        }
+        fn unitsPart(job: *const Job, begin: usize, end: usize) void {
+            job.part(begin, end, 0, owners);
+        }
+        fn ownersPart(job: *const Job, begin: usize, end: usize) void {
+            const s = job.plan.stateAs(State);
+            job.part(0, s.rest.count * s.blocks(put_block), begin, end);
+        }
+
+        fn part(job: *const Job, unit_begin: usize, unit_end: usize, low: usize, high: usize) void {
+            const s = job.plan.stateAs(State);
+            const blocks = s.blocks(put_block);
+            for (unit_begin..unit_end) |unit| {
+                const walker = s.rest.walk(unit / blocks);
+                const first = unit % blocks * put_block;
+                const n = @min(put_block, s.run.size - first);
+                const to_step, const from_step = s.run.strides;
+                const to = job.self + walker.offset[0] + first * to_step;
+                const from = job.call.at(Value, s.other_operand) + walker.offset[1] + first * from_step;
+                if (s.columns) {
+                    for (0..n) |i| {
+                        const a = from + i * from_step;
+                        const b = to + i * to_step;
+                        for (job.self_at, job.other_at, job.owner) |x, y, o| {
+                            if (o >= low and o < high and x != skip) put(&b[x], a[y]);
+                        }
+                    }
+                } else for (job.self_at, job.other_at, job.owner) |x, y, o| {
+                    if (o < low or o >= high or x == skip) continue;
+                    putRun(n, to + x, to_step, from + y, from_step);
+                }
+            }
+        }
+
+        inline fn put(to: *T, from: Value) void {
+            switch (action) {
+                .set => to.* = from,
+                .either => to.* |= from,
+                .sum => if (staged) {
+                    to.* += index_space.widen(Value, from);
+                } else if (@typeInfo(T) == .int) {
+                    to.* +%= from;
+                } else {
+                    to.* += from;
+                },
+            }
+        }
+
+        fn putRun(n: usize, to: [*]T, to_step: usize, from: [*]const Value, from_step: usize) void {
+            if (to_step != 1 or from_step > 1) {
+                for (0..n) |i| put(&to[i * to_step], from[i * from_step]);
+                return;
+            }
+            if (action == .set) {
+                if (from_step == 0) return @memset(to[0..n], from[0]);
+                return @memcpy(to[0..n], from[0..n]);
+            }
+            var i: usize = 0;
+            if (action == .sum and Value != dtype.BFloat16) {
+                const lanes = 64 / @sizeOf(T);
+                const V = @Vector(lanes, T);
+                while (i + lanes <= n) : (i += lanes) {
+                    const x: @Vector(lanes, Value) = if (from_step == 0) @splat(from[0]) else from[i..][0..lanes].*;
+                    const y: V = to[i..][0..lanes].*;
+                    to[i..][0..lanes].* = if (@typeInfo(T) == .int) y +% x else y + @as(V, x);
+                }
+            }
+            while (i < n) : (i += 1) put(&to[i], from[i * from_step]);
+        }
+    };
+}
+
+test {
+    _ = @import("index_test.zig");
+}
