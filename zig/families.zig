@@ -1,0 +1,7 @@
+//! The kernel families: one line each. A family's number is its place in this list.
+//!
+//! Every family is compiled to an object of its own for each CPU level (kernel_object.zig),
+//! so that a change compiles its family only; nothing here is analysed unless it is asked
+//! for by name.
+
+pub const unary = @import("ops/unary.zig");
