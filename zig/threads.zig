@@ -4,7 +4,9 @@
 //! is open from `parallel` until the caller finds no chunk left; a worker that wakes up
 //! later finds it closed and goes back to sleep.
 const std = @import("std");
+const builtin = @import("builtin");
 const futex = @import("futex.zig");
+const cpu_limit = @import("cpu_limit.zig");
 const Word = std.atomic.Value(u32);
 
 pub const Body = *const fn (ctx: *const anyopaque, begin: usize, end: usize) callconv(.c) void;
@@ -28,9 +30,10 @@ var busy: std.atomic.Value(bool) align(64) = .init(false);
 var wanted: Word = .init(0); // threads with the caller; 0: not yet asked for
 var spawned: u32 = 0; // changed only by the holder of `busy`
 
-/// Sets how many threads a job may use (0: one per CPU this process may run on).
+/// Sets how many threads a job may use (0: one for each CPU that this process may use, by its
+/// affinity and its control group's limit). Returns the number chosen.
 pub fn setCount(n: u32) u32 {
-    const chosen: u32 = if (n != 0) @min(n, max_threads) else @intCast(@min(std.Thread.getCpuCount() catch 1, max_threads));
+    const chosen = @min(if (n != 0) n else cpu_limit.threadCount(), max_threads);
     wanted.store(chosen, .monotonic);
     return chosen;
 }
@@ -45,8 +48,10 @@ pub fn workers() u32 {
     return spawned;
 }
 
-/// In the child of a fork: its worker threads are gone.
-pub fn afterFork() void {
+/// In the child of a fork: its worker threads are gone, and so is whoever held the pool.
+/// The C library calls it; for a caller that does not fork through it, calling it again is
+/// harmless.
+pub fn afterFork() callconv(.c) void {
     spawned = 0;
     state.store(0, .monotonic);
     sleepers.store(0, .monotonic);
@@ -92,7 +97,7 @@ fn work() void {
     }
 }
 
-fn worker(first_seen: u32) void {
+fn worker(number: u32, first_seen: u32) void {
     var seen = first_seen;
     while (true) {
         var spins: u32 = 0;
@@ -107,6 +112,8 @@ fn worker(first_seen: u32) void {
             _ = sleepers.fetchSub(1, .seq_cst);
         }
         seen = generation.load(.acquire);
+        // More threads than are wanted now, from when more were.
+        if (number >= wanted.load(.monotonic)) continue;
         // Join the job, if it is still open.
         var s = state.load(.monotonic);
         const joined = while (s & open_bit != 0) {
@@ -120,13 +127,29 @@ fn worker(first_seen: u32) void {
 }
 
 fn ensureWorkers(threads: u32) void {
+    if (spawned + 1 < threads) registerAtFork();
     while (spawned + 1 < threads) : (spawned += 1) {
-        const t = std.Thread.spawn(.{ .stack_size = 4 << 20 }, worker, .{generation.load(.acquire)}) catch {
+        const t = std.Thread.spawn(.{ .stack_size = 4 << 20 }, worker, .{ spawned + 1, generation.load(.acquire) }) catch {
             wanted.store(spawned + 1, .monotonic); // go on with what there is
             return;
         };
         t.detach();
     }
+}
+
+fn registerAtFork() void {
+    const once = struct {
+        var done: bool = false;
+        const Handler = ?*const fn () callconv(.c) void;
+        extern "c" fn pthread_atfork(Handler, Handler, Handler) c_int;
+    };
+    if (builtin.os.tag == .windows or once.done) return;
+    once.done = true; // by the holder of `busy`
+    _ = once.pthread_atfork(null, null, afterFork);
+}
+
+test {
+    _ = cpu_limit;
 }
 
 test "every index is visited once" {
@@ -149,4 +172,39 @@ test "every index is visited once" {
             for (seen) |x| try std.testing.expectEqual(1, x);
         }
     }
+}
+
+test "the child of a fork has a pool of its own" {
+    if (builtin.os.tag == .windows) return;
+    const c = struct {
+        extern "c" fn fork() c_int;
+        extern "c" fn waitpid(pid: c_int, status: *c_int, options: c_int) c_int;
+        extern "c" fn _exit(code: c_int) noreturn;
+    };
+    const Sum = struct {
+        total: std.atomic.Value(usize) = .init(0),
+        fn run(p: *const anyopaque, begin: usize, end: usize) callconv(.c) void {
+            const self: *@This() = @ptrCast(@alignCast(@constCast(p)));
+            var t: usize = 0;
+            for (begin..end) |i| t += i;
+            _ = self.total.fetchAdd(t, .monotonic);
+        }
+        fn right() bool {
+            var self: @This() = .{};
+            parallel(100_000, 100, &self, run);
+            return self.total.raw == 100_000 * 99_999 / 2;
+        }
+    };
+    _ = setCount(3);
+    try std.testing.expect(Sum.right() and workers() >= 2);
+    const pid = c.fork();
+    if (pid == 0) {
+        if (workers() != 0) c._exit(1); // those are the parent's
+        for (0..50) |_| if (!Sum.right()) c._exit(2);
+        c._exit(if (workers() == 2) 0 else 3);
+    }
+    var status: c_int = -1;
+    try std.testing.expect(c.waitpid(pid, &status, 0) == pid);
+    try std.testing.expectEqual(0, status);
+    try std.testing.expect(Sum.right());
 }
