@@ -1,0 +1,377 @@
+//! The kernels under reduce.zig: one block of elements to one partial result.
+//!
+//! A block is either a row (up to `row_block` neighbours in memory) or a column tile (up to
+//! `column_block` rows of up to `max_tile` neighbouring columns, one result a column).
+//! Partial results are up to three cells a value ("planes"), float ones in f64 whatever the
+//! kernel computes in, so that merging blocks costs no accuracy. Within a block the tree is
+//! fixed: lanes of the virtual vector, a fixed number of accumulators.
+const std = @import("std");
+const simd = @import("../simd.zig");
+const math = @import("reduce_math.zig");
+
+pub const Cell = extern union { f: f64, i: i64 };
+
+pub const row_block = 4096;
+pub const column_block = 128;
+pub const max_tile = 512;
+pub const planes = 3;
+
+/// The partial result of one value: `count` cells are used.
+pub const State = [planes]Cell;
+
+pub const Op = enum {
+    sum,
+    sum_of_squares,
+    sum_of_magnitudes,
+    prod,
+    max,
+    min,
+    /// planes: mean, sum of squared deviations from it, number of elements
+    moments,
+    /// planes: maximum, sum of exp(x - maximum)
+    logsumexp,
+    /// planes: the value, its index
+    argmax,
+    argmin,
+};
+
+/// The kernels of one operation and compute type, with the types erased.
+pub const Kernel = struct {
+    /// A contiguous block of n >= 1 elements, whose first has the number `first`.
+    row: *const fn (block: [*]const u8, n: usize, first: i64, out: *State) void,
+    /// Rows at `offsets` (in elements, from `base`) of `width` columns. Reads max(width,
+    /// lanes) columns. Plane p of column c goes to out[p * max_tile + c].
+    column: *const fn (
+        base: [*]const u8,
+        offsets: []const usize,
+        width: usize,
+        first: i64,
+        out: [*]Cell,
+    ) void,
+    /// a = a and then b, for `width` values whose planes lie `stride` apart.
+    merge: *const fn (a: [*]Cell, b: [*]const Cell, stride: usize, width: usize) void,
+    identity: State,
+};
+
+pub fn kernel(comptime T: type, comptime op: Op) Kernel {
+    const K = Kernels(T, op);
+    return .{ .row = K.row, .column = K.column, .merge = K.merge, .identity = K.identity };
+}
+
+fn Kernels(comptime T: type, comptime op: Op) type {
+    const lanes = simd.lanes(T);
+    const V = @Vector(lanes, T);
+    const float = T != i64;
+    const I = if (@sizeOf(T) == 4) i32 else i64;
+    const VI = @Vector(lanes, I);
+    const arg = op == .argmax or op == .argmin;
+
+    return struct {
+        const start: T = switch (op) {
+            .sum, .sum_of_squares, .sum_of_magnitudes, .moments => 0,
+            .prod => 1,
+            .max, .argmax, .logsumexp => if (float) -std.math.inf(T) else std.math.minInt(T),
+            .min, .argmin => if (float) std.math.inf(T) else std.math.maxInt(T),
+        };
+        const identity: State = .{
+            cell(start),
+            if (float and !arg) .{ .f = 0 } else .{ .i = 0 },
+            if (float and !arg) .{ .f = 0 } else .{ .i = 0 },
+        };
+
+        inline fn cell(x: T) Cell {
+            return if (float) .{ .f = x } else .{ .i = x };
+        }
+
+        /// The accumulator with one more element in every lane.
+        inline fn step(a: V, x: V) V {
+            return switch (op) {
+                .sum, .moments => if (float) a + x else a +% x,
+                .sum_of_squares => if (float) simd.fma(V, x, x, a) else a +% x *% x,
+                .sum_of_magnitudes => if (float) a + @abs(x) else unreachable,
+                else => combine(V, a, x),
+            };
+        }
+        inline fn combine(comptime W: type, a: W, b: W) W {
+            return switch (op) {
+                .sum, .sum_of_squares, .sum_of_magnitudes, .moments => if (float) a + b else a +% b,
+                .prod => if (float) a * b else a *% b,
+                .max, .argmax, .logsumexp => simd.maxNan(W, a, b),
+                .min, .argmin => simd.minNan(W, a, b),
+            };
+        }
+
+        fn reduceRow(p: [*]const T, n: usize) T {
+            var acc: [4]V = @splat(@splat(start));
+            var i: usize = 0;
+            while (i + 4 * lanes <= n) : (i += 4 * lanes) {
+                inline for (0..4) |k| acc[k] = step(acc[k], simd.load(T, p + i + k * lanes));
+            }
+            while (i + lanes <= n) : (i += lanes) acc[0] = step(acc[0], simd.load(T, p + i));
+            // `start` changes no accumulator, under any of the steps.
+            if (i < n) acc[1] = step(acc[1], simd.loadPart(T, p + i, n - i, start));
+            const low = combine(V, acc[0], acc[1]);
+            const high = combine(V, acc[2], acc[3]);
+            return simd.tree(combine(V, low, high), combine);
+        }
+
+        inline fn loadOrPart(p: [*]const T, left: usize, fill: T) V {
+            return if (left >= lanes) simd.load(T, p) else simd.loadPart(T, p, left, fill);
+        }
+
+        fn row(block: [*]const u8, n: usize, first: i64, out: *State) void {
+            const p: [*]const T = @ptrCast(@alignCast(block));
+            const total = reduceRow(p, n);
+            switch (op) {
+                .moments => rowMoments(p, n, total, out),
+                .logsumexp => rowExponentials(p, n, total, out),
+                .argmax, .argmin => {
+                    const k = find(p, n, total);
+                    out[0] = cell(p[k]);
+                    out[1] = .{ .i = first + @as(i64, @intCast(k)) };
+                },
+                else => out[0] = cell(total),
+            }
+        }
+
+        /// The first element that is x, or is nan if x is. There is one.
+        fn find(p: [*]const T, n: usize, x: T) usize {
+            const wanted: V = @splat(x);
+            const nan = x != x;
+            var i: usize = 0;
+            while (i + lanes <= n) : (i += lanes) {
+                const v = simd.load(T, p + i);
+                const hit = if (nan) v != v else v == wanted;
+                if (@reduce(.Or, hit)) break;
+            }
+            while (i < n) : (i += 1) if (p[i] == x or (nan and p[i] != p[i])) return i;
+            unreachable;
+        }
+
+        /// Second pass over a block in the cache: deviations from the rounded mean, whose own
+        /// sum corrects for that rounding.
+        fn rowMoments(p: [*]const T, n: usize, total: T, out: *State) void {
+            const count: f64 = @floatFromInt(n);
+            const mean: T = @floatCast(@as(f64, total) / count);
+            const m: V = @splat(mean);
+            var first: [2]V = @splat(@splat(0));
+            var second: [2]V = @splat(@splat(0));
+            var i: usize = 0;
+            while (i + 2 * lanes <= n) : (i += 2 * lanes) inline for (0..2) |k| {
+                const d = simd.load(T, p + i + k * lanes) - m;
+                first[k] += d;
+                second[k] = simd.fma(V, d, d, second[k]);
+            };
+            while (i < n) : (i += lanes) {
+                const x = loadOrPart(p + i, n - i, mean);
+                const d = x - m;
+                first[0] += d;
+                second[0] = simd.fma(V, d, d, second[0]);
+            }
+            setMoments(
+                .{ &out[0], &out[1], &out[2] },
+                mean,
+                simd.reduceAdd(first[0] + first[1]),
+                simd.reduceAdd(second[0] + second[1]),
+                count,
+            );
+        }
+        inline fn setMoments(out: [3]*Cell, mean: T, first: T, second: T, count: f64) void {
+            const d = @as(f64, first) / count;
+            out[0].f = mean + d;
+            // nan stays (@max would drop it); rounding must not make a variance negative.
+            const m2 = second - d * first;
+            out[1].f = if (m2 < 0) 0 else m2;
+            out[2].f = count;
+        }
+
+        /// What exp's argument is shifted by: the maximum, unless that is infinite (inf - inf).
+        inline fn shift(comptime W: type, maximum: W) W {
+            const limit: W = @splat(std.math.inf(T));
+            return @select(T, @abs(maximum) == limit, @as(W, @splat(0)), maximum);
+        }
+        fn rowExponentials(p: [*]const T, n: usize, maximum: T, out: *State) void {
+            const m = shift(V, @splat(maximum));
+            var acc: V = @splat(0);
+            var i: usize = 0;
+            while (i < n) : (i += lanes) {
+                const x = loadOrPart(p + i, n - i, start);
+                acc += math.exp(V, x - m);
+            }
+            out[0].f = maximum;
+            out[1].f = if (maximum == std.math.inf(T)) 1 else simd.reduceAdd(acc);
+        }
+
+        // A tile is cut into vectors of columns. The last vector ends with the last column
+        // and so may overlap the one before: those columns are computed twice, alike.
+
+        inline fn columnOf(vector: usize, width: usize) usize {
+            return if (width < lanes) 0 else @min(vector * lanes, width - lanes);
+        }
+        const Accumulators = [max_tile / lanes]V;
+
+        fn column(
+            base: [*]const u8,
+            offsets: []const usize,
+            width: usize,
+            first: i64,
+            out: [*]Cell,
+        ) void {
+            const p: [*]const T = @ptrCast(@alignCast(base));
+            const vectors = (width + lanes - 1) / lanes;
+            if (arg) return columnArg(p, offsets, width, first, out);
+            var acc: Accumulators = undefined;
+            columnTotals(p, offsets, width, acc[0..vectors]);
+            switch (op) {
+                .moments => return columnMoments(p, offsets, width, acc[0..vectors], out),
+                .logsumexp => return columnExponentials(p, offsets, width, acc[0..vectors], out),
+                else => {},
+            }
+            for (acc[0..vectors], 0..) |a, k| writePlane(out, columnOf(k, width), a);
+        }
+        inline fn writePlane(out: [*]Cell, at: usize, v: V) void {
+            const wide: @Vector(lanes, if (float) f64 else i64) = v;
+            @as([*]if (float) f64 else i64, @ptrCast(out + at))[0..lanes].* = wide;
+        }
+
+        fn columnTotals(p: [*]const T, offsets: []const usize, width: usize, acc: []V) void {
+            @memset(acc, @splat(start));
+            var r: usize = 0;
+            while (r + 8 <= offsets.len) : (r += 8) {
+                const o = offsets[r..][0..8];
+                for (acc, 0..) |*a, k| {
+                    const q = p + columnOf(k, width);
+                    var v = a.*;
+                    inline for (0..8) |i| v = step(v, simd.load(T, q + o[i]));
+                    a.* = v;
+                }
+            }
+            for (offsets[r..]) |o| {
+                for (acc, 0..) |*a, k| a.* = step(a.*, simd.load(T, p + o + columnOf(k, width)));
+            }
+        }
+
+        fn columnArg(
+            p: [*]const T,
+            offsets: []const usize,
+            width: usize,
+            first: i64,
+            out: [*]Cell,
+        ) void {
+            const vectors = (width + lanes - 1) / lanes;
+            for (0..vectors) |k| {
+                const c = columnOf(k, width);
+                var best = simd.load(T, p + offsets[0] + c);
+                var index: VI = @splat(0);
+                for (offsets[1..], 1..) |o, r| {
+                    const x = simd.load(T, p + o + c);
+                    var better = if (op == .argmax) x > best else x < best;
+                    if (float) better = better | ((x != x) & (best == best));
+                    best = @select(T, better, x, best);
+                    index = @select(I, better, @as(VI, @splat(@intCast(r))), index);
+                }
+                writePlane(out, c, best);
+                const wide: @Vector(lanes, i64) = index;
+                @as([*]i64, @ptrCast(out + max_tile + c))[0..lanes].* =
+                    wide + @as(@Vector(lanes, i64), @splat(first));
+            }
+        }
+
+        fn columnMoments(
+            p: [*]const T,
+            offsets: []const usize,
+            width: usize,
+            totals: []const V,
+            out: [*]Cell,
+        ) void {
+            const count: f64 = @floatFromInt(offsets.len);
+            for (totals, 0..) |total, k| {
+                const c = columnOf(k, width);
+                const mean = total / @as(V, @splat(@floatCast(count)));
+                var first: V = @splat(0);
+                var second: V = @splat(0);
+                for (offsets) |o| {
+                    const d = simd.load(T, p + o + c) - mean;
+                    first += d;
+                    second = simd.fma(V, d, d, second);
+                }
+                const means: [lanes]T = mean;
+                const firsts: [lanes]T = first;
+                const seconds: [lanes]T = second;
+                for (0..lanes) |j| setMoments(
+                    .{ &out[c + j], &out[max_tile + c + j], &out[2 * max_tile + c + j] },
+                    means[j],
+                    firsts[j],
+                    seconds[j],
+                    count,
+                );
+            }
+        }
+
+        fn columnExponentials(
+            p: [*]const T,
+            offsets: []const usize,
+            width: usize,
+            maxima: []const V,
+            out: [*]Cell,
+        ) void {
+            for (maxima, 0..) |maximum, k| {
+                const c = columnOf(k, width);
+                const m = shift(V, maximum);
+                var acc: V = @splat(0);
+                for (offsets) |o| acc += math.exp(V, simd.load(T, p + o + c) - m);
+                const infinite = maximum == @as(V, @splat(std.math.inf(T)));
+                writePlane(out, c, maximum);
+                writePlane(out + max_tile, c, @select(T, infinite, @as(V, @splat(1)), acc));
+            }
+        }
+
+        fn merge(a: [*]Cell, b: [*]const Cell, stride: usize, width: usize) void {
+            for (0..width) |k| mergeOne(a + k, b + k, stride);
+        }
+        inline fn mergeOne(a: [*]Cell, b: [*]const Cell, stride: usize) void {
+            switch (op) {
+                .moments => mergeMoments(a, b, stride),
+                .logsumexp => mergeExponentials(a, b, stride),
+                .argmax, .argmin => {
+                    const better = if (float)
+                        (if (op == .argmax) b[0].f > a[0].f else b[0].f < a[0].f) or
+                            (b[0].f != b[0].f and a[0].f == a[0].f)
+                    else if (op == .argmax) b[0].i > a[0].i else b[0].i < a[0].i;
+                    if (better) {
+                        a[0] = b[0];
+                        a[stride] = b[stride];
+                    }
+                },
+                else => a[0] = if (float)
+                    .{ .f = combine(f64, a[0].f, b[0].f) }
+                else
+                    .{ .i = combine(i64, a[0].i, b[0].i) },
+            }
+        }
+        /// Chan, Golub, LeVeque 1979.
+        inline fn mergeMoments(a: [*]Cell, b: [*]const Cell, stride: usize) void {
+            const na = a[2 * stride].f;
+            const nb = b[2 * stride].f;
+            const n = na + nb;
+            const d = b[0].f - a[0].f;
+            const part = nb / n;
+            a[stride].f = a[stride].f + b[stride].f + d * d * na * part;
+            a[0].f = a[0].f + d * part;
+            a[2 * stride].f = n;
+        }
+        inline fn mergeExponentials(a: [*]Cell, b: [*]const Cell, stride: usize) void {
+            const W = @Vector(2, f64);
+            const m = simd.maxNan(f64, a[0].f, b[0].f);
+            const sums: W = .{ a[stride].f, b[stride].f };
+            const x: W = .{ a[0].f, b[0].f };
+            a[0].f = m;
+            if (@abs(m) == std.math.inf(f64)) {
+                a[stride].f = if (m > 0) 1 else 0;
+                return;
+            }
+            const scaled = math.exp(W, x - @as(W, @splat(m))) * sums;
+            a[stride].f = scaled[0] + scaled[1];
+        }
+    };
+}
