@@ -4,11 +4,12 @@
 //! indexed ones. The k index tensors (int64, k <= 8) have one shape I (Python broadcasts
 //! them; strides may be 0), so that what is picked has the shape (A..., I..., R...).
 //!
-//! | row | operands (outputs first) | ints |
-//! |---|---|---|
-//! | index | out (A..., I..., R...); self; index 1..k | k, start, allow_negative |
-//! | index_put | self, in place; index 1..k; values (A..., I..., R...) | k, start, allow_negative, accumulate |
-//! | embedding_backward | grad_weight (V, R...), contiguous, wholly written; index (I...); grad (I..., R...) | padding_idx, or a negative number for none |
+//! index: outputs out (A..., I..., R...); inputs self, index 1..k.
+//!     ints: k, start, allow_negative
+//! index_put: outputs self, in place; inputs index 1..k, values (A..., I..., R...).
+//!     ints: k, start, allow_negative, accumulate
+//! embedding_backward: outputs grad_weight (V, R...), contiguous, wholly written; inputs
+//!     index (I...), grad (I..., R...).  ints: padding_idx, or a negative number for none
 //!
 //! No scalars, no floats. All dtypes; self, out and values share one. Any strides, also on
 //! the outputs; `values` may have strides of 0.
@@ -29,6 +30,7 @@ const planning = @import("../plan.zig");
 const services = @import("../services.zig");
 const dtype = @import("../dtype.zig");
 const index_space = @import("index_space.zig");
+const index_cell = @import("index_cell.zig");
 const Plan = planning.Plan;
 const Call = planning.Call;
 const Operand = planning.Operand;
@@ -158,22 +160,10 @@ fn prepare(p: *Plan) planning.PrepareError!void {
             4 => &Get(u32).run,
             else => &Get(u64).run,
         },
-        else => if (!accumulate) switch (self.dtype.size()) {
-            1 => &Put(u8, u8, .set).run,
-            2 => &Put(u16, u16, .set).run,
-            4 => &Put(u32, u32, .set).run,
-            else => &Put(u64, u64, .set).run,
-        } else switch (self.dtype) {
-            .bool => &Put(u8, u8, .either).run,
-            .uint8, .int8 => &Put(u8, u8, .sum).run,
-            .int16 => &Put(u16, u16, .sum).run,
-            .int32 => &Put(u32, u32, .sum).run,
-            .int64 => &Put(u64, u64, .sum).run,
-            .float16 => &Put(f32, f16, .sum).run,
-            .bfloat16 => &Put(f32, dtype.BFloat16, .sum).run,
-            .float32 => &Put(f32, f32, .sum).run,
-            .float64 => &Put(f64, f64, .sum).run,
-        },
+        else => if (accumulate)
+            index_cell.summing(Put, self.dtype)
+        else
+            index_cell.moving(Put, self.dtype.size()),
     };
     (try p.create(State)).* = state;
 }
@@ -230,16 +220,16 @@ fn Get(comptime T: type) type {
 
         const Job = @This();
 
-        fn run(plan: *const Plan, call: *Call) void {
+        pub fn run(plan: *const Plan, call: *Call) void {
             const s = plan.stateAs(State);
             const positions = s.at.count;
             const units = s.rest.count * s.blocks(get_block);
             if (positions == 0 or units == 0) return;
             // A piece: up to `tile` positions of up to about get_block elements each.
-            const unit_size = @min(s.run.size, get_block);
-            const units_a_piece = @min(units, @max(1, get_block / unit_size));
-            const piece_size = units_a_piece * unit_size;
-            const tile_size = std.math.clamp(4 * get_block / piece_size, 1, tile);
+            const unit_size: usize = @min(s.run.size, get_block);
+            const units_a_piece: usize = @min(units, @max(1, get_block / unit_size));
+            const piece_size: usize = units_a_piece * unit_size;
+            const tile_size: usize = std.math.clamp(4 * get_block / piece_size, 1, tile);
             const tiles = std.math.divCeil(usize, positions, tile_size) catch unreachable;
             const pieces = std.math.divCeil(usize, units, units_a_piece) catch unreachable;
             const job: Job = .{
@@ -275,7 +265,12 @@ fn Get(comptime T: type) type {
             }
         }
 
-        fn unitOf(job: *const Job, unit: usize, self_at: []const usize, other_at: []const usize) void {
+        fn unitOf(
+            job: *const Job,
+            unit: usize,
+            self_at: []const usize,
+            other_at: []const usize,
+        ) void {
             const s = job.plan.stateAs(State);
             const blocks = s.blocks(get_block);
             const walker = s.rest.walk(unit / blocks);
@@ -303,11 +298,12 @@ fn Get(comptime T: type) type {
     };
 }
 
-const Action = enum { set, sum, either };
-
-/// Writes values (of type Value) into self, or into its staged float32 copy, of type T.
-fn Put(comptime T: type, comptime Value: type, comptime action: Action) type {
+/// Puts values (of type C.Value) into self, or into its staged float32 copy, of type C.T.
+fn Put(comptime C: type) type {
     return struct {
+        const T = C.T;
+        const Value = C.Value;
+
         plan: *const Plan,
         call: *Call,
         self: [*]T,
@@ -316,9 +312,8 @@ fn Put(comptime T: type, comptime Value: type, comptime action: Action) type {
         owner: []u8,
 
         const Job = @This();
-        const staged = T != Value;
 
-        fn run(plan: *const Plan, call: *Call) void {
+        pub fn run(plan: *const Plan, call: *Call) void {
             const s = plan.stateAs(State);
             const self = plan.operands[s.self_operand];
             const zeroed = plan.op == @backingInt(Row.embedding_backward);
@@ -347,16 +342,19 @@ fn Put(comptime T: type, comptime Value: type, comptime action: Action) type {
             };
             if (positions > tile) {
                 const words = 2 * positions + positions / @sizeOf(usize) + 1;
-                memory = services.allocSlice(usize, words) orelse return outOfMemory(call, words * 8);
+                memory = services.allocSlice(usize, words) orelse
+                    return outOfMemory(call, words * 8);
                 job.self_at = memory.?[0..positions];
                 job.other_at = memory.?[positions..][0..positions];
-                job.owner = @as([*]u8, @ptrCast(memory.?.ptr + 2 * positions))[0..positions];
+                const owner: [*]u8 = @ptrCast(memory.?.ptr + 2 * positions);
+                job.owner = owner[0..positions];
             }
             services.parallelFor(positions, 1 << 13, job, locatePart);
             if (call.status.load(.acquire) != 0) return;
 
-            if (staged) {
-                const copy = index_space.Staged(Value).init(self, call.at(Value, s.self_operand)) orelse
+            if (C.staged) {
+                const half = call.at(Value, s.self_operand);
+                const copy = index_space.Staged(Value).init(self, half) orelse
                     return outOfMemory(call, self.numel() * 4);
                 defer copy.deinit();
                 job.self = copy.values.ptr;
@@ -393,8 +391,9 @@ fn Put(comptime T: type, comptime Value: type, comptime action: Action) type {
             const rest = s.rest.count * s.run.size;
             if (positions * rest < 1 << 15) return job.part(0, units, 0, owners);
             if (units >= 8) {
-                const unit_work = positions * @min(s.run.size, put_block);
-                return services.parallelFor(units, @max(1, (1 << 14) / unit_work), job.*, unitsPart);
+                const unit_work: usize = positions * @min(s.run.size, put_block);
+                const grain = @max(1, (1 << 14) / unit_work);
+                return services.parallelFor(units, grain, job.*, unitsPart);
             }
             if (rest >= 8) return services.parallelFor(owners, 8, job.*, ownersPart);
             job.part(0, units, 0, owners);
@@ -416,56 +415,21 @@ fn Put(comptime T: type, comptime Value: type, comptime action: Action) type {
                 const n = @min(put_block, s.run.size - first);
                 const to_step, const from_step = s.run.strides;
                 const to = job.self + walker.offset[0] + first * to_step;
-                const from = job.call.at(Value, s.other_operand) + walker.offset[1] + first * from_step;
+                const from_at = walker.offset[1] + first * from_step;
+                const from = job.call.at(Value, s.other_operand) + from_at;
                 if (s.columns) {
                     for (0..n) |i| {
                         const a = from + i * from_step;
                         const b = to + i * to_step;
                         for (job.self_at, job.other_at, job.owner) |x, y, o| {
-                            if (o >= low and o < high and x != skip) put(&b[x], a[y]);
+                            if (o >= low and o < high and x != skip) C.put(&b[x], a[y]);
                         }
                     }
                 } else for (job.self_at, job.other_at, job.owner) |x, y, o| {
                     if (o < low or o >= high or x == skip) continue;
-                    putRun(n, to + x, to_step, from + y, from_step);
+                    C.run(n, to + x, to_step, from + y, from_step);
                 }
             }
-        }
-
-        inline fn put(to: *T, from: Value) void {
-            switch (action) {
-                .set => to.* = from,
-                .either => to.* |= from,
-                .sum => if (staged) {
-                    to.* += index_space.widen(Value, from);
-                } else if (@typeInfo(T) == .int) {
-                    to.* +%= from;
-                } else {
-                    to.* += from;
-                },
-            }
-        }
-
-        fn putRun(n: usize, to: [*]T, to_step: usize, from: [*]const Value, from_step: usize) void {
-            if (to_step != 1 or from_step > 1) {
-                for (0..n) |i| put(&to[i * to_step], from[i * from_step]);
-                return;
-            }
-            if (action == .set) {
-                if (from_step == 0) return @memset(to[0..n], from[0]);
-                return @memcpy(to[0..n], from[0..n]);
-            }
-            var i: usize = 0;
-            if (action == .sum and Value != dtype.BFloat16) {
-                const lanes = 64 / @sizeOf(T);
-                const V = @Vector(lanes, T);
-                while (i + lanes <= n) : (i += lanes) {
-                    const x: @Vector(lanes, Value) = if (from_step == 0) @splat(from[0]) else from[i..][0..lanes].*;
-                    const y: V = to[i..][0..lanes].*;
-                    to[i..][0..lanes].* = if (@typeInfo(T) == .int) y +% x else y + @as(V, x);
-                }
-            }
-            while (i < n) : (i += 1) put(&to[i], from[i * from_step]);
         }
     };
 }

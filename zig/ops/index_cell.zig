@@ -1,0 +1,92 @@
+//! What index_put and the scatter rows do with one element, or with a run of them.
+const std = @import("std");
+const planning = @import("../plan.zig");
+const dtype = @import("../dtype.zig");
+const index_space = @import("index_space.zig");
+const DType = dtype.DType;
+
+pub const Action = enum { set, sum, either, prod, max, min };
+
+/// Puts elements of type Value into elements of type T: the same type, or float32 that
+/// stands for a half-precision tensor while it is accumulated into (index_space.Staged).
+pub fn Cell(comptime ElementType: type, comptime ValueType: type, comptime action: Action) type {
+    return struct {
+        pub const T = ElementType;
+        pub const Value = ValueType;
+        pub const staged = T != Value;
+        const is_int = @typeInfo(T) == .int;
+
+        pub inline fn put(to: *T, from: Value) void {
+            if (action == .set) {
+                to.* = from;
+                return;
+            }
+            const x: T = if (staged) index_space.widen(Value, from) else from;
+            const y = to.*;
+            to.* = switch (action) {
+                .set => unreachable,
+                .either => y | x,
+                .sum => if (is_int) y +% x else y + x,
+                .prod => if (is_int) y *% x else y * x,
+                // nan wins, as in torch.maximum
+                .max => if (y != y or y >= x) y else x,
+                .min => if (y != y or y <= x) y else x,
+            };
+        }
+
+        /// to[i * to_step] (action)= from[i * from_step]. With to_step == 0 in order of i.
+        pub fn run(
+            n: usize,
+            to: [*]T,
+            to_step: usize,
+            from: [*]const Value,
+            from_step: usize,
+        ) void {
+            if (to_step != 1 or from_step > 1) {
+                for (0..n) |i| put(&to[i * to_step], from[i * from_step]);
+                return;
+            }
+            if (action == .set) {
+                if (from_step == 0) return @memset(to[0..n], from[0]);
+                if (n * @sizeOf(T) > 64) return @memcpy(to[0..n], from[0..n]);
+            }
+            var i: usize = 0;
+            if (action == .sum and Value != dtype.BFloat16) {
+                const lanes = 64 / @sizeOf(T);
+                const V = @Vector(lanes, T);
+                while (i + lanes <= n) : (i += lanes) {
+                    const x: @Vector(lanes, Value) =
+                        if (from_step == 0) @splat(from[0]) else from[i..][0..lanes].*;
+                    const y: V = to[i..][0..lanes].*;
+                    to[i..][0..lanes].* = if (is_int) y +% x else y + @as(V, x);
+                }
+            }
+            while (i < n) : (i += 1) put(&to[i], from[i * from_step]);
+        }
+    };
+}
+
+/// The run function `Kernel(Cell).run` for copies of `size` bytes.
+pub fn moving(comptime Kernel: fn (type) type, size: usize) planning.Run {
+    return switch (size) {
+        1 => &Kernel(Cell(u8, u8, .set)).run,
+        2 => &Kernel(Cell(u16, u16, .set)).run,
+        4 => &Kernel(Cell(u32, u32, .set)).run,
+        else => &Kernel(Cell(u64, u64, .set)).run,
+    };
+}
+
+/// The same for sums: integers wrap (signed or not), bool is or-ed.
+pub fn summing(comptime Kernel: fn (type) type, d: DType) planning.Run {
+    return switch (d) {
+        .bool => &Kernel(Cell(u8, u8, .either)).run,
+        .uint8, .int8 => &Kernel(Cell(u8, u8, .sum)).run,
+        .int16 => &Kernel(Cell(u16, u16, .sum)).run,
+        .int32 => &Kernel(Cell(u32, u32, .sum)).run,
+        .int64 => &Kernel(Cell(u64, u64, .sum)).run,
+        .float16 => &Kernel(Cell(f32, f16, .sum)).run,
+        .bfloat16 => &Kernel(Cell(f32, dtype.BFloat16, .sum)).run,
+        .float32 => &Kernel(Cell(f32, f32, .sum)).run,
+        .float64 => &Kernel(Cell(f64, f64, .sum)).run,
+    };
+}
