@@ -4,6 +4,8 @@
 //! so that a change compiles its family only; nothing here is analysed unless it is asked
 //! for by name.
 
+pub const unary = @import("ops/unary.zig");
+pub const binary = @import("ops/binary.zig");
 pub const cast = @import("ops/cast.zig");
 pub const fill = @import("ops/fill.zig");
 pub const matmul = @import("ops/matmul.zig");

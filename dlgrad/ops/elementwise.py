@@ -1,0 +1,606 @@
+"""What makes an operation of an elementwise row: `unary` and `binary`.
+
+A row is a name in zig/ops/ and its derivative here. From it follow the function, the method, the
+in-place form and `out=`; dtypes, broadcasting, scalars, the summing of a gradient back to its
+source's shape, and recording are done here, once.
+
+A derivative names what it needs, and only that is kept for the backward pass:
+`g` the gradient of the result, `x` (or `a`, `b`) the inputs, `y` the result.
+"""
+
+from __future__ import annotations
+
+import numbers
+
+from .. import dtypes as dt
+from .. import plan as door
+from ..autograd.graph import edge_of, Node, record
+from ..autograd.mode import mode
+from ..layout import Layout, broadcast_shapes, contiguous, expand_strides, layout
+from ..plan import NULL, make_plan, remember, run1, run1f, run1i, run2
+from ..storage import Storage
+from ..tensor import Tensor, make_tensor
+
+ROWS: dict = {}  # name -> Row: what the tests, the stubs and the reference pages are made from
+
+_new = object.__new__
+
+
+class Row:
+    """One elementwise operation."""
+
+    def __init__(self, name, family, arity, kind, doc, derivatives, kernel=None):
+        self.name = name
+        self.family = family
+        self.arity = arity
+        # "any": the inputs' common dtype; "float": the same, integers become the default dtype; "bool": the
+        # result is bool; "int": integers and bool only; "number": any but bool
+        self.kind = kind
+        self.doc = doc
+        self.derivatives = derivatives
+        self.kernel = kernel or name
+        self.node_name = "".join(w.capitalize() for w in name.split("_")) + "Backward0"
+        self.plans: dict = {}
+        self.needs = [_parameters(d) for d in derivatives]
+        ROWS[name] = self
+
+
+def _parameters(fn):
+    return () if fn is None else fn.__code__.co_varnames[1 : fn.__code__.co_argcount]
+
+
+# ---------------------------------------------------------------------- dtypes and shapes
+
+
+def scalar_dtype(value):
+    """The dtype that a Python number stands for."""
+    if isinstance(value, bool):
+        return dt.bool
+    return dt.int64 if isinstance(value, int) else dt.get_default_dtype()
+
+
+def is_scalar(value) -> bool:
+    """Whether it is a Python (or NumPy) number."""
+    return isinstance(value, (int, float, numbers.Real)) and not isinstance(value, Tensor)
+
+
+def as_number(value):
+    """A Python number for any kind of number."""
+    if type(value) in (int, float, bool):
+        return value
+    if isinstance(value, (bool, numbers.Integral)):
+        return int(value)
+    if type(value).__name__ in ("bool_", "bool"):
+        return bool(value)
+    return float(value)
+
+
+def result_type(*values):
+    """The dtype that an operation on these (tensors and numbers) has: tensors with dimensions count more
+    than 0-d ones, and those more than numbers, within a category (PyTorch's rules)."""
+    best = [None, None, None]  # dimensioned, 0-d, number
+    for v in values:
+        if isinstance(v, Tensor):
+            level, d = (0 if v._layout.ndim else 1), v._layout.dtype
+        elif isinstance(v, dt.dtype):
+            level, d = 0, v
+        elif is_scalar(v):
+            level, d = 2, scalar_dtype(as_number(v))
+        else:
+            raise TypeError(f"result_type(): expected a Tensor or a number, got {type(v).__name__}")
+        best[level] = d if best[level] is None else dt.promote_types(best[level], d)
+    out = None
+    for d in best:
+        if d is None:
+            continue
+        if out is None:
+            out = d
+        elif dt.category(d) > dt.category(out):
+            out = d
+    return out
+
+
+def fit_scalar(op, value, dtype):
+    """The number as `dtype` holds it. Raises RuntimeError where an integer type cannot."""
+    if dtype.is_floating_point:
+        return float(value)
+    if dtype is dt.bool:
+        return int(bool(value))
+    value = int(value)
+    info = dt.iinfo(dtype)
+    if not info.min <= value <= info.max:
+        raise RuntimeError(f"{op}: value {value} cannot be converted to {dtype.name} without overflow")
+    return value
+
+
+def _dense(lay: Layout) -> bool:
+    """Without gaps and overlaps, in whatever order of the dimensions."""
+    return lay.contiguous or (lay.numel > 0 and lay.span == lay.numel and 0 not in (
+        st for s, st in zip(lay.shape, lay.strides) if s != 1
+    ))  # fmt: skip
+
+
+def result_layout(dtype, shape, *inputs) -> Layout:
+    """The layout of a new result: the memory order of the first input of this shape, as in PyTorch."""
+    for lay in inputs:
+        if lay.shape == shape:
+            if lay.contiguous:
+                break
+            if _dense(lay):
+                return layout(dtype, tuple(lay.shape), lay.strides)
+    return contiguous(dtype, tuple(shape))
+
+
+def expanded(lay: Layout, shape) -> Layout:
+    """`lay` read as the larger `shape`."""
+    if lay.shape == shape:
+        return lay
+    return layout(lay.dtype, tuple(shape), expand_strides(lay, shape))
+
+
+def to_tensor(op, value, like=None):
+    """A 0-d tensor for a number."""
+    from .create import scalar_tensor
+
+    if isinstance(value, Tensor):
+        return value
+    if not is_scalar(value):
+        raise TypeError(f"{op}(): expected a Tensor or a number, got {type(value).__name__}")
+    value = as_number(value)
+    return scalar_tensor(value, dtype=scalar_dtype(value) if like is None else like)
+
+
+def sum_to(g, shape):
+    """`g` summed over the dimensions along which `shape` was broadcast."""
+    have = g._layout.shape
+    if have == shape:
+        return g
+    from .reduce import sum as sum_
+
+    lead = len(have) - len(shape)
+    dims = tuple(range(lead)) + tuple(lead + i for i, s in enumerate(shape) if s == 1 and have[lead + i] != 1)
+    if dims:
+        g = sum_(g, dims, True)
+    if lead:
+        g = g.reshape(tuple(shape))
+    return g
+
+
+# ---------------------------------------------------------------------- unary
+
+
+def unary(name, derivative=None, doc="", *, kind="float", kernel=None, family="unary", inplace=True, aliases=(),
+          methods=True):  # fmt: skip
+    """Makes the function of a row with one input and attaches its methods."""
+    row = Row(name, family, 1, kind, doc, (derivative,), kernel)
+    plans, need, node_name = row.plans, row.needs[0], row.node_name
+    keeps = tuple(need)
+
+    def op(input):
+        try:
+            lay = input._layout
+        except AttributeError:
+            raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}") from None
+        plan = plans.get(lay)
+        if plan is None:
+            if kind == "float" and not lay.dtype.is_floating_point:
+                return op(input.to(dt.get_default_dtype()))
+            _check_kind(row, lay.dtype)
+            out = result_layout(dt.bool if kind == "bool" else lay.dtype, lay.shape, lay)
+            plan = remember(plans, lay, make_plan(family, row.kernel, (out,), (lay,), name=name))
+        ptr = run1(plan.handle, input._ptr)
+        if not ptr:
+            plan.fail(input)
+        lay = plan.layout
+        t = _new(Tensor)
+        t._ptr = ptr
+        t._layout = lay
+        t._storage = Storage(ptr, lay.nbytes)
+        t._requires_grad = False
+        t._grad_fn = None
+        t._view = None
+        if input._requires_grad and derivative is not None and mode.enabled:
+            edge = edge_of(input)
+            if edge is not None:
+                saved = tuple([input if k == "x" else t.detach() for k in keeps])
+                node = Node(node_name, (edge,), derivative, saved, tuple([s._storage.version for s in saved]))
+                if "y" in keeps:
+                    node.own = keeps.index("y")
+                t._requires_grad = True
+                t._grad_fn = node
+        return t
+
+    def function(input, *, out=None):
+        return op(input) if out is None else write_out(name, out, op(input))
+
+    def method_(self):
+        return op(self)
+
+    return _finish(row, op, function, method_, inplace, aliases, methods)
+
+
+def _check_kind(row, d):
+    if row.kind == "int" and d.is_floating_point:
+        raise RuntimeError(f'{row.name}(): not implemented for {d.name}: it takes integers and bool')
+    if row.kind == "number" and d is dt.bool:
+        raise RuntimeError(f"{row.name}(): not implemented for bool; use logical_not() or a cast")
+
+
+def _finish(row, op, function, method_, inplace, aliases, methods):
+    name = row.name
+    function.__doc__ = method_.__doc__ = row.doc
+    function.op = op
+    row.op, row.function = op, function
+    for n in (name, *aliases):
+        if methods:
+            setattr(Tensor, n, _named(method_, n))
+        if inplace:
+            setattr(Tensor, n + "_", _named(_inplace_method(row), n + "_"))
+    return _named(function, name)
+
+
+def _named(fn, name):
+    fn.__name__ = fn.__qualname__ = name
+    return fn
+
+
+def _inplace_method(row):
+    def method_(self, *args, **kwargs):
+        return write_inplace(row.name + "_", self, row, args, kwargs)
+
+    method_.__doc__ = f"In-place form of `{row.name}`."
+    return method_
+
+
+# ---------------------------------------------------------------------- binary
+
+
+def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=True, aliases=(), methods=True):
+    """Makes the function of a row with two inputs and attaches its methods. da, db: the derivatives."""
+    row = Row(name, "binary", 2, kind, doc, (da, db), kernel)
+    plans = row.plans
+    rules = _combined(row)
+
+    def op(a, b):
+        other = type(b)
+        if other is float or other is int:
+            return scalar_right(a, b)
+        try:
+            plan = plans[a._layout, b._layout]
+        except (KeyError, AttributeError):
+            return general(a, b)
+        ptr = run2(plan.handle, a._ptr, b._ptr)
+        if not ptr:
+            plan.fail(a, b)
+        lay = plan.layout
+        t = _new(Tensor)
+        t._ptr = ptr
+        t._layout = lay
+        t._storage = Storage(ptr, lay.nbytes)
+        t._requires_grad = False
+        t._grad_fn = None
+        t._view = None
+        if (a._requires_grad or b._requires_grad) and mode.enabled and rules is not None:
+            _record(t, rules, row.node_name, a, b, plan.extra)
+        return t
+
+    def scalar_right(a, b):
+        """Tensor and Python number."""
+        try:
+            plan = plans[a._layout, type(b)]
+        except (KeyError, AttributeError):
+            return general(a, b)
+        ptr = plan.run(plan.handle, a._ptr, b)
+        if not ptr:
+            plan.fail(a)
+        lay = plan.layout
+        t = make_tensor(ptr, lay, Storage(ptr, lay.nbytes))
+        if a._requires_grad and mode.enabled and rules is not None:
+            _record(t, rules, row.node_name, a, b, None)
+        return t
+
+    def scalar_left(a, b):
+        """Python number and tensor."""
+        try:
+            plan = plans[type(a), b._layout]
+        except (KeyError, AttributeError):
+            return general(a, b)
+        ptr = plan.run(plan.handle, b._ptr, a)
+        if not ptr:
+            plan.fail(b)
+        lay = plan.layout
+        t = make_tensor(ptr, lay, Storage(ptr, lay.nbytes))
+        if b._requires_grad and mode.enabled and rules is not None:
+            _record(t, rules, row.node_name, a, b, None)
+        return t
+
+    def general(a, b):
+        ta, tb = isinstance(a, Tensor), isinstance(b, Tensor)
+        if not ((ta or is_scalar(a)) and (tb or is_scalar(b))):
+            bad = b if (ta or is_scalar(a)) else a
+            raise TypeError(f"{name}(): expected Tensors or numbers, got {type(bad).__name__}")
+        if not ta and not tb:
+            return general(to_tensor(name, a), b)
+        common = result_type(a, b)
+        if kind == "float" and not common.is_floating_point:
+            common = dt.get_default_dtype()
+        _check_kind(row, common)
+        if ta and tb:
+            if a._layout.dtype is not common or b._layout.dtype is not common:
+                return op(a.to(common), b.to(common))
+            la, lb = a._layout, b._layout
+            shape = broadcast_shapes(la.shape, lb.shape, op=name)
+            out = result_layout(dt.bool if kind == "bool" else common, shape, la, lb)
+            plan = make_plan("binary", row.kernel, (out,), (expanded(la, shape), expanded(lb, shape)), name=name)
+            if la.shape != shape or lb.shape != shape:
+                plan.extra = (la.shape if la.shape != shape else None, lb.shape if lb.shape != shape else None)
+            remember(plans, (la, lb), plan)
+            return op(a, b)
+        t, number = (a, as_number(b)) if ta else (b, as_number(a))
+        if t._layout.dtype is not common:
+            t = t.to(common)
+        if not common.is_floating_point:
+            # integers: the number must fit; -1 < 3u8 and the like compare beyond the type's range
+            if kind == "bool" and common is not dt.bool:
+                info = dt.iinfo(common)
+                if not info.min <= number <= info.max:
+                    full = to_tensor(name, number, dt.int64)
+                    return op(t.to(dt.int64), full) if ta else op(full, t.to(dt.int64))
+            number = fit_scalar(name, number, common)
+        else:
+            number = float(number) if isinstance(number, bool) else number
+        lay = t._layout
+        out = result_layout(dt.bool if kind == "bool" else common, lay.shape, lay)
+        plan = _scalar_plan(row, out, lay, ta)
+        key = (lay, type(number)) if ta else (type(number), lay)
+        if type(number) is float and abs(number) == float("inf") and not common.is_floating_point:
+            raise RuntimeError(f"{name}: {number} does not fit {common.name}")
+        remember(plans, key, plan)
+        return scalar_right(t, number) if ta else scalar_left(number, t)
+
+    def function(input, other, *, out=None):
+        return op(input, other) if out is None else write_out(name, out, op(input, other))
+
+    def method_(self, other):
+        return op(self, other)
+
+    row.scalar_left = scalar_left
+    return _finish(row, op, function, method_, inplace, aliases, methods)
+
+
+def _scalar_plan(row, out, lay, scalar_is_right):
+    """A plan whose other operand is a number given at each run."""
+    plan = make_plan("binary", row.kernel, (out,), (lay,), (1 if scalar_is_right else 2,), name=row.name)
+    plan.run = run1f if lay.dtype.is_floating_point else run1i
+    return plan
+
+
+def _combined(row):
+    """For each choice of the inputs that want a gradient (1: a, 2: b, 3: both): the rules, and which of
+    a, b, y they need kept. None: the row has no derivative."""
+    da, db = row.derivatives
+    if da is None and db is None:
+        return None
+    out = [None]
+    for choice in (1, 2, 3):
+        chosen = [d if choice >> i & 1 else None for i, d in enumerate((da, db))]
+        keep = tuple(k for k in "aby" if any(d is not None and k in _parameters(d) for d in chosen))
+        out.append((tuple(None if d is None else _adapted(d, keep) for d in chosen), keep))
+    return out
+
+
+def _adapted(fn, keep):
+    """`fn` as a function of the gradient and all that is kept."""
+    want = _parameters(fn)
+    if want == keep:
+        return fn
+    at = tuple(keep.index(k) for k in want)
+    if len(at) == 0:
+        return lambda g, *saved: fn(g)
+    if len(at) == 1:
+        i = at[0]
+        return lambda g, *saved: fn(g, saved[i])
+    return lambda g, *saved: fn(g, *[saved[i] for i in at])
+
+
+def _record(t, rules, node_name, a, b, reduce):
+    ea = edge_of(a) if isinstance(a, Tensor) else None
+    eb = edge_of(b) if isinstance(b, Tensor) else None
+    choice = (ea is not None) | (eb is not None) << 1
+    if not choice:
+        return
+    rule, keep = rules[choice]
+    if (rule[0] is None or ea is None) and (rule[1] is None or eb is None):
+        if choice and not (rule[0] or rule[1]):
+            return
+    if reduce is not None:
+        rule = tuple([r if r is None or s is None else _reduced(r, s) for r, s in zip(rule, reduce)])
+    own = -1
+    if not keep:
+        saved = versions = ()
+    else:
+        values = {"a": a, "b": b}
+        saved, versions = [], []
+        for k in keep:
+            if k == "y":
+                own = len(saved)
+                v = t.detach()
+            else:
+                v = values[k]
+            saved.append(v)
+            versions.append(v._storage.version if isinstance(v, Tensor) else None)
+        saved, versions = tuple(saved), tuple(versions)
+    node = Node(node_name, (ea if rule[0] is not None else None, eb if rule[1] is not None else None), rule, saved, versions)
+    node.own = own
+    t._requires_grad = True
+    t._grad_fn = node
+
+
+def _reduced(rule, shape):
+    return lambda g, *saved: sum_to(rule(g, *saved), shape)
+
+
+# ---------------------------------------------------------------------- writing into a tensor
+
+
+def check_writable(name, t):
+    """Raises RuntimeError where elements of `t` share memory, so that a write to it means nothing."""
+    lay = t._layout
+    if any(st == 0 and s > 1 for s, st in zip(lay.shape, lay.strides)):
+        raise RuntimeError(
+            f"{name}: unsupported operation: more than one element of the written-to tensor (shape {list(lay.shape)}, "
+            "expanded) refers to a single memory location. Please clone() the tensor before performing the operation"
+        )
+
+
+def write_out(name, out, result):
+    """The `out=` form: copies `result` into `out`, which is resized to its shape if it has another."""
+    if isinstance(out, (tuple, list)) and isinstance(result, tuple):
+        if len(out) != len(result):
+            raise TypeError(f"{name}(): out= takes {len(result)} tensors, got {len(out)}")
+        done = [write_out(name, o, r) for o, r in zip(out, result)]
+        return type(result)(*done) if hasattr(result, "_fields") else tuple(done)
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
+    if mode.enabled and (result._requires_grad or out.requires_grad):
+        raise RuntimeError(
+            f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the "
+            "arguments requires grad"
+        )
+    if not dt.can_cast(result._layout.dtype, out._layout.dtype):
+        raise RuntimeError(
+            f"{name}(): result type {result._layout.dtype.name} can't be cast to the desired output type {out._layout.dtype.name}"
+        )
+    check_writable(name, out)
+    if out._layout.shape != result._layout.shape:
+        out.resize_(tuple(result._layout.shape))
+    copy_into(out, result)
+    return out
+
+
+def copy_into(out, source):
+    """Writes `source` (of out's shape, or broadcast to it) over `out`, and counts its version up."""
+    lay = source._layout
+    if lay.shape != out._layout.shape:
+        lay = expanded(lay, out._layout.shape)
+        source = make_tensor(source._ptr, lay, source._storage)
+    if source._storage is out._storage and not (lay is out._layout and source._offset() == out._offset()):
+        source = source.clone()  # it may overlap
+    door.call("cast", "copy", out._layout, (source,), into=out, name="copy_")
+
+
+def check_inplace(name, t):
+    """Raises RuntimeError for a write that autograd cannot follow."""
+    if not mode.enabled:
+        return
+    if t._view is not None:
+        if t._view_mode is not None and t._view.requires_grad:
+            raise RuntimeError(
+                f"{name}: a view created in no_grad mode (or by an operation that returns several views) and its base "
+                "that requires grad cannot be modified in-place with grad mode enabled; use the out-of-place form"
+            )
+        base = t._view
+        if base._requires_grad is True and base._grad_fn is None:
+            raise RuntimeError(f"{name}: a view of a leaf Variable that requires grad is being used in an in-place operation.")
+    elif t._requires_grad and t._grad_fn is None:
+        raise RuntimeError(f"{name}: a leaf Variable that requires grad is being used in an in-place operation.")
+
+
+def write_inplace(name, t, row, args, kwargs):
+    """The in-place form of a row: t.row_(*args)."""
+    check_inplace(name, t)
+    check_writable(name, t)
+    op = row.op if not kwargs else row.function
+    if not (mode.enabled and (t.requires_grad or any(isinstance(a, Tensor) and a.requires_grad for a in (*args, *kwargs.values())))):
+        before = mode.enabled
+        mode.enabled = False
+        try:
+            if not kwargs and _write_directly(row, t, args):
+                return t
+            return store(name, t, op(t, *args, **kwargs))
+        finally:
+            mode.enabled = before
+    return replace_history(name, t, lambda x: op(x, *args, **kwargs))
+
+
+def _write_directly(row, t, args):
+    """Computes straight into t's memory, where dtypes and shapes allow it."""
+    lay = t._layout
+    if row.kind == "bool" or (row.kind == "float" and not lay.dtype.is_floating_point):
+        return False
+    if row.arity == 1 and not args:
+        _check_kind(row, lay.dtype)
+        key = ("into", lay)
+        plan = row.plans.get(key) or remember(
+            row.plans, key, make_plan(row.family, row.kernel, (lay,), (lay,), name=row.name + "_"))
+        status = door.into(plan.handle, t._ptr, t._ptr, NULL, NULL)
+        t._storage.version += 1
+        if status:
+            plan.fail(t)
+        return True
+    if row.arity != 2 or len(args) != 1 or not isinstance(args[0], Tensor):
+        return False
+    b = args[0]
+    lb = b._layout
+    if lb.dtype is not lay.dtype or (b._storage is t._storage and not (lb is lay and b._offset() == t._offset())):
+        return False
+    key = ("into", lay, lb)
+    plan = row.plans.get(key)
+    if plan is None:
+        _check_kind(row, lay.dtype)
+        shape = broadcast_shapes(lay.shape, lb.shape, op=row.name + "_")
+        if shape != lay.shape:
+            raise RuntimeError(
+                f"{row.name}_: output with shape {list(lay.shape)} doesn't match the broadcast shape {list(shape)}"
+            )
+        plan = make_plan("binary", row.kernel, (lay,), (lay, expanded(lb, shape)), name=row.name + "_")
+        remember(row.plans, key, plan)
+    status = door.into(plan.handle, t._ptr, t._ptr, b._ptr, NULL)
+    t._storage.version += 1
+    if status:
+        plan.fail(t, b)
+    return True
+
+
+def store(name, t, result):
+    """Writes the result of an in-place operation over `t`."""
+    if result._layout.shape != t._layout.shape:
+        raise RuntimeError(
+            f"{name}: output with shape {list(t.shape)} doesn't match the broadcast shape {list(result.shape)}"
+        )
+    if not dt.can_cast(result._layout.dtype, t._layout.dtype):
+        raise RuntimeError(
+            f"{name}: result type {result._layout.dtype.name} can't be cast to the desired output type {t._layout.dtype.name}"
+        )
+    copy_into(t, result)
+    return t
+
+
+def replace_history(name, t, compute):
+    """An in-place write that is recorded: `t` becomes compute(t), in its memory and in the graph.
+
+    The new value is computed beside the old one, so that what its node saves of the old value is a copy
+    that the write does not touch."""
+    from .view import scatter_view
+
+    old = make_tensor(t._ptr, t._layout, t._storage)
+    if t.requires_grad:
+        old = t.clone()
+    result = compute(old)
+    if result is old or result._storage is t._storage:
+        result = result.clone()
+    if result._layout.dtype is not t._layout.dtype and dt.can_cast(result._layout.dtype, t._layout.dtype):
+        result = result.to(t._layout.dtype)
+    store(name, t, result)
+    base = t._view
+    if base is None:
+        t._requires_grad = result.requires_grad
+        t._grad_fn = edge_of(result) if t._requires_grad else None
+        if t._retain and t._requires_grad:
+            from ..autograd.graph import retain_grad
+
+            retain_grad(t)
+        return t
+    # A write through a view: the base gets a new history, in which the viewed part is the result.
+    scatter_view(base, t, result)
+    return t

@@ -1,0 +1,157 @@
+"""From a row and its arguments to ONE C call: the only door to the kernels.
+
+A *plan* is everything about a kernel call except its addresses: family, row, dtypes, shapes,
+strides, parameters. It is made once (a few microseconds) and cached; a run is one C call that
+allocates the result and computes it. `call()` is the general way through the door; the
+elementwise rows (ops/elementwise.py) keep plans of their own and call `run1`, `run2`, `run3`
+directly, which is what makes a small operation cost about a microsecond.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from . import _abi
+from ._lib import ffi, lib
+from .layout import Layout
+from .storage import OutOfMemoryError, Storage, allocate
+from .tensor import Tensor, make_tensor
+
+run1 = lib.dlgrad_run1
+run2 = lib.dlgrad_run2
+run3 = lib.dlgrad_run3
+run1f = lib.dlgrad_run1f
+run1i = lib.dlgrad_run1i
+into = lib.dlgrad_into
+_call = lib.dlgrad_call
+NULL = ffi.NULL
+
+CACHE_LIMIT = 1024  # plans of one cache; the older half goes when it is full
+
+OUT_OF_MEMORY, INDEX_OUT_OF_RANGE, UNSUPPORTED, SINGULAR, INVALID_VALUE = 1, 2, 3, 4, 5
+
+
+class Plan:
+    """A prepared call. `layout` is that of its result; `extra` is the row's own."""
+
+    __slots__ = ("handle", "layout", "name", "extra", "run")
+
+    def __init__(self, handle, layout, name):
+        self.handle = handle
+        self.layout = layout
+        self.name = name
+        self.extra = None
+        self.run = None
+
+    def __del__(self, free=lib.dlgrad_plan_free):
+        free(self.handle)
+
+    def fail(self, *inputs):
+        """Raises what the kernel library said of the last call."""
+        raise_failure(self.name, [self.layout], [t._layout for t in inputs if t is not None])
+
+
+def _describe(lay: Layout):
+    return [lay.dtype.code, lay.ndim, *lay.shape, *lay.strides]
+
+
+def make_plan(family, row, outputs, inputs, ints=(), floats=(), name=None) -> Plan:
+    """A plan for `row` of `family` over these layouts (None: an operand that is left out)."""
+    numbers = [len(outputs) + len(inputs), len(outputs), len(ints), len(floats)]
+    for lay in (*outputs, *inputs):
+        numbers += (8, 0) if lay is None else _describe(lay)
+    numbers += ints
+    packed = struct.pack(f"={len(numbers)}q{len(floats)}d", *numbers, *floats)
+    handle = lib.dlgrad_plan_make(
+        _abi.FAMILIES[family], _abi.ROWS[family][row],
+        ffi.cast("int64_t *", ffi.from_buffer(packed)), len(packed) // 8,
+    )  # fmt: skip
+    name = name or row
+    if not handle:
+        raise_failure(name, outputs, inputs)
+    return Plan(handle, outputs[0] if outputs else None, name)
+
+
+def remember(cache: dict, key, plan):
+    """Puts a plan into a cache that stays bounded."""
+    if len(cache) >= CACHE_LIMIT:
+        for old in list(cache)[: CACHE_LIMIT // 2]:
+            cache.pop(old, None)
+    cache[key] = plan
+    return plan
+
+
+def raise_failure(name, outputs, inputs):
+    """Turns the kernel library's last failure into a Python exception."""
+    detail = ffi.new("int64_t[4]")
+    lib.dlgrad_error(detail)
+    status, a, b, c = detail
+    shapes = ", ".join(f"{lay.dtype.name} {list(lay.shape)}" for lay in inputs if lay is not None)
+    if status == OUT_OF_MEMORY:
+        want = sum(lay.nbytes for lay in outputs if lay is not None)
+        shape = ", ".join(str(list(lay.shape)) for lay in outputs if lay is not None)
+        raise OutOfMemoryError(f"{name}: out of memory: the result {shape} takes {want} bytes ({want / 2**30:.2f} GiB)")
+    if status == INDEX_OUT_OF_RANGE:
+        raise IndexError(f"{name}: index {a} is out of bounds for dimension {c} with size {b} (inputs: {shapes})")
+    if status == SINGULAR:
+        raise RuntimeError(f"{name}: the matrix (batch element {a}) is singular or not positive definite (inputs: {shapes})")
+    if status == INVALID_VALUE:
+        raise RuntimeError(f"{name}: invalid value, such as an integer divided by zero (inputs: {shapes})")
+    raise NotImplementedError(f"{name}: not implemented for {shapes}")
+
+
+_plans: dict = {}
+
+
+def call(family, row, outputs, inputs, ints=(), floats=(), scalars=(), into=None, name=None):
+    """Runs `row` of `family` and returns its result, or a tuple of them.
+
+    outputs: Layout, or a tuple of Layouts, of the results.  inputs: Tensors (None: left out).
+    ints, floats: parameters that belong to the plan.  scalars: values that may change from call to
+    call (floats or ints).  into: a Tensor, or a tuple of them, to write into; their storage's version
+    is counted up here.
+    """
+    single = type(outputs) is Layout
+    outs = (outputs,) if single else outputs
+    lays = tuple([None if t is None else t._layout for t in inputs])
+    key = (family, row, outs, lays, ints, floats)
+    plan = _plans.get(key)
+    if plan is None:
+        plan = remember(_plans, key, make_plan(family, row, outs, lays, ints, floats, name))
+    if into is None:
+        if single and not scalars and 1 <= len(inputs) <= 3:
+            run = (run1, run2, run3)[len(inputs) - 1]
+            ptr = run(plan.handle, *[NULL if t is None else t._ptr for t in inputs])
+            if not ptr:
+                raise_failure(plan.name, outs, lays)
+            return make_tensor(ptr, outs[0], Storage(ptr, outs[0].nbytes))
+        results = tuple(
+            None if lay is None else make_tensor((s := allocate(lay.nbytes, plan.name)).ptr, lay, s) for lay in outs
+        )
+    else:
+        results = (into,) if single else into
+    pointers = [NULL if t is None else t._ptr for t in (*results, *inputs)]
+    bits = struct.pack("=" + "".join("d" if type(s) is float else "q" for s in scalars), *scalars)
+    status = _call(
+        plan.handle, ffi.new("uint8_t *[]", pointers), ffi.cast("int64_t *", ffi.from_buffer(bits)), len(scalars)
+    )
+    if into is not None:
+        for t in results:
+            if t is not None:
+                t._storage.version += 1
+    if status:
+        raise_failure(plan.name, outs, lays)
+    return results[0] if single else results
+
+
+def clear():
+    """Drops the cached plans of `call` (tests of the bounds use it)."""
+    _plans.clear()
+
+
+def cached_plans() -> int:
+    """Plans that `call` keeps."""
+    return len(_plans)
+
+
+__all__ = ["Plan", "Tensor", "call", "make_plan", "remember"]
