@@ -1,0 +1,187 @@
+//! Rows of the sort family that read what is sorted: run_count, runs, searchsorted.
+//! The contract is on top of sort.zig.
+const std = @import("std");
+const planning = @import("../plan.zig");
+const services = @import("../services.zig");
+const dtype = @import("../dtype.zig");
+const index_space = @import("index_space.zig");
+const Plan = planning.Plan;
+const Call = planning.Call;
+const DType = dtype.DType;
+
+pub fn prepareRuns(p: *Plan, count_only: bool) planning.PrepareError!void {
+    const self = p.inputs()[0];
+    if (self.ndim() != 2) return error.Unsupported;
+    p.run = switch (self.dtype) {
+        .bool, .uint8, .int8 => runsOf(.uint8, count_only),
+        .int16 => runsOf(.int16, count_only),
+        .int32 => runsOf(.int32, count_only),
+        .int64 => runsOf(.int64, count_only),
+        .float16 => runsOf(.float16, count_only),
+        .bfloat16 => runsOf(.bfloat16, count_only),
+        .float32 => runsOf(.float32, count_only),
+        .float64 => runsOf(.float64, count_only),
+    };
+}
+fn runsOf(comptime d: DType, count_only: bool) planning.Run {
+    return if (count_only) &Runs(d).countRun else &Runs(d).runsRun;
+}
+
+fn comparable(comptime d: DType, x: d.Type()) if (d == .bfloat16) f32 else d.Type() {
+    return if (d == .bfloat16) x.toF32() else x;
+}
+
+fn Runs(comptime d: DType) type {
+    const T = d.Type();
+    return struct {
+        memory: [*]const T,
+        columns: usize,
+        step: [2]usize,
+        total: *std.atomic.Value(usize),
+
+        const Job = @This();
+
+        /// Whether row i (> 0) is unlike the one before it.
+        fn begins(job: *const Job, i: usize) bool {
+            const here = job.memory + i * job.step[0];
+            const before = here - job.step[0];
+            for (0..job.columns) |j| {
+                const at = j * job.step[1];
+                if (comparable(d, here[at]) != comparable(d, before[at])) return true;
+            }
+            return false;
+        }
+
+        fn init(plan: *const Plan, call: *Call, total: *std.atomic.Value(usize)) Job {
+            const self = plan.inputs()[0];
+            return .{
+                .memory = call.at(T, plan.n_out),
+                .columns = @intCast(self.shape[1]),
+                .step = .{ @intCast(self.strides[0]), @intCast(self.strides[1]) },
+                .total = total,
+            };
+        }
+
+        fn countRun(plan: *const Plan, call: *Call) void {
+            const n: usize = @intCast(plan.inputs()[0].shape[0]);
+            var total: std.atomic.Value(usize) = .init(@min(n, 1));
+            if (n > 1) services.parallelFor(n - 1, 1 << 13, init(plan, call, &total), countPart);
+            call.at(i64, 0)[0] = @intCast(total.load(.monotonic));
+        }
+        fn countPart(job: *const Job, begin: usize, end: usize) void {
+            var sum: usize = 0;
+            for (begin + 1..end + 1) |i| sum += @intFromBool(job.begins(i));
+            _ = job.total.fetchAdd(sum, .monotonic);
+        }
+
+        fn runsRun(plan: *const Plan, call: *Call) void {
+            const n: usize = @intCast(plan.inputs()[0].shape[0]);
+            const runs: usize = @intCast(plan.operands[0].shape[0]);
+            var unused: std.atomic.Value(usize) = .init(0);
+            if (n == 0) return;
+            const job = init(plan, call, &unused);
+            const starts = call.at(i64, 0);
+            const inverse: ?[*]i64 = @ptrCast(@alignCast(call.ptr[1]));
+            const counts: ?[*]i64 = @ptrCast(@alignCast(call.ptr[2]));
+            const order: ?[*]const i64 = @ptrCast(@alignCast(call.ptr[4]));
+            const step = stepOf(plan, 0);
+            var run: usize = 0;
+            for (0..n) |i| {
+                if (i == 0 or job.begins(i)) {
+                    if (run == runs) break; // not the count that run_count gives
+                    starts[run * step] = @intCast(i);
+                    run += 1;
+                }
+                const to = inverse orelse continue;
+                const at = if (order) |o| o[i * stepOf(plan, 4)] else @as(i64, @intCast(i));
+                if (at < 0 or at >= n) {
+                    return call.fail(.index_out_of_range, .{ at, @intCast(n), 0 });
+                }
+                to[@as(usize, @intCast(at)) * stepOf(plan, 1)] = @intCast(run - 1);
+            } else if (run == runs) {
+                const to = counts orelse return;
+                for (0..runs) |r| {
+                    const end: i64 = if (r + 1 < runs) starts[(r + 1) * step] else @intCast(n);
+                    to[r * stepOf(plan, 2)] = end - starts[r * step];
+                }
+                return;
+            }
+            call.fail(.invalid_value, .{ @intCast(run), @intCast(runs), 0 });
+        }
+        fn stepOf(plan: *const Plan, operand: usize) usize {
+            const o = plan.operands[operand];
+            return if (o.ndim() == 0) 0 else @intCast(o.strides[0]);
+        }
+    };
+}
+
+const Search = struct {
+    right: bool,
+    n: usize,
+    step: usize,
+    /// Positions, boundaries, values, over the shape of values.
+    space: index_space.Space(3) = .{},
+};
+
+pub fn prepareSearch(p: *Plan) planning.PrepareError!void {
+    const out = p.operands[0];
+    const boundaries = p.operands[1];
+    const values = p.operands[2];
+    if (boundaries.dtype != values.dtype or boundaries.ndim() == 0) return error.Unsupported;
+    const last = boundaries.ndim() - 1;
+    if (last != 0 and last + 1 != values.ndim()) return error.Unsupported;
+    var state: Search = .{
+        .right = p.ints[0] != 0,
+        .n = @intCast(boundaries.shape[last]),
+        .step = @intCast(boundaries.strides[last]),
+    };
+    for (0..values.ndim()) |d| {
+        const line: i64 = if (last == 0 or d == last) 0 else boundaries.strides[d];
+        try state.space.add(values.shape[d], .{ out.strides[d], line, values.strides[d] });
+    }
+    state.space.coalesce();
+    (try p.create(Search)).* = state;
+    p.run = switch (values.dtype) {
+        .bool, .uint8 => &Searching(.uint8).run,
+        inline else => |d| &Searching(d).run,
+    };
+}
+
+fn Searching(comptime d: DType) type {
+    const T = d.Type();
+    return struct {
+        plan: *const Plan,
+        call: *Call,
+
+        const Job = @This();
+        fn run(plan: *const Plan, call: *Call) void {
+            const s = plan.stateAs(Search);
+            const job: Job = .{ .plan = plan, .call = call };
+            services.parallelFor(s.space.count, 512, job, part);
+        }
+        fn part(job: *const Job, begin: usize, end: usize) void {
+            const s = job.plan.stateAs(Search);
+            const out = job.call.at(i64, 0);
+            const boundaries = job.call.at(T, 1);
+            const values = job.call.at(T, 2);
+            var w = s.space.walk(begin);
+            for (begin..end) |_| {
+                const x = comparable(d, values[w.offset[2]]);
+                const line = boundaries + w.offset[1];
+                var low: usize = 0;
+                var n = s.n;
+                while (n > 0) {
+                    const half = n / 2;
+                    const y = comparable(d, line[(low + half) * s.step]);
+                    const goes_on = if (s.right) !(y > x) else !(y >= x);
+                    if (goes_on) {
+                        low += half + 1;
+                        n -= half + 1;
+                    } else n = half;
+                }
+                out[w.offset[0]] = @intCast(low);
+                w.advance(1);
+            }
+        }
+    };
+}
