@@ -12,3 +12,4 @@ pub const matmul = @import("ops/matmul.zig");
 pub const index = @import("ops/index.zig");
 pub const random = @import("ops/random.zig");
 pub const reduce = @import("ops/reduce.zig");
+pub const softmax = @import("ops/softmax.zig");

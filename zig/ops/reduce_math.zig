@@ -11,3 +11,6 @@ pub inline fn pow(comptime V: type, x: V, y: V) V {
     const T = @typeInfo(V).vector.child;
     return @select(T, y == zero, one, @exp(@log(x) * y));
 }
+pub inline fn log1p(comptime V: type, x: V) V {
+    return @log(x + @as(V, @splat(1)));
+}

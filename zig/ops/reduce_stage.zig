@@ -173,7 +173,7 @@ fn tileAs(
     dst: [*]T,
     dst_stride: usize,
 ) void {
-    if (column_stride <= row_stride) {
+    if (rows == 1 or column_stride <= row_stride) {
         for (0..rows) |r|
             loadAs(T, d, src + r * row_stride, columns, column_stride, dst + r * dst_stride, 1);
     } else for (0..columns) |c|
@@ -219,7 +219,7 @@ pub fn storeTile(
     column_stride: usize,
 ) void {
     const size = dtype.size();
-    if (column_stride <= row_stride) {
+    if (rows == 1 or column_stride <= row_stride) {
         for (0..rows) |r|
             store(
                 T,

@@ -1,0 +1,374 @@
+//! softmax and log_softmax along one dimension, and their backward passes.
+//!
+//! | row                  | out | inputs                                       |
+//! |----------------------|-----|----------------------------------------------|
+//! | softmax              | y   | x                                            |
+//! | log_softmax          | y   | x                                            |
+//! | softmax_backward     | gx  | g, y: gx = y (g - sum(g y))                  |
+//! | log_softmax_backward | gx  | g, y: gx = g - exp(y) sum(g)                 |
+//!
+//! All operands have one shape; strides are free, of the output too (its elements distinct,
+//! and none of an input). ints[0]: the dimension (0 for a 0-d x).
+//! dtypes: the output float; inputs any. Computed in f64 if an operand is float64, else in f32.
+//! A line of -inf alone gives nan, as does one with +inf or nan in it: PyTorch's values.
+const std = @import("std");
+const plan = @import("../plan.zig");
+const services = @import("../services.zig");
+const simd = @import("../simd.zig");
+const math = @import("reduce_math.zig");
+const stage = @import("reduce_stage.zig");
+const along = @import("along.zig");
+const DType = @import("../dtype.zig").DType;
+const Plan = plan.Plan;
+const Call = plan.Call;
+
+pub const family: plan.Family = .{ .prepare = prepare };
+
+const Op = enum { softmax, log_softmax, softmax_backward, log_softmax_backward };
+
+pub const names: []const []const u8 = std.meta.fieldNames(Op);
+
+const Softmax = struct {
+    geometry: along.Along,
+    /// Lines lie along vectors; else vectors go across `tile` lines.
+    rows: bool,
+    tile: usize,
+    /// Which operands the kernels may touch where they lie.
+    direct: [max_operands]bool,
+};
+const max_operands = 3;
+const work_size = 1 << 13;
+
+fn prepare(p: *Plan) plan.PrepareError!void {
+    const operands = p.operands;
+    if (!operands[0].dtype.isFloat()) return error.Unsupported;
+    const s = try p.create(Softmax);
+    const a = try along.Along.init(operands, if (p.ints.len > 0) @intCast(p.ints[0]) else 0);
+    var double = false;
+    for (operands) |o| double = double or o.dtype == .float64;
+    const native: DType = if (double) .float64 else .float32;
+
+    // Short lines are turned so that vectors go across them.
+    const rows = a.across.size == 1 or (a.step[0] < a.across.stride[0] and a.n >= 32);
+    var direct: [max_operands]bool = @splat(false);
+    for (operands, 0..) |o, k| direct[k] = o.dtype == native and
+        (if (rows) a.step[k] == 1 or a.n == 1 else a.across.stride[k] == 1);
+    s.* = .{
+        .geometry = a,
+        .rows = rows,
+        .tile = std.math.clamp((1 << 14) / @max(a.n, 1) / 16 * 16, 16, 128),
+        .direct = direct,
+    };
+    p.run = switch (@as(Op, @fromBackingInt(@as(u2, @intCast(p.op))))) {
+        inline else => |op| if (double) Runner(f64, op).run else Runner(f32, op).run,
+    };
+}
+
+fn Runner(comptime T: type, comptime op: Op) type {
+    const lanes = simd.lanes(T);
+    const V = simd.Vec(T);
+    const backward = op == .softmax_backward or op == .log_softmax_backward;
+    const count = if (backward) 3 else 2;
+    const low = -std.math.inf(T);
+
+    return struct {
+        const Job = struct { s: *const Softmax, plan: *const Plan, call: *Call };
+
+        fn run(p: *const Plan, call: *Call) void {
+            const s = p.stateAs(Softmax);
+            const a = &s.geometry;
+            if (a.lines == 0 or a.n == 0) return;
+            const job: Job = .{ .s = s, .plan = p, .call = call };
+            if (s.rows) {
+                services.parallelFor(a.lines, @max(1, work_size / a.n), job, rowsPiece);
+            } else {
+                const tiles = std.math.divCeil(usize, a.across.size, s.tile) catch unreachable;
+                const elements = a.n * @min(s.tile, a.across.size);
+                const groups = a.lines / a.across.size;
+                services.parallelFor(
+                    groups * tiles,
+                    @max(1, work_size / elements),
+                    job,
+                    tilesPiece,
+                );
+            }
+        }
+
+        /// Packed room for the operands that kernels may not touch in place.
+        const Workspace = struct {
+            memory: ?[]align(64) T,
+            fn init(
+                direct: [max_operands]bool,
+                tail: bool,
+                size: usize,
+            ) error{OutOfMemory}!Workspace {
+                const needed = for (direct[0..count]) |d| {
+                    if (!d or tail) break true;
+                } else false;
+                if (!needed) return .{ .memory = null };
+                const memory = services.allocSlice(T, count * size) orelse return error.OutOfMemory;
+                return .{ .memory = memory };
+            }
+            fn deinit(w: Workspace) void {
+                if (w.memory) |m| services.free(@ptrCast(m.ptr));
+            }
+        };
+
+        fn rowsPiece(job: *const Job, begin: usize, end: usize) void {
+            const s = job.s;
+            const a = &s.geometry;
+            // A vector more, so that every buffer is aligned alike.
+            const size = std.mem.alignForward(usize, a.n, lanes);
+            const w = Workspace.init(s.direct, false, size) catch
+                return job.call.fail(.out_of_memory, .{ 0, 0, 0 });
+            defer w.deinit();
+            for (begin..end) |line| {
+                const o = a.at(line / a.across.size, line % a.across.size);
+                var at: [count][*]T = undefined;
+                inline for (0..count) |k| {
+                    const dtype = job.plan.operands[k].dtype;
+                    const memory = job.call.ptr[k].? + o[k] * dtype.size();
+                    if (s.direct[k]) {
+                        at[k] = @ptrCast(@alignCast(memory));
+                    } else {
+                        at[k] = w.memory.?.ptr + k * size;
+                        if (k > 0) stage.load(T, dtype, memory, a.n, a.step[k], at[k], 1);
+                    }
+                }
+                if (backward)
+                    rowBackward(at[0], at[1], at[2], a.n)
+                else
+                    rowForward(at[0], at[1], a.n);
+                if (!s.direct[0]) {
+                    const dtype = job.plan.operands[0].dtype;
+                    stage.store(
+                        T,
+                        dtype,
+                        at[0],
+                        1,
+                        a.n,
+                        job.call.ptr[0].? + o[0] * dtype.size(),
+                        a.step[0],
+                    );
+                }
+            }
+        }
+
+        fn tilesPiece(job: *const Job, begin: usize, end: usize) void {
+            const s = job.s;
+            const a = &s.geometry;
+            const tiles = std.math.divCeil(usize, a.across.size, s.tile) catch unreachable;
+            const tail = a.across.size % lanes != 0;
+            const size = a.n * s.tile;
+            const w = Workspace.init(s.direct, tail, size) catch
+                return job.call.fail(.out_of_memory, .{ 0, 0, 0 });
+            defer w.deinit();
+            for (begin..end) |i| {
+                const column = i % tiles * s.tile;
+                const width = @min(s.tile, a.across.size - column);
+                const o = a.at(i / tiles, column);
+                // Kernels work on whole vectors: the last columns of a line of tiles are packed.
+                const whole = width % lanes == 0;
+                var at: [count][*]T = undefined;
+                var step: [count]usize = undefined;
+                inline for (0..count) |k| {
+                    const dtype = job.plan.operands[k].dtype;
+                    const memory = job.call.ptr[k].? + o[k] * dtype.size();
+                    if (s.direct[k] and whole) {
+                        at[k] = @ptrCast(@alignCast(memory));
+                        step[k] = a.step[k];
+                    } else {
+                        at[k] = w.memory.?.ptr + k * size;
+                        step[k] = s.tile;
+                        if (k > 0) stage.loadTile(
+                            T,
+                            dtype,
+                            memory,
+                            a.n,
+                            a.step[k],
+                            width,
+                            a.across.stride[k],
+                            at[k],
+                            s.tile,
+                        );
+                    }
+                }
+                var c: usize = 0;
+                while (c < width) : (c += lanes) {
+                    if (backward)
+                        columnsBackward(
+                            at[0] + c,
+                            step[0],
+                            at[1] + c,
+                            step[1],
+                            at[2] + c,
+                            step[2],
+                            a.n,
+                        )
+                    else
+                        columnsForward(at[0] + c, step[0], at[1] + c, step[1], a.n);
+                }
+                if (!(s.direct[0] and whole)) {
+                    const dtype = job.plan.operands[0].dtype;
+                    const memory = job.call.ptr[0].? + o[0] * dtype.size();
+                    stage.storeTile(
+                        T,
+                        dtype,
+                        at[0],
+                        step[0],
+                        a.n,
+                        width,
+                        memory,
+                        a.step[0],
+                        a.across.stride[0],
+                    );
+                }
+            }
+        }
+
+        inline fn part(p: [*]const T, left: usize, fill: T) V {
+            return if (left >= lanes) simd.load(T, p) else simd.loadPart(T, p, left, fill);
+        }
+        inline fn put(p: [*]T, left: usize, v: V) void {
+            if (left >= lanes) simd.store(T, p, v) else simd.storePart(T, p, left, v);
+        }
+
+        /// x, y: (n)
+        fn rowForward(y: [*]T, x: [*]const T, n: usize) void {
+            var maxima: [4]V = @splat(@splat(low));
+            var i: usize = 0;
+            while (i + 4 * lanes <= n) : (i += 4 * lanes) inline for (0..4) |k| {
+                maxima[k] = simd.maxNan(V, maxima[k], simd.load(T, x + i + k * lanes));
+            };
+            while (i < n) : (i += lanes)
+                maxima[0] = simd.maxNan(V, maxima[0], part(x + i, n - i, low));
+            const maximum = simd.reduceMax(simd.maxNan(
+                V,
+                simd.maxNan(V, maxima[0], maxima[1]),
+                simd.maxNan(V, maxima[2], maxima[3]),
+            ));
+            const m: V = @splat(maximum);
+
+            var total: f64 = 0;
+            i = 0;
+            while (i < n) {
+                const end = @min(n, i + block);
+                var sums: [2]V = @splat(@splat(0));
+                while (i + 2 * lanes <= end) : (i += 2 * lanes) inline for (0..2) |k| {
+                    const e = math.exp(V, simd.load(T, x + i + k * lanes) - m);
+                    sums[k] += e;
+                    if (op == .softmax) simd.store(T, y + i + k * lanes, e);
+                };
+                while (i < end) : (i += lanes) {
+                    // The lanes beyond the end are exp(-inf) = 0.
+                    const e = math.exp(V, part(x + i, end - i, low) - m);
+                    sums[0] += e;
+                    if (op == .softmax) put(y + i, end - i, e);
+                }
+                total += simd.reduceAdd(sums[0] + sums[1]);
+            }
+
+            if (op == .softmax) {
+                const scale: V = @splat(@floatCast(1 / total));
+                i = 0;
+                while (i < n) : (i += lanes) put(y + i, n - i, part(y + i, n - i, 0) * scale);
+            } else {
+                const log_total: V = math.log(V, @splat(@floatCast(total)));
+                i = 0;
+                while (i < n) : (i += lanes)
+                    put(y + i, n - i, (part(x + i, n - i, 0) - m) - log_total);
+            }
+        }
+
+        /// The sum that a backward pass needs, of one vector.
+        inline fn term(g: V, y: V, sum: V) V {
+            return if (op == .softmax_backward) simd.fma(V, g, y, sum) else sum + g;
+        }
+        inline fn gradient(g: V, y: V, sum: V) V {
+            return if (op == .softmax_backward) y * (g - sum) else g - math.exp(V, y) * sum;
+        }
+
+        /// gx, g, y: (n)
+        fn rowBackward(gx: [*]T, g: [*]const T, y: [*]const T, n: usize) void {
+            var total: f64 = 0;
+            var i: usize = 0;
+            while (i < n) {
+                const end = @min(n, i + block);
+                var sums: [4]V = @splat(@splat(0));
+                while (i + 4 * lanes <= end) : (i += 4 * lanes) inline for (0..4) |k| {
+                    const j = i + k * lanes;
+                    sums[k] = term(simd.load(T, g + j), simd.load(T, y + j), sums[k]);
+                };
+                while (i < end) : (i += lanes)
+                    sums[0] = term(part(g + i, end - i, 0), part(y + i, end - i, 0), sums[0]);
+                total += simd.reduceAdd((sums[0] + sums[1]) + (sums[2] + sums[3]));
+            }
+            const sum: V = @splat(@floatCast(total));
+            i = 0;
+            while (i < n) : (i += lanes)
+                put(gx + i, n - i, gradient(part(g + i, n - i, 0), part(y + i, n - i, 0), sum));
+        }
+
+        /// x, y: (n, lanes), rows apart by their steps
+        fn columnsForward(y: [*]T, y_step: usize, x: [*]const T, x_step: usize, n: usize) void {
+            var m: V = @splat(low);
+            for (0..n) |i| m = simd.maxNan(V, m, simd.load(T, x + i * x_step));
+            var total: V = @splat(0);
+            var i: usize = 0;
+            while (i < n) {
+                const end = @min(n, i + 128);
+                var sum: V = @splat(0);
+                while (i < end) : (i += 1) {
+                    const e = math.exp(V, simd.load(T, x + i * x_step) - m);
+                    sum += e;
+                    if (op == .softmax) simd.store(T, y + i * y_step, e);
+                }
+                total += sum;
+            }
+            if (op == .softmax) {
+                const scale = @as(V, @splat(1)) / total;
+                for (0..n) |k| simd.store(T, y + k * y_step, simd.load(T, y + k * y_step) * scale);
+            } else {
+                const log_total = math.log(V, total);
+                for (0..n) |k| {
+                    const d = simd.load(T, x + k * x_step) - m;
+                    simd.store(T, y + k * y_step, d - log_total);
+                }
+            }
+        }
+
+        /// gx, g, y: (n, lanes), rows apart by their steps
+        fn columnsBackward(
+            gx: [*]T,
+            gx_step: usize,
+            g: [*]const T,
+            g_step: usize,
+            y: [*]const T,
+            y_step: usize,
+            n: usize,
+        ) void {
+            var total: V = @splat(0);
+            var i: usize = 0;
+            while (i < n) {
+                const end = @min(n, i + 128);
+                var sum: V = @splat(0);
+                while (i < end) : (i += 1)
+                    sum = term(simd.load(T, g + i * g_step), simd.load(T, y + i * y_step), sum);
+                total += sum;
+            }
+            for (0..n) |k| simd.store(
+                T,
+                gx + k * gx_step,
+                gradient(simd.load(T, g + k * g_step), simd.load(T, y + k * y_step), total),
+            );
+        }
+    };
+}
+
+/// Elements that are summed in T before their sum joins the others in f64.
+const block = 4096;
+
+test {
+    _ = along;
+    _ = @import("softmax_test.zig");
+}
