@@ -33,8 +33,8 @@ pub inline fn logF32(comptime N: comptime_int, argument: @Vector(N, f32)) @Vecto
     const z = x * x;
     var y = s(7.0376836292e-2);
     inline for (.{
-        -1.1514610310e-1, 1.1676998740e-1,  -1.2420140846e-1, 1.4249322787e-1,
-        -1.6668057665e-1, 2.0000714765e-1,  -2.4999993993e-1, 3.3333331174e-1,
+        -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
+        -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
     }) |c| y = fma(F, y, x, s(c));
     y = y * x;
     y = fma(F, y, z, e * s(-2.12194440e-4));
@@ -44,7 +44,10 @@ pub inline fn logF32(comptime N: comptime_int, argument: @Vector(N, f32)) @Vecto
 }
 
 /// sin x and cos x for 0 <= x < 8192.
-pub inline fn sincosF32(comptime N: comptime_int, argument: @Vector(N, f32)) struct { @Vector(N, f32), @Vector(N, f32) } {
+pub inline fn sincosF32(
+    comptime N: comptime_int,
+    argument: @Vector(N, f32),
+) struct { @Vector(N, f32), @Vector(N, f32) } {
     const F = @Vector(N, f32);
     const I = @Vector(N, i32);
     const s = struct {

@@ -221,7 +221,13 @@ fn normal(p: *const Plan, call: *Call, g: *Generator) void {
     const deviation = call.scalar[1].f;
     if (n < 16 or p.ints[0] != 0) return normalSerial(p, call, g, false);
     switch (p.operands[0].dtype) {
-        .float32 => normalFill(f32, g, call.at(f32, 0)[0..n], @floatCast(mean), @floatCast(deviation)),
+        .float32 => normalFill(
+            f32,
+            g,
+            call.at(f32, 0)[0..n],
+            @floatCast(mean),
+            @floatCast(deviation),
+        ),
         .float64 => normalFill(f64, g, call.at(f64, 0)[0..n], mean, deviation),
         inline .float16, .bfloat16 => |d| {
             const T = d.Type();
@@ -292,7 +298,9 @@ fn pairs(comptime T: type, data: []T, mean: T, deviation: T) void {
         data[i + 16 ..][0..16].* = @shuffle(f32, a, b, std.simd.join(next, ~next));
     }
     if (i < data.len) {
-        const a, const b = boxMullerF32(8, data[i..][0..8].*, data[i + 8 ..][0..8].*, mean, deviation);
+        const x: @Vector(8, f32) = data[i..][0..8].*;
+        const y: @Vector(8, f32) = data[i + 8 ..][0..8].*;
+        const a, const b = boxMullerF32(8, x, y, mean, deviation);
         data[i..][0..8].* = a;
         data[i + 8 ..][0..8].* = b;
     }
@@ -395,7 +403,9 @@ fn transformed(comptime f: fn (D, [2]f64) D) fn (*const Plan, *Call, *Generator)
                 const padded = (count + 7) & ~@as(usize, 7);
                 @memset(buffer[count..padded], 0.5);
                 var j: usize = 0;
-                while (j < padded) : (j += 8) buffer[j..][0..8].* = f(buffer[j..][0..8].*, parameters);
+                while (j < padded) : (j += 8) {
+                    buffer[j..][0..8].* = f(buffer[j..][0..8].*, parameters);
+                }
                 tiles.store(f64, p.operands[0].dtype, call.ptr[0].?, i, buffer[0..count]);
             }
         }
@@ -412,7 +422,10 @@ fn geometric(u: D, parameters: [2]f64) D {
     const q = 1 - parameters[0];
     // log1p(-p) for every p: ln q, corrected for what rounding 1 - p lost
     const rounded = 1 - q;
-    const log_q = if (rounded == 0) -parameters[0] else math.log(@splat(q))[0] * (parameters[0] / rounded);
+    const log_q = if (rounded == 0)
+        -parameters[0]
+    else
+        math.log(@splat(q))[0] * (parameters[0] / rounded);
     const safe = @select(f64, u > @as(D, @splat(0)), u, @as(D, @splat(0.5)));
     const x = @ceil(math.log(safe) / @as(D, @splat(log_q)));
     return @select(f64, u > @as(D, @splat(0)), x, @as(D, @splat(std.math.inf(f64))));

@@ -227,7 +227,14 @@ pub fn bernoulliTensor(p: *const Plan, call: *Call, g: *Generator) void {
 }
 
 /// The index of a p that is no probability, or null.
-fn compare(comptime T: type, p: *const Plan, call: *Call, g: *Generator, offset: usize, bits: []u8) ?usize {
+fn compare(
+    comptime T: type,
+    p: *const Plan,
+    call: *Call,
+    g: *Generator,
+    offset: usize,
+    bits: []u8,
+) ?usize {
     var units: [tile]T = undefined;
     var chances: [tile]T = undefined;
     tiles.gather(T, p.operands[2], call.ptr[2].?, offset, chances[0..bits.len]);
@@ -314,13 +321,15 @@ fn multinomialOf(comptime T: type, p: *const Plan, call: *Call, g: *Generator) v
     const samples: usize = @intCast(p.operands[0].shape[1]);
     const categories: usize = @intCast(p.operands[2].shape[1]);
     if (rows * samples == 0) return;
-    const sums = services.allocSlice(T, categories) orelse return call.fail(.out_of_memory, .{ 0, 0, 0 });
+    const sums = services.allocSlice(T, categories) orelse
+        return call.fail(.out_of_memory, .{ 0, 0, 0 });
     defer services.free(@ptrCast(sums.ptr));
     for (0..rows) |row| {
         tiles.gather(T, p.operands[2], call.ptr[2].?, row * categories, sums);
         var sum: T = 0;
         for (sums) |*x| {
-            if (std.math.isNan(x.*) or x.* < 0) return call.fail(.invalid_value, .{ 0, @intCast(row), 0 });
+            if (std.math.isNan(x.*) or x.* < 0)
+                return call.fail(.invalid_value, .{ 0, @intCast(row), 0 });
             if (std.math.isInf(x.*)) return call.fail(.invalid_value, .{ 1, @intCast(row), 0 });
             sum += x.*;
             x.* = sum;
@@ -414,6 +423,8 @@ fn logFactorial(k: f64) f64 {
     }
     const x = k + 1;
     const y = 1 / (x * x);
-    const series = (1.0 / 12.0 - y * (1.0 / 360.0 - y * (1.0 / 1260.0 - y * (1.0 / 1680.0 - y / 1188.0)))) / x;
+    var series: f64 = 1.0 / 1188.0;
+    inline for (.{ 1680.0, 1260.0, 360.0, 12.0 }) |c| series = 1.0 / c - y * series;
+    series /= x;
     return (x - 0.5) * log(x) - x + 0.91893853320467274178 + series;
 }

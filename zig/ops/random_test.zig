@@ -116,7 +116,8 @@ test "PyTorch's numbers" {
     var d: Draw = .{};
     d.init();
     const four: [1]i64 = .{4};
-    try expectEqual(0, try d.run("poisson", x[0..4], &.{}, .{ vector(.float32, &four), &rates }, 0));
+    const rate: Operand = vector(.float32, &four);
+    try expectEqual(0, try d.run("poisson", x[0..4], &.{}, .{ rate, &rates }, 0));
     try expectEqualSlices(f32, &.{ 2, 6, 49, 490 }, x[0..4]);
 }
 
@@ -134,7 +135,8 @@ test "strided probabilities, and those that are none" {
     p[0] = 0;
     try expectEqual(0, try d.run("bernoulli_tensor", out[0..], &.{}, .{ broadcast, &p }, 0));
     for (out) |bit| try expect(!bit);
-    try expectEqual(5, try d.run("bernoulli_tensor", out[0..], &.{}, .{ vector(.float64, &n), &p }, 0));
+    const dense = vector(.float64, &n);
+    try expectEqual(5, try d.run("bernoulli_tensor", out[0..], &.{}, .{ dense, &p }, 0));
 }
 
 test "the same numbers on one thread and on three" {

@@ -27,7 +27,8 @@ pub fn unitsF32(g: *Generator, out: []f32) void {
     const V = @Vector(16, f32);
     var i: usize = 0;
     while (i + 16 <= out.len) : (i += 16) {
-        const low: @Vector(16, i32) = @bitCast(@as(@Vector(16, u32), words[i..][0..16].*) & @as(@Vector(16, u32), @splat(0xffffff)));
+        const word: @Vector(16, u32) = words[i..][0..16].*;
+        const low: @Vector(16, i32) = @bitCast(word & @as(@Vector(16, u32), @splat(0xffffff)));
         out[i..][0..16].* = @as(V, @floatFromInt(low)) * @as(V, @splat(0x1p-24));
     }
     while (i < out.len) : (i += 1) {
@@ -62,9 +63,11 @@ pub fn unitsF64(g: *Generator, out: []f64) void {
 
 /// Integers below 2^53 as doubles by their bits: AVX2 has no such conversion.
 inline fn unit53(x: Q) D {
-    const low = (x & @as(Q, @splat(0xffffffff))) | @as(Q, @splat(@bitCast(@as(f64, 0x1p52))));
-    const high = (x >> @splat(32) & @as(Q, @splat(0x1fffff))) | @as(Q, @splat(@bitCast(@as(f64, 0x1p84))));
-    const whole = (@as(D, @bitCast(high)) - @as(D, @splat(0x1p84 + 0x1p52))) + @as(D, @bitCast(low));
+    const two52: Q = @bitCast(@as(D, @splat(0x1p52)));
+    const two84: Q = @bitCast(@as(D, @splat(0x1p84)));
+    const low: D = @bitCast((x & @as(Q, @splat(0xffffffff))) | two52);
+    const high: D = @bitCast((x >> @splat(32) & @as(Q, @splat(0x1fffff))) | two84);
+    const whole = (high - @as(D, @splat(0x1p84 + 0x1p52))) + low;
     return whole * @as(D, @splat(0x1p-53));
 }
 
@@ -115,7 +118,9 @@ inline fn convert(comptime d: DType, comptime S: type, x: S) d.Type() {
             return narrow(T, single);
         },
         .float32, .float64 => return if (S == i64) @floatFromInt(x) else @floatCast(x),
-        .uint8 => return if (S == i64) @truncate(@as(u64, @bitCast(x))) else std.math.lossyCast(T, x),
+        .uint8 => if (S == i64) {
+            return @truncate(@as(u64, @bitCast(x)));
+        } else return std.math.lossyCast(T, x),
         else => return if (S == i64) @truncate(x) else std.math.lossyCast(T, x),
     }
 }
