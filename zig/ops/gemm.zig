@@ -6,6 +6,7 @@
 //! convolution's window. The order in which tiles are computed, and by whom, is free; the
 //! value of an element is not: the sums of the blocks of `kc_max` steps, in order.
 const std = @import("std");
+const builtin = @import("builtin");
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");
 const gemm_kernel = @import("gemm_kernel.zig");
@@ -58,6 +59,8 @@ pub fn Gemm(comptime T: type) type {
             a: Source,
             b: Source,
             c: Target,
+            /// Add to C, for a k that comes in several calls.
+            adds: bool = false,
             epilogue: ?Epilogue = null,
 
             fn finish(p: *const Problem, row: usize, rows: usize, col: usize, cols: usize) void {
@@ -81,7 +84,7 @@ pub fn Gemm(comptime T: type) type {
                 while (col < p.n) : (col += nr) {
                     const rows = @min(mr, p.m - row);
                     const cols = @min(nr, p.n - col);
-                    Micro.panels(true, 0, &zero, 1, mr, &zero, nr, p.c, row, rows, col, cols, false);
+                    Micro.panels(true, 0, &zero, 1, mr, &zero, nr, p.c, row, rows, col, cols, p.adds);
                 }
             }
             p.finish(0, p.m, 0, p.n);
@@ -89,8 +92,9 @@ pub fn Gemm(comptime T: type) type {
 
         // --- One side packed for all threads, the other by the thread that uses it --------
 
-        /// Packed elements of the shared side in one round: 4 MB, for the outer caches.
-        const shared_budget = (4 << 20) / @sizeOf(T);
+        /// Packed elements of the shared side in one round: 4 MB, for the outer caches. (In
+        /// tests less, so that small products take several rounds.)
+        const shared_budget = (if (builtin.is_test) 1 << 17 else 4 << 20) / @sizeOf(T);
 
         const Round = struct {
             p: *const Problem,
@@ -122,7 +126,7 @@ pub fn Gemm(comptime T: type) type {
             const other_width: usize = if (shares_a) nr else mr;
 
             // As much of the shared side as fits; if all of it does, several blocks of k.
-            const most = shared_budget / kc_max / width * width;
+            const most = @max(1, shared_budget / kc_max / width) * width;
             const count = @min(extent, most);
             const padded = ceilDiv(count, width) * width;
             const blocks = if (count < extent) 1 else @max(1, shared_budget / (padded * kc_max));
@@ -201,7 +205,7 @@ pub fn Gemm(comptime T: type) type {
                         source.pack(source.ctx, memory.ptr + at * kc, first + at, n, r.k0 + done, kc);
                     }
                     const shared = r.sharedBlock(done / kc_max);
-                    const adds = r.k0 + done > 0;
+                    const adds = p.adds or r.k0 + done > 0;
                     if (r.shares_a) {
                         multiply(p.c, kc, shared, r.shared_first, r.shared_count, memory.ptr, first, count, adds);
                     } else {
@@ -317,7 +321,7 @@ pub fn Gemm(comptime T: type) type {
             const p = s.p;
             for (begin..end) |i| for (0..s.blocks) |q| {
                 const from = s.partial + (q * p.m + i) * p.n;
-                p.c.putSegment(i, 0, p.n, from, s.k0 + q > 0);
+                p.c.putSegment(i, 0, p.n, from, p.adds or s.k0 + q > 0);
             };
         }
 

@@ -123,8 +123,6 @@ pub fn packPanel(
     }
 }
 
-/// The rows run along k: blocks of 8 x 8 (4 x 4) transposed in registers. Lanes past
-/// `count` repeat the last row.
 fn transposePanel(
     comptime T: type,
     comptime width: usize,
@@ -134,23 +132,36 @@ fn transposePanel(
     count: usize,
     kc: usize,
 ) void {
+    var rows: [width][*]const T = undefined;
+    for (0..width) |i| rows[i] = src + @min(i, count - 1) * si;
+    transposeRows(T, width, dst, &rows, kc, false);
+}
+
+/// dst[k * width + i] = rows[i][k], k < kc: blocks of 8 x 8 (4 x 4) transposed in registers.
+/// `spills`: may read past the rows' ends, and write the steps after kc up to a block's end.
+pub fn transposeRows(
+    comptime T: type,
+    comptime width: usize,
+    dst: [*]T,
+    rows: *const [width][*]const T,
+    kc: usize,
+    spills: bool,
+) void {
     const B = @min(8, @max(4, Kernel(T).vl));
-    const whole = kc - kc % B;
+    const whole = if (spills) (kc + B - 1) / B * B else kc - kc % B;
     comptime var first: usize = 0;
     inline while (first < width) : (first += B) {
-        const rows = @min(B, width - first);
-        var row: [B][*]const T = undefined;
-        inline for (0..B) |i| row[i] = src + @min(first + @min(i, rows - 1), count - 1) * si;
+        const height = @min(B, width - first);
         var k: usize = 0;
         while (k < whole) : (k += B) {
             var block: [B]@Vector(B, T) = undefined;
-            inline for (0..B) |i| block[i] = row[i][k..][0..B].*;
+            inline for (0..B) |i| block[i] = rows[first + @min(i, height - 1)][k..][0..B].*;
             transpose(T, B, &block);
             const to = dst + k * width + first;
-            inline for (0..B) |l| to[l * width ..][0..rows].* = @as([B]T, block[l])[0..rows].*;
+            inline for (0..B) |l| to[l * width ..][0..height].* = @as([B]T, block[l])[0..height].*;
         }
         while (k < kc) : (k += 1) {
-            inline for (0..rows) |i| dst[k * width + first + i] = row[i][k];
+            inline for (0..height) |i| dst[k * width + first + i] = rows[first + i][k];
         }
     }
 }

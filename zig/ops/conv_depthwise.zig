@@ -1,0 +1,360 @@
+//! Convolutions with one input channel a group: no matrix product worth the name, so each
+//! plane is staged and the window slides over it, vectors along the output's rows.
+const std = @import("std");
+const DType = @import("../dtype.zig").DType;
+const services = @import("../services.zig");
+const simd = @import("../simd.zig");
+const pack = @import("gemm_pack.zig");
+const gemm = @import("gemm.zig");
+const conv_geometry = @import("conv_geometry.zig");
+const conv_image = @import("conv_image.zig");
+const Geometry = conv_geometry.Geometry;
+const Phase = conv_geometry.Phase;
+const Phases = conv_geometry.Phases;
+const TapIterator = conv_geometry.TapIterator;
+const product = conv_geometry.product;
+const Tensor = conv_image.Tensor;
+const Layout = conv_image.Layout;
+
+pub fn Depthwise(comptime T: type) type {
+    return struct {
+        const Images = conv_image.Images(T);
+        const W = simd.lanes(T);
+        const V = simd.Vec(T);
+        const Failure = error{OutOfMemory};
+
+        /// w[o, tap] of all output channels.
+        pub const Weight = struct {
+            ptr: [*]const T,
+            o: usize,
+            step: [3]usize,
+
+            fn at(w: Weight, o: usize, t: [3]usize) T {
+                return w.ptr[o * w.o + t[0] * w.step[0] + t[1] * w.step[1] + t[2] * w.step[2]];
+            }
+        };
+
+        const Job = struct {
+            g: *const Geometry,
+            image: Tensor,
+            weight: Weight,
+            bias: []const T,
+            out: [*]u8,
+            dtype: DType,
+            phases: ?*const Phases,
+            failed: *std.atomic.Value(bool),
+        };
+
+        pub fn forward(
+            g: *const Geometry,
+            x: Tensor,
+            w: Weight,
+            bias: []const T,
+            out: [*]u8,
+            d: DType,
+        ) Failure!void {
+            var failed: std.atomic.Value(bool) = .init(false);
+            const job: Job = .{
+                .g = g,
+                .image = x,
+                .weight = w,
+                .bias = bias,
+                .out = out,
+                .dtype = d,
+                .phases = null,
+                .failed = &failed,
+            };
+            const flops = 8 * g.co * g.taps() * product(g.out); // far from the peak
+            services.parallelFor(g.images * g.groups, gemm.grain(gemm.piece_flops, flops), job, forwardPlanes);
+            if (failed.load(.monotonic)) return error.OutOfMemory;
+        }
+
+        fn forwardPlanes(job: *const Job, begin: usize, end: usize) void {
+            forwardPlanesOf(job, begin, end) catch job.failed.store(true, .monotonic);
+        }
+
+        fn forwardPlanesOf(job: *const Job, begin: usize, end: usize) Failure!void {
+            const g = job.g;
+            const layout = g.inputLayout();
+            const plane = try allocSlice(layout.channel() + conv_image.slack);
+            defer services.free(@ptrCast(plane.ptr));
+            const window: Window = try .init(g.taps());
+            defer window.deinit();
+            var all_taps: TapIterator = .{ .kernel = g.kernel };
+            var n: usize = 0;
+            while (all_taps.next()) |t| : (n += 1) window.offset[n] = tapOffset(layout, g, t);
+            for (begin..end) |item| {
+                const image = item / g.groups;
+                const group = item % g.groups;
+                stage(job.image, layout, image, group, plane.ptr);
+                for (group * g.co..(group + 1) * g.co) |o| {
+                    all_taps = .{ .kernel = g.kernel };
+                    n = 0;
+                    while (all_taps.next()) |t| : (n += 1) window.weight[n] = job.weight.at(o, t);
+                    const at = (image * g.groups * g.co + o) * product(g.out);
+                    slide(.{
+                        .src = plane.ptr,
+                        .step = .{ g.stride[0] * layout.size[1] * layout.row(), g.stride[1] * layout.row() },
+                        .window = window,
+                        .count = n,
+                        .grid = g.out,
+                        .bias = job.bias[o],
+                        .out = job.out + at * job.dtype.size(),
+                        .out_step = .{ g.out[1] * g.out[2], g.out[2], 1 },
+                        .dtype = job.dtype,
+                    });
+                }
+            }
+        }
+
+        pub fn gradInput(
+            g: *const Geometry,
+            gout: Tensor,
+            w: Weight,
+            bias: []const T,
+            out: [*]u8,
+            d: DType,
+        ) Failure!void {
+            const phases: Phases = try .init(g);
+            defer phases.deinit();
+            var failed: std.atomic.Value(bool) = .init(false);
+            const job: Job = .{
+                .g = g,
+                .image = gout,
+                .weight = w,
+                .bias = bias,
+                .out = out,
+                .dtype = d,
+                .phases = &phases,
+                .failed = &failed,
+            };
+            const flops = 8 * g.co * g.taps() * product(g.out);
+            services.parallelFor(g.images * g.groups, gemm.grain(gemm.piece_flops, flops), job, gradPlanes);
+            if (failed.load(.monotonic)) return error.OutOfMemory;
+        }
+
+        fn gradPlanes(job: *const Job, begin: usize, end: usize) void {
+            gradPlanesOf(job, begin, end) catch job.failed.store(true, .monotonic);
+        }
+
+        fn gradPlanesOf(job: *const Job, begin: usize, end: usize) Failure!void {
+            const g = job.g;
+            const phases = job.phases.?;
+            const layout = phases.layout;
+            const planes = try allocSlice(g.co * layout.channel() + conv_image.slack);
+            defer services.free(@ptrCast(planes.ptr));
+            const window: Window = try .init(g.co * g.taps());
+            defer window.deinit();
+            for (begin..end) |item| {
+                const image = item / g.groups;
+                const group = item % g.groups;
+                for (0..g.co) |o| {
+                    stage(job.image, layout, image, group * g.co + o, planes.ptr + o * layout.channel());
+                }
+                const out = job.out + item * product(g.in) * job.dtype.size();
+                for (phases.of[0]) |d0| for (phases.of[1]) |d1| for (phases.of[2]) |d2| {
+                    const grid = [3]usize{ d0.count, d1.count, d2.count };
+                    if (product(grid) == 0) continue;
+                    var n: usize = 0;
+                    for (0..g.co) |o| {
+                        var all_taps: TapIterator = .{ .kernel = .{ d0.taps, d1.taps, d2.taps } };
+                        while (all_taps.next()) |t| : (n += 1) {
+                            const met = phases.meet(g, .{ d0, d1, d2 }, t);
+                            const row = met.at[0] * layout.size[1] + met.at[1];
+                            window.offset[n] = o * layout.channel() + row * layout.row() + met.at[2];
+                            window.weight[n] = job.weight.at(group * g.co + o, met.tap);
+                        }
+                    }
+                    const at = (d0.origin * g.in[1] + d1.origin) * g.in[2] + d2.origin;
+                    slide(.{
+                        .src = planes.ptr,
+                        .step = .{ layout.size[1] * layout.row(), layout.row() },
+                        .window = window,
+                        .count = n,
+                        .grid = grid,
+                        .bias = job.bias[group],
+                        .out = out + at * job.dtype.size(),
+                        .out_step = .{
+                            g.stride[0] * g.in[1] * g.in[2],
+                            g.stride[1] * g.in[2],
+                            g.stride[2],
+                        },
+                        .dtype = job.dtype,
+                    });
+                };
+            }
+        }
+
+        fn allocSlice(n: usize) Failure![]align(64) T {
+            return services.allocSlice(T, n) orelse error.OutOfMemory;
+        }
+
+        fn tapOffset(layout: Layout, g: *const Geometry, t: [3]usize) usize {
+            const row = t[0] * g.dilation[0] * layout.size[1] + t[1] * g.dilation[1];
+            return row * layout.row() + layout.column(t[2] * g.dilation[2]);
+        }
+
+        fn stage(t: Tensor, layout: Layout, image: usize, channel: usize, dst: [*]T) void {
+            const at = image * t.image + channel * t.channel;
+            Images.stageChannel(t, layout, t.ptr + at * t.dtype.size(), dst);
+        }
+
+        const Window = struct {
+            offset: []usize,
+            weight: []T,
+
+            fn init(n: usize) Failure!Window {
+                const offset = services.allocSlice(usize, n) orelse return error.OutOfMemory;
+                errdefer services.free(@ptrCast(offset.ptr));
+                return .{ .offset = offset, .weight = try allocSlice(n) };
+            }
+            fn deinit(w: Window) void {
+                services.free(@ptrCast(w.offset.ptr));
+                services.free(@ptrCast(w.weight.ptr));
+            }
+        };
+
+        const Slide = struct {
+            src: [*]const T,
+            /// From a position to the next in the first two dimensions.
+            step: [2]usize,
+            window: Window,
+            count: usize,
+            grid: [3]usize,
+            bias: T,
+            out: [*]u8,
+            out_step: [3]usize,
+            dtype: DType,
+        };
+
+        /// out[p] = bias + the chain over the taps, for every position.
+        fn slide(s: Slide) void {
+            const bytes = s.dtype.size();
+            for (0..s.grid[0]) |p0| for (0..s.grid[1]) |p1| {
+                const src = s.src + p0 * s.step[0] + p1 * s.step[1];
+                const to = s.out + (p0 * s.out_step[0] + p1 * s.out_step[1]) * bytes;
+                var p2: usize = 0;
+                while (p2 < s.grid[2]) : (p2 += 4 * W) {
+                    const n = @min(4 * W, s.grid[2] - p2);
+                    var values: [4 * W]T align(64) = undefined;
+                    if (n > 2 * W) chains(4, s, src + p2, &values) else if (n > W)
+                        chains(2, s, src + p2, &values)
+                    else
+                        chains(1, s, src + p2, &values);
+                    if (s.out_step[2] == 1) {
+                        pack.store(T, s.dtype, to + p2 * bytes, &values, n);
+                    } else for (0..n) |i| {
+                        pack.store(T, s.dtype, to + (p2 + i) * s.out_step[2] * bytes, values[i..].ptr, 1);
+                    }
+                }
+            };
+        }
+
+        /// Reads up to n * W elements from every tap on: the staged plane has some to spare.
+        inline fn chains(comptime n: usize, s: Slide, src: [*]const T, values: *[4 * W]T) void {
+            var acc: [n]V = @splat(@splat(0));
+            for (s.window.offset[0..s.count], s.window.weight[0..s.count]) |offset, weight| {
+                const w: V = @splat(weight);
+                inline for (0..n) |i| acc[i] = simd.fma(V, w, simd.load(T, src + offset + i * W), acc[i]);
+            }
+            const b: V = @splat(s.bias);
+            inline for (0..n) |i| simd.store(T, values[i * W ..].ptr, acc[i] + b);
+        }
+
+        // --- The gradient of the weights ---------------------------------------------------------
+
+        const Grad = struct {
+            g: *const Geometry,
+            gout: Tensor,
+            x: Tensor,
+            out: [*]u8,
+            dtype: DType,
+            failed: *std.atomic.Value(bool),
+        };
+
+        /// Lane l of a tap's sum takes the columns l modulo `lanes` of every row of gout in
+        /// order, image after image; the lanes are added by halves.
+        pub fn gradWeight(g: *const Geometry, gout: Tensor, x: Tensor, out: [*]u8, d: DType) Failure!void {
+            var failed: std.atomic.Value(bool) = .init(false);
+            const job: Grad = .{ .g = g, .gout = gout, .x = x, .out = out, .dtype = d, .failed = &failed };
+            const flops = 8 * g.co * g.taps() * product(g.out) * g.images;
+            services.parallelFor(g.groups, gemm.grain(gemm.piece_flops, flops), job, gradWeights);
+            if (failed.load(.monotonic)) return error.OutOfMemory;
+        }
+
+        fn gradWeights(job: *const Grad, begin: usize, end: usize) void {
+            gradWeightsOf(job, begin, end) catch job.failed.store(true, .monotonic);
+        }
+
+        fn gradWeightsOf(job: *const Grad, begin: usize, end: usize) Failure!void {
+            const g = job.g;
+            const n_taps = g.taps();
+            const layout = g.inputLayout();
+            const g_layout: Layout = .{ .left = @splat(0), .size = g.out };
+            const memory = try allocSlice(layout.channel() + g_layout.channel() + 2 * conv_image.slack);
+            defer services.free(@ptrCast(memory.ptr));
+            const x = memory.ptr;
+            const gout = memory.ptr + layout.channel() + conv_image.slack;
+            const sums = try allocSlice(g.co * n_taps * W);
+            defer services.free(@ptrCast(sums.ptr));
+            const window: Window = try .init(n_taps);
+            defer window.deinit();
+            var all_taps: TapIterator = .{ .kernel = g.kernel };
+            var n: usize = 0;
+            while (all_taps.next()) |t| : (n += 1) window.offset[n] = tapOffset(layout, g, t);
+            for (begin..end) |group| {
+                @memset(sums, 0);
+                for (0..g.images) |image| {
+                    stage(job.x, layout, image, group, x);
+                    for (0..g.co) |o| {
+                        stage(job.gout, g_layout, image, group * g.co + o, gout);
+                        const acc = sums.ptr + o * n_taps * W;
+                        var t: usize = 0;
+                        while (t + 4 <= n_taps) : (t += 4)
+                            correlate(4, g, layout, x, gout, window.offset[t..][0..4], acc + t * W);
+                        while (t < n_taps) : (t += 1)
+                            correlate(1, g, layout, x, gout, window.offset[t..][0..1], acc + t * W);
+                    }
+                }
+                for (0..g.co * n_taps) |i| {
+                    const total = [1]T{simd.reduceAdd(simd.load(T, sums.ptr + i * W))};
+                    const at = group * g.co * n_taps + i;
+                    pack.store(T, job.dtype, job.out + at * job.dtype.size(), &total, 1);
+                }
+            }
+        }
+
+        fn correlate(
+            comptime n: usize,
+            g: *const Geometry,
+            layout: Layout,
+            x: [*]const T,
+            gout: [*]const T,
+            offset: *const [n]usize,
+            sums: [*]T,
+        ) void {
+            var acc: [n]V = undefined;
+            inline for (0..n) |i| acc[i] = simd.load(T, sums + i * W);
+            const width = g.out[2];
+            const rest = width % W;
+            const in = simd.iota(W, u8) < @as(@Vector(W, u8), @splat(@intCast(rest)));
+            for (0..g.out[0]) |p0| for (0..g.out[1]) |p1| {
+                const from = gout + (p0 * g.out[1] + p1) * width;
+                const row = x + (p0 * g.stride[0] * layout.size[1] + p1 * g.stride[1]) * layout.row();
+                var p2: usize = 0;
+                while (p2 + W <= width) : (p2 += W) {
+                    const gv = simd.load(T, from + p2);
+                    inline for (0..n) |i| acc[i] = simd.fma(V, gv, simd.load(T, row + offset[i] + p2), acc[i]);
+                }
+                if (rest > 0) {
+                    const gv = simd.load(T, from + p2);
+                    inline for (0..n) |i| {
+                        const sum = simd.fma(V, gv, simd.load(T, row + offset[i] + p2), acc[i]);
+                        acc[i] = @select(T, in, sum, acc[i]);
+                    }
+                }
+            };
+            inline for (0..n) |i| simd.store(T, sums + i * W, acc[i]);
+        }
+    };
+}

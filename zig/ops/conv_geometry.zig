@@ -1,0 +1,164 @@
+//! The arithmetic of a convolution's window: which taps meet which elements.
+const services = @import("../services.zig");
+const builtin = @import("builtin");
+const Layout = @import("conv_image.zig").Layout;
+
+/// Elements staged at a time: 8 MB of float32. Tests make do with less, to have several slabs.
+pub const slab_elements: usize = if (builtin.is_test) 1 << 16 else 1 << 21;
+
+/// Three spatial dimensions always; the missing ones are 1 long, in front.
+pub const Geometry = struct {
+    images: usize,
+    groups: usize,
+    /// Channels of a group.
+    ci: usize,
+    co: usize,
+    in: [3]usize,
+    out: [3]usize,
+    kernel: [3]usize,
+    stride: [3]usize,
+    padding: [3]i64,
+    dilation: [3]usize,
+    has_bias: bool,
+
+    pub fn taps(g: *const Geometry) usize {
+        return product(g.kernel);
+    }
+
+    /// x with its padding, columns by remainder modulo the stride.
+    pub fn inputLayout(g: *const Geometry) Layout {
+        var l: Layout = .{ .left = g.padding, .size = undefined, .phases = g.stride[2] };
+        for (0..3) |d| {
+            l.size[d] = (g.out[d] -| 1) * g.stride[d] + (g.kernel[d] - 1) * g.dilation[d] + 1;
+        }
+        return l;
+    }
+
+    /// Images that are staged at a time. Part of the definition of grad_weight's bits.
+    pub fn slab(g: *const Geometry) usize {
+        const staged = g.groups * g.ci * g.inputLayout().channel();
+        const largest = @max(1, @max(staged, g.groups * g.co * product(g.out)));
+        return @max(1, @min(g.images, slab_elements / largest));
+    }
+
+    pub fn isDepthwise(g: *const Geometry) bool {
+        return g.groups > 1 and g.ci == 1 and g.co <= 4;
+    }
+};
+
+pub fn product(sizes: [3]usize) usize {
+    return sizes[0] * sizes[1] * sizes[2];
+}
+
+pub const TapIterator = struct {
+    kernel: [3]usize,
+    at: usize = 0,
+
+    pub fn next(t: *TapIterator) ?[3]usize {
+        if (t.at == product(t.kernel)) return null;
+        defer t.at += 1;
+        const row = t.at / t.kernel[2];
+        return .{ row / t.kernel[1], row % t.kernel[1], t.at % t.kernel[2] };
+    }
+};
+
+/// In one dimension, the elements s of x with (s + padding) % stride = r: s = origin + i * stride,
+/// i < count, which stand at output first + i before their taps' lags are taken off.
+pub const Phase = struct {
+    origin: usize,
+    first: i64,
+    count: usize,
+    /// The taps t that such elements meet: tap + j * tap_step, j < taps.
+    tap: usize,
+    tap_step: usize,
+    taps: usize,
+    r: usize,
+
+    fn from(g: *const Geometry, d: usize, r: usize) Phase {
+        const stride: i64 = @intCast(g.stride[d]);
+        const origin = @mod(@as(i64, @intCast(r)) - g.padding[d], stride);
+        const size: i64 = @intCast(g.in[d]);
+        var p: Phase = .{
+            .origin = @intCast(origin),
+            .first = @divFloor(origin + g.padding[d], stride),
+            .count = if (size > origin) @intCast(@divFloor(size - origin - 1, stride) + 1) else 0,
+            .tap = 0,
+            .tap_step = 1,
+            .taps = 0,
+            .r = r,
+        };
+        // t * dilation = r modulo the stride: every solution, evenly spaced.
+        for (0..g.kernel[d]) |t| if (t * g.dilation[d] % g.stride[d] == r) {
+            if (p.taps == 0) p.tap = t;
+            if (p.taps == 1) p.tap_step = t - p.tap;
+            p.taps += 1;
+        };
+        return p;
+    }
+
+    /// How many outputs before `first + i` the tap number j of this phase is.
+    pub fn lag(p: *const Phase, g: *const Geometry, d: usize, j: usize) i64 {
+        const t = p.tap + j * p.tap_step;
+        return @intCast((t * g.dilation[d] - p.r) / g.stride[d]);
+    }
+};
+
+/// What the gradient of the input needs: the phases of every dimension, and the part of gout
+/// that they reach together.
+pub const Phases = struct {
+    memory: []Phase,
+    of: [3][]const Phase,
+    layout: Layout,
+
+    pub fn init(g: *const Geometry) error{OutOfMemory}!Phases {
+        const total = g.stride[0] + g.stride[1] + g.stride[2];
+        const memory = services.allocSlice(Phase, total) orelse return error.OutOfMemory;
+        var p: Phases = .{
+            .memory = memory,
+            .of = undefined,
+            .layout = .{ .left = @splat(0), .size = @splat(1) },
+        };
+        var begin: usize = 0;
+        for (0..3) |d| {
+            const list = memory[begin..][0..g.stride[d]];
+            begin += g.stride[d];
+            p.of[d] = list;
+            var left: ?i64 = null;
+            var right: i64 = 0;
+            for (list, 0..) |*phase, r| {
+                phase.* = .from(g, d, r);
+                if (phase.count == 0 or phase.taps == 0) continue;
+                const last = phase.first + @as(i64, @intCast(phase.count)) - 1;
+                const reach_left = phase.lag(g, d, phase.taps - 1) - phase.first;
+                const reach_right = last - phase.lag(g, d, 0);
+                right = if (left == null) reach_right else @max(right, reach_right);
+                left = @max(left orelse reach_left, reach_left);
+            }
+            if (left) |l| {
+                p.layout.left[d] = l;
+                p.layout.size[d] = @intCast(l + right + 1);
+            }
+        }
+        return p;
+    }
+
+    pub fn deinit(p: Phases) void {
+        services.free(@ptrCast(p.memory.ptr));
+    }
+
+    /// The offset in the staged gout, and the tap, of tap number t of a phase.
+    pub fn meet(
+        p: *const Phases,
+        g: *const Geometry,
+        phase: [3]Phase,
+        t: [3]usize,
+    ) struct { at: [3]usize, tap: [3]usize } {
+        var at: [3]usize = undefined;
+        var tap: [3]usize = undefined;
+        for (0..3) |d| {
+            tap[d] = phase[d].tap + t[d] * phase[d].tap_step;
+            at[d] = @intCast(phase[d].first - phase[d].lag(g, d, t[d]) + p.layout.left[d]);
+        }
+        return .{ .at = at, .tap = tap };
+    }
+};

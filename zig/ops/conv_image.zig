@@ -1,0 +1,234 @@
+//! Images as matrices: what a convolution hands to the matrix product instead of im2col.
+//!
+//! An image is first *staged*: copied once into the type computed in, with its zero padding,
+//! and with its columns sorted by remainder modulo the stride. After that every element the
+//! window meets lies at (position) + (tap) + (channel), three offsets without a condition,
+//! and neighbouring positions of an output row are neighbours in memory. Where the operand
+//! is already like that (no padding, stride 1), it is used in place.
+const std = @import("std");
+const DType = @import("../dtype.zig").DType;
+const services = @import("../services.zig");
+const pack = @import("gemm_pack.zig");
+const gemm = @import("gemm.zig");
+const Kernel = @import("gemm_kernel.zig").Kernel;
+
+/// Elements past the end of a staged image that packing may read.
+pub const slack = 64;
+
+/// An operand (N, C, D, H, W) in memory, strides in elements.
+pub const Tensor = struct {
+    ptr: [*]const u8,
+    dtype: DType,
+    image: usize,
+    channel: usize,
+    step: [3]usize,
+    size: [3]usize,
+};
+
+/// The staged form of one channel: the operand's element x of a dimension is at x + left
+/// (a negative `left` crops), of `size`; columns c at (c % phases) * (row / phases) + c / phases.
+pub const Layout = struct {
+    left: [3]i64,
+    size: [3]usize,
+    phases: usize = 1,
+
+    pub fn row(l: Layout) usize {
+        return (l.size[2] + l.phases - 1) / l.phases * l.phases;
+    }
+    pub fn column(l: Layout, c: usize) usize {
+        return c % l.phases * (l.row() / l.phases) + c / l.phases;
+    }
+    pub fn channel(l: Layout) usize {
+        return l.size[0] * l.size[1] * l.row();
+    }
+};
+
+pub fn Images(comptime T: type) type {
+    return struct {
+        const Self = @This();
+        ptr: [*]const T,
+        /// Strides of images and channels; positions: sizes and strides, the last one 1.
+        image: usize,
+        channel: usize,
+        grid: [3]usize,
+        step: [3]usize,
+        /// Where the window's taps lie from a position.
+        taps: []const usize,
+        /// Memory of someone else: nothing past a run may be read.
+        exact: bool,
+
+        pub fn positions(s: *const Self) usize {
+            return s.grid[0] * s.grid[1] * s.grid[2];
+        }
+
+        /// Dimensions of positions that lie without gaps become one: longer runs.
+        pub fn merge(s: *Self) void {
+            for ([_]usize{ 1, 0 }) |d| {
+                if (s.grid[d] == 1 or s.step[d] == s.grid[2]) {
+                    s.grid[2] *= s.grid[d];
+                    s.grid[d] = 1;
+                } else return;
+            }
+        }
+
+        const Run = struct { offset: usize, len: usize };
+
+        /// The positions from number j (of all images) on that lie side by side.
+        fn run(s: *const Self, j: usize, most: usize) Run {
+            const size = s.positions();
+            const in_row = s.grid[2];
+            const p = j % size;
+            const o2 = p % in_row;
+            const r = p / in_row;
+            const offset = j / size * s.image + r / s.grid[1] * s.step[0] + r % s.grid[1] * s.step[1] + o2;
+            return .{ .offset = offset, .len = @min(most, in_row - o2) };
+        }
+
+        // --- Positions as columns, (channel, tap) as k -------------------------------------
+
+        pub fn packColumns(
+            ctx: *const anyopaque,
+            dst: [*]T,
+            first: usize,
+            count: usize,
+            k0: usize,
+            kc: usize,
+        ) void {
+            const s: *const Self = @ptrCast(@alignCast(ctx));
+            const nr = Kernel(T).nr;
+            const vl = Kernel(T).vl;
+            var runs: [nr]Run = undefined;
+            var n_runs: usize = 0;
+            var at: usize = 0;
+            while (at < count) : (n_runs += 1) {
+                runs[n_runs] = s.run(first + at, count - at);
+                at += runs[n_runs].len;
+            }
+            if (count < nr) @memset(dst[0 .. kc * nr], 0);
+            const n_taps = s.taps.len;
+            var tap = k0 % n_taps;
+            var channel_at = k0 / n_taps * s.channel;
+            const whole = n_runs == 1 and count == nr;
+            for (0..kc) |k| {
+                const src = s.ptr + channel_at + s.taps[tap];
+                var to = dst + k * nr;
+                if (whole) {
+                    to[0..nr].* = src[runs[0].offset..][0..nr].*;
+                } else if (s.exact or k + 1 == kc) {
+                    for (runs[0..n_runs]) |r| {
+                        for (0..r.len) |i| to[i] = src[r.offset + i];
+                        to += r.len;
+                    }
+                } else {
+                    // Whole vectors: what they spill is overwritten by the next run or step.
+                    for (runs[0..n_runs]) |r| {
+                        var i: usize = 0;
+                        while (i < r.len) : (i += vl) to[i..][0..vl].* = src[r.offset + i ..][0..vl].*;
+                        to += r.len;
+                    }
+                }
+                tap += 1;
+                if (tap == n_taps) {
+                    tap = 0;
+                    channel_at += s.channel;
+                }
+            }
+        }
+
+        // --- Positions as k, (channel, tap) as rows or columns -----------------------------
+
+        pub fn packStepsA(c: *const anyopaque, dst: [*]T, first: usize, count: usize, k0: usize, kc: usize) void {
+            packSteps(Kernel(T).mr, @ptrCast(@alignCast(c)), dst, first, count, k0, kc);
+        }
+        pub fn packStepsB(c: *const anyopaque, dst: [*]T, first: usize, count: usize, k0: usize, kc: usize) void {
+            packSteps(Kernel(T).nr, @ptrCast(@alignCast(c)), dst, first, count, k0, kc);
+        }
+
+        fn packSteps(
+            comptime width: usize,
+            s: *const Self,
+            dst: [*]T,
+            first: usize,
+            count: usize,
+            k0: usize,
+            kc: usize,
+        ) void {
+            var lane: [width]usize = undefined;
+            for (0..width) |i| {
+                const which = first + @min(i, count - 1);
+                lane[i] = which / s.taps.len * s.channel + s.taps[which % s.taps.len];
+            }
+            var rows: [width][*]const T = undefined;
+            var k: usize = 0;
+            while (k < kc) {
+                const r = s.run(k0 + k, kc - k);
+                for (0..width) |i| rows[i] = s.ptr + lane[i] + r.offset;
+                const spills = !s.exact and k + (r.len + 7) / 8 * 8 <= kc;
+                pack.transposeRows(T, width, dst + k * width, &rows, r.len, spills);
+                k += r.len;
+            }
+        }
+
+        // --- Staging -------------------------------------------------------------------------
+
+        const Stage = struct { tensor: Tensor, layout: Layout, channels: usize, dst: [*]T };
+
+        /// Channels 0 .. channels of images first .. first + count into dst.
+        pub fn stage(
+            tensor: Tensor,
+            layout: Layout,
+            channels: usize,
+            first: usize,
+            count: usize,
+            dst: [*]T,
+        ) void {
+            var job: Stage = .{ .tensor = tensor, .layout = layout, .channels = channels, .dst = dst };
+            job.tensor.ptr += first * tensor.image * tensor.dtype.size();
+            const cost = layout.channel();
+            services.parallelFor(count * channels, gemm.grain(gemm.piece_packed, cost), job, stageChannels);
+        }
+
+        fn stageChannels(job: *const Stage, begin: usize, end: usize) void {
+            for (begin..end) |i| {
+                const at = i / job.channels * job.tensor.image + i % job.channels * job.tensor.channel;
+                const from = job.tensor.ptr + at * job.tensor.dtype.size();
+                stageChannel(job.tensor, job.layout, from, job.dst + i * job.layout.channel());
+            }
+        }
+
+        pub fn stageChannel(t: Tensor, l: Layout, from: [*]const u8, dst: [*]T) void {
+            const bytes = t.dtype.size();
+            var to = dst;
+            for (0..l.size[0]) |d| for (0..l.size[1]) |h| {
+                defer to += l.row();
+                const sd = @as(i64, @intCast(d)) - l.left[0];
+                const sh = @as(i64, @intCast(h)) - l.left[1];
+                if (sd < 0 or sd >= t.size[0] or sh < 0 or sh >= t.size[1]) {
+                    @memset(to[0..l.row()], 0);
+                    continue;
+                }
+                const at = @as(usize, @intCast(sd)) * t.step[0] + @as(usize, @intCast(sh)) * t.step[1];
+                const length = l.row() / l.phases;
+                for (0..l.phases) |phase| {
+                    // Column phase + i * phases holds the element first + i * phases.
+                    const part = to + phase * length;
+                    const first = @as(i64, @intCast(phase)) - l.left[2];
+                    const start = clampCount(-first, l.phases, length);
+                    const stop = clampCount(@as(i64, @intCast(t.size[2])) - first, l.phases, length);
+                    @memset(part[0..start], 0);
+                    @memset(part[@max(start, stop)..length], 0);
+                    if (start >= stop) continue;
+                    const x: usize = @intCast(first + @as(i64, @intCast(start * l.phases)));
+                    const src = from + (at + x * t.step[2]) * bytes;
+                    pack.load(T, t.dtype, part + start, src, stop - start, l.phases * t.step[2]);
+                }
+            };
+        }
+
+        /// How many i >= 0 with i * step < distance, at most `most`.
+        fn clampCount(distance: i64, step: usize, most: usize) usize {
+            if (distance <= 0) return 0;
+            return @min(most, (@as(usize, @intCast(distance)) + step - 1) / step);
+        }
+    };
+}
