@@ -1,29 +1,72 @@
-//! Rows of two inputs. Operands: out, a, b, of one shape (broadcast by strides of 0), any
+//! Rows of two inputs. Operands: out, a, b, of one shape (broadcast by strides of 0); any
 //! strides, any dtypes.
+//!
+//! Computed in float64 if an operand is float64, else in float32 if one is a float, else in
+//! int64 (integers wrap). Of comparisons and logical rows, whose output is bool, the inputs
+//! alone count. So float rows take integers where out is a float.
+//!
+//! A number instead of a tensor: ints[0] = 1: operands are out, a, and b is scalar[0]; 2:
+//! operands are out, b, and a is scalar[0]. Absent or 0: two tensors. The scalar is .f for
+//! float computation, .i for integers.
+//!
+//! Every dtype: `add` `sub` `mul` `maximum` `minimum` (nan wins) `fmax` `fmin` (nan loses)
+//!   `floor_divide` `trunc_divide` `remainder` `fmod` `pow` `heaviside`
+//!   Integers divided by 0 fail with invalid_value; pow of integers with a negative exponent
+//!   is 0 but for the bases 1 and -1. pow with a number as exponent is as exact as PyTorch's:
+//!   0, 1, 2, 3, -1, -2, 0.5, -0.5 are not computed by logarithms.
+//! Two tensors only: `add_scaled`: a + scalar[0] b
+//! Floats: `div` `copysign` `nextafter` `atan2` `hypot` `logaddexp` `logaddexp2` `xlogy`
+//!   `xlog1py`
+//! Integers and bool: `bitwise_and` `bitwise_or` `bitwise_xor`
+//! Integers: `bitwise_left_shift` `bitwise_right_shift` `gcd` `lcm`
+//! To bool, from every dtype: `eq` `ne` `lt` `le` `gt` `ge` `logical_and` `logical_or`
+//!   `logical_xor`
+//!
+//! Backward forms (two tensors only; floats): operands out, g, and x, or y where the row has
+//! y (the forward's output); scalars as the forward's:
+//!   `sigmoid_backward` (y) `tanh_backward` (y) `relu_backward` (x or y)
+//!   `threshold_backward` (x; threshold) `gelu_backward` `gelu_tanh_backward` `silu_backward`
+//!   `mish_backward` `log_sigmoid_backward` `softplus_backward` (x; beta, threshold)
+//!   `elu_backward` (x; alpha, scale, input_scale) `elu_backward_result` (y; the same)
+//!   `leaky_relu_backward` (x; slope) `hardswish_backward` `hardsigmoid_backward`
+//!   `hardtanh_backward` (x; low, high: 0 at the borders) `clamp_backward` (x; low, high: g at
+//!   the borders) `shrink_backward` (x; lambda: of softshrink and hardshrink)
 const std = @import("std");
 const plan = @import("../plan.zig");
 const simd = @import("../simd.zig");
+const math = @import("../math.zig");
 const elementwise = @import("elementwise.zig");
 const f = @import("binary_formulas.zig");
+const u = @import("unary_formulas.zig");
+const a = @import("activation_formulas.zig");
 const Plan = plan.Plan;
+const Call = plan.Call;
 const Row = elementwise.Row;
 
 pub const rows = [_]Row{
     elementwise.anyRow("add", f.add, 2, 0),
     elementwise.anyRow("sub", f.sub, 2, 0),
     elementwise.anyRow("mul", f.mul, 2, 0),
-    elementwise.floatRow("div", f.div, 2, 0),
-    mixed("floor_divide", f.floorDivide, f.floorDivideInt, true),
-    mixed("trunc_divide", f.truncDivide, f.truncDivideInt, true),
-    mixed("remainder", f.remainder, f.remainderInt, true),
-    mixed("fmod", f.fmod, f.fmodInt, true),
     elementwise.anyRow("maximum", simd.maxNan, 2, 0),
     elementwise.anyRow("minimum", simd.minNan, 2, 0),
     elementwise.anyRow("fmax", f.fmax, 2, 0),
     elementwise.anyRow("fmin", f.fmin, 2, 0),
-    elementwise.floatRow("copysign", f.copysign, 2, 0),
-    elementwise.floatRow("nextafter", f.nextafter, 2, 0),
     elementwise.anyRow("heaviside", f.heaviside, 2, 0),
+    mixed("floor_divide", f.floorDivide, f.floorDivideInt, true),
+    mixed("trunc_divide", f.truncDivide, f.truncDivideInt, true),
+    mixed("remainder", math.remainder, f.remainderInt, true),
+    mixed("fmod", math.fmod, f.fmodInt, true),
+    mixed("pow", math.pow, f.powInt, false),
+    elementwise.anyRow("add_scaled", f.addScaled, 2, 1),
+    cheap("div", f.div, 0),
+    cheap("copysign", f.copysign, 0),
+    cheap("nextafter", f.nextafter, 0),
+    costly("atan2", math.atan2, 0),
+    costly("hypot", math.hypot, 0),
+    costly("logaddexp", math.logaddexp, 0),
+    costly("logaddexp2", math.logaddexp2, 0),
+    costly("xlogy", f.xlogy, 0),
+    costly("xlog1py", f.xlog1py, 0),
     bitwise("bitwise_and", f.bitwiseAnd),
     bitwise("bitwise_or", f.bitwiseOr),
     bitwise("bitwise_xor", f.bitwiseXor),
@@ -40,23 +83,47 @@ pub const rows = [_]Row{
     elementwise.predicateRow("logical_and", f.logicalAnd, 2),
     elementwise.predicateRow("logical_or", f.logicalOr, 2),
     elementwise.predicateRow("logical_xor", f.logicalXor, 2),
-    elementwise.anyRow("add_scaled", f.addScaled, 2, 1),
+    cheap("sigmoid_backward", a.sigmoidBackward, 0),
+    cheap("tanh_backward", a.tanhBackward, 0),
+    cheap("relu_backward", a.reluBackward, 0),
+    cheap("threshold_backward", a.thresholdBackward, 1),
+    cheap("elu_backward_result", a.eluBackwardResult, 3),
+    cheap("leaky_relu_backward", a.leakyReluBackward, 1),
+    cheap("hardswish_backward", a.hardswishBackward, 0),
+    cheap("hardsigmoid_backward", a.hardsigmoidBackward, 0),
+    cheap("hardtanh_backward", a.hardtanhBackward, 2),
+    cheap("clamp_backward", a.clampBackward, 2),
+    cheap("shrink_backward", a.shrinkBackward, 1),
+    costly("gelu_backward", a.geluBackward, 0),
+    costly("gelu_tanh_backward", a.geluTanhBackward, 0),
+    costly("silu_backward", a.siluBackward, 0),
+    costly("mish_backward", a.mishBackward, 0),
+    costly("log_sigmoid_backward", a.logSigmoidBackward, 0),
+    costly("softplus_backward", a.softplusBackward, 2),
+    costly("elu_backward", a.eluBackward, 3),
 };
 
 pub const names: []const []const u8 = elementwise.namesOf(&rows);
 pub const family: plan.Family = .{ .prepare = prepare };
 
+fn costly(name: []const u8, comptime function: anytype, comptime scalars: usize) Row {
+    return elementwise.floatRow(name, function, 2, scalars);
+}
+fn cheap(name: []const u8, comptime function: anytype, comptime scalars: usize) Row {
+    var r = elementwise.floatRow(name, function, 2, scalars);
+    r.grain = elementwise.cheap;
+    return r;
+}
 fn bitwise(name: []const u8, comptime function: anytype) Row {
     var r = elementwise.intRow(name, function, 2, 0);
     r.u8 = elementwise.kernelOf(function, u8, 2, .{});
     return r;
 }
-
 /// Floats by one function, integers by another, which may fail.
-fn mixed(name: []const u8, comptime float: anytype, comptime int: anytype, comptime with_call: bool) Row {
+fn mixed(name: []const u8, comptime float: anytype, comptime int: anytype, comptime fails: bool) Row {
     var r = elementwise.floatRow(name, float, 2, 0);
-    r.i64 = elementwise.kernelOf(int, i64, 2, .{ .with_call = with_call });
-    r.i32 = elementwise.kernelOf(int, i32, 2, .{ .with_call = with_call });
+    r.i64 = elementwise.kernelOf(int, i64, 2, .{ .with_call = fails });
+    r.i32 = elementwise.kernelOf(int, i32, 2, .{ .with_call = fails });
     return r;
 }
 
@@ -68,5 +135,36 @@ fn prepare(p: *Plan) plan.PrepareError!void {
         2 => 0,
         else => return error.Unsupported,
     };
-    return elementwise.prepareRow(p, row, scalar_input);
+    try elementwise.prepareRow(p, row, scalar_input);
+    if (scalar_input == 1 and std.mem.eql(u8, row.name, "pow")) {
+        switch (p.stateAs(elementwise.State).out.tile) {
+            .f32 => p.run = runPower(f32),
+            .f64 => p.run = runPower(f64),
+            else => {},
+        }
+    }
+}
+
+/// x to the power of a number: PyTorch's special cases (PowKernel.cpp).
+fn runPower(comptime T: type) plan.Run {
+    return struct {
+        const Special = struct { exponent: f64, kernel: elementwise.Kernel };
+        const special = [_]Special{
+            .{ .exponent = 2, .kernel = elementwise.kernelOf(u.square, T, 1, .{}) },
+            .{ .exponent = 3, .kernel = elementwise.kernelOf(u.cube, T, 1, .{}) },
+            .{ .exponent = 0.5, .kernel = elementwise.kernelOf(u.sqrt, T, 1, .{}) },
+            .{ .exponent = -0.5, .kernel = elementwise.kernelOf(u.rsqrt, T, 1, .{}) },
+            .{ .exponent = -1, .kernel = elementwise.kernelOf(u.reciprocal, T, 1, .{}) },
+            .{ .exponent = -2, .kernel = elementwise.kernelOf(u.inverseSquare, T, 1, .{}) },
+            .{ .exponent = 1, .kernel = elementwise.kernelOf(u.same, T, 1, .{}) },
+            .{ .exponent = 0, .kernel = elementwise.kernelOf(u.ones, T, 1, .{}) },
+        };
+        fn run(p: *const Plan, call: *Call) void {
+            const s = p.stateAs(elementwise.State);
+            for (special) |x| {
+                if (x.exponent == call.scalar[0].f) return elementwise.execute(s, x.kernel, call);
+            }
+            elementwise.execute(s, s.kernel, call);
+        }
+    }.run;
 }

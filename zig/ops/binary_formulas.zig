@@ -3,6 +3,7 @@
 //! PyTorch's definitions (aten/src/ATen/native/cpu/BinaryOpsKernel.cpp, Activation.cpp,
 //! native/Math.h, c10/util/generic_math.h), but for what is said at a function.
 const std = @import("std");
+const math = @import("../math.zig");
 const simd = @import("../simd.zig");
 const Call = @import("../plan.zig").Call;
 const Child = std.meta.Child;
@@ -51,75 +52,15 @@ pub inline fn addScaled(comptime V: type, a: V, b: V, s: V) V {
     return if (comptime isFloat(V)) simd.fma(V, s, b, a) else a +% s *% b;
 }
 pub inline fn truncDivide(comptime V: type, a: V, b: V) V {
-    return @trunc(a / b);
-}
-
-/// The exact remainder with the dividend's sign (C's fmod).
-pub inline fn fmod(comptime V: type, a: V, b: V) V {
-    const T = Child(V);
-    const x = @abs(a);
-    const y = @abs(b);
-    const q = @trunc(x / y);
-    // Below this, q is the quotient or, where x / y was rounded up to it, one too many; so
-    // x - q y is exact, and one correction puts it right.
-    const small = q < c(V, 1 << (std.math.floatMantissaBits(T) - 1));
-    var r = simd.fma(V, -q, y, x);
-    r = pick(V, r < zero(V), r + y, r);
-    r = pick(V, x < y, x, r);
-    if (!simd.has_fma or !@reduce(.And, small)) {
-        var slow: [@typeInfo(V).vector.len]T = undefined;
-        const xs: @TypeOf(slow) = x;
-        const ys: @TypeOf(slow) = y;
-        for (&slow, xs, ys) |*z, u, v| z.* = fmodScalar(T, u, v);
-        r = slow;
-    }
-    return copysign(V, r, a);
-}
-
-/// For 0 <= x and 0 <= y: long division, a bit at a time.
-noinline fn fmodScalar(comptime T: type, x: T, y: T) T {
-    if (!(x < std.math.inf(T)) or !(y > 0)) return std.math.nan(T);
-    if (x < y) return x;
-    const U = @Int(.unsigned, @bitSizeOf(T));
-    const mantissa = std.math.floatMantissaBits(T);
-    const hidden: U = 1 << mantissa;
-    const ux: U = @bitCast(x);
-    const uy: U = @bitCast(y);
-    // x = mx 2^(ex), y = my 2^(ey), up to a common factor
-    var ex: i32 = @intCast(ux >> mantissa);
-    var ey: i32 = @intCast(uy >> mantissa);
-    var mx = if (ex == 0) ux else (ux & (hidden - 1)) | hidden;
-    var my = if (ey == 0) uy else (uy & (hidden - 1)) | hidden;
-    ex = @max(ex, 1);
-    ey = @max(ey, 1);
-    // Normalised, so that mx < 2 my throughout.
-    while (my & hidden == 0) : (ey -= 1) my <<= 1;
-    while (mx & hidden == 0) : (ex -= 1) mx <<= 1;
-    while (true) {
-        if (mx >= my) mx -= my;
-        if (mx == 0) return 0;
-        if (ex == ey) break;
-        mx <<= 1;
-        ex -= 1;
-    }
-    while (mx & hidden == 0 and ex > 1) : (ex -= 1) mx <<= 1;
-    if (ex < 1) mx >>= @intCast(1 - ex);
-    const exponent: U = if (mx & hidden == 0 or ex < 1) 0 else @intCast(ex);
-    return @bitCast((mx & (hidden - 1)) | exponent << mantissa);
-}
-
-/// The remainder with the divisor's sign (Python's %).
-pub inline fn remainder(comptime V: type, a: V, b: V) V {
-    const r = fmod(V, a, b);
-    return pick(V, (r != zero(V)) & ((r < zero(V)) != (b < zero(V))), r + b, r);
+    return math.trunc(V, a / b);
 }
 
 /// floor(a / b) by way of the exact remainder, as Python's //.
 pub inline fn floorDivide(comptime V: type, a: V, b: V) V {
-    const r = fmod(V, a, b);
+    const r = math.fmod(V, a, b);
     var q = (a - r) / b;
     q = pick(V, (r != zero(V)) & ((r < zero(V)) != (b < zero(V))), q - one(V), q);
-    const down = @floor(q);
+    const down = math.floor(V, q);
     const nearest = pick(V, q - down > c(V, 0.5), down + one(V), down);
     const quotient = a / b;
     const result = pick(V, q != zero(V), nearest, copysign(V, zero(V), quotient));
@@ -292,4 +233,14 @@ pub inline fn logicalOr(comptime V: type, a: V, b: V) Bools(V) {
 }
 pub inline fn logicalXor(comptime V: type, a: V, b: V) Bools(V) {
     return (a != zero(V)) != (b != zero(V));
+}
+
+// ------------------------------------------------------------------ with logarithms
+
+/// a log(b); 0 where a is 0, whatever b is but nan.
+pub inline fn xlogy(comptime V: type, a: V, b: V) V {
+    return pick(V, b != b, b, pick(V, a == zero(V), zero(V), a * math.log(V, b)));
+}
+pub inline fn xlog1py(comptime V: type, a: V, b: V) V {
+    return pick(V, b != b, b, pick(V, a == zero(V), zero(V), a * math.log1p(V, b)));
 }

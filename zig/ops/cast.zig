@@ -32,6 +32,7 @@ fn prepare(p: *Plan) plan.PrepareError!void {
         .in = @splat(tile),
         .n_in = 1,
         .grain = elementwise.cheap * 4 / @max(out.size(), 1),
+        .is_move = true,
     });
 }
 

@@ -10,6 +10,7 @@
 const std = @import("std");
 const dtype = @import("../dtype.zig");
 const DType = dtype.DType;
+const Scalar = @import("../plan.zig").Scalar;
 
 /// What a tile holds.
 pub const Tile = enum(u8) {
@@ -76,6 +77,15 @@ pub fn storer(d: DType, tile: Tile) Move {
         .f32, .f64, .i64 => storers[@backingInt(tile)][@backingInt(d)],
         else => raw_storers[@backingInt(tile) - @backingInt(Tile.raw1)],
     };
+}
+
+/// A number (.f, or .i if `is_int`) as an element of dtype d, in the first bytes.
+pub fn bitsOf(d: DType, x: Scalar, is_int: bool) i64 {
+    var number = x;
+    var bits: i64 = 0;
+    const tile: Tile = if (is_int) .i64 else .f64;
+    storer(d, tile)(@ptrCast(&number), @ptrCast(&bits), 1, d.size());
+    return bits;
 }
 
 const n_dtypes = @typeInfo(DType).@"enum".field_names.len;

@@ -22,11 +22,21 @@ pub const Tile = convert.Tile;
 
 pub const max_inputs = 3;
 const tile_bytes = 4096;
+/// In a tile across rows, a repeated element is spread by whole vectors, so beyond the elements asked for.
+const slack = 64;
+const Buffer = [tile_bytes + slack]u8; // a multiple of 64, as its alignment
 /// Threads take whole multiples of this many elements, so that their vectors stay aligned.
 const unit = 64;
 
+/// What a kernel reads: packed elements, or one vector of equal ones again and again.
+pub const Source = struct {
+    ptr: [*]u8 = undefined,
+    repeated: bool = false,
+};
+
 /// Computes n elements. Scalars, and where to report a failure, are in the call.
-pub const Kernel = *const fn (n: usize, out: [*]u8, in: *const [max_inputs][*]u8, call: *Call) void;
+pub const Kernel = *const fn (n: usize, out: [*]u8, in: *const Sources, call: *Call) void;
+pub const Sources = [max_inputs]Source;
 
 /// What a row asks of the driver.
 pub const Spec = struct {
@@ -39,11 +49,24 @@ pub const Spec = struct {
     scalar_input: ?usize = null,
     /// Elements that are worth a thread.
     grain: usize = cheap,
+    /// The kernel is a moveKernel: a conversion need not go through it.
+    is_move: bool = false,
 };
 pub const cheap = 32768;
 pub const costly = 8192;
 
-const Source = enum { in_place, once, gather, flat_convert };
+/// Where the kernel finds an operand (or, the output, leaves it).
+const Place = enum {
+    /// In memory, where it lies.
+    in_place,
+    /// In a tile that is the same for every call: whole periods of it, or one number.
+    once,
+    /// In memory without gaps, but of another dtype.
+    flat_convert,
+    /// One element along each row.
+    repeated,
+    gather,
+};
 
 const Slot = struct {
     /// Index of its address in the call.
@@ -52,7 +75,7 @@ const Slot = struct {
     move: convert.Move = undefined,
     /// No conversion is needed where the stride is right.
     same: bool = false,
-    source: Source = .in_place,
+    place: Place = .in_place,
 };
 
 pub const State = struct {
@@ -66,6 +89,7 @@ pub const State = struct {
     grain: usize,
     n_in: usize,
     scalar_input: usize,
+    is_move: bool,
     out: Slot,
     in: [max_inputs]Slot,
 };
@@ -90,6 +114,7 @@ pub fn init(operands: []const plan.Operand, spec: Spec) plan.PrepareError!State 
         .grain = spec.grain / unit,
         .n_in = spec.n_in,
         .scalar_input = spec.scalar_input orelse max_inputs,
+        .is_move = spec.is_move,
         .out = .{ .tile = spec.out },
         .in = @splat(.{}),
     };
@@ -140,31 +165,33 @@ fn chooseTiling(s: *State) void {
 
 fn chooseSources(s: *State) void {
     const v = &s.view;
-    s.out.source = if (s.by_row)
+    s.out.place = if (s.by_row)
         (if (s.out.same and v.innerStride(0) == v.element[0]) .in_place else .gather)
     else if (v.isFlat(0)) (if (s.out.same) .in_place else .flat_convert) else .gather;
     var periods: usize = 1;
     for (s.in[0..s.n_in], 0..) |*slot, i| {
         if (i == s.scalar_input) {
-            slot.source = .once;
+            slot.place = .once;
             continue;
         }
         const k = slot.address;
         const period = v.period(k);
         if (s.by_row) {
-            slot.source = if (slot.same and v.innerStride(k) == v.element[k])
+            slot.place = if (slot.same and v.innerStride(k) == v.element[k])
                 .in_place
-            else if (period == 1) .once else .gather;
+            else if (period == 1) .once else if (v.innerStride(k) == 0) .repeated else .gather;
         } else if (v.isFlat(k)) {
-            slot.source = if (slot.same) .in_place else .flat_convert;
+            slot.place = if (slot.same) .in_place else .flat_convert;
         } else if (period <= s.tile_length and fits(periods, period, s.tile_length)) {
-            slot.source = .once;
+            slot.place = .once;
             periods = lcm(periods, period);
-        } else slot.source = .gather;
+        } else slot.place = .gather;
     }
     s.tile_length -= s.tile_length % periods;
-    s.direct = s.out.source == .in_place and (!s.by_row or v.ndim == 1);
-    for (s.in[0..s.n_in]) |slot| s.direct = s.direct and slot.source == .in_place;
+    s.direct = s.out.place == .in_place and (!s.by_row or v.ndim == 1);
+    for (s.in[0..s.n_in], 0..) |slot, i| {
+        s.direct = s.direct and (slot.place == .in_place or i == s.scalar_input);
+    }
 }
 
 /// A tile that holds whole periods of both is long enough to be worth it.
@@ -199,10 +226,15 @@ const Job = struct {
         const begin = begin_unit * unit;
         const end = @min(end_unit * unit, s.view.n);
         if (s.direct) {
-            var in: [max_inputs][*]u8 = undefined;
-            for (s.in[0..s.n_in], 0..) |slot, i| {
-                in[i] = j.call.ptr[slot.address].? + begin * slot.tile.size();
+            var number: [64]u8 align(64) = undefined;
+            if (s.scalar_input < max_inputs) {
+                spreadScalar(s.in[s.scalar_input].tile, &number, j.call.scalar[0]);
             }
+            var in: Sources = @splat(.{});
+            for (s.in[0..s.n_in], in[0..s.n_in]) |slot, *source| source.* = if (slot.place == .once)
+                .{ .ptr = &number, .repeated = true }
+            else
+                .{ .ptr = j.call.ptr[slot.address].? + begin * slot.tile.size() };
             const out = j.call.ptr[0].? + begin * s.out.tile.size();
             return j.kernel(end - begin, out, &in, j.call);
         }
@@ -213,51 +245,45 @@ const Job = struct {
     fn rows(j: *const Job, begin: usize, end: usize) void {
         const s = j.s;
         const v = &s.view;
-        var buffers: [max_inputs + 1][tile_bytes]u8 align(64) = undefined;
-        var in: [max_inputs][*]u8 = undefined;
+        var buffers: [max_inputs + 1]Buffer align(64) = undefined;
+        var in: Sources = @splat(.{});
         j.fillOnce(&buffers, &in, begin, @min(end - begin, s.tile_length));
 
         const inner = v.inner();
-        var limit = s.tile_length;
-        if (s.out.source == .in_place) {
-            var in_place = true;
-            for (s.in[0..s.n_in]) |slot| in_place = in_place and slot.source == .in_place;
-            if (in_place) limit = inner;
-        }
-        // What a repeated element was last spread over, to do it once a row.
-        var spread_from: [max_inputs]usize = @splat(std.math.maxInt(usize));
-        var spread: [max_inputs]usize = @splat(0);
-
+        const out_stride = v.innerStride(0);
+        const limit = if (j.rowsWhole()) inner else s.tile_length;
         var cursor = view.Cursor.init(v, begin / inner);
         var column = begin % inner;
         var left = end - begin;
         while (true) {
             const n = @min(left, inner - column, limit);
+            const result = j.call.ptr[0].? + cursor.offset[0] + column * out_stride;
             for (s.in[0..s.n_in], 0..) |slot, i| {
-                if (slot.source == .once) continue;
                 const k = slot.address;
                 const stride = v.innerStride(k);
-                const at = cursor.offset[k] + column * stride;
-                const memory = j.call.ptr[k].? + at;
-                if (slot.source == .in_place) {
-                    in[i] = memory;
-                    continue;
+                const memory = j.call.ptr[k].? + cursor.offset[k] + column * stride;
+                switch (slot.place) {
+                    .once => {},
+                    .in_place => in[i].ptr = memory,
+                    .repeated => {
+                        slot.move(&buffers[i], memory, 1, 0);
+                        spread(slot.tile.size(), &buffers[i], 1);
+                        in[i] = .{ .ptr = &buffers[i], .repeated = true };
+                    },
+                    .gather, .flat_convert => {
+                        // A conversion alone goes where the kernel would put it.
+                        const into_result = s.is_move and s.out.place == .in_place;
+                        in[i].ptr = if (into_result) result else &buffers[i];
+                        slot.move(in[i].ptr, memory, n, stride);
+                    },
                 }
-                in[i] = &buffers[i];
-                if (stride == 0) {
-                    if (spread_from[i] == at and spread[i] >= n) continue;
-                    spread_from[i] = at;
-                    spread[i] = n;
-                }
-                slot.move(&buffers[i], memory, n, stride);
             }
-            const stride = v.innerStride(0);
-            const memory = j.call.ptr[0].? + cursor.offset[0] + column * stride;
-            if (s.out.source == .in_place) {
-                j.kernel(n, memory, &in, j.call);
+            if (s.out.place == .in_place) {
+                j.kernel(n, result, &in, j.call);
             } else {
-                j.kernel(n, &buffers[max_inputs], &in, j.call);
-                s.out.move(&buffers[max_inputs], memory, n, stride);
+                const tile = if (s.is_move and !in[0].repeated) in[0].ptr else &buffers[max_inputs];
+                j.kernel(n, tile, &in, j.call);
+                s.out.move(tile, result, n, out_stride);
             }
             left -= n;
             if (left == 0) return;
@@ -269,36 +295,49 @@ const Job = struct {
         }
     }
 
+    /// No tile is needed, so a call may compute a whole row, however long.
+    fn rowsWhole(j: *const Job) bool {
+        const s = j.s;
+        if (s.is_move and s.in[0].place == .gather) return s.out.place == .in_place;
+        for (s.in[0..s.n_in]) |slot| if (slot.place == .gather or slot.place == .flat_convert) return false;
+        return s.out.place == .in_place or (s.is_move and s.in[0].place == .in_place);
+    }
+
     /// Tiles across rows, which are short.
     fn tiles(j: *const Job, begin: usize, end: usize) void {
         const s = j.s;
         const v = &s.view;
-        var buffers: [max_inputs + 1][tile_bytes]u8 align(64) = undefined;
-        var in: [max_inputs][*]u8 = undefined;
+        var buffers: [max_inputs + 1]Buffer align(64) = undefined;
+        var in: Sources = @splat(.{});
         j.fillOnce(&buffers, &in, begin, @min(end - begin, s.tile_length));
         var at = begin;
         while (at < end) {
             const n = @min(end - at, s.tile_length);
+            const result = j.call.ptr[0].? + at * s.out.tile.size(); // if in place
             for (s.in[0..s.n_in], 0..) |slot, i| {
-                if (slot.source == .once) continue;
+                if (slot.place == .once) continue;
                 const k = slot.address;
                 const base = j.call.ptr[k].?;
-                if (slot.source == .in_place) {
-                    in[i] = base + at * slot.tile.size();
+                if (slot.place == .in_place) {
+                    in[i].ptr = base + at * slot.tile.size();
                     continue;
                 }
-                in[i] = &buffers[i];
-                if (slot.source == .flat_convert) {
-                    slot.move(&buffers[i], base + at * v.element[k], n, v.element[k]);
-                } else walk(v, k, slot, base, &buffers[i], at, n);
+                const into_result = s.is_move and s.out.place == .in_place;
+                const to = if (into_result) result else &buffers[i];
+                in[i].ptr = to;
+                if (slot.place == .flat_convert) {
+                    slot.move(to, base + at * v.element[k], n, v.element[k]);
+                } else if (v.innerStride(k) == 0 and !into_result) {
+                    walkSpread(v, k, slot, base, to, at, n);
+                } else walk(v, k, slot, base, to, at, n);
             }
             const base = j.call.ptr[0].?;
-            if (s.out.source == .in_place) {
-                j.kernel(n, base + at * s.out.tile.size(), &in, j.call);
+            if (s.out.place == .in_place) {
+                j.kernel(n, result, &in, j.call);
             } else {
-                const tile = &buffers[max_inputs];
+                const tile = if (s.is_move and !in[0].repeated) in[0].ptr else &buffers[max_inputs];
                 j.kernel(n, tile, &in, j.call);
-                if (s.out.source == .flat_convert) {
+                if (s.out.place == .flat_convert) {
                     s.out.move(tile, base + at * v.element[0], n, v.element[0]);
                 } else walk(v, 0, s.out, base, tile, at, n);
             }
@@ -307,79 +346,120 @@ const Job = struct {
     }
 
     /// The inputs that are the same in every tile.
-    fn fillOnce(j: *const Job, buffers: *[max_inputs + 1][tile_bytes]u8, in: *[max_inputs][*]u8, at: usize, n: usize) void {
+    fn fillOnce(j: *const Job, buffers: *[max_inputs + 1]Buffer, in: *Sources, at: usize, n: usize) void {
         const s = j.s;
         for (s.in[0..s.n_in], 0..) |slot, i| {
-            if (slot.source != .once) continue;
-            in[i] = &buffers[i];
+            if (slot.place != .once) continue;
+            const tile = &buffers[i];
+            in[i].ptr = tile;
             if (i == s.scalar_input) {
-                spreadScalar(slot.tile, &buffers[i], j.call.scalar[0], n);
+                spreadScalar(slot.tile, tile, j.call.scalar[0]);
+                in[i].repeated = true;
             } else if (s.view.period(slot.address) == 1) {
-                slot.move(&buffers[i], j.call.ptr[slot.address].?, n, 0);
-            } else walk(&s.view, slot.address, slot, j.call.ptr[slot.address].?, &buffers[i], at, n);
+                slot.move(tile, j.call.ptr[slot.address].?, 1, 0);
+                spread(slot.tile.size(), tile, 1);
+                in[i].repeated = true;
+            } else walk(&s.view, slot.address, slot, j.call.ptr[slot.address].?, tile, at, n);
         }
     }
 };
 
-fn spreadScalar(tile: Tile, buffer: *[tile_bytes]u8, x: plan.Scalar, n: usize) void {
-    // Whole vectors, so that the loop has no tail: the buffer is long enough.
+/// A vector full of the number, as the tile's type.
+fn spreadScalar(tile: Tile, to: [*]u8, x: plan.Scalar) void {
+    var bits = x.i;
     switch (tile) {
-        inline else => |t| {
-            const T = switch (t) {
-                .f32 => f32,
-                .f64 => f64,
-                .i64 => i64,
-                .raw1 => u8,
-                .raw2 => u16,
-                .raw4 => u32,
-                .raw8 => u64,
-            };
-            const value: T = if (@typeInfo(T) == .float)
-                @floatCast(x.f)
-            else
-                @truncate(@as(@Int(if (T == i64) .signed else .unsigned, 64), @bitCast(x.i)));
+        .f32 => bits = @as(u32, @bitCast(@as(f32, @floatCast(x.f)))),
+        else => {}, // f64 and i64 as they are; of raw elements, the lower bytes
+    }
+    to[0..8].* = @bitCast(bits);
+    spread(tile.size(), to, 1);
+}
+
+/// The first element of the tile to the first n, and possibly to some more.
+fn spread(size: usize, tile: [*]u8, n: usize) void {
+    switch (size) {
+        inline 1, 2, 4, 8 => |bytes| {
+            const T = @Int(.unsigned, bytes * 8);
             const lanes = simd.lanes(T);
-            const p: [*]T = @ptrCast(@alignCast(buffer));
+            const p: [*]T = @ptrCast(@alignCast(tile));
+            const x = p[0];
             var i: usize = 0;
-            while (i < n) : (i += lanes) p[i..][0..lanes].* = @splat(value);
+            while (i < n) : (i += lanes) p[i..][0..lanes].* = @splat(x);
         },
+        else => unreachable,
     }
 }
 
 /// Elements [at, at + n) of the iteration between operand k and a packed tile.
 fn walk(v: *const View, k: usize, slot: Slot, base: [*]u8, tile: [*]u8, at: usize, n: usize) void {
-    const last = v.ndim - 1;
-    const inner = v.sizes[last];
-    const stride = v.strides[k][last];
+    const stride = v.innerStride(k);
     const size = slot.tile.size();
-    var coordinate: [view.max_dims]usize = undefined;
-    var rest = at / inner;
-    var memory = base;
-    var d = last;
-    while (d > 0) {
-        d -= 1;
-        coordinate[d] = rest % v.sizes[d];
-        rest /= v.sizes[d];
-        memory += coordinate[d] * v.strides[k][d];
-    }
-    const column = at % inner;
-    var done: usize = @min(n, inner - column);
-    slot.move(tile, memory + column * stride, done, stride);
-    while (done < n) {
-        d = last;
-        while (d > 0) {
-            d -= 1;
-            coordinate[d] += 1;
-            memory += v.strides[k][d];
-            if (coordinate[d] < v.sizes[d]) break;
-            memory -= v.sizes[d] * v.strides[k][d];
-            coordinate[d] = 0;
-        }
-        const m = @min(n - done, inner);
-        slot.move(tile + done * size, memory, m, stride);
+    var rows: Rows = .init(v, k, base, at);
+    var done: usize = 0;
+    var column = at % rows.inner;
+    while (true) {
+        const m = @min(n - done, rows.inner - column);
+        slot.move(tile + done * size, rows.memory + column * stride, m, stride);
         done += m;
+        if (done == n) return;
+        column = 0;
+        rows.next();
     }
 }
+
+/// As walk, of an input that repeats an element along each row; the tile has slack.
+fn walkSpread(v: *const View, k: usize, slot: Slot, base: [*]u8, tile: [*]u8, at: usize, n: usize) void {
+    const size = slot.tile.size();
+    var rows: Rows = .init(v, k, base, at);
+    var done: usize = 0;
+    var column = at % rows.inner;
+    while (true) {
+        const m = @min(n - done, rows.inner - column);
+        const to = tile + done * size;
+        slot.move(to, rows.memory, 1, 0);
+        spread(size, to, m);
+        done += m;
+        if (done == n) return;
+        column = 0;
+        rows.next();
+    }
+}
+
+/// The rows of one operand, one after the other.
+const Rows = struct {
+    view: *const View,
+    k: usize,
+    inner: usize,
+    memory: [*]u8,
+    coordinate: [view.max_dims]usize,
+
+    /// At the row of element `at`.
+    fn init(v: *const View, k: usize, base: [*]u8, at: usize) Rows {
+        var r: Rows = .{ .view = v, .k = k, .inner = v.inner(), .memory = base, .coordinate = undefined };
+        var rest = at / r.inner;
+        var d = v.ndim - 1;
+        while (d > 0) {
+            d -= 1;
+            r.coordinate[d] = rest % v.sizes[d];
+            rest /= v.sizes[d];
+            r.memory += r.coordinate[d] * v.strides[k][d];
+        }
+        return r;
+    }
+
+    inline fn next(r: *Rows) void {
+        const v = r.view;
+        var d = v.ndim - 1;
+        while (d > 0) {
+            d -= 1;
+            r.coordinate[d] += 1;
+            r.memory += v.strides[r.k][d];
+            if (r.coordinate[d] < v.sizes[d]) return;
+            r.memory -= v.sizes[d] * v.strides[r.k][d];
+            r.coordinate[d] = 0;
+        }
+    }
+};
 
 // ------------------------------------------------------------------ making kernels
 
@@ -387,6 +467,8 @@ pub const KernelOptions = struct {
     /// Run-time scalars that the function takes after its inputs, from scalar[first_scalar].
     scalars: usize = 0,
     first_scalar: usize = 0,
+    /// The function returns a vector of bool.
+    to_bool: bool = false,
     /// The function takes the call as its last argument, to report failures.
     with_call: bool = false,
 };
@@ -408,24 +490,36 @@ pub fn kernelMixed(
     const lanes = simd.lanes(T);
     const V = @Vector(lanes, T);
     return struct {
-        fn kernel(n: usize, out_bytes: [*]u8, in: *const [max_inputs][*]u8, call: *Call) void {
+        fn kernel(n: usize, out_bytes: [*]u8, in: *const Sources, call: *Call) void {
             var scalars: [options.scalars]V = undefined;
             inline for (&scalars, 0..) |*s, i| s.* = @splat(scalarAs(T, call.scalar[options.first_scalar + i]));
             var sources: [n_in][*]const u8 = undefined;
-            inline for (&sources, 0..) |*source, k| source.* = in[k];
+            var steps: [n_in]usize = undefined;
+            var in_place = false;
+            const out_size = if (options.to_bool) 1 else @sizeOf(T);
+            inline for (&sources, &steps, 0..) |*source, *step, k| {
+                source.* = in[k].ptr;
+                step.* = if (in[k].repeated) 0 else lanes * @sizeOf(Ins[k]);
+                in_place = in_place or in[k].ptr == out_bytes;
+            }
             var part: [n_in][lanes * 8]u8 align(64) = undefined;
             var part_out: [lanes * 8]u8 align(64) = undefined;
             var out = out_bytes;
             var left = n;
             // One copy of f in the code: a last part goes through memory of its own.
             while (left != 0) {
-                if (left < lanes) {
+                if (left < lanes and n >= lanes and !in_place) {
+                    // The last whole vector, part of which is done already.
+                    inline for (&sources, steps) |*source, step| source.* -= step / lanes * (lanes - left);
+                    out -= out_size * (lanes - left);
+                    left = lanes;
+                } else if (left < lanes) {
                     inline for (0..n_in) |k| {
                         const p: *[lanes]Ins[k] = @ptrCast(&part[k]);
                         // Ones are harmless everywhere: also as a divisor.
                         p.* = @splat(1);
                         const q: [*]const Ins[k] = @ptrCast(@alignCast(sources[k]));
-                        for (p[0..left], q[0..left]) |*x, y| x.* = y;
+                        copyPart(Ins[k], lanes, p, q, left);
                         sources[k] = &part[k];
                     }
                     out = &part_out;
@@ -445,16 +539,15 @@ pub fn kernelMixed(
                 };
                 const c = if (options.with_call) .{call} else .{};
                 const result = @call(.auto, f, .{V} ++ a ++ s ++ c);
-                const is_bool = @typeInfo(@TypeOf(result)).vector.child == bool;
-                const R = if (is_bool) u8 else T;
+                const R = if (options.to_bool) u8 else T;
                 const p: *[lanes]R = @ptrCast(@alignCast(out));
-                p.* = if (is_bool) @as(@Vector(lanes, u8), @intFromBool(result)) else result;
+                p.* = if (options.to_bool) @as(@Vector(lanes, u8), @intFromBool(result)) else result;
                 if (left < lanes) {
                     const q: [*]R = @ptrCast(@alignCast(out_bytes));
-                    for (q[n - left .. n], p[0..left]) |*x, y| x.* = y;
+                    copyPart(R, lanes, q + (n - left), p, left);
                     return;
                 }
-                inline for (&sources, 0..) |*source, k| source.* += lanes * @sizeOf(Ins[k]);
+                inline for (&sources, steps) |*source, step| source.* += step;
                 out += lanes * @sizeOf(R);
                 left -= lanes;
             }
@@ -467,15 +560,36 @@ pub fn kernelMixed(
     }.kernel;
 }
 
+/// n < lanes elements, in pieces of powers of two.
+inline fn copyPart(comptime T: type, comptime lanes: usize, to: [*]T, from: [*]const T, n: usize) void {
+    var i: usize = 0;
+    comptime var piece = lanes / 2;
+    inline while (piece > 0) : (piece /= 2) {
+        if (n & piece != 0) {
+            to[i..][0..piece].* = from[i..][0..piece].*;
+            i += piece;
+        }
+    }
+}
+
 /// out = a, of elements of this many bytes.
 pub fn moveKernel(size: usize) Kernel {
     const Of = struct {
         fn kernel(comptime bytes: usize) Kernel {
             return struct {
-                fn move(n: usize, out: [*]u8, in: *const [max_inputs][*]u8, _: *Call) void {
+                fn move(n: usize, out: [*]u8, in: *const Sources, _: *Call) void {
+                    if (in[0].repeated) {
+                        const T = @Int(.unsigned, bytes * 8);
+                        const lanes = simd.lanes(T);
+                        const x: @Vector(lanes, T) = @as(*const [lanes]T, @ptrCast(@alignCast(in[0].ptr))).*;
+                        const p: [*]T = @ptrCast(@alignCast(out));
+                        var i: usize = 0;
+                        while (i + lanes <= n) : (i += lanes) p[i..][0..lanes].* = x;
+                        return copyPart(T, lanes, p + i, @ptrCast(@alignCast(in[0].ptr)), n - i);
+                    }
                     // A tensor may be copied onto itself.
-                    if (out == in[0]) return;
-                    @memcpy(out[0 .. n * bytes], in[0][0 .. n * bytes]);
+                    if (out == in[0].ptr) return;
+                    @memcpy(out[0 .. n * bytes], in[0].ptr[0 .. n * bytes]);
                 }
             }.move;
         }
@@ -548,12 +662,18 @@ pub fn anyRow(name: []const u8, comptime f: anytype, comptime n_in: usize, compt
     r.f64 = kernelOf(f, f64, n_in, .{ .scalars = scalars });
     return r;
 }
-/// f gives a vector of bool.
+/// Rows for every dtype, to bool: f gives a vector of bool.
 pub fn predicateRow(name: []const u8, comptime f: anytype, comptime n_in: usize) Row {
-    var r = anyRow(name, f, n_in, 0);
-    r.to_bool = true;
-    r.u8 = kernelOf(f, u8, n_in, .{});
-    return r;
+    return .{
+        .name = name,
+        .n_in = n_in,
+        .to_bool = true,
+        .f32 = kernelOf(f, f32, n_in, .{ .to_bool = true }),
+        .f64 = kernelOf(f, f64, n_in, .{ .to_bool = true }),
+        .i64 = kernelOf(f, i64, n_in, .{ .to_bool = true }),
+        .i32 = kernelOf(f, i32, n_in, .{ .to_bool = true }),
+        .u8 = kernelOf(f, u8, n_in, .{ .to_bool = true }),
+    };
 }
 
 pub fn namesOf(comptime rows: []const Row) []const []const u8 {

@@ -75,15 +75,6 @@ fn fillState(operands: []const Operand) plan.PrepareError!elementwise.State {
     });
 }
 
-/// The bytes of an element of dtype d, in the lower bytes.
-fn bitsOf(d: DType, x: plan.Scalar, is_int: bool) i64 {
-    var number = x;
-    var bits: i64 = 0;
-    const tile: convert.Tile = if (is_int) .i64 else .f64;
-    convert.storer(d, tile)(@ptrCast(&number), @ptrCast(&bits), 1, d.size());
-    return bits;
-}
-
 fn fillBits(s: *const elementwise.State, call: *Call, bits: i64) void {
     // The driver spreads scalar[0] as it is.
     var inner: Call = .{ .ptr = call.ptr };
@@ -93,7 +84,7 @@ fn fillBits(s: *const elementwise.State, call: *Call, bits: i64) void {
 
 fn runFill(p: *const Plan, call: *Call) void {
     const s = p.stateAs(elementwise.State);
-    fillBits(s, call, bitsOf(p.operands[0].dtype, call.scalar[0], p.ints[0] == 1));
+    fillBits(s, call, convert.bitsOf(p.operands[0].dtype, call.scalar[0], p.ints[0] == 1));
 }
 
 fn runEye(p: *const Plan, call: *Call) void {
@@ -101,7 +92,7 @@ fn runEye(p: *const Plan, call: *Call) void {
     const out = p.operands[0];
     if (out.numel() == 0) return;
     fillBits(p.stateAs(elementwise.State), call, 0);
-    const bits = bitsOf(out.dtype, .{ .i = 1 }, true);
+    const bits = convert.bitsOf(out.dtype, .{ .i = 1 }, true);
     const size = out.dtype.size();
     const bytes: *const [8]u8 = @ptrCast(&bits);
     const step = (stride(out, 0) + stride(out, 1));
@@ -229,7 +220,7 @@ fn runTriangle(p: *const Plan, call: *Call) void {
         }
     };
     const upper = if (kind == .tri_mask) p.ints[1] == 1 else kind == .triu;
-    const job: Job = .{ .p = p, .call = call, .upper = upper, .one = bitsOf(out.dtype, .{ .i = 1 }, true) };
+    const job: Job = .{ .p = p, .call = call, .upper = upper, .one = convert.bitsOf(out.dtype, .{ .i = 1 }, true) };
     services.parallelFor(n / columns, 1 + 32768 / columns, job, Job.run);
 }
 
@@ -262,6 +253,7 @@ fn set(to: [*]u8, n: usize, step: usize, size: usize, bits: i64) void {
 fn copyRow(size: usize, to: [*]u8, from: [*]u8, n: usize, to_step: isize, from_step: isize) void {
     if (n == 0 or (to == from and to_step == from_step)) return;
     if (to_step == size and from_step == size) return @memcpy(to[0 .. n * size], from[0 .. n * size]);
+    if (to_step == size and from_step == -to_step) return reverseRow(size, to, from, n);
     switch (size) {
         inline 1, 2, 4, 8 => |s| {
             var x = @intFromPtr(from);
@@ -271,6 +263,30 @@ fn copyRow(size: usize, to: [*]u8, from: [*]u8, n: usize, to_step: isize, from_s
                 x +%= @bitCast(from_step);
                 y +%= @bitCast(to_step);
             }
+        },
+        else => unreachable,
+    }
+}
+
+/// out[i] = from[-i], of packed elements.
+fn reverseRow(size: usize, to: [*]u8, from: [*]u8, n: usize) void {
+    switch (size) {
+        inline 1, 2, 4, 8 => |s| {
+            const T = @Int(.unsigned, s * 8);
+            const lanes = 32 / s;
+            const mask = comptime blk: {
+                var m: [lanes]i32 = undefined;
+                for (&m, 0..) |*x, i| x.* = lanes - 1 - @as(i32, @intCast(i));
+                break :blk m;
+            };
+            const out: [*]T = @ptrCast(@alignCast(to));
+            const in: [*]const T = @ptrCast(@alignCast(from - (n - 1) * s));
+            var i: usize = 0;
+            while (i + lanes <= n) : (i += lanes) {
+                const x: @Vector(lanes, T) = in[n - i - lanes ..][0..lanes].*;
+                out[i..][0..lanes].* = @shuffle(T, x, undefined, mask);
+            }
+            while (i < n) : (i += 1) out[i] = in[n - 1 - i];
         },
         else => unreachable,
     }

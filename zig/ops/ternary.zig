@@ -1,7 +1,103 @@
-//! Rows of three inputs.
+//! Rows of three inputs. Operands: out and the inputs, of one shape (broadcast by strides of
+//! 0); any strides.
+//!
+//! - `where`: out, condition (bool or uint8), a, b: a where the condition holds, else b. Any
+//!   dtypes. ints[0] = 1: a is scalar[0] (operands out, condition, b); 2: b is scalar[0]
+//!   (operands out, condition, a); absent or 0: three tensors. The scalar is .f if the tensor
+//!   or out is a float, else .i (for bool: 0 or 1). masked_fill(a, mask, value) is 1.
+//! The following compute in float64 if an operand is float64, else in float32 if one is a
+//! float, else in int64:
+//! - `addcmul`: out, a, b, c: a + scalar[0] b c. Every dtype.
+//! - `addcdiv`: out, a, b, c: a + scalar[0] b / c. Floats.
+//! - `mul_add`: out, a, b, c: a b + c, fused. Every dtype.
+//! - `lerp`: out, a, b, w: a + w (b - a), from the nearer end. Floats. ints[0] = 1: w is
+//!   scalar[0] (operands out, a, b).
+//! - `clamp_tensor`: out, x, low, high: min(max(x, low), high), nan wins. Every dtype.
+//! - `clamp_mask`: out (bool), x, low, high: low <= x <= high. Every dtype.
+const std = @import("std");
 const plan = @import("../plan.zig");
-pub const names: []const []const u8 = &.{};
+const elementwise = @import("elementwise.zig");
+const f = @import("ternary_formulas.zig");
+const convert = @import("convert.zig");
+const Plan = plan.Plan;
+const Call = plan.Call;
+const Row = elementwise.Row;
+
+pub const rows = [_]Row{
+    .{ .name = "where", .n_in = 3 },
+    elementwise.anyRow("addcmul", f.addcmul, 3, 1),
+    cheap("addcdiv", f.addcdiv, 1),
+    elementwise.anyRow("mul_add", f.mulAdd, 3, 0),
+    cheap("lerp", f.lerp, 0),
+    elementwise.anyRow("clamp_tensor", f.clamp, 3, 0),
+    elementwise.predicateRow("clamp_mask", f.clampBackward, 3),
+};
+
+pub const names: []const []const u8 = elementwise.namesOf(&rows);
 pub const family: plan.Family = .{ .prepare = prepare };
-fn prepare(_: *plan.Plan) plan.PrepareError!void {
-    return error.Unsupported;
+
+fn cheap(name: []const u8, comptime function: anytype, comptime scalars: usize) Row {
+    var r = elementwise.floatRow(name, function, 3, scalars);
+    r.grain = elementwise.cheap;
+    return r;
+}
+
+fn prepare(p: *Plan) plan.PrepareError!void {
+    const row = &rows[p.op];
+    const form = if (p.ints.len == 0) 0 else p.ints[0];
+    if (std.mem.eql(u8, row.name, "where")) return prepareWhere(p, form);
+    const scalar_input: ?usize = switch (form) {
+        0 => null,
+        1 => if (std.mem.eql(u8, row.name, "lerp")) 2 else return error.Unsupported,
+        else => return error.Unsupported,
+    };
+    return elementwise.prepareRow(p, row, scalar_input);
+}
+
+// ------------------------------------------------------------------ where
+
+fn whereKernel(comptime T: type) elementwise.Kernel {
+    return elementwise.kernelMixed(f.where, T, .{ u8, T, T }, 3, .{});
+}
+
+fn prepareWhere(p: *Plan, form: i64) plan.PrepareError!void {
+    if (form < 0 or form > 2 or p.n_out != 1) return error.Unsupported;
+    if (p.operands.len != @as(usize, if (form == 0) 4 else 3)) return error.Unsupported;
+    if (p.operands[1].dtype.size() != 1) return error.Unsupported;
+    const out = p.operands[0].dtype;
+    var one_dtype = true;
+    var tile: convert.Tile = elementwise.computeTile(p.operands[0..1], true);
+    for (p.operands[2..]) |o| {
+        one_dtype = one_dtype and o.dtype == out;
+        const other = elementwise.computeTile(&.{o}, true);
+        if (other == .f64 or tile == .f64) tile = .f64 else if (other == .f32) tile = .f32;
+    }
+    // Of one dtype: bytes are moved, whatever they mean.
+    if (one_dtype) tile = convert.Tile.raw(out.size());
+    const spec: elementwise.Spec = .{
+        .kernel = switch (tile.size()) {
+            1 => whereKernel(u8),
+            2 => whereKernel(u16),
+            4 => whereKernel(u32),
+            else => whereKernel(u64),
+        },
+        .out = tile,
+        .in = .{ .raw1, tile, tile },
+        .n_in = 3,
+        .scalar_input = switch (form) {
+            0 => null,
+            1 => 1,
+            else => 2,
+        },
+    };
+    try elementwise.prepare(p, spec);
+    if (form != 0 and one_dtype) p.run = runWhereRaw;
+}
+
+/// The scalar becomes the bytes of an element first.
+fn runWhereRaw(p: *const Plan, call: *Call) void {
+    const out = p.operands[0].dtype;
+    var inner: Call = .{ .ptr = call.ptr };
+    inner.scalar[0] = .{ .i = convert.bitsOf(out, call.scalar[0], !out.isFloat()) };
+    elementwise.run(p, &inner);
 }

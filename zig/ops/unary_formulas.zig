@@ -1,5 +1,6 @@
 //! The formulas of unary.zig: `f(V, x, scalars ...)` over virtual vectors.
 const std = @import("std");
+const math = @import("../math.zig");
 const simd = @import("../simd.zig");
 const b = @import("binary_formulas.zig");
 const Child = std.meta.Child;
@@ -95,22 +96,29 @@ pub inline fn rsqrt(comptime V: type, x: V) V {
 pub inline fn reciprocal(comptime V: type, x: V) V {
     return one(V) / x;
 }
-pub inline fn floor(comptime V: type, x: V) V {
-    return @floor(x);
+/// decimals >= 0: round(x p) / p, with p = 10^decimals.
+pub inline fn roundUp(comptime V: type, x: V, p: V) V {
+    return math.roundEven(V, x * p) / p;
 }
-pub inline fn ceil(comptime V: type, x: V) V {
-    return @ceil(x);
+/// Negative decimals: round(x / p) p, with p = 10^-decimals.
+pub inline fn roundDown(comptime V: type, x: V, p: V) V {
+    return math.roundEven(V, x / p) * p;
 }
-pub inline fn trunc(comptime V: type, x: V) V {
-    return @trunc(x);
+pub inline fn nanToNum(comptime V: type, x: V, nan: V, high: V, low: V) V {
+    const finite = pick(V, x == infinity(V), high, pick(V, x == -infinity(V), low, x));
+    return pick(V, x != x, nan, finite);
 }
-/// To the nearest, ties to even (@round takes ties away from 0).
-pub inline fn round(comptime V: type, x: V) V {
-    const magic = c(V, 1 << std.math.floatMantissaBits(Child(V)));
-    const size = @abs(x);
-    const r = (size + magic) - magic;
-    return b.copysign(V, pick(V, size < magic, r, size), x);
+// ------------------------------------------------------------------ powers
+
+pub inline fn ones(comptime V: type, _: V) V {
+    return one(V);
 }
-pub inline fn frac(comptime V: type, x: V) V {
-    return x - @trunc(x);
+pub inline fn same(comptime V: type, x: V) V {
+    return x;
+}
+pub inline fn cube(comptime V: type, x: V) V {
+    return b.mul(V, b.mul(V, x, x), x);
+}
+pub inline fn inverseSquare(comptime V: type, x: V) V {
+    return one(V) / (x * x);
 }

@@ -1,0 +1,42 @@
+//! The formulas of ternary.zig: `f(V, a, b, c, scalars ...)` over virtual vectors.
+const std = @import("std");
+const simd = @import("../simd.zig");
+const b_ = @import("binary_formulas.zig");
+const Child = std.meta.Child;
+const pick = b_.pick;
+const isFloat = b_.isFloat;
+
+fn Bytes(comptime V: type) type {
+    return @Vector(@typeInfo(V).vector.len, u8);
+}
+
+/// a where the condition (a byte) is not 0, else b.
+pub inline fn where(comptime V: type, condition: Bytes(V), a: V, b: V) V {
+    return pick(V, condition != @as(Bytes(V), @splat(0)), a, b);
+}
+/// a + s b c
+pub inline fn addcmul(comptime V: type, a: V, b: V, c: V, s: V) V {
+    return b_.add(V, a, b_.mul(V, b_.mul(V, s, b), c));
+}
+/// a + s b / c
+pub inline fn addcdiv(comptime V: type, a: V, b: V, c: V, s: V) V {
+    return a + s * b / c;
+}
+/// a b + c, fused for floats.
+pub inline fn mulAdd(comptime V: type, a: V, b: V, c: V) V {
+    return if (comptime isFloat(V)) simd.fma(V, a, b, c) else a *% b +% c;
+}
+/// From a to b: exact at both ends, so computed from the nearer one.
+pub inline fn lerp(comptime V: type, a: V, b: V, w: V) V {
+    const one: V = @splat(1);
+    const d = b - a;
+    return pick(V, @abs(w) < @as(V, @splat(0.5)), a + w * d, b - d * (one - w));
+}
+/// min(max(x, low), high)
+pub inline fn clamp(comptime V: type, x: V, low: V, high: V) V {
+    return simd.minNan(V, simd.maxNan(V, x, low), high);
+}
+/// Where the clamped x passes g on.
+pub inline fn clampBackward(comptime V: type, x: V, low: V, high: V) b_.Bools(V) {
+    return (x >= low) & (x <= high);
+}
