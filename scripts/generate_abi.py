@@ -8,6 +8,7 @@ parameters and documentation, which the compiler does not tell, from the text of
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
@@ -98,7 +99,8 @@ def python_module(described: dict) -> str:
     ffi.set_source("dlgrad._abi", None)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "_abi.py")
-        ffi.emit_python_code(str(out))
+        with contextlib.redirect_stdout(None):  # it says what it writes
+            ffi.emit_python_code(str(out))
         emitted = out.read_text()
     lines = [
         '"""The C ABI of the kernel library. Made from zig/abi.zig by `zig build abi`: do not edit."""',

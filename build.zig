@@ -1,0 +1,157 @@
+//! Builds the kernel library (Zig 0.17.1, the `ziglang` wheel: `python -m ziglang build`).
+//!
+//!   zig build                 the shared library and its C header, into zig-out/
+//!   zig build test            the kernels' tests, compiled for each CPU level that runs here
+//!   zig build bench           times of some kernels
+//!   zig build abi             rewrites include/dlgrad.h and dlgrad/_abi.py from zig/abi.zig
+//!
+//! Another build finds the module "dlgrad" (zig/dlgrad.zig) here, kernels included: see
+//! examples/zig. The wheels are built by hatch_build.py, which runs the compiler itself: the
+//! first `zig build` on a machine compiles the build system for a minute and a half.
+const std = @import("std");
+
+const Variant = struct { name: []const u8, cpu: []const u8, level: enum { v1, v3, v4 } };
+const all_variants: struct { x86_64: [3]Variant, aarch64: [1]Variant } = @import("zig/variants.zon");
+
+pub fn build(b: *std.Build) void {
+    const target = b.standardTargetOptions(.{});
+    const optimize = b.option(std.lang.Optimize, "optimize", "Default: fast") orelse .fast;
+    const strip = b.option(bool, "strip", "Leave out debug info (default: in the fast mode)") orelse (optimize == .fast);
+    const linkage = b.option(std.lang.LinkMode, "linkage", "Default: dynamic") orelse .dynamic;
+    const only = b.option([]const []const u8, "levels", "CPU levels to compile, default all (zig/variants.zon)");
+    const filters = b.option([]const []const u8, "test-filter", "Only the tests with this in their names") orelse &.{};
+    const settings: Settings = .{ .b = b, .target = target, .optimize = optimize, .strip = strip };
+
+    const all: []const Variant = switch (target.result.cpu.arch) {
+        .x86_64 => &all_variants.x86_64,
+        .aarch64 => &all_variants.aarch64,
+        else => |arch| std.process.fatal("dlgrad has no kernels for {t}", .{arch}),
+    };
+    var variants: std.ArrayList(Variant) = .empty;
+    for (all) |v| if (wanted(only, v.name)) variants.append(b.allocator, v) catch @panic("out of memory");
+    if (variants.items.len == 0) std.process.fatal("-Dlevels: no such CPU level", .{});
+
+    // The module: what is compiled for the baseline, and the kernels' objects.
+    const options = b.addOptions();
+    const names = b.allocator.alloc([]const u8, variants.items.len) catch @panic("out of memory");
+    for (names, variants.items) |*name, v| name.* = v.name;
+    options.addOption([]const []const u8, "levels", names);
+    const module = b.addModule("dlgrad", settings.module("zig/dlgrad.zig", "baseline"));
+    const lib_module = b.createModule(settings.module("zig/abi.zig", "baseline"));
+    const bench_module = b.createModule(settings.module("zig/bench.zig", "baseline"));
+    for ([_]*std.Build.Module{ module, lib_module, bench_module }) |m| m.addOptions("build_options", options);
+    for (variants.items) |v| {
+        for (families(b)) |family| {
+            const object = kernels(settings, family, v);
+            for ([_]*std.Build.Module{ module, lib_module, bench_module }) |m| m.addObject(object);
+        }
+    }
+
+    const lib = b.addLibrary(.{ .name = "dlgrad", .linkage = linkage, .root_module = lib_module });
+    lib.installHeader(b.path("include/dlgrad.h"), "dlgrad.h");
+    b.installArtifact(lib);
+    const lib_step = b.step("lib", "The shared library and its C header (the default)");
+    lib_step.dependOn(b.getInstallStep());
+
+    const test_step = b.step("test", "Run the kernels' tests at each CPU level that runs here");
+    for (variants.items) |v| {
+        if (!runsOn(b.graph.host.result.cpu, target.result.cpu.arch, v)) continue;
+        const tests = b.addTest(.{
+            .name = b.fmt("test_{s}", .{v.name}),
+            .root_module = b.createModule(settings.module("zig/tests.zig", v.cpu)),
+            .filters = filters,
+        });
+        test_step.dependOn(&b.addRunArtifact(tests).step);
+    }
+
+    const bench = b.addExecutable(.{ .name = "bench", .root_module = bench_module });
+    const run_bench = b.addRunArtifact(bench);
+    run_bench.addPassthruArgs();
+    b.step("bench", "Time some kernels").dependOn(&run_bench.step);
+
+    const python = b.option([]const u8, "python", "The Python for `zig build abi`, with cffi and ziglang") orelse "python";
+    const abi = b.addSystemCommand(&.{ python, "scripts/generate_abi.py" });
+    abi.setCwd(b.path("."));
+    abi.has_side_effects = true;
+    b.step("abi", "Rewrite include/dlgrad.h and dlgrad/_abi.py from zig/abi.zig").dependOn(&abi.step);
+}
+
+/// The names in zig/families.zig, as text: importing it would compile this file anew whenever a
+/// kernel changes.
+fn families(b: *std.Build) []const []const u8 {
+    var names: std.ArrayList([]const u8) = .empty;
+    var lines = std.mem.tokenizeScalar(u8, @embedFile("zig/families.zig"), '\n');
+    while (lines.next()) |line| {
+        const rest = std.mem.cutPrefix(u8, line, "pub const ") orelse continue;
+        const name, const value = std.mem.cut(u8, rest, " = ") orelse continue;
+        if (std.mem.startsWith(u8, value, "@import")) names.append(b.allocator, name) catch @panic("out of memory");
+    }
+    return names.items;
+}
+
+/// One family at one CPU level (zig/kernel_object.zig).
+fn kernels(settings: Settings, family: []const u8, variant: Variant) *std.Build.Step.Compile {
+    const b = settings.b;
+    const options = b.addOptions();
+    options.addOption([]const u8, "family", family);
+    options.addOption([]const u8, "level", variant.name);
+    const module = b.createModule(settings.module("zig/kernel_object.zig", variant.cpu));
+    module.addOptions("build_options", options);
+    return b.addObject(.{
+        .name = b.fmt("{s}_{s}", .{ family, variant.name }),
+        .root_module = module,
+        // Debug on x86_64 would use Zig's own backend: other code than what ships.
+        .use_llvm = true,
+    });
+}
+
+const Settings = struct {
+    b: *std.Build,
+    target: std.Build.ResolvedTarget,
+    optimize: std.lang.Optimize,
+    strip: bool,
+
+    fn module(s: Settings, root: []const u8, cpu: []const u8) std.Build.Module.CreateOptions {
+        return .{
+            .root_source_file = s.b.path(root),
+            .target = s.withCpu(cpu),
+            .optimize = s.optimize,
+            .strip = s.strip,
+            .pic = true,
+            // Without libc, std.Thread on Linux sets up thread-local storage that only an
+            // executable of its own has. Windows threads need no libc, and it takes a
+            // minute to build there.
+            .link_libc = s.target.result.os.tag != .windows,
+            .omit_frame_pointer = s.optimize == .fast,
+        };
+    }
+
+    /// The target with another CPU ("baseline", or a model with +features and -features).
+    fn withCpu(s: Settings, cpu: []const u8) std.Build.ResolvedTarget {
+        var query = s.target.query;
+        const parsed = std.Build.parseTargetQuery(.{
+            .arch_os_abi = s.b.fmt("{t}-{t}", .{ s.target.result.cpu.arch, s.target.result.os.tag }),
+            .cpu_features = cpu,
+        }) catch std.process.exit(1);
+        query.cpu_arch = parsed.cpu_arch;
+        query.cpu_model = parsed.cpu_model;
+        query.cpu_features_add = parsed.cpu_features_add;
+        query.cpu_features_sub = parsed.cpu_features_sub;
+        return s.b.resolveTargetQuery(query);
+    }
+};
+
+fn wanted(only: ?[]const []const u8, name: []const u8) bool {
+    for (only orelse return true) |o| if (std.mem.eql(u8, o, name)) return true;
+    return false;
+}
+
+/// Whether this machine runs code of a level. Another architecture: perhaps, under an emulator.
+fn runsOn(host: std.Target.Cpu, arch: std.Target.Cpu.Arch, variant: Variant) bool {
+    if (arch != host.arch) return true;
+    return switch (variant.level) {
+        .v1 => true,
+        .v3 => host.hasAll(.x86, &.{ .avx2, .bmi, .bmi2, .f16c, .fma, .lzcnt, .movbe }),
+        .v4 => host.hasAll(.x86, &.{ .avx512f, .avx512bw, .avx512cd, .avx512dq, .avx512vl, .fma }),
+    };
+}
