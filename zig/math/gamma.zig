@@ -1,0 +1,142 @@
+//! lgamma, its derivatives, and the Bessel function i0. All in float64.
+const std = @import("std");
+const common = @import("common.zig");
+const coefficients = @import("coefficients.zig");
+const exponential = @import("exp.zig");
+const logarithm = @import("log.zig");
+const round = @import("round.zig");
+const trig = @import("trig.zig");
+const c = common.c;
+const fma = common.fma;
+const pick = common.pick;
+const poly = common.poly;
+
+const pi = 3.14159265358979323846264338327950288;
+
+pub fn lgamma(comptime V: type, x: V) V {
+    if (comptime common.isSingle(V)) return common.wide1(V, x, lgamma);
+    const negative = common.isNegative(V, x);
+    const size = @abs(x);
+    const positive = lgammaPositive(V, size);
+    if (!common.any(negative)) return positive;
+    // log|gamma(-a)| = log(pi / (a |sin(pi a)|)) - log gamma(a)
+    const sine = @abs(trig.sincosPi(V, size).sin);
+    const inverse = c(V, pi) / (size * sine);
+    const tiny = size < c(V, 0x1p-60);
+    const log = logarithm.log(V, pick(V, tiny, size, inverse));
+    var r = pick(V, tiny, -log, log - positive);
+    r = pick(V, (sine == c(V, 0)) | (size == common.inf(V)), common.inf(V), r);
+    return pick(V, negative, r, positive);
+}
+
+/// For x >= 0. From 8 on Stirling's series; below, the recurrence leads to [1.5, 2.5), where
+/// lgamma(2 + d) = d P(d). Below 1.5, the logarithm and d P(d) meet no cancellation: both
+/// vanish at 1 with different slopes.
+inline fn lgammaPositive(comptime V: type, x: V) V {
+    const one = c(V, 1);
+    const half = c(V, 0.5);
+    const low = x < c(V, 1.5);
+    const lowest = x < half;
+    var u = x;
+    var product = pick(V, low, pick(V, lowest, fma(V, x, x, x), x), one);
+    inline for (0..6) |_| {
+        const down = u >= c(V, 2.5);
+        u = pick(V, down, u - one, u);
+        product = pick(V, down, product * u, product);
+    }
+    const d = pick(V, low, pick(V, lowest, x, x - one), u - c(V, 2));
+    const stirling = x >= c(V, 8);
+    const log = logarithm.log(V, pick(V, stirling, x, product));
+    const middle = d * poly(V, d, "lgamma") + pick(V, low, -log, log);
+    const inverse = one / x;
+    const series = fma(V, inverse, poly(V, inverse * inverse, "stirling"), c(V, 0.418938533204672741780329736405617640));
+    const large = fma(V, x - half, log - one, series - half);
+    return pick(V, stirling, large, middle);
+}
+
+pub fn digamma(comptime V: type, x: V) V {
+    if (comptime common.isSingle(V)) return common.wide1(V, x, digamma);
+    const negative = x < c(V, 0);
+    const positive = digammaPositive(V, pick(V, negative, c(V, 1) - x, x));
+    var r = positive;
+    if (common.any(negative)) {
+        // digamma(x) = digamma(1 - x) - pi cot(pi x)
+        const t = trig.sincosPi(V, x);
+        const reflected = positive - c(V, pi) * t.cos / t.sin;
+        const pole = (round.trunc(V, x) == x);
+        r = pick(V, negative, pick(V, pole, common.nan(V), reflected), positive);
+    }
+    return pick(V, x == c(V, 0), common.copysign(V, common.inf(V), -x), r);
+}
+
+/// From 8 on the asymptotic series; below, the recurrence leads to [1, 2), where
+/// digamma(u) = (u - root) P(u - 1.5).
+inline fn digammaPositive(comptime V: type, x: V) V {
+    const one = c(V, 1);
+    const zero = c(V, 0);
+    const low = x < one;
+    var u = pick(V, low, x + one, x);
+    // 1/u + ... as one fraction
+    var numerator = pick(V, low, -one, zero);
+    var denominator = pick(V, low, x, one);
+    inline for (0..6) |_| {
+        const down = u >= c(V, 2);
+        u = pick(V, down, u - one, u);
+        numerator = pick(V, down, fma(V, numerator, u, denominator), numerator);
+        denominator = pick(V, down, denominator * u, denominator);
+    }
+    const root = coefficients.digamma_root;
+    const distance = (u - c(V, root[0])) - c(V, root[1]);
+    const middle = fma(V, distance, poly(V, u - c(V, 1.5), "digamma"), numerator / denominator);
+    const inverse = one / x;
+    const z = inverse * inverse;
+    const tail = fma(V, z, poly(V, z, "digamma_large"), c(V, 0.5) * inverse);
+    const large = logarithm.log(V, x) - tail;
+    return pick(V, x >= c(V, 8), large, middle);
+}
+
+pub fn trigamma(comptime V: type, x: V) V {
+    if (comptime common.isSingle(V)) return common.wide1(V, x, trigamma);
+    const one = c(V, 1);
+    const negative = x < c(V, 0);
+    var u = pick(V, negative, one - x, x);
+    var sum = c(V, 0);
+    inline for (0..8) |_| {
+        const up = u < c(V, 8);
+        sum = pick(V, up, sum + one / (u * u), sum);
+        u = pick(V, up, u + one, u);
+    }
+    const inverse = one / u;
+    const z = inverse * inverse;
+    const tail = fma(V, c(V, 0.5), z, z * inverse * poly(V, z, "trigamma_large"));
+    const positive = sum + (inverse + tail);
+    if (!common.any(negative)) return positive;
+    const ratio = c(V, pi) / trig.sincosPi(V, x).sin;
+    return pick(V, negative, fma(V, ratio, ratio, -positive), positive);
+}
+
+/// The modified Bessel function of the first kind and order 0.
+pub fn besselI0(comptime V: type, x: V) V {
+    if (comptime common.isSingle(V)) return common.wide1(V, x, besselI0);
+    const size = @abs(x);
+    const z = c(V, 0.25) * size * size;
+    const small = fma(V, z, poly(V, z, "i0_small"), c(V, 1));
+    const t = pick(V, size > c(V, 800), c(V, 800), size);
+    const e = exponential.expParts(V, t);
+    const large = common.scale(V, e.p * (i0Large(V, t) / @sqrt(t)), e.k);
+    return pick(V, size < c(V, 8), small, large);
+}
+
+/// exp(-|x|) i0(x).
+pub fn besselI0e(comptime V: type, x: V) V {
+    if (comptime common.isSingle(V)) return common.wide1(V, x, besselI0e);
+    const size = @abs(x);
+    const z = c(V, 0.25) * size * size;
+    const small = exponential.exp(V, -size) * fma(V, z, poly(V, z, "i0_small"), c(V, 1));
+    const large = i0Large(V, size) / @sqrt(size);
+    return pick(V, size < c(V, 8), small, large);
+}
+
+inline fn i0Large(comptime V: type, x: V) V {
+    return poly(V, c(V, 1) / x, "i0_large");
+}

@@ -1,0 +1,176 @@
+//! log and what is made of it: log1p, the inverse hyperbolic functions, softplus.
+const std = @import("std");
+const common = @import("common.zig");
+const exponential = @import("exp.zig");
+const Float = common.Float;
+const Bits = common.Bits;
+const Ints = common.Ints;
+const c = common.c;
+const by = common.by;
+const fma = common.fma;
+const pick = common.pick;
+const poly = common.poly;
+
+const ln2 = 0.693147180559945309417232121458176568;
+
+/// x = 2^k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2), for finite x > 0.
+pub inline fn decompose(comptime V: type, x: V) struct { f: V, k: V } {
+    const smallest = std.math.floatMin(Float(V));
+    const digits = common.mantissaBits(Float(V));
+    const tiny = x < @as(V, @splat(smallest));
+    const normal = pick(V, tiny, x * by(V, 0x1p25, 0x1p54), x);
+    const base: Bits(V) = @bitCast(c(V, @sqrt(0.5)));
+    const offset = common.bits(V, normal) -% base;
+    const k = @as(Ints(V), @bitCast(offset)) >> @splat(digits);
+    const mantissa: V = @bitCast((offset & @as(Bits(V), @splat((1 << digits) - 1))) +% base);
+    return .{
+        .f = mantissa - c(V, 1),
+        .k = common.floatFromInt(V, k) - pick(V, tiny, by(V, 25, 54), c(V, 0)),
+    };
+}
+
+/// The values of log at 0, below, and at infinity; `y` elsewhere.
+inline fn special(comptime V: type, x: V, y: V) V {
+    const zero = c(V, 0);
+    const outside = pick(V, x == zero, -common.inf(V), common.nan(V));
+    return pick(V, x == common.inf(V), x, pick(V, x > zero, y, outside));
+}
+
+/// log(1 + f) = f - halfSquare + correction.
+inline fn core(comptime V: type, f: V) struct { half_square: V, correction: V } {
+    const s = f / (c(V, 2) + f);
+    const z = s * s;
+    const half_square = c(V, 0.5) * f * f;
+    return .{ .half_square = half_square, .correction = s * fma(V, z, poly(V, z, "log"), half_square) };
+}
+
+pub fn log(comptime V: type, x: V) V {
+    const d = decompose(V, x);
+    const parts = comptime common.split(V, ln2, if (common.isSingle(V)) 15 else 32);
+    if (comptime common.isSingle(V)) { // a polynomial, no division
+        const square = d.f * d.f;
+        const tail = fma(V, square * d.f, poly(V, d.f, "log_tail"), d.k * parts[1]);
+        const y = d.f + fma(V, c(V, -0.5), square, tail);
+        return special(V, x, fma(V, d.k, parts[0], y));
+    }
+    const y = core(V, d.f);
+    const tail = fma(V, d.k, parts[1], y.correction);
+    return special(V, x, fma(V, d.k, parts[0], d.f - (y.half_square - tail)));
+}
+
+/// log(1 + f) / log(base) + k log(2) / log(base), with the leading part kept apart, so that
+/// powers of the base come out exact.
+inline fn otherBase(comptime V: type, x: V, comptime inverse: comptime_float, comptime ratio: comptime_float) V {
+    const single = comptime common.isSingle(V);
+    const digits = if (single) 12 else 32;
+    const inv = comptime common.split(V, inverse, if (single) 11 else 21);
+    const two = comptime common.split(V, ratio, if (single) 15 else 32);
+    const d = decompose(V, x);
+    const y = core(V, d.f);
+    const mask: Bits(V) = @splat(~@as(@Int(.unsigned, @bitSizeOf(Float(V))), 0) << (common.mantissaBits(Float(V)) + 1 - digits));
+    const high: V = @bitCast(common.bits(V, d.f - y.half_square) & mask);
+    const low = ((d.f - high) - y.half_square) + y.correction;
+    const value = high * inv[0];
+    const leading = d.k * two[0];
+    const tail = fma(V, d.k, two[1], fma(V, low + high, inv[1], low * inv[0]));
+    const sum = common.quickTwoSum(V, leading, value);
+    return special(V, x, sum.high + (sum.low + tail));
+}
+
+pub fn log2(comptime V: type, x: V) V {
+    return otherBase(V, x, 1.44269504088896340735992468100189214, 1.0);
+}
+
+pub fn log10(comptime V: type, x: V) V {
+    return otherBase(V, x, 0.434294481903251827651128918916605082, 0.301029995663981195213738894724493027);
+}
+
+pub fn log1p(comptime V: type, x: V) V {
+    return log1pTail(V, x, c(V, 0));
+}
+
+/// log(1 + x + low), |low| <= ulp(x).
+inline fn log1pTail(comptime V: type, x: V, low: V) V {
+    const one = c(V, 1);
+    const u = common.twoSum(V, one, x);
+    const d = decompose(V, u.high);
+    // Where no power of two was taken out, f is x itself; elsewhere what rounding took from
+    // 1 + x comes back to first order.
+    const unscaled = d.k == c(V, 0);
+    const f = pick(V, unscaled, x, d.f);
+    const lost = pick(V, unscaled, low, u.low + low) / u.high;
+    const parts = comptime common.split(V, ln2, if (common.isSingle(V)) 15 else 32);
+    const y = core(V, f);
+    const tail = fma(V, d.k, parts[1], lost) + y.correction;
+    const result = special(V, u.high, fma(V, d.k, parts[0], f - (y.half_square - tail)));
+    return pick(V, @abs(x) < by(V, 0x1p-25, 0x1p-54), x, result);
+}
+
+/// log(1 + e), 0 <= e <= 1.
+inline fn log1pUnit(comptime V: type, e: V) V {
+    const s = e / (c(V, 2) + e);
+    const z = s * s;
+    const half_square = c(V, 0.5) * e * e;
+    return e - (half_square - s * fma(V, z, poly(V, z, "log1p_unit"), half_square));
+}
+
+pub fn softplus(comptime V: type, x: V) V {
+    const positive = pick(V, x < c(V, 0), c(V, 0), x);
+    return positive + log1pUnit(V, exponential.exp(V, -@abs(x)));
+}
+
+pub fn logSigmoid(comptime V: type, x: V) V {
+    const negative = pick(V, x > c(V, 0), c(V, 0), x);
+    return negative - log1pUnit(V, exponential.exp(V, -@abs(x)));
+}
+
+pub fn logaddexp(comptime V: type, a: V, b: V) V {
+    const larger = pick(V, a > b, a, b);
+    const distance = pick(V, a == b, c(V, 0), @abs(a - b)); // inf - inf
+    const y = larger + log1pUnit(V, exponential.exp(V, -distance));
+    return pick(V, distance == distance, y, distance);
+}
+
+pub fn logaddexp2(comptime V: type, a: V, b: V) V {
+    const larger = pick(V, a > b, a, b);
+    const distance = pick(V, a == b, c(V, 0), @abs(a - b));
+    const t = log1pUnit(V, exponential.exp2(V, -distance));
+    const y = fma(V, t, c(V, 1.44269504088896340735992468100189214), larger);
+    return pick(V, distance == distance, y, distance);
+}
+
+pub fn asinh(comptime V: type, x: V) V {
+    if (comptime common.isSingle(V)) return common.wide1(V, x, asinh);
+    const size = @abs(x);
+    const huge = size > c(V, 0x1p100);
+    const a = pick(V, huge, c(V, 1), size);
+    // log(1 + a + a^2 / (1 + sqrt(a^2 + 1)))
+    const square = a * a;
+    const sum = common.quickTwoSum(V, a, square / (c(V, 1) + @sqrt(square + c(V, 1))));
+    const y = log1pTail(V, sum.high, sum.low);
+    const large = log(V, size) + c(V, ln2);
+    return common.copysign(V, pick(V, huge, large, y), x);
+}
+
+pub fn acosh(comptime V: type, x: V) V {
+    if (comptime common.isSingle(V)) return common.wide1(V, x, acosh);
+    const huge = x > c(V, 0x1p100);
+    const t = pick(V, huge, c(V, 1), x) - c(V, 1);
+    // log(1 + t + sqrt(t^2 + 2t))
+    const root = common.twoSqrt(V, fma(V, t, t, t + t));
+    const sum = common.twoSum(V, root.high, t);
+    const y = log1pTail(V, sum.high, sum.low);
+    const result = pick(V, huge, log(V, x) + c(V, ln2), y);
+    return pick(V, x < c(V, 1), common.nan(V), result);
+}
+
+pub fn atanh(comptime V: type, x: V) V {
+    if (comptime common.isSingle(V)) return common.wide1(V, x, atanh);
+    const size = @abs(x);
+    // log(1 + 2x / (1 - x)) / 2
+    const rest = c(V, 1) - size; // exact for size >= 1/2
+    const ratio = size + size * size / rest;
+    const y = c(V, 0.5) * log1p(V, ratio + ratio);
+    const inside = pick(V, size == c(V, 1), common.inf(V), y);
+    return common.copysign(V, pick(V, size > c(V, 1), common.nan(V), inside), x);
+}

@@ -1,0 +1,113 @@
+//! pow and hypot.
+const std = @import("std");
+const common = @import("common.zig");
+const exponential = @import("exp.zig");
+const logarithm = @import("log.zig");
+const round = @import("round.zig");
+const Pair = common.Pair;
+const Wide = common.Wide;
+const c = common.c;
+const fma = common.fma;
+const pick = common.pick;
+const poly = common.poly;
+
+const ln2 = 0.693147180559945309417232121458176568;
+
+pub fn pow(comptime V: type, x: V, y: V) V {
+    const size = if (comptime common.isSingle(V)) shortPower(V, @abs(x), y) else longPower(V, @abs(x), y);
+    return special(V, x, y, size);
+}
+
+/// x^y for finite x > 0, by float64.
+inline fn shortPower(comptime V: type, x: V, y: V) V {
+    const W = Wide(V);
+    const d = logarithm.decompose(W, @as(W, x));
+    const s = d.f / (c(W, 2) + d.f);
+    const z = s * s;
+    const tail = fma(W, z * z, poly(W, z, "pow_log_short"), c(W, 2.0 / 3.0) * z);
+    const log = fma(W, d.k, c(W, ln2), fma(W, s, tail, s + s));
+    const exponent = @as(W, y) * log;
+    return @floatCast(exponential.expShort(W, limit(W, exponent, 200)));
+}
+
+inline fn limit(comptime V: type, x: V, comptime size: comptime_float) V {
+    return pick(V, x > c(V, size), c(V, size), pick(V, x < c(V, -size), c(V, -size), x));
+}
+
+/// x^y for finite x > 0: log(x) to 2^-68, as the exponent multiplies its error by up to 745.
+inline fn longPower(comptime V: type, x: V, y: V) V {
+    const d = logarithm.decompose(V, x);
+    const denominator = common.quickTwoSum(V, c(V, 2), d.f);
+    const s = d.f / denominator.high;
+    const product = common.twoProduct(V, s, denominator.high);
+    const rest = ((d.f - product.high) - product.low) - s * denominator.low;
+    const ratio: Pair(V) = .{ .high = s, .low = rest / denominator.high };
+    // log(m) = 2s + 2/3 s^3 + s^5 P(s^2)
+    const z = common.pairProduct(V, ratio, ratio);
+    const cube = common.pairProduct(V, z, ratio);
+    const two_thirds: Pair(V) = .{ .high = c(V, 0.6666666666666666), .low = c(V, 3.700743415417188e-17) };
+    var third = common.pairProduct(V, cube, two_thirds);
+    third = common.quickTwoSum(V, third.high, fma(V, cube.high * z.high, poly(V, z.high, "pow_log"), third.low));
+    const two = comptime common.split(V, ln2, 32);
+    const a = common.twoSum(V, d.k * two[0], s + s);
+    const b = common.twoSum(V, a.high, third.high);
+    const low = fma(V, d.k, two[1], (a.low + b.low) + fma(V, c(V, 2), ratio.low, third.low));
+    const log = common.quickTwoSum(V, b.high, low);
+
+    const head = y * log.high;
+    const product_y = common.twoProduct(V, y, log.high);
+    const far = @abs(head) > c(V, 1000);
+    const tail = pick(V, far, c(V, 0), fma(V, y, log.low, product_y.low));
+    const e = exponential.expPairParts(V, .{ .high = limit(V, head, 1000), .low = tail });
+    return common.scale(V, e.p, e.k);
+}
+
+/// C99's special cases around size = |x|^y.
+inline fn special(comptime V: type, x: V, y: V, size: V) V {
+    const zero = c(V, 0);
+    const one = c(V, 1);
+    const infinity = common.inf(V);
+    const a = @abs(x);
+    const grows = (a > one) == (y > zero);
+    // |x| or |y| at its end
+    const ends = (a == zero) | (a == infinity) | (@abs(y) == infinity);
+    var r = pick(V, ends, pick(V, grows, infinity, zero), size);
+    r = pick(V, common.both(a == one, @abs(y) == infinity), one, r);
+    // Every float beyond 2^24 (2^53) is even.
+    const integer = round.trunc(V, y) == y;
+    const half = y * c(V, 0.5);
+    const is_odd = common.both(integer, round.trunc(V, half) != half);
+    const negative = common.isNegative(V, x);
+    r = pick(V, common.both(negative, is_odd), -r, r);
+    const undefined_ = common.both(common.both(x < zero, a != infinity), ~integer);
+    r = pick(V, undefined_, common.nan(V), r);
+    const unordered = x + y;
+    r = pick(V, x != x, unordered, r);
+    r = pick(V, y != y, unordered, r);
+    return pick(V, (x == one) | (y == zero), one, r);
+}
+
+pub fn hypot(comptime V: type, x: V, y: V) V {
+    const a = @abs(x);
+    const b = @abs(y);
+    const infinite = (a == common.inf(V)) | (b == common.inf(V));
+    if (comptime common.isSingle(V)) {
+        const W = Wide(V);
+        const p: W = a;
+        const q: W = b;
+        return pick(V, infinite, common.inf(V), @as(V, @floatCast(@sqrt(p * p + q * q))));
+    }
+    // Powers of two that keep the squares in range.
+    const large = pick(V, a > b, a, b);
+    const up = large < c(V, 0x1p-450);
+    const down = large > c(V, 0x1p500);
+    const factor = pick(V, up, c(V, 0x1p600), pick(V, down, c(V, 0x1p-600), c(V, 1)));
+    const back = pick(V, up, c(V, 0x1p-600), pick(V, down, c(V, 0x1p600), c(V, 1)));
+    const p = a * factor;
+    const q = b * factor;
+    const pp = common.twoSquare(V, p);
+    const qq = common.twoSquare(V, q);
+    const sum = common.twoSum(V, pp.high, qq.high);
+    const root = @sqrt(sum.high + (sum.low + (pp.low + qq.low)));
+    return pick(V, infinite, common.inf(V), root * back);
+}
