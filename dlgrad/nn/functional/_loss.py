@@ -1,0 +1,338 @@
+"""Losses: cross entropy and its kin, and regression."""
+from __future__ import annotations
+
+import math
+import warnings
+
+import dlgrad
+from dlgrad import Tensor, ops
+
+__all__ = [
+    "nll_loss", "poisson_nll_loss", "gaussian_nll_loss", "kl_div", "cross_entropy",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "smooth_l1_loss", "huber_loss",
+    "l1_loss", "mse_loss",
+]
+
+
+def _reduction(reduction, size_average=None, reduce=None):
+    """The reduction, given in the new way or in the old one."""
+    if size_average is not None or reduce is not None:
+        size_average = True if size_average is None else size_average
+        reduce = True if reduce is None else reduce
+        reduction = "none" if not reduce else "mean" if size_average else "sum"
+        warnings.warn(
+            f"size_average and reduce args will be deprecated, please use reduction='{reduction}' "
+            "instead.",
+            stacklevel=4,
+        )
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(
+            f"{reduction!r} is not a valid value for reduction: use 'none', 'mean' or 'sum'"
+        )
+    return reduction
+
+
+def _reduced(loss, reduction):
+    if reduction == "mean":
+        return loss.mean()
+    return loss.sum() if reduction == "sum" else loss
+
+
+def _check_tensors(name, **values):
+    for what, value in values.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"[{name}] {what} must be a Tensor, got {type(value).__name__}")
+
+
+def _check_targets(name, input, target, weight, ignore_index):
+    """Shapes of (N, C, d...) scores and (N, d...) class indices; returns nothing."""
+    if input.dim() == 0 or input.dim() > 1 and target.dim() == 0:
+        raise ValueError(
+            f"[{name}] Expected input of shape (C) or (N, C, ...) and target of shape () or "
+            f"(N, ...), got {list(input.shape)} and {list(target.shape)}"
+        )
+    channel = 0 if input.dim() == 1 else 1
+    if input.dim() == 1:
+        fits = target.dim() == 0 or tuple(target.shape) == (1,)
+        expected = "()"
+    else:
+        wanted = (input.shape[0], *input.shape[2:])
+        fits = tuple(target.shape) == wanted
+        expected = list(wanted)
+        if input.dim() == 2 and target.dim() == 1 and not fits:
+            raise ValueError(
+                f"Expected input batch_size ({input.shape[0]}) to match target batch_size "
+                f"({target.shape[0]})."
+            )
+    if not fits:
+        raise RuntimeError(
+            f"[{name}] Expected target size {expected} for scores of shape {list(input.shape)}, got "
+            f"{list(target.shape)}"
+        )
+    if target.dtype not in (dlgrad.int64, dlgrad.uint8, dlgrad.int32, dlgrad.int16, dlgrad.int8):
+        raise RuntimeError(
+            f"[{name}] Expected class indices of dtype int64, got {target.dtype}; convert the "
+            "target with .long()"
+        )
+    if weight is not None and tuple(weight.shape) != (input.shape[channel],):
+        raise RuntimeError(
+            f"[{name}] weight tensor should be defined either for all {input.shape[channel]} "
+            f"classes or no classes but got weight tensor of shape: {list(weight.shape)}"
+        )
+
+
+def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None,
+             reduction="mean"):
+    """-weight[target] input[target] for log-probabilities (N, C, d...) and class indices (N, d...).
+
+    "mean" divides by the weights that were used. Targets `ignore_index` count for nothing.
+    """
+    reduction = _reduction(reduction, size_average, reduce)
+    _check_tensors("nll_loss", input=input, target=target)
+    _check_targets("nll_loss", input, target, weight, ignore_index)
+    if input.dim() == 1 and target.dim() == 1:
+        target = target.reshape(())
+    return ops.nll_loss(input, target, weight, ignore_index, reduction)
+
+
+def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None,
+                  reduction="mean", label_smoothing=0.0):
+    """nll_loss of log_softmax(input), for scores (N, C, d...) or (C).
+
+    `target` has class indices (N, d...), or probabilities of the shape of the input.
+    `label_smoothing` mixes in that much of the uniform distribution.
+    """
+    reduction = _reduction(reduction, size_average, reduce)
+    _check_tensors("cross_entropy", input=input, target=target)
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise RuntimeError(
+            f"[cross_entropy] label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}"
+        )
+    if tuple(input.shape) == tuple(target.shape) and target.is_floating_point():
+        return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
+    if target.is_floating_point() and input.dim() != target.dim() + 1:
+        raise RuntimeError(
+            f"[cross_entropy] probabilities must have the shape of the input, got "
+            f"{list(target.shape)} for {list(input.shape)}"
+        )
+    _check_targets("cross_entropy", input, target, weight, ignore_index)
+    if not input.is_floating_point():
+        raise RuntimeError(f"[cross_entropy] scores must be floating point, got {input.dtype}")
+    if input.dim() == 1 and target.dim() == 1:
+        target = target.reshape(())
+    return ops.cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
+
+
+def _soft_cross_entropy(input, target, weight, reduction, label_smoothing):
+    channel = 0 if input.dim() == 1 else 1
+    classes = input.shape[channel]
+    if label_smoothing > 0.0:
+        target = target * (1 - label_smoothing) + label_smoothing / classes
+    terms = ops.log_softmax(input, channel) * target
+    if weight is not None:
+        if tuple(weight.shape) != (classes,):
+            raise RuntimeError(
+                f"[cross_entropy] weight tensor should be defined either for all {classes} classes "
+                f"or no classes but got weight tensor of shape: {list(weight.shape)}"
+            )
+        shape = [1] * input.dim()
+        shape[channel] = classes
+        terms = terms * weight.reshape(shape)
+    if reduction == "none":
+        return -terms.sum(channel)
+    total = -terms.sum()
+    return total if reduction == "sum" else total / (input.numel() // max(classes, 1))
+
+
+def poisson_nll_loss(input, target, log_input=True, full=False, size_average=None, eps=1e-8,
+                     reduce=None, reduction="mean"):
+    """exp(x) - target x (or x - target log(x + eps) without log_input) [+ Stirling's term]."""
+    reduction = _reduction(reduction, size_average, reduce)
+    _check_tensors("poisson_nll_loss", input=input, target=target)
+    if log_input:
+        loss = input.exp() - target * input
+    else:
+        loss = input - target * (input + eps).log()
+    if full:
+        stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
+        loss = loss + dlgrad.where(target <= 1, dlgrad.zeros_like(stirling), stirling)
+    return _reduced(loss, reduction)
+
+
+def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
+    """(log(var) + (x - target)^2 / var) / 2 [+ log(2 pi) / 2], var at least `eps`."""
+    if isinstance(var, (int, float)) and not isinstance(var, bool):
+        if var < 0:
+            raise ValueError("var has negative entry/entries")
+        var = dlgrad.full_like(input, float(var))
+    else:
+        _check_tensors("gaussian_nll_loss", var=var)
+        if (var < 0).any():
+            raise ValueError("var has negative entry/entries")
+    _check_tensors("gaussian_nll_loss", input=input, target=target)
+    if tuple(var.shape) != tuple(input.shape):
+        if tuple(input.shape[:-1]) == tuple(var.shape):
+            var = var.unsqueeze(-1)  # one variance for each sample
+        elif not (
+            var.dim() == input.dim()
+            and all(v == s or v == 1 for v, s in zip(var.shape, input.shape))
+        ):
+            raise ValueError(
+                f"var is of incorrect size: {list(var.shape)} for an input of {list(input.shape)}"
+            )
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(reduction + " is not valid")
+    # The floor is a constant to the gradient: it reaches var even where it is cut.
+    with dlgrad.no_grad():
+        raised = var.clamp(min=eps) - var
+    var = var + raised
+    loss = 0.5 * (var.log() + (input - target) ** 2 / var)
+    if full:
+        loss = loss + 0.5 * math.log(2 * math.pi)
+    return _reduced(loss, reduction)
+
+
+def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
+    """target (log(target) - input), for log-probabilities `input`; "batchmean" divides by N."""
+    by_batch = reduction == "batchmean"
+    reduction = _reduction("sum" if by_batch else reduction, size_average, reduce)
+    _check_tensors("kl_div", input=input, target=target)
+    if reduction == "mean":
+        warnings.warn(
+            "reduction: 'mean' divides the total loss by both the batch size and the support size."
+            "'batchmean' divides only by the batch size, and aligns with the KL div math definition.",
+            stacklevel=2,
+        )
+    if log_target:
+        loss = target.exp() * (target - input)
+    else:
+        loss = dlgrad.xlogy(target, target) - target * input
+    result = _reduced(loss, reduction)
+    return result / input.shape[0] if by_batch and input.dim() != 0 else result
+
+
+def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None,
+                         reduction="mean"):
+    """-(target log(x) + (1 - target) log(1 - x)) for x in [0, 1]; logarithms are at least -100."""
+    reduction = _reduction(reduction, size_average, reduce)
+    _check_tensors("binary_cross_entropy", input=input, target=target)
+    if tuple(target.shape) != tuple(input.shape):
+        raise ValueError(
+            f"Using a target size ({list(target.shape)}) that is different to the input size "
+            f"({list(input.shape)}) is deprecated. Please ensure they have the same size."
+        )
+    if input.dtype is not target.dtype:
+        raise RuntimeError(
+            f"[binary_cross_entropy] input and target must have the same dtype, got {input.dtype} "
+            f"and {target.dtype}"
+        )
+    if input.numel():
+        with dlgrad.no_grad():
+            inside = (input >= 0) & (input <= 1)
+            if not inside.all():
+                raise RuntimeError(
+                    "[binary_cross_entropy] all elements of input should be between 0 and 1; for "
+                    "scores use binary_cross_entropy_with_logits"
+                )
+    loss = _bce(input, target)
+    if weight is not None:
+        loss = loss * weight.expand(dlgrad.broadcast_shapes(weight.shape, input.shape))
+    return _reduced(loss, reduction)
+
+
+def _bce(input, target):
+    log_x = input.log().clamp(min=-100)
+    log_rest = dlgrad.log1p(-input).clamp(min=-100)
+    return (target - 1) * log_rest - target * log_x
+
+
+def binary_cross_entropy_with_logits(input, target, weight=None, size_average=None, reduce=None,
+                                     reduction="mean", pos_weight=None):
+    """binary_cross_entropy(sigmoid(x), target), computed without overflow.
+
+    `pos_weight` scales the terms of positive targets.
+    """
+    reduction = _reduction(reduction, size_average, reduce)
+    _check_tensors("binary_cross_entropy_with_logits", input=input, target=target)
+    if tuple(target.shape) != tuple(input.shape):
+        raise ValueError(
+            f"Target size ({list(target.shape)}) must be the same as input size "
+            f"({list(input.shape)})"
+        )
+    log_sigmoid = ops.log_sigmoid(input)
+    if pos_weight is None:
+        loss = (1 - target) * input - log_sigmoid
+    else:
+        loss = (1 - target) * input - ((pos_weight - 1) * target + 1) * log_sigmoid
+    if weight is not None:
+        loss = loss * weight
+    return _reduced(loss, reduction)
+
+
+def _regression_pair(name, input, target):
+    """The two tensors broadcast to one shape, with PyTorch's warning when that was needed."""
+    _check_tensors(name, input=input, target=target)
+    if tuple(target.shape) == tuple(input.shape):
+        return input, target
+    warnings.warn(
+        f"Using a target size ({list(target.shape)}) that is different to the input size "
+        f"({list(input.shape)}). This will likely lead to incorrect results due to broadcasting. "
+        "Please ensure they have the same size.",
+        stacklevel=3,
+    )
+    return dlgrad.broadcast_tensors(input, target)
+
+
+def _weighted(name, loss, weight, reduction):
+    """The reduced loss; "mean" of a weighted one divides by the sum of the weights."""
+    if weight is None:
+        return _reduced(loss, reduction)
+    if tuple(weight.shape) != tuple(loss.shape):
+        raise ValueError(f"[{name}] Inputs and weight must have the same size.")
+    loss = loss * weight
+    if reduction == "mean":
+        return loss.sum() / weight.sum()
+    return _reduced(loss, reduction)
+
+
+def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
+    """d^2 / (2 beta) where d = |x - target| < beta, else d - beta / 2."""
+    reduction = _reduction(reduction, size_average, reduce)
+    input, target = _regression_pair("smooth_l1_loss", input, target)
+    if beta < 0:
+        raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
+    distance = (input - target).abs()
+    if beta == 0.0:
+        return _reduced(distance, reduction)
+    loss = dlgrad.where(
+        distance < beta, distance * distance * (0.5 / beta), distance - 0.5 * beta
+    )
+    return _reduced(loss, reduction)
+
+
+def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
+    """d^2 / 2 where d = |x - target| <= delta, else delta (d - delta / 2)."""
+    reduction = _reduction(reduction)
+    input, target = _regression_pair("huber_loss", input, target)
+    if delta <= 0:
+        raise RuntimeError("huber_loss does not support non-positive values for delta.")
+    distance = (input - target).abs()
+    loss = dlgrad.where(
+        distance <= delta, 0.5 * distance * distance, delta * (distance - 0.5 * delta)
+    )
+    return _weighted("huber_loss", loss, weight, reduction)
+
+
+def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
+    """|x - target|."""
+    reduction = _reduction(reduction, size_average, reduce)
+    input, target = _regression_pair("l1_loss", input, target)
+    return _weighted("l1_loss", (input - target).abs(), weight, reduction)
+
+
+def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
+    """(x - target)^2."""
+    reduction = _reduction(reduction, size_average, reduce)
+    input, target = _regression_pair("mse_loss", input, target)
+    difference = input - target
+    return _weighted("mse_loss", difference * difference, weight, reduction)

@@ -1,0 +1,180 @@
+"""Padding, and rearranging channels and pixels."""
+from __future__ import annotations
+
+import dlgrad
+from dlgrad import Tensor
+
+__all__ = ["pad", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle"]
+
+
+def pad(input, pad, mode="constant", value=None):
+    """Pads dimensions from the last one on, by two numbers each: (left, right, top, bottom, ...).
+
+    Modes: constant (with `value`, 0 unless given; negative numbers cut), reflect, replicate and
+    circular (of the last one, two or three dimensions of a batch or of one sample).
+    """
+    if not isinstance(input, Tensor):
+        raise TypeError(f"[pad] expected a Tensor, got {type(input).__name__}")
+    pad = tuple(int(amount) for amount in pad)
+    if len(pad) % 2 != 0:
+        raise RuntimeError(f"[pad] Padding length must be divisible by 2, got {len(pad)} numbers")
+    if len(pad) // 2 > input.dim():
+        raise RuntimeError(
+            f"[pad] Padding length should be less than or equal to two times the input dimension "
+            f"but got padding length {len(pad)} and input of dimension {input.dim()}"
+        )
+    if mode == "constant":
+        return _constant_pad(input, pad, 0 if value is None else value)
+    if value is not None and value != 0:
+        raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
+    if mode not in ("reflect", "replicate", "circular"):
+        raise NotImplementedError(f"Unrecognised padding mode {mode}")
+    n = len(pad) // 2
+    if n not in (1, 2, 3) or input.dim() not in (n + 1, n + 2):
+        raise NotImplementedError(
+            f"[pad] mode {mode!r} pads the last 1, 2 or 3 dimensions of inputs with one or two more "
+            f"dimensions; got {len(pad)} numbers for an input of shape {list(input.shape)}"
+        )
+    lead = input.dim() - n
+    # A batch may be empty, nothing else.
+    if 0 in input.shape[1 if lead == 2 else 0:]:
+        raise RuntimeError(
+            f"[pad] mode {mode!r} needs non-empty dimensions (but for the batch), got input of "
+            f"shape {list(input.shape)}"
+        )
+    for i in range(n):
+        _check_amounts(input, mode, input.dim() - 1 - i, pad[2 * i], pad[2 * i + 1])
+    for i in range(n):
+        input = _index_pad(input, mode, input.dim() - 1 - i, pad[2 * i], pad[2 * i + 1])
+    return input
+
+
+def _check_amounts(input, mode, dim, before, after):
+    size = input.shape[dim]
+    if mode == "reflect" and max(before, after) >= size:
+        raise RuntimeError(
+            f"[pad] Padding size should be less than the corresponding input dimension, but got: "
+            f"padding ({before}, {after}) at dimension {dim} of input {list(input.shape)}"
+        )
+    if mode == "circular" and max(before, after) > size:
+        raise RuntimeError(
+            f"[pad] Padding value causes wrapping around more than once: ({before}, {after}) at "
+            f"dimension {dim} of input {list(input.shape)}"
+        )
+    if size + before + after < (0 if mode == "circular" else 1):
+        raise RuntimeError(
+            f"[pad] input of shape {list(input.shape)} is too small for padding "
+            f"({before}, {after}) at dimension {dim}: the output would have size "
+            f"{size + before + after}"
+        )
+
+
+def _index_pad(input, mode, dim, before, after):
+    """Pads one dimension by picking the position that each output shows."""
+    if before == 0 and after == 0:
+        return input
+    size = input.shape[dim]
+    positions = range(-before, size + after)
+    if mode == "replicate":
+        picked = [min(max(p, 0), size - 1) for p in positions]
+    elif mode == "circular":
+        picked = [p % size for p in positions]
+    else:
+        last = size - 1
+        picked = [last - abs(last - abs(p)) for p in positions]
+    return input.index_select(dim, dlgrad.tensor(picked, dtype=dlgrad.int64))
+
+
+def _constant_pad(input, pad, value):
+    sizes = list(input.shape)
+    rank = len(sizes)
+    inner = [slice(None)] * rank  # where the input stands in the output
+    kept = [slice(None)] * rank  # what of the input is kept
+    for i in range(len(pad) // 2):
+        before, after = pad[2 * i], pad[2 * i + 1]
+        dim = rank - 1 - i
+        size = sizes[dim]
+        if size + before + after < 0:
+            raise RuntimeError(
+                f"[pad] The input size {size}, plus negative padding {before} and {after} resulted "
+                "in a negative output size, which is invalid. Check dimension "
+                f"{dim} of your input."
+            )
+        sizes[dim] = size + before + after
+        kept[dim] = slice(max(-before, 0), size - max(-after, 0))
+        inner[dim] = slice(max(before, 0), sizes[dim] - max(after, 0))
+    if all(amount <= 0 for amount in pad):
+        return input[tuple(kept)].clone()
+    result = dlgrad.full(sizes, value, dtype=input.dtype)
+    result[tuple(inner)] = input[tuple(kept)]
+    return result
+
+
+def _check_image(name, input):
+    if not isinstance(input, Tensor):
+        raise TypeError(f"[{name}] expected a Tensor, got {type(input).__name__}")
+    if input.dim() < 3:
+        raise RuntimeError(
+            f"{name} expects input to have at least 3 dimensions, but got input with "
+            f"{input.dim()} dimension(s)"
+        )
+
+
+def pixel_shuffle(input, upscale_factor):
+    """(*, C r^2, H, W) to (*, C, H r, W r)."""
+    _check_image("pixel_shuffle", input)
+    r = upscale_factor
+    if r <= 0:
+        raise RuntimeError(f"pixel_shuffle expects a positive upscale_factor, but got {r}")
+    *lead, channels, height, width = input.shape
+    if channels % (r * r) != 0:
+        raise RuntimeError(
+            "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of "
+            f"upscale_factor, but input.size(-3)={channels} is not divisible by {r * r}"
+        )
+    out = channels // (r * r)
+    n = len(lead)
+    split = input.reshape(*lead, out, r, r, height, width)
+    order = (*range(n), n, n + 3, n + 1, n + 4, n + 2)
+    return split.permute(order).reshape(*lead, out, height * r, width * r)
+
+
+def pixel_unshuffle(input, downscale_factor):
+    """(*, C, H r, W r) to (*, C r^2, H, W)."""
+    _check_image("pixel_unshuffle", input)
+    r = downscale_factor
+    if r <= 0:
+        raise RuntimeError(f"pixel_unshuffle expects a positive downscale_factor, but got {r}")
+    *lead, channels, height, width = input.shape
+    for what, size in (("height", height), ("width", width)):
+        if size % r != 0:
+            raise RuntimeError(
+                f"pixel_unshuffle expects {what} to be divisible by downscale_factor, but {size} is "
+                f"not divisible by {r}"
+            )
+    n = len(lead)
+    split = input.reshape(*lead, channels, height // r, r, width // r, r)
+    order = (*range(n), n, n + 2, n + 4, n + 1, n + 3)
+    return split.permute(order).reshape(*lead, channels * r * r, height // r, width // r)
+
+
+def channel_shuffle(input, groups):
+    """Interleaves the channels (dimension 1) of `groups` groups."""
+    if input.dim() < 3:
+        raise RuntimeError(
+            f"channel_shuffle expects input with > 2 dims, but got input with sizes "
+            f"{list(input.shape)}"
+        )
+    if groups <= 0:
+        raise RuntimeError(f"Number of groups to divide channels in must be positive. Value of groups:{groups}")
+    batch, channels, *rest = input.shape
+    if channels % groups != 0:
+        raise RuntimeError(
+            f"Number of channels must be divisible by groups. Got {channels} channels and {groups} "
+            "groups."
+        )
+    split = input.reshape(batch, groups, channels // groups, *rest)
+    return split.transpose(1, 2).reshape(input.shape)
+
+
+native_channel_shuffle = channel_shuffle
