@@ -13,3 +13,4 @@ pub const index = @import("ops/index.zig");
 pub const random = @import("ops/random.zig");
 pub const reduce = @import("ops/reduce.zig");
 pub const softmax = @import("ops/softmax.zig");
+pub const scan = @import("ops/scan.zig");

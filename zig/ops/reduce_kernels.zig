@@ -7,7 +7,7 @@
 //! fixed: lanes of the virtual vector, a fixed number of accumulators.
 const std = @import("std");
 const simd = @import("../simd.zig");
-const math = @import("reduce_math.zig");
+const math = @import("../math.zig");
 
 pub const Cell = extern union { f: f64, i: i64 };
 
