@@ -1,0 +1,339 @@
+//! What attention's forward and backward share: tensors seen head by head, and the tile of
+//! scores of `block_q` queries and `block_k` keys.
+//!
+//! Tiles of scores are kept transposed, a row for each key and a lane for each query. So
+//! the softmax runs down the columns without a sum across lanes, keys and values are read
+//! where they lie, and only the queries are packed, once for all keys.
+const std = @import("std");
+const planning = @import("../plan.zig");
+const services = @import("../services.zig");
+const dtype = @import("../dtype.zig");
+const simd = @import("../simd.zig");
+const gemm_kernel = @import("gemm_kernel.zig");
+const exp = @import("../math/exp.zig").exp;
+const Plan = planning.Plan;
+const Call = planning.Call;
+const Operand = planning.Operand;
+const DType = dtype.DType;
+
+pub const block_q: usize = 64;
+pub const block_k: usize = 128;
+
+pub fn roundUp(comptime T: type, n: usize) usize {
+    return (n + simd.lanes(T) - 1) / simd.lanes(T) * simd.lanes(T);
+}
+pub fn ceilDiv(a: usize, b: usize) usize {
+    return std.math.divCeil(usize, a, b) catch unreachable;
+}
+
+/// A (B, H, T, D) tensor in memory.
+pub const View = struct {
+    ptr: [*]u8,
+    dtype: DType,
+    strides: [4]usize,
+
+    pub fn init(o: Operand, ptr: ?[*]u8) View {
+        var v: View = .{ .ptr = ptr orelse undefined, .dtype = o.dtype, .strides = @splat(0) };
+        for (v.strides[0..o.ndim()], o.strides) |*s, given| s.* = @intCast(given);
+        return v;
+    }
+    fn offset(v: View, b: usize, h: usize, t: usize) usize {
+        return b * v.strides[0] + h * v.strides[1] + t * v.strides[2];
+    }
+
+    /// One row, widened to T.
+    pub fn read(v: View, comptime T: type, b: usize, h: usize, t: usize, to: []T) void {
+        const at = v.offset(b, h, t);
+        const step = v.strides[3];
+        if (T == f64 or v.dtype == .float32) {
+            const from = @as([*]const T, @ptrCast(@alignCast(v.ptr))) + at;
+            if (step == 1) return @memcpy(to, from[0..to.len]);
+            for (to, 0..) |*x, i| x.* = from[i * step];
+        } else if (v.dtype == .float16) {
+            const from = @as([*]const f16, @ptrCast(@alignCast(v.ptr))) + at;
+            var i: usize = 0;
+            if (step == 1) while (i + 16 <= to.len) : (i += 16) {
+                to[i..][0..16].* = @as(@Vector(16, f32), @as(@Vector(16, f16), from[i..][0..16].*));
+            };
+            while (i < to.len) : (i += 1) to[i] = from[i * step];
+        } else {
+            const from = @as([*]const u16, @ptrCast(@alignCast(v.ptr))) + at;
+            for (to, 0..) |*x, i| x.* = @bitCast(@as(u32, from[i * step]) << 16);
+        }
+    }
+
+    /// One row, rounded from T.
+    pub fn write(v: View, comptime T: type, b: usize, h: usize, t: usize, from: []const T) void {
+        const at = v.offset(b, h, t);
+        const step = v.strides[3];
+        if (T == f64 or v.dtype == .float32) {
+            const to = @as([*]T, @ptrCast(@alignCast(v.ptr))) + at;
+            if (step == 1) return @memcpy(to[0..from.len], from);
+            for (from, 0..) |x, i| to[i * step] = x;
+        } else if (v.dtype == .float16) {
+            const to = @as([*]f16, @ptrCast(@alignCast(v.ptr))) + at;
+            for (from, 0..) |x, i| to[i * step] = @floatCast(x);
+        } else {
+            const to = @as([*]dtype.BFloat16, @ptrCast(@alignCast(v.ptr))) + at;
+            for (from, 0..) |x, i| to[i * step] = .fromF32(x);
+        }
+    }
+};
+
+/// Keys or values as T, for the matrix products.
+pub fn Heads(comptime T: type) type {
+    return struct {
+        ptr: [*]const T,
+        strides: [4]usize,
+        memory: ?[]align(64) T = null,
+
+        const Self = @This();
+
+        /// In place where that works, else a copy. `padded`: rows are read in whole vectors.
+        pub fn init(o: Operand, view: View, padded: bool) ?Self {
+            const d: usize = @intCast(o.shape[3]);
+            const native = T == f64 or view.dtype == .float32;
+            const whole = view.strides[3] == 1 and d % simd.lanes(T) == 0;
+            if (native and (whole or !padded)) {
+                return .{ .ptr = @ptrCast(@alignCast(view.ptr)), .strides = view.strides };
+            }
+            const b: usize, const h: usize, const t: usize =
+                .{ @intCast(o.shape[0]), @intCast(o.shape[1]), @intCast(o.shape[2]) };
+            const width = roundUp(T, d);
+            const memory = services.allocSlice(T, b * h * t * width) orelse return null;
+            const Copy = struct {
+                view: View,
+                to: []T,
+                h: usize,
+                t: usize,
+                d: usize,
+                width: usize,
+                fn part(c: *const @This(), begin: usize, end: usize) void {
+                    for (begin..end) |i| {
+                        const row = c.to[i * c.width ..][0..c.width];
+                        c.view.read(T, i / c.t / c.h, i / c.t % c.h, i % c.t, row[0..c.d]);
+                        @memset(row[c.d..], 0);
+                    }
+                }
+            };
+            const copy: Copy =
+                .{ .view = view, .to = memory, .h = h, .t = t, .d = d, .width = width };
+            services.parallelFor(b * h * t, @max(1, (1 << 14) / @max(1, width)), copy, Copy.part);
+            return .{
+                .ptr = memory.ptr,
+                .strides = .{ h * t * width, t * width, width, 1 },
+                .memory = memory,
+            };
+        }
+        pub fn deinit(s: Self) void {
+            if (s.memory) |m| services.free(@ptrCast(m.ptr));
+        }
+        pub fn at(s: Self, b: usize, h: usize, t: usize) [*]const T {
+            return s.ptr + b * s.strides[0] + h * s.strides[1] + t * s.strides[2];
+        }
+    };
+}
+
+/// c (m, n) = or += a (m, k) @ b (k, n); n a multiple of the vector, c and b that wide.
+pub fn multiply(
+    comptime T: type,
+    m: usize,
+    n: usize,
+    k: usize,
+    a: [*]const T,
+    a_rs: usize,
+    a_cs: usize,
+    b: [*]const T,
+    b_rs: usize,
+    c: [*]T,
+    c_rs: usize,
+    adds: bool,
+) void {
+    const Micro = gemm_kernel.Kernel(T);
+    const target: Micro.Target = .{ .ptr = c, .rs = c_rs };
+    var row: usize = 0;
+    while (row < m) : (row += Micro.mr) {
+        const rows = @min(Micro.mr, m - row);
+        var col: usize = 0;
+        while (col < n) : (col += Micro.nr) {
+            const cols = @min(Micro.nr, n - col);
+            const ap = a + row * a_rs;
+            Micro.panels(false, k, ap, a_rs, a_cs, b + col, b_rs, target, row, rows, col, cols, adds);
+        }
+    }
+}
+
+pub const Sizes = struct {
+    batch: usize,
+    heads: usize,
+    kv_heads: usize,
+    queries: usize,
+    keys: usize,
+    /// Features of queries and keys; of values.
+    d: usize,
+    dv: usize,
+
+    pub fn init(q: Operand, k: Operand, v: Operand) error{Unsupported}!Sizes {
+        for ([_]Operand{ q, k, v }) |o| if (o.ndim() != 4) return error.Unsupported;
+        const s: Sizes = .{
+            .batch = @intCast(q.shape[0]),
+            .heads = @intCast(q.shape[1]),
+            .kv_heads = @intCast(k.shape[1]),
+            .queries = @intCast(q.shape[2]),
+            .keys = @intCast(k.shape[2]),
+            .d = @intCast(q.shape[3]),
+            .dv = @intCast(v.shape[3]),
+        };
+        if (k.dtype != q.dtype or v.dtype != q.dtype) return error.Unsupported;
+        if (s.kv_heads == 0 and s.heads != 0) return error.Unsupported;
+        if (s.heads != 0 and s.heads % s.kv_heads != 0) return error.Unsupported;
+        return s;
+    }
+    pub fn tiles(s: Sizes) usize {
+        return ceilDiv(s.queries, block_q);
+    }
+};
+
+/// The scores of one tile: s = scale (q . k) + mask.
+pub fn Scores(comptime T: type) type {
+    return struct {
+        sizes: Sizes,
+        scale: T,
+        causal: bool,
+        mask: ?View,
+
+        const Self = @This();
+        const lanes = simd.lanes(T);
+        const V = simd.Vec(T);
+        const low: V = @splat(-std.math.inf(T));
+
+        /// The keys that queries [first, first + n) may see.
+        pub fn visible(s: *const Self, first: usize, n: usize) usize {
+            return if (s.causal) @min(s.sizes.keys, first + n) else s.sizes.keys;
+        }
+
+        /// scores[key][query] for `nk` keys from `key` on, `nq` queries from `query` on.
+        /// `packed_q`: (d, block_q), zero beyond nq.
+        pub fn compute(
+            s: *const Self,
+            b: usize,
+            h: usize,
+            query: usize,
+            nq: usize,
+            packed_q: [*]const T,
+            key: usize,
+            nk: usize,
+            k: [*]const T,
+            k_strides: [4]usize,
+            scores: [*]T,
+        ) void {
+            const cols = roundUp(T, nq);
+            const rs = k_strides[2];
+            const d = s.sizes.d;
+            multiply(T, nk, cols, d, k, rs, k_strides[3], packed_q, block_q, scores, block_q, false);
+            const scale: V = @splat(s.scale);
+            for (0..nk) |r| {
+                var c: usize = 0;
+                while (c < cols) : (c += lanes) {
+                    const at = scores + r * block_q + c;
+                    simd.store(T, at, simd.load(T, at) * scale);
+                }
+            }
+            if (s.mask) |mask| s.applyMask(mask, b, h, query, nq, key, nk, scores);
+            if (s.causal and key + nk > query + 1) {
+                const first: @Vector(lanes, u32) = simd.iota(lanes, u32);
+                for (0..nk) |r| {
+                    var c: usize = 0;
+                    while (c < cols) : (c += lanes) {
+                        // Both counted from the tile's first query, against negative numbers.
+                        const here = first + @as(@Vector(lanes, u32), @splat(@intCast(c)));
+                        if (key + r <= query) continue;
+                        const limit: @Vector(lanes, u32) = @splat(@intCast(@min(key + r - query, block_q)));
+                        const at = scores + r * block_q + c;
+                        simd.store(T, at, @select(T, here < limit, low, simd.load(T, at)));
+                    }
+                }
+            }
+        }
+
+        fn applyMask(
+            s: *const Self,
+            mask: View,
+            b: usize,
+            h: usize,
+            query: usize,
+            nq: usize,
+            key: usize,
+            nk: usize,
+            scores: [*]T,
+        ) void {
+            _ = s;
+            const at = mask.offset(b, h, query) + key * mask.strides[3];
+            switch (mask.dtype) {
+                .bool => applyMaskAs(u8, mask, at, nq, nk, scores),
+                .float16 => applyMaskAs(f16, mask, at, nq, nk, scores),
+                .bfloat16 => applyMaskAs(dtype.BFloat16, mask, at, nq, nk, scores),
+                else => applyMaskAs(T, mask, at, nq, nk, scores),
+            }
+        }
+
+        fn applyMaskAs(
+            comptime M: type,
+            mask: View,
+            offset: usize,
+            nq: usize,
+            nk: usize,
+            scores: [*]T,
+        ) void {
+            const from = @as([*]const M, @ptrCast(@alignCast(mask.ptr))) + offset;
+            const q_step = mask.strides[2];
+            const k_step = mask.strides[3];
+            for (0..nk) |r| {
+                const row = scores + r * block_q;
+                if (q_step == 0) { // the same for all queries: a padding mask
+                    const x = from[r * k_step];
+                    var c: usize = 0;
+                    while (c < nq) : (c += lanes) { // the lanes beyond nq are never used
+                        const y = simd.load(T, row + c);
+                        if (M == u8) {
+                            if (x == 0) simd.store(T, row + c, low);
+                        } else simd.store(T, row + c, y + @as(V, @splat(value(M, x))));
+                    }
+                } else for (row[0..nq], 0..) |*y, i| {
+                    const x = from[r * k_step + i * q_step];
+                    if (M == u8) {
+                        if (x == 0) y.* = low[0];
+                    } else y.* += value(M, x);
+                }
+            }
+        }
+        fn value(comptime M: type, x: M) T {
+            return if (M == dtype.BFloat16) x.toF32() else x;
+        }
+    };
+}
+
+/// The rows [t, t + n) of a head in `to` (n, width), and with them transposed in
+/// `transposed` (d, block_q), zeros to the whole vector.
+pub fn loadTile(
+    comptime T: type,
+    view: View,
+    b: usize,
+    h: usize,
+    t: usize,
+    n: usize,
+    d: usize,
+    to: [*]T,
+    transposed: [*]T,
+) void {
+    const width = roundUp(T, d);
+    for (0..n) |i| {
+        const row = to[i * width ..][0..width];
+        view.read(T, b, h, t + i, row[0..d]);
+        @memset(row[d..], 0);
+        for (row[0..d], 0..) |x, j| transposed[j * block_q + i] = x;
+    }
+    const cols = roundUp(T, n);
+    if (cols == n) return;
+    for (0..d) |j| @memset(transposed[j * block_q + n ..][0 .. cols - n], 0);
+}
