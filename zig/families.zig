@@ -14,3 +14,4 @@ pub const random = @import("ops/random.zig");
 pub const reduce = @import("ops/reduce.zig");
 pub const softmax = @import("ops/softmax.zig");
 pub const scan = @import("ops/scan.zig");
+pub const optim = @import("ops/optim.zig");
