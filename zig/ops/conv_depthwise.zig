@@ -196,7 +196,7 @@ pub fn Depthwise(comptime T: type) type {
 
         fn stage(t: Tensor, layout: Layout, image: usize, channel: usize, dst: [*]T) void {
             const at = image * t.image + channel * t.channel;
-            Images.stageChannel(t, layout, t.ptr + at * t.dtype.size(), dst);
+            Images.stageChannel(t, layout, t.ptr + at * t.dtype.size(), dst, 0);
         }
 
         const Window = struct {

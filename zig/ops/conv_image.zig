@@ -192,11 +192,12 @@ pub fn Images(comptime T: type) type {
             for (begin..end) |i| {
                 const at = i / job.channels * job.tensor.image + i % job.channels * job.tensor.channel;
                 const from = job.tensor.ptr + at * job.tensor.dtype.size();
-                stageChannel(job.tensor, job.layout, from, job.dst + i * job.layout.channel());
+                stageChannel(job.tensor, job.layout, from, job.dst + i * job.layout.channel(), 0);
             }
         }
 
-        pub fn stageChannel(t: Tensor, l: Layout, from: [*]const u8, dst: [*]T) void {
+        /// One channel, which begins at `from`; `fill` is what stands in the padding.
+        pub fn stageChannel(t: Tensor, l: Layout, from: [*]const u8, dst: [*]T, fill: T) void {
             const bytes = t.dtype.size();
             var to = dst;
             for (0..l.size[0]) |d| for (0..l.size[1]) |h| {
@@ -204,7 +205,7 @@ pub fn Images(comptime T: type) type {
                 const sd = @as(i64, @intCast(d)) - l.left[0];
                 const sh = @as(i64, @intCast(h)) - l.left[1];
                 if (sd < 0 or sd >= t.size[0] or sh < 0 or sh >= t.size[1]) {
-                    @memset(to[0..l.row()], 0);
+                    @memset(to[0..l.row()], fill);
                     continue;
                 }
                 const at = @as(usize, @intCast(sd)) * t.step[0] + @as(usize, @intCast(sh)) * t.step[1];
@@ -215,8 +216,8 @@ pub fn Images(comptime T: type) type {
                     const first = @as(i64, @intCast(phase)) - l.left[2];
                     const start = clampCount(-first, l.phases, length);
                     const stop = clampCount(@as(i64, @intCast(t.size[2])) - first, l.phases, length);
-                    @memset(part[0..start], 0);
-                    @memset(part[@max(start, stop)..length], 0);
+                    @memset(part[0..start], fill);
+                    @memset(part[@max(start, stop)..length], fill);
                     if (start >= stop) continue;
                     const x: usize = @intCast(first + @as(i64, @intCast(start * l.phases)));
                     const src = from + (at + x * t.step[2]) * bytes;

@@ -1,0 +1,606 @@
+//! Pooling over the last 1 to 3 dimensions. P... are any leading dimensions, one plane each.
+//!
+//! | row                        | operands (outputs first)                          | ints                            |
+//! |----------------------------|---------------------------------------------------|---------------------------------|
+//! | max_pool                   | out (P..., *So), indices, x (P..., *S)            | dims, kernel, stride, padding,  |
+//! |                            |                                                   | dilation                        |
+//! | max_pool_backward          | gx (P..., *S), gout (P..., *So), indices          | dims                            |
+//! | max_unpool                 | out (P..., *S), x (P..., *So), indices            | dims                            |
+//! | avg_pool                   | out (P..., *So), x (P..., *S)                     | dims, kernel, stride, padding,  |
+//! |                            |                                                   | count_include_pad, divisor      |
+//! | avg_pool_backward          | gx (P..., *S), gout (P..., *So)                   | as avg_pool                     |
+//! | adaptive_avg_pool          | out (P..., *So), x (P..., *S)                     | dims                            |
+//! | adaptive_avg_pool_backward | gx (P..., *S), gout (P..., *So)                   | dims                            |
+//! | adaptive_max_pool          | out (P..., *So), indices, x (P..., *S)            | dims                            |
+//!
+//! kernel, stride, padding and dilation are `dims` ints each. divisor: divisor_override, 0 for
+//! none. ceil_mode is in the size of the output. Outputs are contiguous and need no clearing;
+//! inputs have any strides. The values of a call have one dtype: float16 and bfloat16
+//! (computed in float32, rounded once), float32, float64, and in the max rows and max_unpool
+//! also the integers. `indices` is int64, of the shape of the pooled side, and counts within
+//! the plane of the unpooled one, as torch's do; as an output it may have no address.
+//!
+//! Special cases, as torch: nan is the maximum; of equal values the first is taken (of nans
+//! the last). An index outside of its plane fails with index_out_of_range. max_pool_backward
+//! adds where indices meet (so it serves adaptive_max_pool too), max_unpool keeps the last.
+//!
+//! Bits: sums run over the window in row-major order (avg_pool), or over the outputs in
+//! row-major order, each adding its window (backward rows); adaptive_avg_pool adds a window
+//! in fixed lanes. Planes are what threads share.
+const std = @import("std");
+const DType = @import("../dtype.zig").DType;
+const plan = @import("../plan.zig");
+const services = @import("../services.zig");
+const simd = @import("../simd.zig");
+const pack = @import("gemm_pack.zig");
+const gemm = @import("gemm.zig");
+const conv_image = @import("conv_image.zig");
+const Tensor = conv_image.Tensor;
+const Layout = conv_image.Layout;
+const Plan = plan.Plan;
+const Call = plan.Call;
+
+pub const Row = enum(u32) {
+    max_pool,
+    max_pool_backward,
+    max_unpool,
+    avg_pool,
+    avg_pool_backward,
+    adaptive_avg_pool,
+    adaptive_avg_pool_backward,
+    adaptive_max_pool,
+
+    /// The operands with the larger and the smaller plane: what is pooled, and the result.
+    fn large(r: Row) usize {
+        return switch (r) {
+            .max_pool, .adaptive_max_pool => 2,
+            .avg_pool, .adaptive_avg_pool => 1,
+            .max_unpool, .max_pool_backward, .avg_pool_backward, .adaptive_avg_pool_backward => 0,
+        };
+    }
+    fn small(r: Row) usize {
+        return switch (r) {
+            .max_pool, .adaptive_max_pool, .avg_pool, .adaptive_avg_pool => 0,
+            else => 1,
+        };
+    }
+    fn indices(r: Row) ?usize {
+        return switch (r) {
+            .max_pool, .adaptive_max_pool => 1,
+            .max_pool_backward, .max_unpool => 2,
+            else => null,
+        };
+    }
+};
+pub const names: []const []const u8 = std.meta.fieldNames(Row);
+pub const family: plan.Family = .{ .prepare = prepare };
+
+const State = struct {
+    planes: usize,
+    in: [3]usize,
+    out: [3]usize,
+    kernel: [3]usize = @splat(1),
+    stride: [3]usize = @splat(1),
+    padding: [3]usize = @splat(0),
+    dilation: [3]usize = @splat(1),
+    count_include_pad: bool = false,
+    divisor: i64 = 0,
+
+    /// The large plane with what its windows reach beyond it; columns by remainder.
+    fn layout(s: *const State) Layout {
+        var l: Layout = .{ .left = undefined, .size = undefined, .phases = s.stride[2] };
+        for (0..3) |d| {
+            l.left[d] = @intCast(s.padding[d]);
+            const reach = (s.out[d] -| 1) * s.stride[d] + (s.kernel[d] - 1) * s.dilation[d] + 1;
+            l.size[d] = @max(reach, s.in[d] + s.padding[d]);
+        }
+        return l;
+    }
+};
+
+fn prepare(p: *Plan) plan.PrepareError!void {
+    const row: Row = @fromBackingInt(p.op);
+    const d = p.operands[0].dtype;
+    if (d == .bool or p.ints[0] < 1 or p.ints[0] > 3) return error.Unsupported;
+    for (p.operands, 0..) |o, i| {
+        if (i == row.indices()) {
+            if (o.dtype != .int64 and o.ndim() != 0) return error.Unsupported;
+        } else if (o.dtype != d) return error.Unsupported;
+    }
+    const averages = switch (row) {
+        .avg_pool, .avg_pool_backward, .adaptive_avg_pool, .adaptive_avg_pool_backward => true,
+        else => false,
+    };
+    if (averages and !d.isFloat()) return error.Unsupported;
+    const s = try p.create(State);
+    const dims: usize = @intCast(p.ints[0]);
+    const large = p.operands[row.large()];
+    const small = p.operands[row.small()];
+    s.* = .{ .planes = 1, .in = @splat(1), .out = @splat(1) };
+    const lead = large.ndim() - dims;
+    for (0..lead) |i| s.planes *= @intCast(large.shape[i]);
+    for (0..dims) |i| {
+        const k = 3 - dims + i;
+        s.in[k] = @intCast(large.shape[lead + i]);
+        s.out[k] = @intCast(small.shape[lead + i]);
+        if (row != .max_pool and row != .avg_pool and row != .avg_pool_backward) continue;
+        s.kernel[k] = @intCast(p.ints[1 + i]);
+        s.stride[k] = @intCast(p.ints[1 + dims + i]);
+        s.padding[k] = @intCast(p.ints[1 + 2 * dims + i]);
+        if (row == .max_pool) s.dilation[k] = @intCast(p.ints[1 + 3 * dims + i]);
+    }
+    if (row == .avg_pool or row == .avg_pool_backward) {
+        s.count_include_pad = p.ints[1 + 3 * dims] != 0;
+        s.divisor = p.ints[2 + 3 * dims];
+    }
+    p.run = switch (d) {
+        .float16, .bfloat16, .float32 => Pool(f32).run,
+        .float64 => Pool(f64).run,
+        .int64 => Pool(i64).run,
+        else => Pool(i32).run,
+    };
+}
+
+/// Plane `number` of operand i, as a tensor of three spatial dimensions.
+fn planeOf(p: *const Plan, call: *const Call, i: usize, number: usize) Tensor {
+    const o = p.operands[i];
+    const dims: usize = @intCast(p.ints[0]);
+    const lead = o.ndim() - dims;
+    var t: Tensor = .{
+        .ptr = call.ptr[i].?,
+        .dtype = o.dtype,
+        .image = 0,
+        .channel = 0,
+        .step = @splat(0),
+        .size = @splat(1),
+    };
+    for (0..dims) |k| {
+        t.step[3 - dims + k] = @intCast(o.strides[lead + k]);
+        t.size[3 - dims + k] = @intCast(o.shape[lead + k]);
+    }
+    var rest = number;
+    var d = lead;
+    var offset: usize = 0;
+    while (d > 0) {
+        d -= 1;
+        const size: usize = @intCast(o.shape[d]);
+        offset += rest % size * @as(usize, @intCast(o.strides[d]));
+        rest /= size;
+    }
+    t.ptr += offset * o.dtype.size();
+    return t;
+}
+
+fn product(sizes: [3]usize) usize {
+    return sizes[0] * sizes[1] * sizes[2];
+}
+
+fn Pool(comptime T: type) type {
+    return struct {
+        const Images = conv_image.Images(T);
+        const W = simd.lanes(T);
+        const V = simd.Vec(T);
+        const I = @Vector(W, i64);
+        const is_float = @typeInfo(T) == .float;
+        const lowest: T = if (is_float) -std.math.inf(T) else std.math.minInt(T);
+        const native: DType = switch (T) {
+            f32 => .float32,
+            f64 => .float64,
+            i32 => .int32,
+            i64 => .int64,
+            else => unreachable,
+        };
+        const Failure = error{OutOfMemory};
+        const Job = struct { p: *const Plan, s: *const State, call: *Call, row: Row };
+
+        fn run(p: *const Plan, call: *Call) void {
+            const s = p.stateAs(State);
+            const row: Row = @fromBackingInt(p.op);
+            const numel = p.operands[0].numel();
+            if (numel == 0) return;
+            // Of an empty side there is nothing to read.
+            if (product(s.in) * product(s.out) == 0) {
+                return @memset(call.ptr[0].?[0 .. numel * p.operands[0].dtype.size()], 0);
+            }
+            const job: Job = .{ .p = p, .s = s, .call = call, .row = row };
+            const cost = 2 * product(s.in) + product(s.out) * (1 + product(s.kernel));
+            services.parallelFor(s.planes, gemm.grain(2 * gemm.piece_packed, cost), job, planes);
+        }
+
+        fn planes(job: *const Job, begin: usize, end: usize) void {
+            const done = switch (job.row) {
+                .max_pool => maxPlanes(job, begin, end),
+                .max_pool_backward => scatterPlanes(job, begin, end, true),
+                .max_unpool => scatterPlanes(job, begin, end, false),
+                .adaptive_max_pool => adaptiveMaxPlanes(job, begin, end),
+                .avg_pool => if (is_float) averagePlanes(job, begin, end),
+                .avg_pool_backward => if (is_float) averageBackward(job, begin, end),
+                .adaptive_avg_pool => if (is_float) adaptiveAveragePlanes(job, begin, end),
+                .adaptive_avg_pool_backward => if (is_float) adaptiveBackward(job, begin, end),
+            };
+            done catch job.call.fail(.out_of_memory, .{ 0, 0, 0 });
+        }
+
+        fn alloc(comptime E: type, n: usize) Failure![]align(64) E {
+            return services.allocSlice(E, n) orelse error.OutOfMemory;
+        }
+
+        /// Where plane `number` of the contiguous operand i begins.
+        fn output(job: *const Job, i: usize, number: usize, size: [3]usize) [*]u8 {
+            return job.call.ptr[i].? + number * product(size) * job.p.operands[i].dtype.size();
+        }
+
+        /// The plane as contiguous E: in place, or copied into `buffer`.
+        fn contiguous(comptime E: type, d: DType, t: Tensor, buffer: [*]E) [*]const E {
+            var want: usize = 1;
+            var even = t.dtype == d;
+            for ([_]usize{ 2, 1, 0 }) |k| {
+                if (t.size[k] != 1 and t.step[k] != want) even = false;
+                want *= t.size[k];
+            }
+            if (even) return @ptrCast(@alignCast(t.ptr));
+            const layout: Layout = .{ .left = @splat(0), .size = t.size };
+            conv_image.Images(E).stageChannel(t, layout, t.ptr, buffer, 0);
+            return buffer;
+        }
+
+        // --- max_pool -----------------------------------------------------------------------
+
+        fn maxPlanes(job: *const Job, begin: usize, end: usize) Failure!void {
+            const s = job.s;
+            const layout = s.layout();
+            const staged = try alloc(T, layout.channel() + conv_image.slack);
+            defer services.free(@ptrCast(staged.ptr));
+            const padded = (s.out[2] + W - 1) / W * W;
+            const columns = try alloc(i64, 2 * padded);
+            defer services.free(@ptrCast(columns.ptr));
+            // Of each output column: the window's first column (before the plane, perhaps),
+            // and the first one within the plane.
+            const window = columns[0..padded];
+            const inside = columns[padded..];
+            for (window, inside, 0..) |*w, *f, o| {
+                w.* = @as(i64, @intCast(o * s.stride[2])) - @as(i64, @intCast(s.padding[2]));
+                f.* = firstInside(w.*, s.dilation[2]);
+            }
+            for (begin..end) |number| {
+                const x = planeOf(job.p, job.call, 2, number);
+                Images.stageChannel(x, layout, x.ptr, staged.ptr, lowest);
+                const values = output(job, 0, number, s.out);
+                const indices: ?[*]i64 = if (job.call.ptr[1] == null)
+                    null
+                else
+                    @ptrCast(@alignCast(output(job, 1, number, s.out)));
+                for (0..s.out[0]) |o0| for (0..s.out[1]) |o1| {
+                    const at = (o0 * s.out[1] + o1) * s.out[2];
+                    const to = values + at * x.dtype.size();
+                    const to_indices = if (indices) |i| i + at else null;
+                    maxRow(s, layout, staged.ptr, .{ o0, o1 }, window, inside, x.dtype, to, to_indices);
+                };
+            }
+        }
+
+        fn firstInside(start: i64, dilation: usize) i64 {
+            if (start >= 0) return start;
+            return @mod(start, @as(i64, @intCast(dilation)));
+        }
+
+        /// One row of outputs. The padding holds the lowest value, which never wins.
+        fn maxRow(
+            s: *const State,
+            layout: Layout,
+            staged: [*]const T,
+            o: [2]usize,
+            window: []const i64,
+            inside: []const i64,
+            d: DType,
+            values: [*]u8,
+            indices: ?[*]i64,
+        ) void {
+            var start: [2]i64 = undefined;
+            for (0..2) |k| start[k] = @as(i64, @intCast(o[k] * s.stride[k])) - @as(i64, @intCast(s.padding[k]));
+            const height: i64 = @intCast(s.in[1]);
+            const width: i64 = @intCast(s.in[2]);
+            const first = firstInside(start[0], s.dilation[0]) * height + firstInside(start[1], s.dilation[1]);
+            var o2: usize = 0;
+            while (o2 < s.out[2]) : (o2 += W) {
+                var best: V = @splat(lowest);
+                var which: I = @as(I, @splat(first * width)) + @as(I, inside[o2..][0..W].*);
+                const columns: I = window[o2..][0..W].*;
+                for (0..s.kernel[0]) |k0| {
+                    const x0 = start[0] + @as(i64, @intCast(k0 * s.dilation[0]));
+                    if (x0 < 0 or x0 >= s.in[0]) continue;
+                    for (0..s.kernel[1]) |k1| {
+                        const x1 = start[1] + @as(i64, @intCast(k1 * s.dilation[1]));
+                        if (x1 < 0 or x1 >= s.in[1]) continue;
+                        const line = (o[0] * s.stride[0] + k0 * s.dilation[0]) * layout.size[1] +
+                            o[1] * s.stride[1] + k1 * s.dilation[1];
+                        const row = staged + line * layout.row() + o2;
+                        const base = (x0 * height + x1) * width;
+                        for (0..s.kernel[2]) |k2| {
+                            const c = k2 * s.dilation[2];
+                            const v = simd.load(T, row + layout.column(c));
+                            const wins = if (is_float) (v > best) | (v != v) else v > best;
+                            best = @select(T, wins, v, best);
+                            const here = columns + @as(I, @splat(base + @as(i64, @intCast(c))));
+                            which = @select(i64, wins, here, which);
+                        }
+                    }
+                }
+                const n = @min(W, s.out[2] - o2);
+                const out: [W]T = best;
+                pack.store(T, d, values + o2 * d.size(), &out, n);
+                const out_indices: [W]i64 = which;
+                if (indices) |i| @memcpy(i[o2..][0..n], out_indices[0..n]);
+            }
+        }
+
+        // --- max_pool_backward, max_unpool ------------------------------------------------------
+
+        fn scatterPlanes(job: *const Job, begin: usize, end: usize, comptime adds: bool) Failure!void {
+            const s = job.s;
+            const small = product(s.out);
+            const large = product(s.in);
+            const d = job.p.operands[0].dtype;
+            const from_buffer = try alloc(T, small);
+            defer services.free(@ptrCast(from_buffer.ptr));
+            const index_buffer = try alloc(i64, small);
+            defer services.free(@ptrCast(index_buffer.ptr));
+            const sum_buffer = try alloc(T, if (d == native) 0 else large);
+            defer services.free(@ptrCast(sum_buffer.ptr));
+            for (begin..end) |number| {
+                const from = contiguous(T, native, planeOf(job.p, job.call, 1, number), from_buffer.ptr);
+                const index = contiguous(i64, .int64, planeOf(job.p, job.call, 2, number), index_buffer.ptr);
+                const out = output(job, 0, number, s.in);
+                const sums: [*]T = if (d == native) @ptrCast(@alignCast(out)) else sum_buffer.ptr;
+                @memset(sums[0..large], 0);
+                for (0..small) |i| {
+                    const at = index[i];
+                    if (at < 0 or at >= large) {
+                        job.call.fail(.index_out_of_range, .{ at, @intCast(large), 0 });
+                        continue;
+                    }
+                    const to = &sums[@intCast(at)];
+                    to.* = if (!adds) from[i] else if (is_float) to.* + from[i] else to.* +% from[i];
+                }
+                if (d != native) pack.store(T, d, out, sums, large);
+            }
+        }
+
+        // --- avg_pool ---------------------------------------------------------------------------
+
+        /// What a sum is divided by, as a product over the dimensions: the elements of window
+        /// o in dimension k, with or without the padding (but never past it).
+        fn windowCount(s: *const State, k: usize, o: usize) usize {
+            const start = o * s.stride[k]; // in padded coordinates
+            const stop = @min(start + s.kernel[k], s.in[k] + 2 * s.padding[k]);
+            if (s.count_include_pad) return stop -| start;
+            const low = @max(start, s.padding[k]);
+            return @min(stop, s.in[k] + s.padding[k]) -| low;
+        }
+
+        /// Divisors of a row of outputs, padded to whole vectors.
+        fn divisors(s: *const State, o0: usize, o1: usize, counts: []const T, dst: []T) void {
+            const rows: T = @floatFromInt(windowCount(s, 0, o0) * windowCount(s, 1, o1));
+            for (dst, counts) |*x, c| {
+                x.* = if (s.divisor != 0) @floatFromInt(s.divisor) else rows * c;
+                if (x.* == 0) x.* = 1; // a window of nothing: 0
+            }
+        }
+
+        fn averagePlanes(job: *const Job, begin: usize, end: usize) Failure!void {
+            const s = job.s;
+            const d = job.p.operands[0].dtype;
+            const layout = s.layout();
+            const padded = (s.out[2] + W - 1) / W * W;
+            const memory = try alloc(T, layout.channel() + conv_image.slack + 2 * padded);
+            defer services.free(@ptrCast(memory.ptr));
+            const staged = memory.ptr;
+            const counts = memory[memory.len - 2 * padded ..][0..padded];
+            const by = memory[memory.len - padded ..];
+            for (counts, 0..) |*c, o| c.* = if (o < s.out[2]) @floatFromInt(windowCount(s, 2, o)) else 1;
+            for (begin..end) |number| {
+                const x = planeOf(job.p, job.call, 1, number);
+                Images.stageChannel(x, layout, x.ptr, staged, 0);
+                const out = output(job, 0, number, s.out);
+                for (0..s.out[0]) |o0| for (0..s.out[1]) |o1| {
+                    divisors(s, o0, o1, counts, by);
+                    const to = out + (o0 * s.out[1] + o1) * s.out[2] * d.size();
+                    var o2: usize = 0;
+                    while (o2 < s.out[2]) : (o2 += W) {
+                        var sum: V = @splat(0);
+                        for (0..s.kernel[0]) |k0| for (0..s.kernel[1]) |k1| {
+                            const line = (o0 * s.stride[0] + k0) * layout.size[1] + o1 * s.stride[1] + k1;
+                            const row = staged + line * layout.row() + o2;
+                            for (0..s.kernel[2]) |k2| sum += simd.load(T, row + layout.column(k2));
+                        };
+                        const values: [W]T = sum / simd.load(T, by.ptr + o2);
+                        pack.store(T, d, to + o2 * d.size(), &values, @min(W, s.out[2] - o2));
+                    }
+                };
+            }
+        }
+
+        /// Every output adds its share to its window, in the staged layout, where the windows
+        /// of a row of outputs are contiguous for each tap.
+        fn averageBackward(job: *const Job, begin: usize, end: usize) Failure!void {
+            const s = job.s;
+            const d = job.p.operands[0].dtype;
+            const layout = s.layout();
+            const padded = (s.out[2] + W - 1) / W * W;
+            const memory = try alloc(T, layout.channel() + conv_image.slack + 3 * padded + product(s.out) + s.in[2]);
+            defer services.free(@ptrCast(memory.ptr));
+            const staged = memory.ptr;
+            const rest = memory[layout.channel() + conv_image.slack ..];
+            const counts = rest[0..padded];
+            const by = rest[padded..][0..padded];
+            const share = rest[2 * padded ..][0..padded];
+            const buffer = rest[3 * padded ..][0..product(s.out)];
+            const line_buffer = rest[3 * padded + product(s.out) ..];
+            for (counts, 0..) |*c, o| c.* = if (o < s.out[2]) @floatFromInt(windowCount(s, 2, o)) else 1;
+            for (begin..end) |number| {
+                const gout = contiguous(T, native, planeOf(job.p, job.call, 1, number), buffer.ptr);
+                @memset(staged[0..layout.channel()], 0);
+                for (0..s.out[0]) |o0| for (0..s.out[1]) |o1| {
+                    divisors(s, o0, o1, counts, by);
+                    const from = gout + (o0 * s.out[1] + o1) * s.out[2];
+                    for (0..s.out[2]) |o2| share[o2] = from[o2] / by[o2];
+                    for (0..s.kernel[0]) |k0| for (0..s.kernel[1]) |k1| {
+                        const line = (o0 * s.stride[0] + k0) * layout.size[1] + o1 * s.stride[1] + k1;
+                        for (0..s.kernel[2]) |k2| {
+                            addTo(staged + line * layout.row() + layout.column(k2), share.ptr, s.out[2]);
+                        }
+                    };
+                };
+                unstage(s, layout, staged, line_buffer.ptr, output(job, 0, number, s.in), d);
+            }
+        }
+
+        /// to[0..n] += from[0..n]
+        fn addTo(to: [*]T, from: [*]const T, n: usize) void {
+            var i: usize = 0;
+            while (i + W <= n) : (i += W) simd.store(T, to + i, simd.load(T, to + i) + simd.load(T, from + i));
+            while (i < n) : (i += 1) to[i] += from[i];
+        }
+
+        /// The plane itself out of its staged form, into contiguous memory.
+        fn unstage(s: *const State, layout: Layout, staged: [*]const T, line: [*]T, out: [*]u8, d: DType) void {
+            var to = out;
+            for (0..s.in[0]) |x0| for (0..s.in[1]) |x1| {
+                const at = (x0 + s.padding[0]) * layout.size[1] + x1 + s.padding[1];
+                var row = staged + at * layout.row();
+                if (layout.phases == 1) {
+                    row += s.padding[2];
+                } else {
+                    for (0..s.in[2]) |x2| line[x2] = row[layout.column(x2 + s.padding[2])];
+                    row = line;
+                }
+                pack.store(T, d, to, row, s.in[2]);
+                to += s.in[2] * d.size();
+            };
+        }
+
+        // --- adaptive rows ------------------------------------------------------------------------
+
+        const Span = struct { start: usize, stop: usize };
+
+        fn span(s: *const State, k: usize, o: usize) Span {
+            return .{
+                .start = o * s.in[k] / s.out[k],
+                .stop = ((o + 1) * s.in[k] + s.out[k] - 1) / s.out[k],
+            };
+        }
+
+        /// Walks over the windows in row-major order of the outputs.
+        const Windows = struct {
+            s: *const State,
+            at: usize = 0,
+
+            fn next(w: *Windows) ?[3]Span {
+                const s = w.s;
+                if (w.at == product(s.out)) return null;
+                defer w.at += 1;
+                const row = w.at / s.out[2];
+                return .{ span(s, 0, row / s.out[1]), span(s, 1, row % s.out[1]), span(s, 2, w.at % s.out[2]) };
+            }
+        };
+
+        fn adaptiveAveragePlanes(job: *const Job, begin: usize, end: usize) Failure!void {
+            const s = job.s;
+            const d = job.p.operands[0].dtype;
+            const buffer = try alloc(T, product(s.in) + product(s.out));
+            defer services.free(@ptrCast(buffer.ptr));
+            const values = buffer[product(s.in)..];
+            for (begin..end) |number| {
+                const x = contiguous(T, native, planeOf(job.p, job.call, 1, number), buffer.ptr);
+                var windows: Windows = .{ .s = s };
+                while (windows.next()) |w| {
+                    const height = w[1].stop - w[1].start;
+                    const width = w[2].stop - w[2].start;
+                    // Rows that follow each other without a gap are one.
+                    const joins = s.out[2] == 1;
+                    var sum: V = @splat(0);
+                    for (w[0].start..w[0].stop) |x0| {
+                        var x1 = w[1].start;
+                        while (x1 < w[1].stop) : (x1 += if (joins) height else 1) {
+                            const row = x + (x0 * s.in[1] + x1) * s.in[2] + w[2].start;
+                            sum = addRow(sum, row, if (joins) height * width else width);
+                        }
+                    }
+                    const count: T = @floatFromInt((w[0].stop - w[0].start) * height * width);
+                    values[windows.at - 1] = simd.reduceAdd(sum) / count;
+                }
+                pack.store(T, d, output(job, 0, number, s.out), values.ptr, values.len);
+            }
+        }
+
+        /// Lane l takes the elements l modulo `lanes`.
+        fn addRow(start: V, row: [*]const T, n: usize) V {
+            var sum = start;
+            var i: usize = 0;
+            while (i + W <= n) : (i += W) sum += simd.load(T, row + i);
+            if (i < n) sum += simd.loadPart(T, row + i, n - i, 0);
+            return sum;
+        }
+
+        fn adaptiveBackward(job: *const Job, begin: usize, end: usize) Failure!void {
+            const s = job.s;
+            const d = job.p.operands[0].dtype;
+            const large = product(s.in);
+            const buffer = try alloc(T, product(s.out) + if (d == native) 0 else large);
+            defer services.free(@ptrCast(buffer.ptr));
+            for (begin..end) |number| {
+                const gout = contiguous(T, native, planeOf(job.p, job.call, 1, number), buffer.ptr);
+                const out = output(job, 0, number, s.in);
+                const sums: [*]T = if (d == native) @ptrCast(@alignCast(out)) else buffer.ptr + product(s.out);
+                @memset(sums[0..large], 0);
+                var windows: Windows = .{ .s = s };
+                while (windows.next()) |w| {
+                    const width = w[2].stop - w[2].start;
+                    const count = (w[0].stop - w[0].start) * (w[1].stop - w[1].start) * width;
+                    const share = gout[windows.at - 1] / @as(T, @floatFromInt(count));
+                    for (w[0].start..w[0].stop) |x0| for (w[1].start..w[1].stop) |x1| {
+                        const row = sums + (x0 * s.in[1] + x1) * s.in[2] + w[2].start;
+                        for (row[0..width]) |*v| v.* += share;
+                    };
+                }
+                if (d != native) pack.store(T, d, out, sums, large);
+            }
+        }
+
+        fn adaptiveMaxPlanes(job: *const Job, begin: usize, end: usize) Failure!void {
+            const s = job.s;
+            const d = job.p.operands[0].dtype;
+            const buffer = try alloc(T, product(s.in) + product(s.out));
+            defer services.free(@ptrCast(buffer.ptr));
+            const values = buffer[product(s.in)..];
+            for (begin..end) |number| {
+                const x = contiguous(T, native, planeOf(job.p, job.call, 2, number), buffer.ptr);
+                const indices: ?[*]i64 = if (job.call.ptr[1] == null)
+                    null
+                else
+                    @ptrCast(@alignCast(output(job, 1, number, s.out)));
+                var windows: Windows = .{ .s = s };
+                while (windows.next()) |w| {
+                    var best: T = lowest;
+                    var which = (w[0].start * s.in[1] + w[1].start) * s.in[2] + w[2].start;
+                    for (w[0].start..w[0].stop) |x0| for (w[1].start..w[1].stop) |x1| {
+                        const row = (x0 * s.in[1] + x1) * s.in[2];
+                        for (row + w[2].start..row + w[2].stop) |i| {
+                            if (x[i] > best or x[i] != x[i]) {
+                                best = x[i];
+                                which = i;
+                            }
+                        }
+                    };
+                    values[windows.at - 1] = best;
+                    if (indices) |i| i[windows.at - 1] = @intCast(which);
+                }
+                pack.store(T, d, output(job, 0, number, s.out), values.ptr, values.len);
+            }
+        }
+    };
+}
+
+test {
+    _ = @import("pool_test.zig");
+}
