@@ -1,6 +1,8 @@
 """Losses as modules."""
 from __future__ import annotations
 
+import math
+
 from . import functional as F
 from .functional._loss import _reduction
 from .linear import Linear
@@ -296,21 +298,45 @@ class CTCLoss(_Loss):
                           self.reduction, self.zero_infinity)
 
 
-class LinearCrossEntropyLoss(Module):
-    """CrossEntropyLoss of a Linear layer that it owns (`linear`)."""
+class LinearCrossEntropyLoss(_WeightedLoss):
+    """CrossEntropyLoss of a Linear layer that it owns (`linear`), of num_classes * out_features."""
 
-    def __init__(self, in_features, num_classes, *, bias=False, device=None, dtype=None,
-                 reduction="mean", weight=None, ignore_index=None, label_smoothing=0.0):
-        super().__init__()
-        self.linear = Linear(in_features, num_classes, bias=bias, device=device, dtype=dtype)
-        self.register_buffer("weight", weight)
-        self.reduction = reduction
-        self.ignore_index = -100 if ignore_index is None else ignore_index
+    def __init__(self, in_features, num_classes, *, out_features=(), bias=False, device=None,
+                 dtype=None, reduction="mean", weight=None, ignore_index=None, label_smoothing=0.0,
+                 options=None):
+        if weight is not None and tuple(weight.shape) != (num_classes,):
+            raise RuntimeError(
+                f"expected weight shape to be {(num_classes,)}, got {tuple(weight.shape)}"
+            )
+        if not 0.0 <= label_smoothing <= 1.0:
+            raise RuntimeError(
+                f"expected label_smoothing to be in range [0, 1], got {label_smoothing}"
+            )
+        super().__init__(weight=weight, reduction=reduction)
+        self.num_classes = num_classes
+        self.out_features = tuple(out_features)
+        self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing
+        self.linear = Linear(
+            in_features, math.prod(self.out_features, start=num_classes), bias=bias, device=device,
+            dtype=dtype,
+        )
+        self.options = options
 
     def forward(self, input, target):
+        outputs = (self.num_classes, *self.out_features)
+        bias = self.linear.bias
         return F.linear_cross_entropy(
-            input, self.linear.weight, target, linear_bias=self.linear.bias, weight=self.weight,
+            input, self.linear.weight.reshape(*outputs, self.linear.in_features), target,
+            linear_bias=None if bias is None else bias.reshape(outputs), weight=self.weight,
             reduction=self.reduction, ignore_index=self.ignore_index,
             label_smoothing=self.label_smoothing,
+        )
+
+    def extra_repr(self):
+        return (
+            f"in_features={self.linear.in_features}, num_classes={self.num_classes}, "
+            f"out_features={self.out_features}, bias={self.linear.bias is not None}, "
+            f"reduction={self.reduction}, ignore_index={self.ignore_index}, "
+            f"label_smoothing={self.label_smoothing}, options={self.options}"
         )

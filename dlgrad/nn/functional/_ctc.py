@@ -87,7 +87,11 @@ def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reducti
     if any(length < 0 for length in target_lengths):
         raise RuntimeError("[ctc_loss] target_lengths must not be negative")
     rows = _target_rows(targets, target_lengths, batch)
-    losses = _ctc_losses(log_probs, rows, input_lengths, target_lengths, blank)
+    # Sums over many steps: carried out in double precision.
+    losses = _ctc_losses(log_probs.double(), rows, input_lengths, target_lengths, blank)
+    losses = losses.to(log_probs.dtype)
+    if log_probs.requires_grad:
+        losses = losses + _normalizing_gradient(log_probs, input_lengths)
     if zero_infinity:
         losses = dlgrad.where(losses > -_LOG_ZERO / 2, 0.0, losses)
     else:
@@ -98,6 +102,19 @@ def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reducti
     if reduction == "sum":
         return losses.sum()
     return losses.squeeze(0) if single else losses
+
+
+def _normalizing_gradient(log_probs, input_lengths):
+    """Zeros (N) with the gradient exp(log_probs).
+
+    PyTorch's gradient is that of scores before a log_softmax, where the distinction is void; for
+    log-probabilities that come from elsewhere it adds this term, and so does this function.
+    """
+    time = log_probs.shape[0]
+    lengths = dlgrad.tensor(input_lengths, dtype=dlgrad.int64)
+    inside = (dlgrad.arange(time).unsqueeze(1) < lengths).unsqueeze(2)
+    probabilities = dlgrad.where(inside, log_probs.exp(), 0.0)
+    return (probabilities - probabilities.detach()).sum((0, 2))
 
 
 def _ctc_losses(log_probs, rows, input_lengths, target_lengths, blank):

@@ -242,13 +242,28 @@ def one_hot(tensor, num_classes=-1):
 
 def linear_cross_entropy(input, linear_weight, target, *, linear_bias=None, weight=None,
                          reduction="mean", ignore_index=None, label_smoothing=0.0, options=None):
-    """cross_entropy(linear(input, linear_weight, linear_bias), target), for input (N, features)."""
+    """cross_entropy(linear(input, linear_weight, linear_bias), target).
+
+    input (N, features) or (features), linear_weight (C, d..., features), linear_bias (C, d...).
+    `options` (how PyTorch saves memory) changes nothing here.
+    """
     from ._loss import cross_entropy
 
-    logits = linear(input, linear_weight, linear_bias)
-    if logits.dim() > 2:
-        # The classes are the last dimension here, and the second one for cross_entropy.
-        logits = logits.movedim(-1, 1)
+    outputs = tuple(linear_weight.shape[:-1])
+    flat_weight = linear_weight.reshape(-1, linear_weight.shape[-1])
+    flat_bias = None
+    if linear_bias is not None:
+        flat_bias = linear_bias.expand(outputs) if linear_bias.dim() == len(outputs) else (
+            linear_bias.reshape(linear_bias.shape + (1,) * (len(outputs) - 1)).expand(outputs)
+        )
+        flat_bias = flat_bias.reshape(-1)
+    logits = linear(input, flat_weight, flat_bias)
+    logits = logits.reshape(tuple(input.shape[:-1]) + outputs)
+    if target.is_floating_point() and ignore_index is not None:
+        raise RuntimeError(
+            "[linear_cross_entropy] ignore_index cannot be specified when target contains "
+            "probabilities"
+        )
     return cross_entropy(
         logits, target, weight=weight, reduction=reduction,
         ignore_index=-100 if ignore_index is None else ignore_index,

@@ -109,6 +109,10 @@ def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-1
             f"[cross_entropy] label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}"
         )
     if tuple(input.shape) == tuple(target.shape) and target.is_floating_point():
+        if ignore_index >= 0:
+            raise RuntimeError(
+                "[cross_entropy] ignore_index is not supported for floating point target"
+            )
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     if target.is_floating_point() and input.dim() != target.dim() + 1:
         raise RuntimeError(

@@ -46,6 +46,8 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
     """
     _check("batch_norm", input)
     if input.dim() < 2:
+        if input.dim() == 1 and input.numel() == 0:
+            return input.clone()
         raise RuntimeError(
             f"[batch_norm] expected at least 2 dimensions (N, C, ...), got {list(input.shape)}"
         )

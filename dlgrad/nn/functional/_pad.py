@@ -44,6 +44,10 @@ def pad(input, pad, mode="constant", value=None):
         )
     for i in range(n):
         _check_amounts(input, mode, input.dim() - 1 - i, pad[2 * i], pad[2 * i + 1])
+    if mode == "circular" and min(pad) < 0:
+        # What is cut off is not wrapped around.
+        input = _constant_pad(input, tuple(min(amount, 0) for amount in pad), 0)
+        pad = tuple(max(amount, 0) for amount in pad)
     for i in range(n):
         input = _index_pad(input, mode, input.dim() - 1 - i, pad[2 * i], pad[2 * i + 1])
     return input

@@ -362,25 +362,26 @@ def _fractional_max_pool(n, input, kernel_size, output_size, output_ratio, sampl
             )
     if samples is None:
         samples = dlgrad.rand((batch, channels, n), dtype=input.dtype)
-    elif tuple(samples.shape) != (batch, channels, n):
+    elif samples.dim() != 3 or samples.shape[0] < batch or tuple(samples.shape[1:]) != (channels, n):
         raise RuntimeError(
             f"[{name}] Expect _random_samples of shape {(batch, channels, n)}, got "
             f"{tuple(samples.shape)}"
         )
-    # The position of every element of every window, dimension by dimension. Samples come with the
-    # last dimension first.
+    # The position of every element of every window, dimension by dimension.
     rows = batch * channels
-    flat_samples = samples.reshape(rows, n)
+    flat_samples = samples[:batch].reshape(rows, n)
     where = dlgrad.zeros((rows,) + (1,) * (2 * n), dtype=dlgrad.int64)
     for i in range(n):
-        starts = _fractional_starts(flat_samples[:, n - 1 - i], sizes[i], out[i], kernel[i])
+        # In two dimensions PyTorch's samples come with the last dimension first, in three not.
+        column = n - 1 - i if n == 2 else i
+        starts = _fractional_starts(flat_samples[:, column], sizes[i], out[i], kernel[i])
         positions = starts.unsqueeze(2) + dlgrad.arange(kernel[i])  # (rows, out, kernel)
         shape = [rows] + [1] * (2 * n)
         shape[1 + i], shape[1 + n + i] = out[i], kernel[i]
         where = where * sizes[i] + positions.reshape(shape)
     where = where.reshape(rows, math.prod(out), math.prod(kernel))
     flat = input.reshape(rows, math.prod(sizes))
-    windows = flat.gather(1, where.reshape(rows, -1)).reshape(where.shape)
+    windows = flat.gather(1, where.reshape(rows, math.prod(where.shape[1:]))).reshape(where.shape)
     values, best = windows.max(-1)
     indices = where.gather(2, best.unsqueeze(-1)).squeeze(-1)
     return values.reshape(batch, channels, *out), indices.reshape(batch, channels, *out)

@@ -409,6 +409,9 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
         moved = [_into_image(p, s, padding_mode, align_corners) for p, s in zip(raw, sizes)]
         if mode == "nearest":
             result = _at(flat, [position.detach().round() for position in moved], sizes)
+            if grid.requires_grad:
+                # The gradient of the grid is 0, and not missing.
+                result = result + (points * 0).sum(-1).unsqueeze(1)
         else:
             result = _sample_linear(flat, moved, sizes)
     return result.reshape(batch, channels, *out)
