@@ -15,3 +15,4 @@ pub const reduce = @import("ops/reduce.zig");
 pub const softmax = @import("ops/softmax.zig");
 pub const scan = @import("ops/scan.zig");
 pub const optim = @import("ops/optim.zig");
+pub const norm = @import("ops/norm.zig");

@@ -109,6 +109,18 @@ pub fn run(
     ints: []const i64,
     floats: []const f64,
 ) !plan.Call {
+    return runWith(family, op, tensors, n_out, ints, floats, &.{});
+}
+
+pub fn runWith(
+    family: plan.Family,
+    op: u32,
+    tensors: []const ?*const Tensor,
+    n_out: u32,
+    ints: []const i64,
+    floats: []const f64,
+    scalars: []const plan.Scalar,
+) !plan.Call {
     var operands: [plan.max_operands]plan.Operand = undefined;
     for (tensors, 0..) |t, k| operands[k] = if (t) |x|
         x.operand()
@@ -126,6 +138,7 @@ pub fn run(
     for ([_]u32{ 1, 2, 3 }) |n| {
         _ = threads.setCount(n);
         call = .{};
+        @memcpy(call.scalar[0..scalars.len], scalars);
         var rest: []const u8 = before.items;
         for (tensors[0..n_out]) |t| if (t) |x| {
             @memcpy(x.bytes, rest[0..x.bytes.len]);
