@@ -98,7 +98,8 @@ fn Forward(comptime T: type) type {
                 .out = .init(p.operands[0], call.ptr[0]),
                 .lse = .init(p.operands[1], call.ptr[1]),
             };
-            const flops = 2 * @min(block_q, sizes.queries) * sizes.keys * (sizes.d + sizes.dv);
+            const queries: usize = @min(block_q, sizes.queries);
+            const flops = 2 * queries * sizes.keys * (sizes.d + sizes.dv);
             services.parallelFor(units, @max(1, 1_000_000 / @max(1, flops)), job, part);
         }
 
@@ -128,7 +129,7 @@ fn Forward(comptime T: type) type {
                 const b = head / sizes.heads;
                 const h = head % sizes.heads;
                 const first = at * block_q;
-                const n = @min(block_q, sizes.queries - first);
+                const n: usize = @min(block_q, sizes.queries - first);
                 tile.loadTile(T, job.q, b, h, first, n, sizes.d, q, packed_q);
                 job.queryTile(b, h, first, n, packed_q, scores, sums);
             }
@@ -152,7 +153,7 @@ fn Forward(comptime T: type) type {
             const visible = job.scores.visible(first, n);
             var key: usize = 0;
             while (key < visible) : (key += block_k) {
-                const nk = @min(block_k, visible - key);
+                const nk: usize = @min(block_k, visible - key);
                 const k = job.k.at(b, kv_head, key);
                 const s = &job.scores;
                 s.compute(b, h, first, n, packed_q, key, nk, k, job.k.strides, scores);

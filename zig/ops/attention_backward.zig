@@ -177,7 +177,7 @@ pub fn Backward(comptime T: type) type {
                 const b = unit / key_tiles / sizes.kv_heads;
                 const kv_head = unit / key_tiles % sizes.kv_heads;
                 const first = unit % key_tiles * block_k;
-                const last = @min(sizes.keys, first + block_k);
+                const last: usize = @min(sizes.keys, first + block_k);
                 for (kv_head * group..(kv_head + 1) * group) |h| {
                     for (0..sizes.tiles()) |t| job.queryTile(&w, b, h, t, first, last);
                 }
@@ -208,8 +208,8 @@ pub fn Backward(comptime T: type) type {
         ) void {
             const sizes = job.scores.sizes;
             const first = t * block_q;
-            const n = @min(block_q, sizes.queries - first);
-            const visible = @min(last_key, job.scores.visible(first, n));
+            const n: usize = @min(block_q, sizes.queries - first);
+            const visible: usize = @min(last_key, job.scores.visible(first, n));
             if (visible <= first_key and job.grad_q == null) return;
             const kv_head = h / (sizes.heads / sizes.kv_heads);
             const d = tile.roundUp(T, sizes.d);
@@ -218,7 +218,7 @@ pub fn Backward(comptime T: type) type {
             if (visible <= first_key) @memset(w.grad_q[0 .. n * d], 0);
             var key = first_key;
             while (key < visible) : (key += block_k) {
-                const nk = @min(block_k, visible - key);
+                const nk: usize = @min(block_k, visible - key);
                 const k = job.k.at(b, kv_head, key);
                 const k_rs = job.k.strides[2];
                 const v = job.v.at(b, kv_head, key);

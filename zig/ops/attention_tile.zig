@@ -153,10 +153,10 @@ pub fn multiply(
     const target: Micro.Target = .{ .ptr = c, .rs = c_rs };
     var row: usize = 0;
     while (row < m) : (row += Micro.mr) {
-        const rows = @min(Micro.mr, m - row);
+        const rows: usize = @min(Micro.mr, m - row);
         var col: usize = 0;
         while (col < n) : (col += Micro.nr) {
-            const cols = @min(Micro.nr, n - col);
+            const cols: usize = @min(Micro.nr, n - col);
             const ap = a + row * a_rs;
             Micro.panels(false, k, ap, a_rs, a_cs, b + col, b_rs, target, row, rows, col, cols, adds);
         }

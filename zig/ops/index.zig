@@ -183,7 +183,7 @@ fn locate(
     const inner = s.at.ndim -| 1;
     var i: usize = 0;
     while (i < self_at.len) {
-        const n = @min(walker.runLeft(), self_at.len - i);
+        const n: usize = @min(walker.runLeft(), self_at.len - i);
         const step = if (s.at.ndim == 0) 0 else s.at.strides[0][inner];
         for (other_at[i..][0..n], 0..) |*x, j| x.* = walker.offset[0] + j * step;
         for (0..s.k) |t| {
@@ -275,7 +275,7 @@ fn Get(comptime T: type) type {
             const blocks = s.blocks(get_block);
             const walker = s.rest.walk(unit / blocks);
             const first = unit % blocks * get_block;
-            const n = @min(get_block, s.run.size - first);
+            const n: usize = @min(get_block, s.run.size - first);
             const from_step, const to_step = s.run.strides;
             const from = job.call.at(T, s.self_operand) + walker.offset[0] + first * from_step;
             const to = job.call.at(T, s.other_operand) + walker.offset[1] + first * to_step;
@@ -412,7 +412,7 @@ fn Put(comptime C: type) type {
             for (unit_begin..unit_end) |unit| {
                 const walker = s.rest.walk(unit / blocks);
                 const first = unit % blocks * put_block;
-                const n = @min(put_block, s.run.size - first);
+                const n: usize = @min(put_block, s.run.size - first);
                 const to_step, const from_step = s.run.strides;
                 const to = job.self + walker.offset[0] + first * to_step;
                 const from_at = walker.offset[1] + first * from_step;

@@ -108,9 +108,9 @@ fn Nest(comptime Element: type, comptime ordered: bool) type {
             for (begin..end) |unit| {
                 const w = l.outer.walk(unit / job.length_blocks / job.column_blocks);
                 const first_column = unit / job.length_blocks % job.column_blocks * column_block;
-                const columns = @min(column_block, l.column.size - first_column);
+                const columns: usize = @min(column_block, l.column.size - first_column);
                 const first = if (ordered) 0 else unit % job.length_blocks * free_block;
-                const length = if (ordered) l.length else @min(free_block, l.length - first);
+                const length: usize = if (ordered) l.length else @min(free_block, l.length - first);
                 var at: [3]usize = undefined;
                 for (&at, w.offset, l.column.strides, l.step, 0..) |*x, o, c, s, tensor| {
                     x.* = o + first_column * c;

@@ -89,12 +89,12 @@ pub const Mask = struct {
     fn readAs(m: *const Mask, comptime T: type, memory: [*]u8, b: usize, flags: *[block]u8) []const u8 {
         const data: [*]const T = @ptrCast(@alignCast(memory));
         const begin = b * block;
-        const length = @min(block, m.space.count - begin);
+        const length: usize = @min(block, m.space.count - begin);
         const stride = if (m.space.ndim == 0) 1 else m.space.strides[0][m.space.ndim - 1];
         var w = m.space.walk(begin);
         var done: usize = 0;
         while (done < length) {
-            const n = @min(w.runLeft(), length - done);
+            const n: usize = @min(w.runLeft(), length - done);
             const from = data + w.offset[0];
             var i: usize = 0;
             if (stride == 1) {
@@ -124,7 +124,7 @@ fn countFlags(flags: []const u8) usize {
     var i: usize = 0;
     while (i + 64 <= flags.len) {
         var lanes: V = @splat(0);
-        const end = @min(flags.len, i + 255 * 64);
+        const end: usize = @min(flags.len, i + 255 * 64);
         while (i + 64 <= end) : (i += 64) lanes += @as(V, flags[i..][0..64].*);
         sum += @reduce(.Add, @as(@Vector(64, u16), lanes));
     }
@@ -175,7 +175,7 @@ pub fn pick(
     var run_begin: usize = 0;
     var i: usize = 0;
     while (i < positions.len) {
-        const run = @min(w.runLeft(), block - run_begin);
+        const run: usize = @min(w.runLeft(), block - run_begin);
         while (i < positions.len and positions[i] < run_begin + run) : (i += 1) {
             const place = &tensor[w.offset[0] + (positions[i] - run_begin) * stride];
             const other = &line[i * line_step];

@@ -172,7 +172,7 @@ pub fn Staged(comptime T: type) type {
                     var w = space.walk(begin);
                     var i = begin;
                     while (i < end) {
-                        const n = @min(w.runLeft(), end - i);
+                        const n: usize = @min(w.runLeft(), end - i);
                         for (job.staged.values[i..][0..n], 0..) |*x, j| {
                             const y = &job.staged.memory[w.offset[0] + j * stride];
                             if (in) x.* = widen(T, y.*) else y.* = narrow(T, x.*);

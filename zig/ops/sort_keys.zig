@@ -183,7 +183,7 @@ pub fn sortLong(comptime P: type, pairs: []P, other: []P, key_bytes: usize) []P 
         fn part(job: *const @This(), begin: usize, end: usize) void {
             for (begin..end) |b| {
                 const first = b * long_block;
-                const last = @min(first + long_block, job.pairs.len);
+                const last: usize = @min(first + long_block, job.pairs.len);
                 const block = job.pairs[first..last];
                 const sorted = sort(P, block, job.other[first..last], job.key_bytes);
                 if (sorted.ptr != block.ptr) @memcpy(block, sorted);
@@ -229,7 +229,7 @@ fn Merge(comptime P: type) type {
             // How many of the first `at` come from the left: the smallest i for which the
             // next of the left is not among them.
             var low = at -| right.len;
-            var high = @min(at, left.len);
+            var high: usize = @min(at, left.len);
             while (low < high) {
                 const i = (low + high) / 2;
                 if (left[i] < right[at - i - 1]) low = i + 1 else high = i;
