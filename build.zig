@@ -36,7 +36,11 @@ pub fn build(b: *std.Build) void {
     const names = b.allocator.alloc([]const u8, variants.items.len) catch @panic("out of memory");
     for (names, variants.items) |*name, v| name.* = v.name;
     options.addOption([]const []const u8, "levels", names);
-    const module = b.addModule("dlgrad", settings.module("zig/dlgrad.zig", "baseline"));
+    const module = b.addModule("dlgrad", .{
+        // Its own code is compiled as the program's that imports it is.
+        .root_source_file = b.path("zig/dlgrad.zig"),
+        .link_libc = target.result.os.tag != .windows,
+    });
     const lib_module = b.createModule(settings.module("zig/abi.zig", "baseline"));
     const bench_module = b.createModule(settings.module("zig/bench.zig", "baseline"));
     for ([_]*std.Build.Module{ module, lib_module, bench_module }) |m| m.addOptions("build_options", options);

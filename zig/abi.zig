@@ -172,7 +172,7 @@ pub export fn dlgrad_plan_free(plan: *Plan) callconv(.c) void {
 
 /// Every kernel run of the library passes through here.
 inline fn execute(plan: *const Plan, call: *Call) i32 {
-    plan.run(plan, call);
+    plan.entry(plan, call);
     const status = call.status.load(.monotonic);
     if (status != 0) failure = .{ .status = status, .detail = call.detail };
     return status;

@@ -1,6 +1,7 @@
 //! The root of one compilation for each kernel family and CPU level. Its one symbol is
-//! `dlgrad_<family>_<level>`, the family's `prepare` with a C calling convention: the numbers
-//! behind Zig's errors differ from one compilation to the next, so a status crosses instead.
+//! `dlgrad_<family>_<level>`, the family's `prepare` with C's calling convention. What crosses
+//! between compilations is C's throughout: Zig's own convention depends on the build mode, and
+//! the numbers behind its errors on the compilation.
 const std = @import("std");
 const options = @import("build_options"); // family, level: the build tells
 const families = @import("families.zig");
@@ -15,7 +16,12 @@ fn prepare(p: *plan.Plan) callconv(.c) i32 {
         error.OutOfMemory => plan.Status.out_of_memory,
         error.Unsupported => plan.Status.unsupported,
     });
+    p.entry = enter;
     return @backingInt(plan.Status.ok);
+}
+
+fn enter(p: *const plan.Plan, call: *plan.Call) callconv(.c) void {
+    p.run(p, call);
 }
 
 comptime {

@@ -76,6 +76,9 @@ pub const Run = *const fn (plan: *const Plan, call: *Call) void;
 
 pub const Plan = struct {
     run: Run,
+    /// `run` for callers in another compilation (kernel_object.zig), where Zig's own calling
+    /// convention may not be the same.
+    entry: *const fn (plan: *const Plan, call: *Call) callconv(.c) void = undefined,
     /// The row's number in its family's table, and the family's own state.
     op: u32,
     family: u32,
