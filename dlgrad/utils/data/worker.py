@@ -1,0 +1,167 @@
+"""A DataLoader's worker process: fetches the batches whose indices it is sent."""
+from __future__ import annotations
+
+import os
+import queue
+import random
+import sys
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+import dlgrad
+
+# Seconds after which a worker looks whether its parent is still there.
+CHECK_PARENT = 5.0
+
+_info = None
+
+
+@dataclass(frozen=True)
+class WorkerInfo:
+    """What a worker process knows of itself."""
+
+    id: int
+    num_workers: int
+    seed: int
+    dataset: Any
+
+
+def get_worker_info():
+    """The WorkerInfo of the process this is called in; None in the main process."""
+    return _info
+
+
+class Failure:
+    """An exception on its way to the main process, with its traceback as text."""
+
+    def __init__(self, where):
+        kind, value, _ = sys.exc_info()
+        self.kind = kind
+        self.key = value.args[0] if kind is KeyError and value.args else None
+        self.text = f"Caught {kind.__name__} {where}.\nOriginal {traceback.format_exc()}"
+
+    def reraise(self):
+        """Raises the exception again, with the original traceback in its message."""
+        if self.kind is KeyError:
+            raise KeyError(self.key) from RuntimeError(self.text)
+        try:
+            error = self.kind(self.text)
+        except Exception:  # an exception that can't be made from one string
+            error = RuntimeError(self.text)
+        raise error
+
+
+class End:
+    """Says that a worker's iterable dataset has no more."""
+
+
+class Resume:
+    """Says that a new epoch begins."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+
+class Fetcher:
+    """Gets the samples of one batch and puts them together."""
+
+    def __init__(self, dataset, iterable, auto_collation, collate_fn, drop_last):
+        self.dataset = dataset
+        self.auto_collation = auto_collation
+        self.collate_fn = collate_fn
+        self.drop_last = drop_last
+        self.iterator = iter(dataset) if iterable else None
+        self.ended = False
+
+    def fetch(self, index):
+        """The batch at `index`, a list of indices or (without auto collation) a single one.
+
+        Raises StopIteration at the end of an iterable dataset.
+        """
+        if self.iterator is None:
+            return self.collate_fn(self._by_index(index))
+        if self.ended:
+            raise StopIteration
+        if not self.auto_collation:
+            return self.collate_fn(next(self.iterator))
+        samples = []
+        for _ in index:
+            try:
+                samples.append(next(self.iterator))
+            except StopIteration:
+                self.ended = True
+                break
+        if not samples or (self.drop_last and len(samples) < len(index)):
+            raise StopIteration
+        return self.collate_fn(samples)
+
+    def _by_index(self, index):
+        if not self.auto_collation:
+            return self.dataset[index]
+        getitems = getattr(self.dataset, "__getitems__", None)
+        return getitems(index) if getitems else [self.dataset[i] for i in index]
+
+
+def _seed(base_seed, worker_id):
+    """Seeds all generators of this worker; returns the seed."""
+    seed = base_seed + worker_id
+    random.seed(seed)
+    dlgrad.manual_seed(seed)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        # Not the plain seed: Python's generator is the same algorithm as NumPy's old one.
+        entropy = [worker_id, base_seed & 0xFFFFFFFF, base_seed >> 32]
+        numpy.random.seed(numpy.random.SeedSequence(entropy).generate_state(4))
+    return seed
+
+
+def run_worker(make_fetcher_args, index_queue, result_queue, base_seed, worker_id, num_workers,
+               worker_init_fn):
+    """The worker's main loop: takes (epoch, number, index) until None; sends (epoch, number, result)."""
+    global _info
+    parent = os.getppid()
+    # The processes share the cores: one thread each.
+    dlgrad.set_num_threads(1)
+    seed = _seed(base_seed, worker_id)
+    _info = WorkerInfo(worker_id, num_workers, seed, make_fetcher_args[0])
+    where = f"in DataLoader worker process {worker_id}"
+    failure = None
+    fetcher = None
+    epoch = 0
+    try:
+        if worker_init_fn is not None:
+            worker_init_fn(worker_id)
+        fetcher = Fetcher(*make_fetcher_args)
+    except Exception:
+        failure = Failure(where)
+    while True:
+        try:
+            task = index_queue.get(timeout=CHECK_PARENT)
+        except queue.Empty:
+            if os.getppid() != parent:
+                return  # the main process is gone
+            continue
+        if task is None:
+            result_queue.close()
+            return
+        if isinstance(task, Resume):
+            epoch = task.epoch
+            if failure is None:
+                try:
+                    fetcher = Fetcher(*make_fetcher_args)
+                except Exception:
+                    failure = Failure(where)
+            continue
+        number, index = task
+        if failure is not None:
+            result, failure = failure, None
+        else:
+            try:
+                result = fetcher.fetch(index)
+            except StopIteration:
+                result = End()
+            except Exception:
+                result = Failure(where)
+        result_queue.put((epoch, number, worker_id, result))
+        del result
