@@ -4,9 +4,9 @@ from __future__ import annotations
 import itertools
 import math
 import multiprocessing
-import queue
+import pickle
 import time
-import warnings
+from multiprocessing import connection
 
 from .collate import default_collate, default_convert
 from .dataset import IterableDataset
@@ -14,10 +14,6 @@ from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, dr
 from .worker import End, Failure, Fetcher, Resume, run_worker
 
 __all__ = ["DataLoader"]
-
-# Seconds after which the main process looks whether a worker has died.
-CHECK_WORKERS = 1.0
-
 
 class _Endless(Sampler):
     """None, for ever: what an iterable dataset is asked for."""
@@ -215,7 +211,7 @@ class _Workers:
         context = loader.multiprocessing_context or multiprocessing
         self._workers = []
         self._index_queues = []
-        self._results = context.Queue()
+        self._results = []
         self._closed = False
         self._epoch = 0
         indices = iter(loader._index_sampler)
@@ -225,13 +221,17 @@ class _Workers:
                 index_queue = context.Queue()
                 # Waiting for a queue's thread at exit could wait for a dead worker.
                 index_queue.cancel_join_thread()
+                reader, writer = context.Pipe(duplex=False)
                 worker = context.Process(
                     target=run_worker,
-                    args=(loader._fetcher_args(), index_queue, self._results, base_seed, worker_id,
+                    args=(loader._fetcher_args(), index_queue, writer, base_seed, worker_id,
                           loader.num_workers, loader.worker_init_fn),
                     daemon=True,
                 )
                 worker.start()
+                # With the worker's end open here its death would not be seen.
+                writer.close()
+                self._results.append(reader)
                 self._index_queues.append(index_queue)
                 self._workers.append(worker)
         except BaseException:
@@ -256,6 +256,7 @@ class _Workers:
         self._busy = [0] * len(self._workers)
         self._active = [True] * len(self._workers)
         self._turn = 0
+        self._heard = -1
         for _ in range(max(self._loader.prefetch_factor, 1) * len(self._workers)):
             self._ask()
 
@@ -297,7 +298,7 @@ class _Workers:
                 number = self._wanted
                 if number in self._arrived:
                     return self._give(number, self._arrived.pop(number))
-            epoch, number, worker, result = self._receive()
+            worker, epoch, number, result = self._receive()
             if epoch != self._epoch:
                 continue
             self._busy[worker] -= 1
@@ -318,27 +319,29 @@ class _Workers:
         return result
 
     def _receive(self):
-        """The next result; raises RuntimeError when a worker has died or the timeout is over."""
-        started = time.monotonic()
-        while True:
-            wait = CHECK_WORKERS
-            if self._timeout > 0:
-                wait = min(wait, max(started + self._timeout - time.monotonic(), 0.001))
-            try:
-                return self._results.get(timeout=wait)
-            except queue.Empty:
-                pass
-            dead = [w for w, active in zip(self._workers, self._active) if not w.is_alive()]
-            if dead:
-                codes = ", ".join(f"pid {w.pid}: exit code {w.exitcode}" for w in dead)
-                self._close()
-                raise RuntimeError(
-                    f"DataLoader worker exited unexpectedly ({codes}); an exit code of -9 is often "
-                    "the system running out of memory. num_workers=0 shows errors where they happen"
-                )
-            if self._timeout > 0 and time.monotonic() - started >= self._timeout:
-                self._close()
-                raise RuntimeError(f"DataLoader timed out after {self._timeout} seconds")
+        """The next result and its worker; RuntimeError when one has died or the time is over."""
+        ready = connection.wait(self._results, timeout=self._timeout or None)
+        if not ready:
+            self._close()
+            raise RuntimeError(f"DataLoader timed out after {self._timeout} seconds")
+        # In turn, so that no worker is left waiting.
+        ready = min(
+            (self._results.index(each) for each in ready),
+            key=lambda worker: (worker - self._heard - 1) % len(self._workers),
+        )
+        self._heard = ready
+        try:
+            data = self._results[ready].recv_bytes()
+        except (EOFError, OSError):
+            worker = self._workers[ready]
+            worker.join(timeout=1.0)
+            self._close()
+            raise RuntimeError(
+                f"DataLoader worker (pid {worker.pid}) exited unexpectedly with exit code "
+                f"{worker.exitcode}; -9 is often the system running out of memory. num_workers=0 "
+                "shows errors where they happen"
+            ) from None
+        return (ready, *pickle.loads(data))
 
     def _close(self):
         """Ends the workers."""
@@ -351,22 +354,16 @@ class _Workers:
             except (OSError, ValueError):
                 pass
         deadline = time.monotonic() + 2.0
+        # A worker that is sending stops when nobody listens.
+        for reader in self._results:
+            reader.close()
         for worker in self._workers:
-            # A worker ends only when its last results are taken out of the queue.
-            while worker.is_alive() and time.monotonic() < deadline:
-                try:
-                    self._results.get(timeout=0.01)
-                except (queue.Empty, OSError, EOFError):
-                    pass
-                except Exception as error:
-                    warnings.warn(f"DataLoader: a batch could not be read at the end: {error}")
-                worker.join(timeout=0.01)
+            worker.join(timeout=max(deadline - time.monotonic(), 0.0))
             if worker.is_alive():
                 worker.terminate()
                 worker.join(timeout=1.0)
-        for each in [*self._index_queues, self._results]:
-            each.cancel_join_thread()
-            each.close()
+        for index_queue in self._index_queues:
+            index_queue.close()
 
     def __del__(self):
         try:

@@ -5,8 +5,10 @@ import os
 import queue
 import random
 import sys
+import threading
 import traceback
 from dataclasses import dataclass
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import dlgrad
@@ -116,15 +118,52 @@ def _seed(base_seed, worker_id):
     return seed
 
 
-def run_worker(make_fetcher_args, index_queue, result_queue, base_seed, worker_id, num_workers,
+class _Sender:
+    """Sends results by a thread, so that fetching goes on while a large one is being taken.
+
+    Each worker has a pipe of its own: one that dies while it writes leaves the others alone.
+    """
+
+    def __init__(self, connection):
+        self.connection = connection
+        self.queue = queue.SimpleQueue()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        while True:
+            data = self.queue.get()
+            if data is None:
+                return
+            try:
+                self.connection.send_bytes(data)
+            except OSError:
+                return  # the main process no longer listens
+
+    def put(self, epoch, number, result, where):
+        """Sends (epoch, number, result); a result that can't be pickled is sent as a Failure."""
+        try:
+            data = ForkingPickler.dumps((epoch, number, result))
+        except Exception:
+            data = ForkingPickler.dumps((epoch, number, Failure(where)))
+        self.queue.put(bytes(data))
+
+    def close(self):
+        self.queue.put(None)
+        self.thread.join()
+        self.connection.close()
+
+
+def run_worker(fetcher_args, index_queue, connection, base_seed, worker_id, num_workers,
                worker_init_fn):
-    """The worker's main loop: takes (epoch, number, index) until None; sends (epoch, number, result)."""
+    """The worker's main loop: takes (number, index) until None; sends (epoch, number, result)."""
     global _info
+    sender = _Sender(connection)
     parent = os.getppid()
     # The processes share the cores: one thread each.
     dlgrad.set_num_threads(1)
     seed = _seed(base_seed, worker_id)
-    _info = WorkerInfo(worker_id, num_workers, seed, make_fetcher_args[0])
+    _info = WorkerInfo(worker_id, num_workers, seed, fetcher_args[0])
     where = f"in DataLoader worker process {worker_id}"
     failure = None
     fetcher = None
@@ -132,7 +171,7 @@ def run_worker(make_fetcher_args, index_queue, result_queue, base_seed, worker_i
     try:
         if worker_init_fn is not None:
             worker_init_fn(worker_id)
-        fetcher = Fetcher(*make_fetcher_args)
+        fetcher = Fetcher(*fetcher_args)
     except Exception:
         failure = Failure(where)
     while True:
@@ -143,13 +182,13 @@ def run_worker(make_fetcher_args, index_queue, result_queue, base_seed, worker_i
                 return  # the main process is gone
             continue
         if task is None:
-            result_queue.close()
+            sender.close()
             return
         if isinstance(task, Resume):
             epoch = task.epoch
             if failure is None:
                 try:
-                    fetcher = Fetcher(*make_fetcher_args)
+                    fetcher = Fetcher(*fetcher_args)
                 except Exception:
                     failure = Failure(where)
             continue
@@ -163,5 +202,5 @@ def run_worker(make_fetcher_args, index_queue, result_queue, base_seed, worker_i
                 result = End()
             except Exception:
                 result = Failure(where)
-        result_queue.put((epoch, number, worker_id, result))
+        sender.put(epoch, number, result, where)
         del result
