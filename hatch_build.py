@@ -96,20 +96,26 @@ def levels(arch: str, root: Path = ROOT, only: str = "") -> dict[str, str]:
     return {n: cpu for n, cpu in found.items() if not names or n in names}
 
 
-def sources(*roots: Path) -> list[Path]:
-    """These files and all that they import. families.zig is left unopened: what it names
-    is compiled only into the object of that family."""
-    found: dict[Path, None] = {}
+# Imports that are in a text but not in what is compiled from it: other families than the one
+# asked for, and what only tests use. In a kernel object, services.zig's tests use the last two.
+NOT_IN_LIBRARY = re.compile(r"families\.zig|\w+_test(ing)?\.zig")
+NOT_IN_KERNELS = re.compile(rf"{NOT_IN_LIBRARY.pattern}|memory\.zig|threads\.zig")
+
+
+def sources(*roots: Path, without: re.Pattern = NOT_IN_LIBRARY) -> list[Path]:
+    """These files and all that they import, save for files that `without` matches."""
+    found: set[Path] = set()
     waiting = list(roots)
     while waiting:
         path = waiting.pop()
         if path in found:
             continue
-        found[path] = None
-        if path.suffix == ".zig" and path.name != "families.zig":
+        found.add(path)
+        if path.suffix == ".zig":
             for name in re.findall(r'@import\("([^"]+\.(?:zig|zon))"\)', path.read_text("utf-8")):
                 imported = (path.parent / name).resolve()
-                if imported.exists():  # else the compiler will say it better
+                # Where a file is missing, the compiler will say it better.
+                if imported.exists() and not without.fullmatch(imported.name):
                     waiting.append(imported)
     return sorted(found)
 
@@ -197,7 +203,7 @@ def build_library(root: Path, target: str, out: Path, only_levels: str = "") -> 
             ["build-obj", "-fllvm", "-mcpu", cpu],
             f'pub const family = "{family}";\npub const level = "{level}";\n',
             "kernel_object.zig",
-            sources(zig / "kernel_object.zig", zig / "ops" / f"{family}.zig"),
+            sources(zig / "kernel_object.zig", zig / "ops" / f"{family}.zig", without=NOT_IN_KERNELS),
         )
 
     # Best level first in each family; the slow families start early enough either way.
