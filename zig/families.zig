@@ -23,3 +23,4 @@ pub const sort = @import("ops/sort.zig");
 pub const attention = @import("ops/attention.zig");
 pub const conv = @import("ops/conv.zig");
 pub const pool = @import("ops/pool.zig");
+pub const loss = @import("ops/loss.zig");

@@ -1,0 +1,609 @@
+//! Losses of class indices: cross_entropy and nll_loss. The operands are listed in loss.zig.
+//!
+//! A line is the C logits of one sample. Long contiguous lines are walked by vectors along
+//! them; short ones, and those whose logits lie apart, are taken a tile of lines at a time with
+//! vectors across. Samples are numbered as the targets are, row-major.
+const std = @import("std");
+const plan = @import("../plan.zig");
+const services = @import("../services.zig");
+const simd = @import("../simd.zig");
+const math = @import("../math.zig");
+const stage = @import("reduce_stage.zig");
+const along = @import("along.zig");
+const logical = @import("logical.zig");
+const Reduction = @import("loss_pointwise.zig").Reduction;
+const Plan = plan.Plan;
+const Call = plan.Call;
+const Logical = logical.Logical;
+const part = logical.part;
+const put = logical.put;
+
+const max_tile = 64;
+
+const Classes = struct {
+    geometry: along.Along,
+    reduction: Reduction,
+    ignore: i64,
+    smoothing: f64,
+    weighted: bool,
+    rows: bool,
+    /// Samples that one work item takes: a tile, or so many rows.
+    block: usize,
+    blocks: usize,
+    /// logits (and gx) may be touched where they lie
+    direct_in: bool,
+    direct_out: bool,
+    /// Of g or loss, and of the targets
+    each: Logical,
+    target: Logical,
+    weight: Logical,
+};
+
+fn divCeil(a: usize, b: usize) usize {
+    return std.math.divCeil(usize, a, b) catch unreachable;
+}
+
+fn initial(
+    p: *Plan,
+    walked: []const plan.Operand,
+    target: usize,
+    each: usize,
+    weight: usize,
+) plan.PrepareError!*Classes {
+    const s = try p.create(Classes);
+    const a = try along.Along.init(walked, 1);
+    s.* = .{
+        .geometry = a,
+        .reduction = @fromBackingInt(@as(u8, @intCast(p.ints[0]))),
+        .ignore = p.ints[1],
+        .smoothing = if (p.floats.len > 0) p.floats[0] else 0,
+        .weighted = p.operands[weight].ndim() > 0,
+        .rows = false,
+        .block = max_tile,
+        .blocks = 0,
+        .direct_in = false,
+        .direct_out = false,
+        .each = try .init(p.operands[each]),
+        .target = try .init(p.operands[target]),
+        .weight = try .init(p.operands[weight]),
+    };
+    return s;
+}
+
+pub fn prepareCrossEntropy(p: *Plan, backward: bool) plan.PrepareError!void {
+    // loss, saved, total, logits, target, weight; gx, g, logits, target, saved, total, weight
+    const logits = p.operands[if (backward) 2 else 3];
+    if (!logits.dtype.isFloat() or logits.ndim() < 2) return error.Unsupported;
+    const s = if (backward)
+        try initial(p, &.{ p.operands[0], logits }, 3, 1, 6)
+    else
+        try initial(p, &.{logits}, 4, 0, 5);
+    const a = &s.geometry;
+    const in: usize = @intFromBool(backward);
+    s.rows = a.across.size == 1 or (a.step[in] < a.across.stride[in] and a.n >= 32);
+    s.block = if (s.rows)
+        std.math.clamp((1 << 16) / @max(1, a.n), 1, 1024)
+    else
+        std.math.clamp((1 << 14) / @max(1, a.n) / 16 * 16, 16, max_tile);
+    s.blocks = if (s.rows)
+        divCeil(a.lines, s.block)
+    else if (a.lines == 0)
+        0
+    else
+        divCeil(a.across.size, s.block) * (a.lines / a.across.size);
+    const double = logits.dtype == .float64;
+    const native = if (double) stage.native(f64) else stage.native(f32);
+    const packed_in = (if (s.rows) a.step[in] else a.across.stride[in]) == 1;
+    const packed_out = (if (s.rows) a.step[0] else a.across.stride[0]) == 1;
+    s.direct_in = logits.dtype == native and packed_in;
+    s.direct_out = p.operands[0].dtype == native and packed_out;
+    p.run = if (double) Runner(f64).chosen(backward) else Runner(f32).chosen(backward);
+}
+
+fn Runner(comptime T: type) type {
+    const lanes = simd.lanes(T);
+    const V = simd.Vec(T);
+    const Scratch = logical.Scratch(T);
+    const low = -std.math.inf(T);
+
+    return struct {
+        const Job = struct {
+            s: *const Classes,
+            plan: *const Plan,
+            call: *Call,
+            backward: bool,
+            /// (C), ones without weights; and its sum
+            weight: [*]const T,
+            weight_sum: f64 = 0,
+            /// Of every block: the sum of losses, the sum of target weights.
+            partial: [*][2]f64 = undefined,
+            /// Backward: 1, or the one gradient over the total weight
+            scale: f64 = 1,
+        };
+        const Tile = struct {
+            x: [*]const T,
+            x_step: usize,
+            gx: [*]T,
+            gx_step: usize,
+        };
+
+        fn chosen(backward: bool) plan.Run {
+            return if (backward) runBackward else runForward;
+        }
+        fn outOfMemory(call: *Call) void {
+            call.fail(.out_of_memory, .{ 0, 0, 0 });
+        }
+
+        fn start(p: *const Plan, call: *Call, backward: bool, weight: usize, buffer: [*]T) Job {
+            const s = p.stateAs(Classes);
+            const c = s.geometry.n;
+            var job: Job = .{
+                .s = s,
+                .plan = p,
+                .call = call,
+                .backward = backward,
+                .weight = buffer,
+            };
+            if (s.weighted)
+                job.weight = s.weight.read(T, call.ptr[weight].?, 0, c, buffer)
+            else
+                @memset(buffer[0..c], 1);
+            for (job.weight[0..c]) |w| job.weight_sum += w;
+            return job;
+        }
+
+        fn runForward(p: *const Plan, call: *Call) void {
+            const s = p.stateAs(Classes);
+            var scratch = Scratch.init(1, s.geometry.n) orelse return outOfMemory(call);
+            defer scratch.deinit();
+            var job = start(p, call, false, 5, scratch.take(s.geometry.n));
+            const partial = services.allocSlice([2]f64, @max(1, s.blocks)) orelse
+                return outOfMemory(call);
+            defer services.free(@ptrCast(partial.ptr));
+            job.partial = partial.ptr;
+            walk(&job);
+            if (call.status.load(.monotonic) != 0) return;
+            var total: [2]f64 = .{ 0, 0 };
+            for (partial[0..s.blocks]) |v| {
+                total[0] += v[0];
+                total[1] += v[1];
+            }
+            call.at(T, 2)[0] = @floatCast(total[1]);
+            if (s.reduction == .none) return;
+            const loss = if (s.reduction == .mean) total[0] / total[1] else total[0];
+            s.each.write(T, call.ptr[0].?, 0, 1, &.{@floatCast(loss)});
+        }
+
+        fn runBackward(p: *const Plan, call: *Call) void {
+            const s = p.stateAs(Classes);
+            var scratch = Scratch.init(1, s.geometry.n) orelse return outOfMemory(call);
+            defer scratch.deinit();
+            var job = start(p, call, true, 6, scratch.take(s.geometry.n));
+            if (s.reduction != .none) {
+                var buffer: [1]T = undefined;
+                job.scale = s.each.read(T, call.ptr[1].?, 0, 1, &buffer)[0];
+                if (s.reduction == .mean) job.scale /= call.at(T, 5)[0];
+            }
+            walk(&job);
+        }
+
+        fn walk(job: *const Job) void {
+            const s = job.s;
+            const size = @max(1, s.block * s.geometry.n);
+            services.parallelFor(s.blocks, @max(1, (1 << 13) / size), job.*, piece);
+        }
+
+        fn piece(job: *const Job, begin: usize, end: usize) void {
+            const s = job.s;
+            const a = &s.geometry;
+            const call = job.call;
+            const in: usize = @intFromBool(job.backward);
+            const lines: usize = if (s.rows) 1 else s.block;
+            const size = a.n * lines;
+            var scratch = Scratch.init(2, size) orelse return outOfMemory(call);
+            defer scratch.deinit();
+            const x_buffer = scratch.take(size);
+            const gx_buffer = scratch.take(size);
+            const k: usize = if (job.backward) 2 else 3; // logits
+            const dtype = job.plan.operands[k].dtype;
+            const tiles = if (s.rows) 0 else divCeil(a.across.size, s.block);
+            for (begin..end) |b| {
+                var sums: [2]f64 = .{ 0, 0 };
+                // The samples of this block: `count` of them from `first`, `lines` at a time.
+                const column = if (s.rows) 0 else b % tiles * s.block;
+                const first = if (s.rows) b * s.block else b / tiles * a.across.size + column;
+                const left = if (s.rows) a.lines - first else a.across.size - column;
+                const count = @min(s.block, left);
+                var sample = first;
+                while (sample < first + count) : (sample += lines) {
+                    const width = if (s.rows) 1 else count;
+                    const o = a.at(sample / a.across.size, sample % a.across.size);
+                    const memory = call.ptr[k].? + o[in] * dtype.size();
+                    // Kernels work on whole vectors of columns.
+                    const whole = s.rows or width % lanes == 0;
+                    var t: Tile = undefined;
+                    if (s.direct_in and whole) {
+                        t.x = @ptrCast(@alignCast(memory));
+                        t.x_step = a.step[in];
+                    } else {
+                        t.x = x_buffer;
+                        t.x_step = lines;
+                        stage.loadTile(
+                            T,
+                            dtype,
+                            memory,
+                            if (s.rows) 1 else a.n,
+                            if (s.rows) 0 else a.step[in],
+                            if (s.rows) a.n else width,
+                            if (s.rows) a.step[in] else a.across.stride[in],
+                            x_buffer,
+                            lines,
+                        );
+                    }
+                    if (!job.backward) {
+                        forwardTile(job, t, sample, width, &sums);
+                        continue;
+                    }
+                    const out = job.plan.operands[0].dtype;
+                    const gx_memory = call.ptr[0].? + o[0] * out.size();
+                    const in_place = s.direct_out and whole;
+                    t.gx = if (in_place) @ptrCast(@alignCast(gx_memory)) else gx_buffer;
+                    t.gx_step = if (in_place) a.step[0] else lines;
+                    backwardTile(job, t, sample, width);
+                    if (in_place) continue;
+                    if (s.rows)
+                        stage.store(T, out, gx_buffer, 1, a.n, gx_memory, a.step[0])
+                    else
+                        stage.storeTile(
+                            T,
+                            out,
+                            gx_buffer,
+                            lines,
+                            a.n,
+                            width,
+                            gx_memory,
+                            a.step[0],
+                            a.across.stride[0],
+                        );
+                }
+                if (!job.backward) job.partial[b] = sums;
+            }
+        }
+
+        /// Targets of samples; false when one of them is no class.
+        fn targets(job: *const Job, sample: usize, width: usize, out: *[max_tile]i64) bool {
+            const s = job.s;
+            const k: usize = if (job.backward) 3 else 4;
+            const read = s.target.read(i64, job.call.ptr[k].?, sample, width, out);
+            if (read != out) @memcpy(out[0..width], read[0..width]);
+            for (out[0..width]) |t| {
+                if (t == s.ignore or (t >= 0 and t < s.geometry.n)) continue;
+                job.call.fail(.index_out_of_range, .{ t, @intCast(s.geometry.n), 0 });
+                return false;
+            }
+            return true;
+        }
+
+        // --- Forward ------------------------------------------------------------------------
+
+        fn forwardTile(job: *const Job, t: Tile, sample: usize, width: usize, sums: *[2]f64) void {
+            const s = job.s;
+            const c = s.geometry.n;
+            var target: [max_tile]i64 = undefined;
+            if (!targets(job, sample, width, &target)) return;
+            // Of every line: the maximum, the sum of exp(x - maximum), the smoothing term
+            var maximum: [max_tile]T align(64) = undefined;
+            var total: [max_tile]T align(64) = undefined;
+            var smooth: [max_tile]T align(64) = @splat(0);
+            if (s.rows) {
+                maximum[0] = rowMaximum(t.x, c);
+                total[0] = rowExponentials(t.x, c, maximum[0]);
+                if (s.smoothing != 0) smooth[0] = rowSmooth(t.x, job.weight, c, maximum[0]);
+            } else {
+                var i: usize = 0;
+                while (i < width) : (i += lanes) {
+                    const m, const e, const w = columns(job, t.x + i, t.x_step);
+                    simd.store(T, maximum[i..].ptr, m);
+                    simd.store(T, total[i..].ptr, e);
+                    simd.store(T, smooth[i..].ptr, w);
+                }
+            }
+            const saved = job.call.at(T, 1);
+            var i: usize = 0;
+            while (i < width) : (i += lanes) {
+                const v: [lanes]T = math.log(V, part(T, total[i..].ptr, width - i, 1));
+                for (0..@min(lanes, width - i)) |k| total[i + k] = v[k];
+            }
+            for (0..width) |j| {
+                const m: f64 = maximum[j];
+                const log_total: f64 = total[j];
+                saved[sample + j] = maximum[j];
+                saved[s.geometry.lines + sample + j] = total[j];
+                var loss: f64 = 0;
+                if (target[j] != s.ignore) {
+                    const y: usize = @intCast(target[j]);
+                    const w: f64 = job.weight[y];
+                    const x: f64 = t.x[if (s.rows) y else y * t.x_step + j];
+                    loss = -w * ((x - m) - log_total);
+                    if (s.smoothing != 0) {
+                        const share = s.smoothing / @as(f64, @floatFromInt(c));
+                        const spread = smooth[j] - job.weight_sum * log_total;
+                        loss = (1 - s.smoothing) * loss - share * spread;
+                    }
+                    sums[0] += loss;
+                    sums[1] += w;
+                }
+                if (s.reduction == .none)
+                    s.each.write(T, job.call.ptr[0].?, sample + j, 1, &.{@floatCast(loss)});
+            }
+        }
+
+        fn rowMaximum(x: [*]const T, n: usize) T {
+            var m: [4]V = @splat(@splat(low));
+            var i: usize = 0;
+            while (i + 4 * lanes <= n) : (i += 4 * lanes) inline for (0..4) |k| {
+                m[k] = simd.maxNan(V, m[k], simd.load(T, x + i + k * lanes));
+            };
+            while (i < n) : (i += lanes) m[0] = simd.maxNan(V, m[0], part(T, x + i, n - i, low));
+            const a = simd.maxNan(V, m[0], m[1]);
+            const b = simd.maxNan(V, m[2], m[3]);
+            return simd.reduceMax(simd.maxNan(V, a, b));
+        }
+        fn rowExponentials(x: [*]const T, n: usize, maximum: T) T {
+            const m: V = @splat(maximum);
+            var total: f64 = 0;
+            var i: usize = 0;
+            while (i < n) {
+                const end = @min(n, i + 4096);
+                var sum: V = @splat(0);
+                while (i < end) : (i += lanes) sum += math.exp(V, part(T, x + i, end - i, low) - m);
+                total += simd.reduceAdd(sum);
+            }
+            return @floatCast(total);
+        }
+        /// The sum of weight (x - maximum)
+        fn rowSmooth(x: [*]const T, weight: [*]const T, n: usize, maximum: T) T {
+            const m: V = @splat(maximum);
+            var total: f64 = 0;
+            var i: usize = 0;
+            while (i < n) {
+                const end = @min(n, i + 4096);
+                var sum: V = @splat(0);
+                while (i < end) : (i += lanes) {
+                    const w = part(T, weight + i, end - i, 0);
+                    sum = simd.fma(V, w, part(T, x + i, end - i, maximum) - m, sum);
+                }
+                total += simd.reduceAdd(sum);
+            }
+            return @floatCast(total);
+        }
+        /// The same three of `lanes` lines side by side.
+        fn columns(job: *const Job, x: [*]const T, step: usize) [3]V {
+            const n = job.s.geometry.n;
+            var m: V = @splat(low);
+            for (0..n) |i| m = simd.maxNan(V, m, simd.load(T, x + i * step));
+            var total: V = @splat(0);
+            var smooth: V = @splat(0);
+            var i: usize = 0;
+            while (i < n) {
+                var sum: V = @splat(0);
+                const end = @min(n, i + 128);
+                while (i < end) : (i += 1) sum += math.exp(V, simd.load(T, x + i * step) - m);
+                total += sum;
+            }
+            if (job.s.smoothing != 0) for (0..n) |k| {
+                smooth = simd.fma(V, @splat(job.weight[k]), simd.load(T, x + k * step) - m, smooth);
+            };
+            return .{ m, total, smooth };
+        }
+
+        // --- Backward -----------------------------------------------------------------------
+
+        /// gx = p a + w b, and then gx[target] -= d, with numbers of every line
+        fn backwardTile(job: *const Job, t: Tile, sample: usize, width: usize) void {
+            const s = job.s;
+            const c = s.geometry.n;
+            var target: [max_tile]i64 = undefined;
+            if (!targets(job, sample, width, &target)) return;
+            var g_buffer: [max_tile]T = undefined;
+            const each = s.reduction == .none;
+            const g = if (each)
+                s.each.read(T, job.call.ptr[1].?, sample, width, &g_buffer)
+            else
+                undefined;
+            const share = s.smoothing / @as(f64, @floatFromInt(c));
+            var a: [max_tile]T align(64) = @splat(0);
+            var b: [max_tile]T align(64) = @splat(0);
+            var d: [max_tile]T = undefined;
+            for (0..width) |j| {
+                if (target[j] == s.ignore) continue;
+                const scale = if (each) @as(f64, g[j]) else job.scale;
+                const own = (1 - s.smoothing) * job.weight[@intCast(target[j])] * scale;
+                a[j] = @floatCast(own + scale * share * job.weight_sum);
+                b[j] = @floatCast(-scale * share);
+                d[j] = @floatCast(own);
+            }
+            const saved = job.call.at(T, 4) + sample;
+            const log_totals = saved + s.geometry.lines;
+            if (s.rows) {
+                const m: V = @splat(saved[0]);
+                const log_total: V = @splat(log_totals[0]);
+                const av: V = @splat(a[0]);
+                const bv: V = @splat(b[0]);
+                var i: usize = 0;
+                while (i < c) : (i += lanes) {
+                    const left = c - i;
+                    const p = math.exp(V, (part(T, t.x + i, left, 0) - m) - log_total);
+                    var v = p * av;
+                    if (s.smoothing != 0) v = simd.fma(V, part(T, job.weight + i, left, 0), bv, v);
+                    put(T, t.gx + i, left, v);
+                }
+            } else {
+                var i: usize = 0;
+                while (i < width) : (i += lanes) {
+                    const m = part(T, saved + i, width - i, 0);
+                    const log_total = part(T, log_totals + i, width - i, 0);
+                    const av = simd.load(T, a[i..].ptr);
+                    const bv = simd.load(T, b[i..].ptr);
+                    for (0..c) |k| {
+                        const x = simd.load(T, t.x + k * t.x_step + i);
+                        const p = math.exp(V, (x - m) - log_total);
+                        var v = p * av;
+                        if (s.smoothing != 0) v = simd.fma(V, @splat(job.weight[k]), bv, v);
+                        simd.store(T, t.gx + k * t.gx_step + i, v);
+                    }
+                }
+            }
+            for (0..width) |j| {
+                const line = if (s.rows) t.gx else t.gx + j;
+                const step = if (s.rows) 1 else t.gx_step;
+                // Without a gradient even where p is nan
+                if (target[j] == s.ignore) {
+                    for (0..c) |k| line[k * step] = 0;
+                } else line[@as(usize, @intCast(target[j])) * step] -= d[j];
+            }
+        }
+    };
+}
+
+// --- nll_loss -----------------------------------------------------------------------------
+
+pub fn prepareNegativeLogLikelihood(p: *Plan, backward: bool) plan.PrepareError!void {
+    // loss, total, x, target, weight; gx, g, target, total, weight
+    const x = p.operands[if (backward) 0 else 2];
+    if (!x.dtype.isFloat() or x.ndim() < 2) return error.Unsupported;
+    const s = if (backward)
+        try initial(p, &.{x}, 2, 1, 4)
+    else
+        try initial(p, &.{x}, 3, 0, 4);
+    s.blocks = divCeil(s.geometry.lines, likelihood_block);
+    p.run = if (backward) runLikelihoodBackward else runLikelihood;
+}
+
+const likelihood_block = 256;
+
+const Likelihood = struct {
+    s: *const Classes,
+    plan: *const Plan,
+    call: *Call,
+    weight: [*]const f64,
+    partial: [*][2]f64 = undefined,
+    scale: f64 = 1,
+};
+
+/// Gathering is all there is to do: one compute type is enough.
+fn likelihoodWeights(
+    s: *const Classes,
+    call: *Call,
+    k: usize,
+    scratch: *logical.Scratch(f64),
+) [*]const f64 {
+    const buffer = scratch.take(s.geometry.n);
+    if (s.weighted) return s.weight.read(f64, call.ptr[k].?, 0, s.geometry.n, buffer);
+    @memset(buffer[0..s.geometry.n], 1);
+    return buffer;
+}
+
+fn runLikelihood(p: *const Plan, call: *Call) void {
+    const s = p.stateAs(Classes);
+    var scratch = logical.Scratch(f64).init(1, s.geometry.n) orelse
+        return call.fail(.out_of_memory, .{ 0, 0, 0 });
+    defer scratch.deinit();
+    const partial = services.allocSlice([2]f64, @max(1, s.blocks)) orelse
+        return call.fail(.out_of_memory, .{ 0, 0, 0 });
+    defer services.free(@ptrCast(partial.ptr));
+    const job: Likelihood = .{
+        .s = s,
+        .plan = p,
+        .call = call,
+        .weight = likelihoodWeights(s, call, 4, &scratch),
+        .partial = partial.ptr,
+    };
+    services.parallelFor(s.blocks, 16, job, struct {
+        fn piece(j: *const Likelihood, begin: usize, end: usize) void {
+            for (begin..end) |b| j.partial[b] = likelihoodBlock(j, b, false);
+        }
+    }.piece);
+    var total: [2]f64 = .{ 0, 0 };
+    for (partial[0..s.blocks]) |v| {
+        total[0] += v[0];
+        total[1] += v[1];
+    }
+    const dtype = p.operands[1].dtype;
+    stage.store(f64, dtype, &.{total[1]}, 1, 1, call.ptr[1].?, 1);
+    if (s.reduction == .none) return;
+    const loss = if (s.reduction == .mean) total[0] / total[1] else total[0];
+    s.each.write(f64, call.ptr[0].?, 0, 1, &.{loss});
+}
+
+fn runLikelihoodBackward(p: *const Plan, call: *Call) void {
+    const s = p.stateAs(Classes);
+    var scratch = logical.Scratch(f64).init(1, s.geometry.n) orelse
+        return call.fail(.out_of_memory, .{ 0, 0, 0 });
+    defer scratch.deinit();
+    var job: Likelihood = .{
+        .s = s,
+        .plan = p,
+        .call = call,
+        .weight = likelihoodWeights(s, call, 4, &scratch),
+    };
+    if (s.reduction != .none) {
+        var buffer: [1]f64 = undefined;
+        job.scale = s.each.read(f64, call.ptr[1].?, 0, 1, &buffer)[0];
+        var total: [1]f64 = undefined;
+        stage.load(f64, p.operands[3].dtype, call.ptr[3].?, 1, 1, &total, 1);
+        if (s.reduction == .mean) job.scale /= total[0];
+    }
+    services.parallelFor(s.blocks, @max(1, 64 / @max(1, s.geometry.n)), job, struct {
+        fn piece(j: *const Likelihood, begin: usize, end: usize) void {
+            for (begin..end) |b| _ = likelihoodBlock(j, b, true);
+        }
+    }.piece);
+}
+
+fn likelihoodBlock(job: *const Likelihood, b: usize, backward: bool) [2]f64 {
+    const s = job.s;
+    const a = &s.geometry;
+    const first = b * likelihood_block;
+    const n = @min(likelihood_block, a.lines - first);
+    const x: usize = if (backward) 0 else 2;
+    const dtype = job.plan.operands[x].dtype;
+    var buffer: [likelihood_block]i64 = undefined;
+    const target = s.target.read(i64, job.call.ptr[if (backward) 2 else 3].?, first, n, &buffer);
+    var sums: [2]f64 = .{ 0, 0 };
+    const zero: [1]f64 = .{0};
+    for (0..n) |j| {
+        const t = target[j];
+        const o = a.at((first + j) / a.across.size, (first + j) % a.across.size)[0];
+        const line = job.call.ptr[x].? + o * dtype.size();
+        if (backward) stage.store(f64, dtype, &zero, 0, a.n, line, a.step[0]);
+        var loss: f64 = 0;
+        if (t != s.ignore) {
+            if (t < 0 or t >= a.n) {
+                job.call.fail(.index_out_of_range, .{ t, @intCast(a.n), 0 });
+                return sums;
+            }
+            const class: usize = @intCast(t);
+            const weight = job.weight[class];
+            const at = line + class * a.step[0] * dtype.size();
+            if (backward) {
+                var g: [1]f64 = .{job.scale};
+                const each = s.reduction == .none;
+                const scale = if (each)
+                    s.each.read(f64, job.call.ptr[1].?, first + j, 1, &g)[0]
+                else
+                    job.scale;
+                stage.store(f64, dtype, &.{-weight * scale}, 1, 1, at, 1);
+                continue;
+            }
+            var value: [1]f64 = undefined;
+            stage.load(f64, dtype, at, 1, 1, &value, 1);
+            loss = -weight * value[0];
+            sums[0] += loss;
+            sums[1] += weight;
+        }
+        if (!backward and s.reduction == .none)
+            s.each.write(f64, job.call.ptr[0].?, first + j, 1, &.{loss});
+    }
+    return sums;
+}
