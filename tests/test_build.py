@@ -160,3 +160,13 @@ def test_c_example(tmp_path):
 def test_zig_example():
     out = run(*hatch_build.zig_command(), "build", "run", f"-Dlevels={LEVEL}", cwd=ROOT / "examples/zig")
     assert out.split() == ["kernels", "for", LEVEL, "5", "14", "23", "32", "14", "50", "86", "122"]
+
+
+@pytest.mark.parametrize("tag", sorted(set(hatch_build.TARGETS) - {hatch_build.host_tag()}))
+def test_other_platforms_compile(small_tree, tag):
+    target, name = hatch_build.TARGETS[tag]
+    floor = list(hatch_build.levels(target.split("-")[0], ROOT))[-1]
+    out = small_tree / "out" / name
+    hatch_build.build_library(small_tree, target, out, floor)
+    magic = {".so": b"\x7fELF", ".dylib": b"\xcf\xfa\xed\xfe", ".dll": b"MZ"}[out.suffix]
+    assert out.read_bytes().startswith(magic)
