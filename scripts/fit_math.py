@@ -247,6 +247,21 @@ def erfcx():
 
 
 @entry
+def ndtr():
+    # (1 + x) exp(x^2 / 2) ndtr(-x) = P(q), q = (x - K) / (x + K)
+    for bits, n, top, center in ((32, 11, 15, 4.25), (64, 24, 39.5, 5.25)):
+        center = mp.mpf(center)
+
+        def f(q):
+            x = center * (1 + q) / (1 - q)
+            return (1 + x) * mp.exp(x * x / 2) * mp.erfc(x / mp.sqrt(2)) / 2
+
+        end = (mp.mpf(top) - center) / (mp.mpf(top) + center)
+        r = fit(f, -1, end, n, weight=lambda q: 1 / f(q), grid=300)
+        table("ndtr", bits, r, f"(1 + x) exp(x^2 / 2) ndtr(-x) = P((x - K) / (x + K)), K = {center}:")
+
+
+@entry
 def erfinv():
     mp.mp.dps = 50
 
@@ -283,10 +298,9 @@ def erfinv():
 
 @entry
 def lgamma():
-    # lgamma(2 + d) = d P(d), |d| <= 0.5
     f = tail(lambda d: mp.loggamma(2 + d), [0])
-    table("lgamma", 64, fit(f, -0.50001, 0.50001, 20, weight=lambda d: 1 / f(d)),
-          "lgamma(2 + d) = d P(d), |d| <= 1/2:")
+    table("lgamma", 64, fit(f, -0.75001, 0.50001, 23, weight=lambda d: 1 / f(d)),
+          "lgamma(2 + d) = d P(d), -3/4 <= d <= 1/2:")
 
     def stirling(z):  # x = 1 / sqrt(z); lgamma(x) - ((x - 1/2) (log x - 1) + (log(2 pi) - 1) / 2)
         with mp.workdps(100):
@@ -338,8 +352,12 @@ def digamma():
 @entry
 def i0():
     f = lambda z: (mp.besseli(0, 2 * mp.sqrt(z)) - 1) / z if z > mp.mpf(10) ** -20 else mp.mpf(1)
-    table("i0_small", 64, fit(f, 0, 16, 15, weight=lambda z: z / mp.besseli(0, 2 * mp.sqrt(z)) + mp.mpf(10) ** -20),
-          "i0(x) = 1 + z P(z), z = x^2 / 4, x <= 8:")
+    r = fit(f, 0, 4.0001, 11, weight=lambda z: z / mp.besseli(0, 2 * mp.sqrt(z)) + mp.mpf(10) ** -20)
+    table("i0_small", 64, r, "i0(x) = 1 + z P(z), z = x^2 / 4, x <= 4:")
+
+    f = lambda x: mp.exp(-x) * mp.besseli(0, x)
+    r = fit(lambda t: f(4 + 4 * t), -1, 1, 30, weight=lambda t: 1 / f(4 + 4 * t), grid=300)
+    table("i0_middle", 64, r, "exp(-x) i0(x) = P(x / 4 - 1), 0 <= x <= 8:")
 
     def large(t):
         t = max(t, mp.mpf(10) ** -30)

@@ -1,7 +1,7 @@
 //! What the functions of math.zig are made of: polynomials, exponents, sums in two parts.
 const std = @import("std");
 const simd = @import("../simd.zig");
-const coefficients = @import("coefficients.zig");
+const tables = @import("coefficients.zig");
 
 pub const fma = simd.fma;
 pub const has_fma = simd.has_fma;
@@ -69,10 +69,19 @@ pub inline fn both(a: anytype, b: @TypeOf(a)) @TypeOf(a) {
     return a & b;
 }
 
-/// The polynomial with the coefficients `name` (coefficients.zig) of the type of `V`, at `x`.
+/// The table `name` of coefficients.zig for the type of `V`.
+pub inline fn coefficients(comptime V: type, comptime name: []const u8) []const Float(V) {
+    return comptime &@field(tables, name ++ (if (isSingle(V)) "_f32" else "_f64"));
+}
+
+/// The polynomial with the coefficients `name`, at `x`.
 pub inline fn poly(comptime V: type, x: V, comptime name: []const u8) V {
+    return polyFrom(V, x, name, 0);
+}
+/// The same without its first `skip` coefficients.
+pub inline fn polyFrom(comptime V: type, x: V, comptime name: []const u8, comptime skip: usize) V {
     @setEvalBranchQuota(100_000);
-    const table = @field(coefficients, name ++ (if (isSingle(V)) "_f32" else "_f64"));
+    const table = comptime coefficients(V, name)[skip..];
     var y: V = @splat(table[table.len - 1]);
     inline for (1..table.len) |i| y = fma(V, y, x, @splat(table[table.len - 1 - i]));
     return y;
@@ -86,6 +95,11 @@ pub fn split(comptime V: type, comptime x: comptime_float, comptime n: comptime_
         break :blk @trunc(@as(f128, x) * shift) / shift;
     };
     return .{ @splat(high), @splat(@as(Float(V), @floatCast(@as(f128, x) - high))) };
+}
+
+/// What the float nearest to `x` leaves of it.
+pub fn lowOf(comptime V: type, comptime x: comptime_float) V {
+    return @splat(x - @as(comptime_float, @as(Float(V), x)));
 }
 
 /// Adding and subtracting this rounds |x| < 2^22 (2^51) to an integer, ties to even, and

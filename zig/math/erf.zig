@@ -18,53 +18,86 @@ pub fn erf(comptime V: type, x: V) V {
     const small = fma(V, size, poly(V, z, "erf_small"), size);
     const top = by(V, 4, 6); // erf rounds to 1
     const t = pick(V, size > top, top, size);
-    const e = exponential.expParts(V, t * poly(V, t, "erf_large"));
+    const e = exponential.expParts(V, t * poly(V, t, "erf_large"), .quick);
     const large = fma(V, -e.p, common.powerOfTwo(V, e.k), c(V, 1));
     return common.copysign(V, pick(V, size < c(V, 1), small, large), x);
 }
 
-/// factor erfc(a) = factor exp(-a^2) erfcx(a) for a >= 0, given a^2 in two parts.
-inline fn complement(comptime V: type, a: V, square: Pair(V), comptime factor: comptime_float) V {
+/// What `tail` is told of its polynomial: of (1 + slope t) tail(t) in (t - center) / (t + center).
+const Tail = struct {
+    table: []const u8,
+    slope: comptime_float,
+    center: [2]comptime_float,
+    /// Beyond, exp(-square) underflows.
+    end: [2]comptime_float,
+
+    const erfc: Tail = .{ .table = "erfcx", .slope = 2, .center = .{ 3, 3.75 }, .end = .{ 10.5, 28 } };
+    const ndtr: Tail = .{ .table = "ndtr", .slope = 1, .center = .{ 4.25, 5.25 }, .end = .{ 15, 39.5 } };
+};
+
+/// factor exp(-square) P / (1 + slope a) for a >= 0.
+inline fn tail(comptime V: type, comptime of: Tail, a: V, square: Pair(V), factor: V) V {
     const one = c(V, 1);
-    const center = by(V, 3, 3.75);
-    const end = by(V, 10.5, 28); // erfc underflows before
+    const center = by(V, of.center[0], of.center[1]);
+    const end = by(V, of.end[0], of.end[1]);
     const t = pick(V, a > end, end, a);
-    // q = (t - center) / (t + center), t - center being nearly exact
+    // P(q) / (1 + slope t), numerator and denominator in two parts, the quotient's rest kept
     const q = (t - center) / (t + center);
-    const ratio = poly(V, q, "erfcx") / fma(V, c(V, 2), t, one);
+    const table = common.coefficients(V, of.table);
+    const n = common.quickTwoSum(V, @splat(table[0]), q * common.polyFrom(V, q, of.table, 1));
+    const d = common.twoSum(V, one, t * c(V, of.slope));
+    const inverse = one / d.high;
+    const ratio = n.high * inverse;
+    const product = common.twoProduct(V, ratio, d.high);
+    const rest = ((n.high - product.high) - product.low) + fma(V, -ratio, d.low, n.low);
     const top = by(V, 120, 800);
     const far = square.high > top;
-    const e = exponential.expPairParts(V, .{
+    const e = exponential.expPair(V, .{
         .high = -pick(V, far, top, square.high),
         .low = pick(V, far, c(V, 0), -square.low),
     });
-    return common.scale(V, e.p * (c(V, factor) * ratio), e.k);
+    const p = common.quickTwoSum(V, e.p.high, e.p.low);
+    const y = fma(V, p.high, ratio, fma(V, p.high, rest * inverse, p.low * ratio));
+    return common.scale(V, factor * y, e.k);
 }
 
 pub fn erfc(comptime V: type, x: V) V {
     const size = @abs(x);
     const z = size * size;
     const small = c(V, 1) - fma(V, x, poly(V, z, "erf_small"), x);
-    const large = complement(V, size, common.twoSquare(V, size), 1);
+    const large = tail(V, .erfc, size, common.twoSquare(V, size), c(V, 1));
     const outer = pick(V, x < c(V, 0), c(V, 2) - large, large);
     return pick(V, size < c(V, 0.5), small, outer);
 }
 
 /// The normal distribution function: (1 + erf(x / sqrt 2)) / 2, accurate in the lower tail.
 pub fn ndtr(comptime V: type, x: V) V {
-    const size = @abs(x);
-    const a = x * c(V, sqrt_half);
-    const small = fma(V, c(V, 0.5) * a, poly(V, a * a, "erf_small"), c(V, 0.5) * a) + c(V, 0.5);
-    const square = common.twoSquare(V, size);
-    const half = c(V, 0.5);
-    const large = complement(V, @abs(a), .{ .high = square.high * half, .low = square.low * half }, 0.5);
+    const large = upperTail(V, @abs(x), c(V, 1));
     const outer = pick(V, x > c(V, 0), c(V, 1) - large, large);
-    return pick(V, size < c(V, 0.75), small, outer);
+    return pick(V, @abs(x) < c(V, 0.5), ndtrMiddle(V, x), outer);
 }
 
-/// x ndtr(x).
+inline fn ndtrMiddle(comptime V: type, x: V) V {
+    const a = x * c(V, sqrt_half);
+    const half = c(V, 0.5) * a;
+    return fma(V, half, poly(V, a * a, "erf_small"), half) + c(V, 0.5);
+}
+
+/// factor ndtr(-size), for size >= 0.
+inline fn upperTail(comptime V: type, size: V, factor: V) V {
+    const half = c(V, 0.5);
+    const square = common.twoSquare(V, size);
+    const halved: Pair(V) = .{ .high = square.high * half, .low = square.low * half };
+    return tail(V, .ndtr, size, halved, factor);
+}
+
+/// x ndtr(x); 0 at -infinity.
 pub fn gelu(comptime V: type, x: V) V {
-    return x * ndtr(V, x);
+    const size = @abs(x);
+    const end = c(V, 40);
+    const lost = upperTail(V, size, pick(V, size > end, end, size));
+    const outer = pick(V, x > c(V, 0), x - lost, -lost);
+    return pick(V, size < c(V, 0.5), x * ndtrMiddle(V, x), outer);
 }
 
 /// x / 2 (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2 / pi) (x + 0.044715 x^3).

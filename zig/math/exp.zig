@@ -15,8 +15,12 @@ pub fn Parts(comptime V: type) type {
     return struct { p: V, k: Ints(V) };
 }
 
+/// `careful` has an error of 0.6 ulp instead of 1, for functions that add errors of their own.
+pub const Care = enum { quick, careful };
+
 /// e^x as p 2^k, for |x| < 2^20 or so; p is in [0.7, 1.42].
-pub inline fn expParts(comptime V: type, x: V) Parts(V) {
+pub inline fn expParts(comptime V: type, x: V, comptime care: Care) Parts(V) {
+    if (care == .careful) return expPairParts(V, .{ .high = x, .low = c(V, 0) });
     const reduced = reduce(V, x);
     const r = reduced.high + reduced.low;
     const p = fma(V, r * r, poly(V, r, "exp_tail"), r) + c(V, 1);
@@ -25,11 +29,20 @@ pub inline fn expParts(comptime V: type, x: V) Parts(V) {
 
 /// The same of high + low, |low| <= ulp(high).
 pub inline fn expPairParts(comptime V: type, x: Pair(V)) Parts(V) {
+    const e = expPair(V, x);
+    return .{ .p = e.p.high + e.p.low, .k = e.k };
+}
+
+/// The same with p in two parts, which are not yet added up.
+pub inline fn expPair(comptime V: type, x: Pair(V)) struct { p: Pair(V), k: Ints(V) } {
     const reduced = reduce(V, x.high);
     const r = reduced.high + reduced.low;
     const low = ((reduced.high - r) + reduced.low) + x.low;
-    const p = (fma(V, r * r, poly(V, r, "exp_tail"), low) + r) + c(V, 1);
-    return .{ .p = p, .k = reduced.k };
+    const head = common.quickTwoSum(V, c(V, 1), r);
+    // e^(r + low) = e^r + low e^r
+    const tail = fma(V, r * r, poly(V, r, "exp_tail"), head.low);
+    const rest = fma(V, low, head.high + tail, tail);
+    return .{ .p = .{ .high = head.high, .low = rest }, .k = reduced.k };
 }
 
 /// The same for float32 computed in float64: good to 2^-28, within the float64 exponents.
@@ -52,7 +65,10 @@ inline fn reduce(comptime V: type, x: V) struct { high: V, low: V, k: Ints(V) } 
 }
 
 pub fn exp(comptime V: type, x: V) V {
-    const e = expParts(V, clamp(V, x, by(V, -104, -746), by(V, 89, 710)));
+    return expCare(V, x, .quick);
+}
+pub inline fn expCare(comptime V: type, x: V, comptime care: Care) V {
+    const e = expParts(V, clamp(V, x, by(V, -104, -746), by(V, 89, 710)), care);
     return common.scale(V, e.p, e.k);
 }
 
@@ -63,12 +79,21 @@ inline fn clamp(comptime V: type, x: V, low: V, high: V) V {
 }
 
 pub fn exp2(comptime V: type, x: V) V {
+    return exp2Care(V, x, .quick);
+}
+pub inline fn exp2Care(comptime V: type, x: V, comptime care: Care) V {
     const y = clamp(V, x, by(V, -151, -1076), by(V, 129, 1025));
     const shifted = y + common.magic(V);
     const r = y - (shifted - common.magic(V));
     const k = @as(Ints(V), @bitCast(shifted)) -% @as(Ints(V), @bitCast(common.magic(V)));
-    const p = fma(V, r, fma(V, r, poly(V, r, "exp2_tail"), c(V, ln2)), c(V, 1));
-    return common.scale(V, p, k);
+    const tail = poly(V, r, "exp2_tail");
+    if (care == .quick) {
+        return common.scale(V, fma(V, r, fma(V, r, tail, c(V, ln2)), c(V, 1)), k);
+    }
+    const part = common.twoProduct(V, r, c(V, ln2));
+    const head = common.quickTwoSum(V, c(V, 1), part.high);
+    const rest = fma(V, r, comptime common.lowOf(V, ln2), part.low) + head.low;
+    return common.scale(V, head.high + fma(V, r * r, tail, rest), k);
 }
 
 pub fn expm1(comptime V: type, x: V) V {
@@ -87,7 +112,7 @@ pub fn expm1(comptime V: type, x: V) V {
 
 /// e^|x| / 2 without overflow before cosh overflows.
 inline fn halfExp(comptime V: type, size: V) V {
-    const e = expParts(V, pick(V, size > by(V, 90, 711), by(V, 90, 711), size));
+    const e = expParts(V, pick(V, size > by(V, 90, 711), by(V, 90, 711), size), .careful);
     return common.scale(V, e.p, e.k -% @as(Ints(V), @splat(1)));
 }
 
@@ -108,7 +133,7 @@ pub fn tanh(comptime V: type, x: V) V {
     const size = @abs(x);
     const limit = by(V, 9.2, 19.2); // tanh rounds to 1
     const t = pick(V, size > limit, limit, size);
-    const e = expParts(V, t + t);
+    const e = expParts(V, t + t, .quick);
     const large = c(V, 1) - c(V, 2) / (e.p * common.powerOfTwo(V, e.k) + c(V, 1));
     const z = size * size;
     const small = fma(V, size * z, poly(V, z, "tanh"), size);
@@ -116,12 +141,31 @@ pub fn tanh(comptime V: type, x: V) V {
 }
 
 pub fn sigmoid(comptime V: type, x: V) V {
-    const e = exp(V, -@abs(x));
-    return pick(V, x < c(V, 0), e, c(V, 1)) / (c(V, 1) + e);
+    const e = expCare(V, -@abs(x), .careful);
+    const y = overOnePlus(V, pick(V, x < c(V, 0), e, c(V, 1)), e);
+    return y.high + y.low;
 }
 
-/// x sigmoid(x).
+/// n / (1 + e) for 0 <= e <= 1, with what rounding took from 1 + e and from the quotient.
+inline fn overOnePlus(comptime V: type, n: V, e: V) Pair(V) {
+    const d = common.quickTwoSum(V, c(V, 1), e);
+    const inverse = c(V, 1) / d.high;
+    const q = n * inverse;
+    const rest = fma(V, -q, d.low, fma(V, -q, d.high, n));
+    return .{ .high = q, .low = rest * inverse };
+}
+
+/// x sigmoid(x); -0 at -infinity.
 pub fn silu(comptime V: type, x: V) V {
-    const e = exp(V, -@abs(x));
-    return pick(V, x < c(V, 0), x * e, x) / (c(V, 1) + e);
+    const limit = by(V, 120, 760); // silu is x above, rounds to 0 below
+    const y = clamp(V, x, -limit, limit);
+    const e = expParts(V, -@abs(y), .careful);
+    const negative = y < c(V, 0);
+    // For x < 0 the power of two comes last, as the product may be subnormal.
+    const numerator = pick(V, negative, e.p, c(V, 1));
+    const quotient = overOnePlus(V, numerator, common.scale(V, e.p, e.k));
+    const product = fma(V, y, quotient.high, y * quotient.low);
+    const none: Ints(V) = @splat(0);
+    const k = @select(@typeInfo(Ints(V)).vector.child, negative, e.k, none);
+    return pick(V, x > limit, x, common.scale(V, product, k));
 }

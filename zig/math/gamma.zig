@@ -29,13 +29,13 @@ pub fn lgamma(comptime V: type, x: V) V {
     return pick(V, negative, r, positive);
 }
 
-/// For x >= 0. From 8 on Stirling's series; below, the recurrence leads to [1.5, 2.5), where
-/// lgamma(2 + d) = d P(d). Below 1.5, the logarithm and d P(d) meet no cancellation: both
+/// For x >= 0. From 8 on Stirling's series; below, the recurrence leads to [1.25, 2.5), where
+/// lgamma(2 + d) = d P(d). Below 1.25, the logarithm and d P(d) meet no cancellation: both
 /// vanish at 1 with different slopes.
 inline fn lgammaPositive(comptime V: type, x: V) V {
     const one = c(V, 1);
     const half = c(V, 0.5);
-    const low = x < c(V, 1.5);
+    const low = x < c(V, 1.25);
     const lowest = x < half;
     var u = x;
     var product = pick(V, low, pick(V, lowest, fma(V, x, x, x), x), one);
@@ -50,7 +50,7 @@ inline fn lgammaPositive(comptime V: type, x: V) V {
     const middle = d * poly(V, d, "lgamma") + pick(V, low, -log, log);
     const inverse = one / x;
     const series = fma(V, inverse, poly(V, inverse * inverse, "stirling"), c(V, 0.418938533204672741780329736405617640));
-    const large = fma(V, x - half, log - one, series - half);
+    const large = fma(V, x - half, log - one, series);
     return pick(V, stirling, large, middle);
 }
 
@@ -118,25 +118,28 @@ pub fn trigamma(comptime V: type, x: V) V {
 /// The modified Bessel function of the first kind and order 0.
 pub fn besselI0(comptime V: type, x: V) V {
     if (comptime common.isSingle(V)) return common.wide1(V, x, besselI0);
-    const size = @abs(x);
-    const z = c(V, 0.25) * size * size;
-    const small = fma(V, z, poly(V, z, "i0_small"), c(V, 1));
-    const t = pick(V, size > c(V, 800), c(V, 800), size);
-    const e = exponential.expParts(V, t);
-    const large = common.scale(V, e.p * (i0Large(V, t) / @sqrt(t)), e.k);
-    return pick(V, size < c(V, 8), small, large);
+    const size = pick(V, @abs(x) > c(V, 800), c(V, 800), @abs(x)); // infinite long before
+    const e = exponential.expParts(V, size, .careful);
+    const large = common.scale(V, e.p * i0Scaled(V, size), e.k);
+    return pick(V, size < c(V, 4), i0Small(V, size), large);
 }
 
 /// exp(-|x|) i0(x).
 pub fn besselI0e(comptime V: type, x: V) V {
     if (comptime common.isSingle(V)) return common.wide1(V, x, besselI0e);
     const size = @abs(x);
-    const z = c(V, 0.25) * size * size;
-    const small = exponential.exp(V, -size) * fma(V, z, poly(V, z, "i0_small"), c(V, 1));
-    const large = i0Large(V, size) / @sqrt(size);
-    return pick(V, size < c(V, 8), small, large);
+    const small = exponential.expCare(V, -size, .careful) * i0Small(V, size);
+    return pick(V, size < c(V, 4), small, i0Scaled(V, size));
 }
 
-inline fn i0Large(comptime V: type, x: V) V {
-    return poly(V, c(V, 1) / x, "i0_large");
+/// For |x| <= 4.
+inline fn i0Small(comptime V: type, x: V) V {
+    const z = c(V, 0.25) * x * x;
+    return fma(V, z, poly(V, z, "i0_small"), c(V, 1));
+}
+/// exp(-x) i0(x) for x >= 4.
+inline fn i0Scaled(comptime V: type, x: V) V {
+    const middle = poly(V, fma(V, c(V, 0.25), x, c(V, -1)), "i0_middle");
+    const large = poly(V, c(V, 1) / x, "i0_large") / @sqrt(x);
+    return pick(V, x < c(V, 8), middle, large);
 }

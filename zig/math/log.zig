@@ -108,34 +108,47 @@ inline fn log1pTail(comptime V: type, x: V, low: V) V {
 
 /// log(1 + e), 0 <= e <= 1.
 inline fn log1pUnit(comptime V: type, e: V) V {
+    return e + log1pUnitTail(V, e);
+}
+/// log(1 + e) - e.
+inline fn log1pUnitTail(comptime V: type, e: V) V {
     const s = e / (c(V, 2) + e);
     const z = s * s;
     const half_square = c(V, 0.5) * e * e;
-    return e - (half_square - s * fma(V, z, poly(V, z, "log1p_unit"), half_square));
+    return s * fma(V, z, poly(V, z, "log1p_unit"), half_square) - half_square;
 }
 
 pub fn softplus(comptime V: type, x: V) V {
     const positive = pick(V, x < c(V, 0), c(V, 0), x);
-    return positive + log1pUnit(V, exponential.exp(V, -@abs(x)));
+    return positive + log1pUnit(V, exponential.expCare(V, -@abs(x), .careful));
 }
 
 pub fn logSigmoid(comptime V: type, x: V) V {
     const negative = pick(V, x > c(V, 0), c(V, 0), x);
-    return negative - log1pUnit(V, exponential.exp(V, -@abs(x)));
+    return negative - log1pUnit(V, exponential.expCare(V, -@abs(x), .careful));
 }
 
 pub fn logaddexp(comptime V: type, a: V, b: V) V {
     const larger = pick(V, a > b, a, b);
     const distance = pick(V, a == b, c(V, 0), @abs(a - b)); // inf - inf
-    const y = larger + log1pUnit(V, exponential.exp(V, -distance));
+    const y = larger + log1pUnit(V, exponential.expCare(V, -distance, .careful));
     return pick(V, distance == distance, y, distance);
+}
+
+/// 0 for what infinities made a nan.
+inline fn finite(comptime V: type, x: V) V {
+    return pick(V, x == x, x, c(V, 0));
 }
 
 pub fn logaddexp2(comptime V: type, a: V, b: V) V {
     const larger = pick(V, a > b, a, b);
     const distance = pick(V, a == b, c(V, 0), @abs(a - b));
-    const t = log1pUnit(V, exponential.exp2(V, -distance));
-    const y = fma(V, t, c(V, 1.44269504088896340735992468100189214), larger);
+    const log2e = 1.44269504088896340735992468100189214;
+    const e = exponential.exp2Care(V, -distance, .careful);
+    const part = common.twoProduct(V, e, c(V, log2e));
+    const sum = common.twoSum(V, larger, part.high);
+    const low = fma(V, e, comptime common.lowOf(V, log2e), part.low);
+    const y = sum.high + fma(V, log1pUnitTail(V, e), c(V, log2e), finite(V, sum.low) + low);
     return pick(V, distance == distance, y, distance);
 }
 

@@ -190,20 +190,27 @@ pub fn sincosPi(comptime V: type, x: V) Both(V) {
     const y = x - c(V, 2) * round.trunc(V, x * c(V, 0.5)); // exact
     const shifted = (y + y) + common.magic(V);
     const f = y - c(V, 0.5) * (shifted - common.magic(V)); // exact
-    const pi: Pair(V) = .{ .high = c(V, 3.141592653589793), .low = c(V, 1.2246467991473532e-16) };
-    const angle = common.pairProduct(V, .{ .high = f, .low = c(V, 0) }, pi);
+    const angle = common.pairProduct(V, .{ .high = f, .low = c(V, 0) }, pairOfPi(V));
     const quadrant = common.bits(V, shifted);
     const r: Reduced(V) = .{ .high = angle.high, .low = angle.low, .quadrant = quadrant };
     const t = turn(V, cores(V, r, false), quadrant);
     return .{ .sin = pick(V, t.sin == c(V, 0), c(V, 0), t.sin), .cos = t.cos };
 }
 
+inline fn pairOfPi(comptime V: type) Pair(V) {
+    return .{ .high = c(V, 3.141592653589793), .low = c(V, 1.2246467991473532e-16) };
+}
+
 /// sin(pi x) / (pi x), 1 at 0.
 pub fn sinc(comptime V: type, x: V) V {
     if (comptime common.isSingle(V)) return common.wide1(V, x, sinc);
     const size = @abs(x);
-    const y = sincosPi(V, size).sin / (c(V, std.math.pi) * size);
-    return pick(V, size < c(V, 0x1p-30), c(V, 1), y);
+    const sine = sincosPi(V, size).sin;
+    const scaled = common.pairProduct(V, .{ .high = size, .low = c(V, 0) }, pairOfPi(V));
+    const quotient = sine / scaled.high;
+    const y = quotient - quotient * (scaled.low / scaled.high);
+    const zero = c(V, 0); // also beyond 2^52, where pi x may overflow
+    return pick(V, size < c(V, 0x1p-30), c(V, 1), pick(V, sine == zero, zero, y));
 }
 
 // --- Inverse functions ------------------------------------------------------------------
@@ -221,20 +228,31 @@ inline fn quadrantAngle(comptime V: type, y: V, x: V, backwards: Bools(V)) V {
     const small = pick(V, steep, x, y);
     // Beyond tan(pi/8), the angle to the diagonal.
     const diagonal = small > large * c(V, 0.41421356237309504880);
-    const down = pick(V, large > by(V, 0x1p126, 0x1p1022), c(V, 0.25), c(V, 1));
-    const numerator = pick(V, diagonal, small * down - large * down, small * down);
-    const denominator = pick(V, diagonal, small * down + large * down, large * down);
+    // Sums and products stay finite, also without fma.
+    const huge = large > by(V, 0x1p110, 0x1p990);
+    const down = pick(V, huge, by(V, 0x1p-16, 0x1p-40), c(V, 1));
+    const a = small * down;
+    const b = large * down;
+    const difference = common.quickTwoSum(V, -b, a);
+    const sum = common.quickTwoSum(V, b, a);
+    const numerator = pick(V, diagonal, difference.high, a);
+    const denominator = pick(V, diagonal, sum.high, b);
     const quotient = numerator / denominator;
     const t = pick(V, denominator == zero, zero, quotient);
+    // What rounding took from the quotient.
+    const product = common.twoProduct(V, t, denominator);
+    const rest = (numerator - product.high) - product.low;
+    const lost = (rest + fma(V, -t, sum.low, difference.low)) / denominator;
+    const t_low = pick(V, diagonal, lost, zero);
     const z = t * t;
-    const arc = fma(V, t * z, poly(V, z, "atan"), t);
+    const arc = t + fma(V, t * z, poly(V, z, "atan"), t_low);
     // base in quarters of pi; each reflection turns the sign of the rest.
     const quarter = quarterPi(V);
     var base = pick(V, diagonal, c(V, 1), zero);
     base = pick(V, steep, c(V, 2) - base, base);
     base = pick(V, backwards, c(V, 4) - base, base);
-    const rest = pick(V, steep != backwards, -arc, arc);
-    return fma(V, base, quarter[0], fma(V, base, quarter[1], rest));
+    const turned_arc = pick(V, steep != backwards, -arc, arc);
+    return fma(V, base, quarter[0], fma(V, base, quarter[1], turned_arc));
 }
 
 pub fn atan2(comptime V: type, y: V, x: V) V {
