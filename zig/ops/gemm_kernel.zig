@@ -48,8 +48,16 @@ pub fn Kernel(comptime T: type) type {
         pub const nr = shape.vectors * vl;
         const V = @Vector(vl, T);
 
-        /// Tile heights there is code for: the rest of a panel is cut into these, not padded.
-        const heights = switch (shape.mr) {
+        /// Tile heights there is code for, of which the rest of a panel is made. A packed panel
+        /// has rows to spare, so its last tile may be too high; fewer than 4 rows would take
+        /// as long, waiting for the FMA before.
+        const packed_heights = switch (shape.mr) {
+            14 => [_]usize{ 14, 8, 4 },
+            8 => [_]usize{ 8, 4 },
+            6 => [_]usize{ 6, 4 },
+            else => [_]usize{4},
+        };
+        const direct_heights = switch (shape.mr) {
             14 => [_]usize{ 14, 8, 4, 2, 1 },
             8 => [_]usize{ 8, 4, 2, 1 },
             6 => [_]usize{ 6, 4, 2, 1 },
@@ -146,15 +154,27 @@ pub fn Kernel(comptime T: type) type {
             }.run;
         }
 
-        fn table(comptime packed_a: bool) [heights.len][shape.vectors]Tile {
+        fn table(
+            comptime heights: []const usize,
+            comptime packed_a: bool,
+        ) [heights.len][shape.vectors]Tile {
             var t: [heights.len][shape.vectors]Tile = undefined;
             for (heights, 0..) |h, i| {
                 for (0..shape.vectors) |v| t[i][v] = tile(h, v + 1, packed_a);
             }
             return t;
         }
-        const packed_tiles = table(true);
-        const direct_tiles = table(false);
+        const packed_tiles = table(&packed_heights, true);
+        const direct_tiles = table(&direct_heights, false);
+
+        /// The number of the tile for `rest` rows of a packed panel: the lowest that holds them,
+        /// or 8 where another 4 finish them.
+        fn packedHeight(rest: usize) usize {
+            var i: usize = packed_heights.len - 1;
+            while (packed_heights[i] < rest and i > 0) i -= 1;
+            if (shape.mr == 14 and i == 0 and rest <= 12) return 1;
+            return i;
+        }
 
         /// C[row.., col..] (rows <= mr, cols <= nr) = or += A panel @ B panel.
         pub inline fn panels(
@@ -178,21 +198,28 @@ pub fn Kernel(comptime T: type) type {
             if (straight and rows == mr)
                 return tiles[0][vectors - 1](k, a, a_rs, a_cs, b, b_rs, c.at(row, col), c.rs, adds);
             var buffer: [mr * nr]T align(64) = undefined;
+            const heights: []const usize = if (packed_a) &packed_heights else &direct_heights;
             var done: usize = 0;
-            for (heights, 0..) |h, i| {
-                while (rows - done >= h) : (done += h) {
-                    const ap = a + done * a_rs;
-                    if (straight) {
-                        const to = c.at(row + done, col);
-                        tiles[i][vectors - 1](k, ap, a_rs, a_cs, b, b_rs, to, c.rs, adds);
-                    } else {
-                        const to = @as([*]T, &buffer) + done * nr;
-                        tiles[i][vectors - 1](k, ap, a_rs, a_cs, b, b_rs, to, nr, false);
+            var which: usize = 0;
+            while (done < rows) {
+                const rest = rows - done;
+                if (packed_a) {
+                    which = packedHeight(rest);
+                } else while (heights[which] > rest) which += 1;
+                const height = heights[which];
+                const ap = a + done * a_rs;
+                const run = tiles[which][vectors - 1];
+                if (straight and height <= rest) {
+                    run(k, ap, a_rs, a_cs, b, b_rs, c.at(row + done, col), c.rs, adds);
+                } else {
+                    run(k, ap, a_rs, a_cs, b, b_rs, &buffer, nr, false);
+                    for (0..@min(height, rest)) |i| {
+                        const from = @as([*]T, &buffer) + i * nr;
+                        c.putSegment(row + done + i, col, cols, from, adds);
                     }
                 }
+                done += height;
             }
-            if (straight) return;
-            for (0..rows) |i| c.putSegment(row + i, col, cols, @as([*]const T, &buffer) + i * nr, adds);
         }
 
         /// to[0..n] = or += from[0..n], in pieces of powers of two.
