@@ -10,16 +10,20 @@
 //! first `zig build` on a machine compiles the build system for a minute and a half.
 const std = @import("std");
 
+const Names = []const []const u8;
 const Variant = struct { name: []const u8, cpu: []const u8, level: enum { v1, v3, v4 } };
-const all_variants: struct { x86_64: [3]Variant, aarch64: [1]Variant } = @import("zig/variants.zon");
+const AllVariants = struct { x86_64: [3]Variant, aarch64: [1]Variant };
+const all_variants: AllVariants = @import("zig/variants.zon");
 
 pub fn build(b: *std.Build) void {
     const target = b.standardTargetOptions(.{});
     const optimize = b.option(std.lang.Optimize, "optimize", "Default: fast") orelse .fast;
-    const strip = b.option(bool, "strip", "Leave out debug info (default: in the fast mode)") orelse (optimize == .fast);
+    const strip = b.option(bool, "strip", "Leave out debug info (default: in the fast mode)") orelse
+        (optimize == .fast);
     const linkage = b.option(std.lang.LinkMode, "linkage", "Default: dynamic") orelse .dynamic;
-    const only = b.option([]const []const u8, "levels", "CPU levels to compile, default all (zig/variants.zon)");
-    const filters = b.option([]const []const u8, "test-filter", "Only the tests with this in their names") orelse &.{};
+    const only = b.option(Names, "levels", "CPU levels to compile, default all (zig/variants.zon)");
+    const filters = b.option(Names, "test-filter", "Only the tests with this in their names") orelse
+        &.{};
     const settings: Settings = .{ .b = b, .target = target, .optimize = optimize, .strip = strip };
 
     const all: []const Variant = switch (target.result.cpu.arch) {
@@ -28,14 +32,17 @@ pub fn build(b: *std.Build) void {
         else => |arch| std.process.fatal("dlgrad has no kernels for {t}", .{arch}),
     };
     var variants: std.ArrayList(Variant) = .empty;
-    for (all) |v| if (wanted(only, v.name)) variants.append(b.allocator, v) catch @panic("out of memory");
+    for (all) |v| {
+        if (!wanted(only, v.name)) continue;
+        variants.append(b.allocator, v) catch @panic("out of memory");
+    }
     if (variants.items.len == 0) std.process.fatal("-Dlevels: no such CPU level", .{});
 
     // The module: what is compiled for the baseline, and the kernels' objects.
     const options = b.addOptions();
     const names = b.allocator.alloc([]const u8, variants.items.len) catch @panic("out of memory");
     for (names, variants.items) |*name, v| name.* = v.name;
-    options.addOption([]const []const u8, "levels", names);
+    options.addOption(Names, "levels", names);
     const module = b.addModule("dlgrad", .{
         // Its own code is compiled as the program's that imports it is.
         .root_source_file = b.path("zig/dlgrad.zig"),
@@ -43,11 +50,12 @@ pub fn build(b: *std.Build) void {
     });
     const lib_module = b.createModule(settings.module("zig/abi.zig", "baseline"));
     const bench_module = b.createModule(settings.module("zig/bench.zig", "baseline"));
-    for ([_]*std.Build.Module{ module, lib_module, bench_module }) |m| m.addOptions("build_options", options);
+    const with_kernels = [_]*std.Build.Module{ module, lib_module, bench_module };
+    for (with_kernels) |m| m.addOptions("build_options", options);
     for (variants.items) |v| {
         for (families(b)) |family| {
             const object = kernels(settings, family, v);
-            for ([_]*std.Build.Module{ module, lib_module, bench_module }) |m| m.addObject(object);
+            for (with_kernels) |m| m.addObject(object);
         }
     }
 
@@ -73,22 +81,25 @@ pub fn build(b: *std.Build) void {
     run_bench.addPassthruArgs();
     b.step("bench", "Time some kernels").dependOn(&run_bench.step);
 
-    const python = b.option([]const u8, "python", "The Python for `zig build abi`, with cffi and ziglang") orelse "python";
+    const python = b.option([]const u8, "python", "The Python for `zig build abi` (it needs cffi)") orelse
+        "python";
     const abi = b.addSystemCommand(&.{ python, "scripts/generate_abi.py" });
     abi.setCwd(b.path("."));
     abi.has_side_effects = true;
-    b.step("abi", "Rewrite include/dlgrad.h and dlgrad/_abi.py from zig/abi.zig").dependOn(&abi.step);
+    const abi_step = b.step("abi", "Rewrite include/dlgrad.h and dlgrad/_abi.py from zig/abi.zig");
+    abi_step.dependOn(&abi.step);
 }
 
 /// The names in zig/families.zig, as text: importing it would compile this file anew whenever a
 /// kernel changes.
-fn families(b: *std.Build) []const []const u8 {
+fn families(b: *std.Build) Names {
     var names: std.ArrayList([]const u8) = .empty;
     var lines = std.mem.tokenizeScalar(u8, @embedFile("zig/families.zig"), '\n');
     while (lines.next()) |line| {
         const rest = std.mem.cutPrefix(u8, line, "pub const ") orelse continue;
         const name, const value = std.mem.cut(u8, rest, " = ") orelse continue;
-        if (std.mem.startsWith(u8, value, "@import")) names.append(b.allocator, name) catch @panic("out of memory");
+        if (!std.mem.startsWith(u8, value, "@import")) continue;
+        names.append(b.allocator, name) catch @panic("out of memory");
     }
     return names.items;
 }
@@ -145,12 +156,12 @@ const Settings = struct {
     }
 };
 
-fn wanted(only: ?[]const []const u8, name: []const u8) bool {
+fn wanted(only: ?Names, name: []const u8) bool {
     for (only orelse return true) |o| if (std.mem.eql(u8, o, name)) return true;
     return false;
 }
 
-/// Whether this machine runs code of a level. Another architecture: perhaps, under an emulator.
+/// Whether this machine runs code of a level. Another architecture: perhaps, in an emulator.
 fn runsOn(host: std.Target.Cpu, arch: std.Target.Cpu.Arch, variant: Variant) bool {
     if (arch != host.arch) return true;
     return switch (variant.level) {

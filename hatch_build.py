@@ -124,7 +124,9 @@ def zig_command() -> list[str]:
     try:
         version = metadata.version("ziglang")
     except metadata.PackageNotFoundError:
-        raise BuildError(f"the Zig compiler is missing: pip install ziglang=={ZIG_VERSION}") from None
+        raise BuildError(
+            f"the Zig compiler is missing: pip install ziglang=={ZIG_VERSION}"
+        ) from None
     if version != ZIG_VERSION:
         raise BuildError(
             f"ziglang {version} is installed, dlgrad is written for {ZIG_VERSION}: "
@@ -149,7 +151,15 @@ class Compiler:
             self.flags.append("-lc")
         self.failed = threading.Event()
 
-    def make(self, what: str, name: str, kind: list[str], options: str, root_file: str, inputs: list[Path]) -> Path:
+    def make(
+        self,
+        what: str,
+        name: str,
+        kind: list[str],
+        options: str,
+        root_file: str,
+        inputs: list[Path],
+    ) -> Path:
         """`name` from zig/<root_file> with the build options; `inputs`: all it depends on."""
         out = self.folder / name
         stem = out.name.replace(".", "_")
@@ -203,7 +213,9 @@ def build_library(root: Path, target: str, out: Path, only_levels: str = "") -> 
             ["build-obj", "-fllvm", "-mcpu", cpu],
             f'pub const family = "{family}";\npub const level = "{level}";\n',
             "kernel_object.zig",
-            sources(zig / "kernel_object.zig", zig / "ops" / f"{family}.zig", without=NOT_IN_KERNELS),
+            sources(
+                zig / "kernel_object.zig", zig / "ops" / f"{family}.zig", without=NOT_IN_KERNELS
+            ),
         )
 
     # Best level first in each family; the slow families start early enough either way.
@@ -245,7 +257,9 @@ class CustomBuildHook(BuildHookInterface):
             tag = find_tag(wanted) if wanted else host_tag()
             target, name = TARGETS[tag]
             if version == "editable":  # beside the Python files, where the import finds it
-                build_library(root, target, root / "dlgrad" / name, os.environ.get("DLGRAD_LEVELS", ""))
+                build_library(
+                    root, target, root / "dlgrad" / name, os.environ.get("DLGRAD_LEVELS", "")
+                )
             else:
                 out = root / "build" / target / name
                 build_library(root, target, out)

@@ -39,7 +39,9 @@ if _threads:
         if not 1 <= _count < 2**31:
             raise ValueError
     except ValueError:
-        raise ImportError(f"dlgrad: DLGRAD_NUM_THREADS={_threads!r} is not a positive number") from None
+        raise ImportError(
+            f"dlgrad: DLGRAD_NUM_THREADS={_threads!r} is not a positive number"
+        ) from None
     lib.dlgrad_set_threads(_count)
 
 if hasattr(os, "register_at_fork"):

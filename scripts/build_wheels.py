@@ -21,7 +21,9 @@ def build(kind: str, **environment: str) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", "dist"]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment})
     if done.returncode != 0:
-        sys.exit(f"build_wheels.py: the {kind} {environment.get('DLGRAD_PLATFORM', '')} was not built")
+        sys.exit(
+            f"build_wheels.py: the {kind} {environment.get('DLGRAD_PLATFORM', '')} was not built"
+        )
 
 
 def main(wanted: list[str]) -> None:

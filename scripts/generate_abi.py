@@ -42,7 +42,9 @@ def documented() -> dict[str, tuple[list[str], list[str]]]:
     """Of each exported function: its doc comment's lines, its parameters' names."""
     found = {}
     text = (ROOT / "zig/abi.zig").read_text()
-    for match in re.finditer(r"((?:^///[^\n]*\n)*)^pub export fn (\w+)\((.*?)\) callconv", text, re.M | re.S):
+    for match in re.finditer(
+        r"((?:^///[^\n]*\n)*)^pub export fn (\w+)\((.*?)\) callconv", text, re.M | re.S
+    ):
         comment = [line[3:].strip() for line in match[1].splitlines()]
         found[match[2]] = (comment, re.findall(r"(\w+):", match[3]))
     return found
@@ -57,7 +59,9 @@ def declarations(described: dict, comments: bool) -> str:
         if comments and comment:
             lines += ["", "/* " + "\n   ".join(comment) + " */"]
         # A C++ or C keyword would be one in the header too: abi.zig's names are neither.
-        arguments = [t + ("" if t.endswith("*") else " ") + p for t, p in zip(types, parameters, strict=True)]
+        arguments = [
+            t + ("" if t.endswith("*") else " ") + p for t, p in zip(types, parameters, strict=True)
+        ]
         space = "" if returns.endswith("*") else " "
         lines.append(f"{returns}{space}{name}({', '.join(arguments) or 'void'});")
     return "\n".join(lines) + "\n"
@@ -71,7 +75,9 @@ def enum(name: str, prefix: str, numbers: dict[str, int]) -> str:
 def header(described: dict) -> str:
     families = {name: i for i, name in enumerate(described["families"])}
     rows = [
-        enum(f"dlgrad_{family}", f"DLGRAD_{family.upper()}_", {row: i for i, row in enumerate(names)})
+        enum(
+            f"dlgrad_{family}", f"DLGRAD_{family.upper()}_", {row: i for i, row in enumerate(names)}
+        )
         for family, names in described["families"].items()
         if names
     ]
@@ -79,7 +85,7 @@ def header(described: dict) -> str:
         "/* The C ABI of dlgrad's kernel library. Made from zig/abi.zig by `zig build abi`: do not edit.\n"
         "   The operands and parameters of each row are described on top of zig/ops/<family>.zig. */\n"
         "#ifndef DLGRAD_H\n#define DLGRAD_H\n\n#include <stddef.h>\n#include <stdint.h>\n",
-        "#ifdef __cplusplus\nextern \"C\" {\n#endif\n",
+        '#ifdef __cplusplus\nextern "C" {\n#endif\n',
         "/* A prepared kernel call: everything but its addresses. */\ntypedef struct dlgrad_plan dlgrad_plan;\n",
         enum("dlgrad_dtype", "DLGRAD_", described["dtypes"]),
         enum("dlgrad_status", "DLGRAD_STATUS_", described["statuses"]),
@@ -122,7 +128,10 @@ def python_module(described: dict) -> str:
 def generate() -> dict[Path, str]:
     """The generated files and what belongs into them."""
     described = describe()
-    return {ROOT / "include/dlgrad.h": header(described), ROOT / "dlgrad/_abi.py": python_module(described)}
+    return {
+        ROOT / "include/dlgrad.h": header(described),
+        ROOT / "dlgrad/_abi.py": python_module(described),
+    }
 
 
 def main() -> None:

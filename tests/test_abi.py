@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 import generate_abi  # noqa: E402
+
 from hatch_build import families, zig_command  # noqa: E402
 
 HEADER = ROOT / "include/dlgrad.h"
@@ -22,7 +23,9 @@ HEADER = ROOT / "include/dlgrad.h"
 
 def test_generated_files_are_fresh():
     for path, text in generate_abi.generate().items():
-        assert path.read_text() == text, f"{path.name} is stale: run `python scripts/generate_abi.py`"
+        assert path.read_text() == text, (
+            f"{path.name} is stale: run `python scripts/generate_abi.py`"
+        )
 
 
 def test_every_declared_function_is_exported():
@@ -41,8 +44,18 @@ def test_numbers():
 @pytest.mark.parametrize("compiler, suffix", [("cc", "c"), ("c++", "cpp")])
 def test_header_compiles(tmp_path, compiler, suffix):
     source = tmp_path / f"main.{suffix}"
-    source.write_text("#include <dlgrad.h>\nint main(void) { return DLGRAD_FLOAT32 == 8 ? 0 : 1; }\n")
-    command = [*zig_command(), compiler, "-Wall", "-Wextra", "-Werror", "-pedantic", f"-I{HEADER.parent}"]
+    source.write_text(
+        "#include <dlgrad.h>\nint main(void) { return DLGRAD_FLOAT32 == 8 ? 0 : 1; }\n"
+    )
+    command = [
+        *zig_command(),
+        compiler,
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-pedantic",
+        f"-I{HEADER.parent}",
+    ]
     command += ["-c", source, "-o", tmp_path / "main.o"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -40,20 +40,26 @@ def test_levels_are_read_from_the_list():
     assert list(hatch_build.levels("x86_64", ROOT)) == ["x86_64_v4", "x86_64_v3", "x86_64"]
     assert list(hatch_build.levels("aarch64", ROOT)) == ["aarch64"]
     assert list(hatch_build.levels("x86_64", ROOT, "x86_64, x86_64_v3")) == ["x86_64_v3", "x86_64"]
-    with pytest.raises(hatch_build.BuildError, match="'v5' is not one of: x86_64_v4, x86_64_v3, x86_64"):
+    with pytest.raises(
+        hatch_build.BuildError, match="'v5' is not one of: x86_64_v4, x86_64_v3, x86_64"
+    ):
         hatch_build.levels("x86_64", ROOT, "v5")
 
 
 def test_platforms():
     assert hatch_build.host_tag() in hatch_build.TARGETS
     assert hatch_build.find_tag("manylinux2014_aarch64").startswith("manylinux_2_17_aarch64")
-    with pytest.raises(hatch_build.BuildError, match="DLGRAD_PLATFORM='amiga' is not one of: .*win_arm64"):
+    with pytest.raises(
+        hatch_build.BuildError, match="DLGRAD_PLATFORM='amiga' is not one of: .*win_arm64"
+    ):
         hatch_build.find_tag("amiga")
 
 
 def test_every_kernel_file_with_tests_is_reached_from_the_tests_root():
     reached = set(hatch_build.sources(ROOT / "zig/tests.zig", without=re.compile("")))
-    tested = {p for p in (ROOT / "zig").rglob("*.zig") if re.search(r'^test "', p.read_text(), re.M)}
+    tested = {
+        p for p in (ROOT / "zig").rglob("*.zig") if re.search(r'^test "', p.read_text(), re.M)
+    }
     assert len(tested) > 20 and tested <= reached
 
 
@@ -70,7 +76,9 @@ def test_a_family_depends_on_its_own_files():
 def small_tree(tmp_path):
     """A copy of the sources with one family."""
     root = tmp_path / "tree"
-    shutil.copytree(ROOT / "zig", root / "zig", ignore=shutil.ignore_patterns(".zig-cache", "test_*"))
+    shutil.copytree(
+        ROOT / "zig", root / "zig", ignore=shutil.ignore_patterns(".zig-cache", "test_*")
+    )
     (root / "zig/families.zig").write_text('pub const fill = @import("ops/fill.zig");\n')
     return root
 
@@ -97,7 +105,9 @@ def test_only_what_changed_is_compiled(small_tree, capsys):
     before = out.read_bytes()
     with (small_tree / "zig/ops/fill.zig").open("a") as f:
         f.write("const broken = ;\n")
-    with pytest.raises(hatch_build.BuildError, match=r"compiling fill for .* failed\n.*fill.zig:\d+"):
+    with pytest.raises(
+        hatch_build.BuildError, match=r"compiling fill for .* failed\n.*fill.zig:\d+"
+    ):
         build()
     assert out.read_bytes() == before
 
@@ -124,14 +134,18 @@ def test_wheel(tmp_path):
     libraries = [n for n in names if re.search(r"\.(so|dylib|dll)", n)]
     assert libraries == [f"dlgrad/{Path(library).name}"]
     assert not [n for n in names if not n.startswith(("dlgrad/", "dlgrad-"))]
-    needed = [r for r in re.findall(r"^Requires-Dist: (.*)$", metadata, re.M) if "extra ==" not in r]
+    needed = [
+        r for r in re.findall(r"^Requires-Dist: (.*)$", metadata, re.M) if "extra ==" not in r
+    ]
     assert needed == ["cffi>=1.17"]
     assert wheel.stat().st_size < 9 << 20
 
     # The wheel works by itself.
     with zipfile.ZipFile(wheel) as z:
         z.extractall(tmp_path / "installed")
-    code = "import dlgrad; assert 'installed' in dlgrad.__file__; print((dlgrad.ones(3) * 2).tolist())"
+    code = (
+        "import dlgrad; assert 'installed' in dlgrad.__file__; print((dlgrad.ones(3) * 2).tolist())"
+    )
     env = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
     assert run(sys.executable, "-c", code, cwd=tmp_path, env=env).strip() == "[2.0, 2.0, 2.0]"
 
@@ -143,7 +157,14 @@ def test_sdist_holds_the_sources(tmp_path):
     (sdist,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(sdist) as t:
         names = {n.split("/", 1)[1] for n in t.getnames()}
-    assert {"zig/abi.zig", "zig/variants.zon", "hatch_build.py", "build.zig", "LICENSE", "include/dlgrad.h"} <= names
+    assert {
+        "zig/abi.zig",
+        "zig/variants.zon",
+        "hatch_build.py",
+        "build.zig",
+        "LICENSE",
+        "include/dlgrad.h",
+    } <= names
     assert not [n for n in names if n.endswith((".so", ".dylib", ".dll"))]
 
 
@@ -158,7 +179,9 @@ def test_c_example(tmp_path):
 
 
 def test_zig_example():
-    out = run(*hatch_build.zig_command(), "build", "run", f"-Dlevels={LEVEL}", cwd=ROOT / "examples/zig")
+    out = run(
+        *hatch_build.zig_command(), "build", "run", f"-Dlevels={LEVEL}", cwd=ROOT / "examples/zig"
+    )
     assert out.split() == ["kernels", "for", LEVEL, "5", "14", "23", "32", "14", "50", "86", "122"]
 
 

@@ -27,7 +27,12 @@ const Case = struct {
     flops: f64 = 0,
 };
 
-fn elementwise(comptime family: []const u8, comptime row: []const u8, comptime inputs: usize, comptime n: i64) Case {
+fn elementwise(
+    comptime family: []const u8,
+    comptime row: []const u8,
+    comptime inputs: usize,
+    comptime n: i64,
+) Case {
     return .{
         .name = std.fmt.comptimePrint("{s} {d}", .{ row, n }),
         .family = family,
@@ -118,7 +123,8 @@ fn time(io: std.Io, comptime case: Case, seconds: f64) !Result {
     while (runs < 2 or total < seconds) : (runs += 1) {
         const start = std.Io.Timestamp.now(io, .awake);
         if (builtin.is_test) p.run(&p, &call) else p.entry(&p, &call);
-        const took: f64 = @as(f64, @floatFromInt(start.durationTo(.now(io, .awake)).nanoseconds)) * 1e-9;
+        const nanoseconds = start.durationTo(.now(io, .awake)).nanoseconds;
+        const took = @as(f64, @floatFromInt(nanoseconds)) * 1e-9;
         if (call.status.load(.monotonic) != 0) return error.KernelFailed;
         best = @min(best, took);
         total += took;
@@ -126,7 +132,13 @@ fn time(io: std.Io, comptime case: Case, seconds: f64) !Result {
     return .{ .seconds = best, .bytes = @floatFromInt(bytes) };
 }
 
-fn runAll(io: std.Io, w: *std.Io.Writer, comptime list: []const Case, filter: []const u8, seconds: f64) !void {
+fn runAll(
+    io: std.Io,
+    w: *std.Io.Writer,
+    comptime list: []const Case,
+    filter: []const u8,
+    seconds: f64,
+) !void {
     inline for (list) |case| {
         if (comptime !@hasDecl(families, case.family)) continue;
         if (std.mem.indexOf(u8, case.name, filter) != null) {
@@ -135,7 +147,8 @@ fn runAll(io: std.Io, w: *std.Io.Writer, comptime list: []const Case, filter: []
                 .{ case.flops / r.seconds * 1e-9, "GFLOP/s" }
             else
                 .{ r.bytes / r.seconds * 1e-9, "GB/s" };
-            try w.print("{s:<16} {d:>10.1} us {d:>8.1} {s}\n", .{ case.name, r.seconds * 1e6, rate, unit });
+            const us = r.seconds * 1e6;
+            try w.print("{s:<16} {d:>10.1} us {d:>8.1} {s}\n", .{ case.name, us, rate, unit });
             try w.flush();
         }
     }

@@ -15,7 +15,8 @@ pub const Variant = struct {
 };
 
 const All = struct { x86_64: [3]Variant, aarch64: [1]Variant };
-pub const variants: []const Variant = &@field(@as(All, @import("variants.zon")), @tagName(builtin.cpu.arch));
+const all: All = @import("variants.zon");
+pub const variants: []const Variant = &@field(all, @tagName(builtin.cpu.arch));
 
 /// Whether this machine can run code compiled for `level`.
 pub fn usable(level: Level) bool {

@@ -50,24 +50,29 @@ fn least(a: ?usize, b: ?usize) ?usize {
 
 /// The smallest limit of the group at `path` and of all that it lies in. Inside a container
 /// the path may be the host's, and only the mount itself be there.
-fn limitAbove(root: []const u8, mount: []const u8, path: []const u8, version: enum { v1, v2 }) ?usize {
+fn limitAbove(
+    root: []const u8,
+    mount: []const u8,
+    path: []const u8,
+    version: enum { v1, v2 },
+) ?usize {
     var smallest: ?usize = null;
     var group = std.mem.trimEnd(u8, path, "/");
     while (true) {
-        smallest = least(smallest, switch (version) {
-            .v2 => blk: { // "quota period" or "max period", microseconds
-                var buffer: [64]u8 = undefined;
-                const text = readIn(&.{ root, mount, group, "/cpu.max" }, &buffer) orelse break :blk null;
-                var words = std.mem.tokenizeAny(u8, text, " \n");
-                break :blk quota(words.next() orelse "", words.next() orelse "100000");
-            },
-            .v1 => blk: {
-                var buffers: [2][64]u8 = undefined;
-                const time = readIn(&.{ root, mount, group, "/cpu.cfs_quota_us" }, &buffers[0]) orelse break :blk null;
-                const period = readIn(&.{ root, mount, group, "/cpu.cfs_period_us" }, &buffers[1]) orelse break :blk null;
-                break :blk quota(std.mem.trimEnd(u8, time, "\n"), std.mem.trimEnd(u8, period, "\n"));
-            },
-        });
+        var buffers: [2][64]u8 = undefined;
+        const names: [2][]const u8 = switch (version) {
+            .v2 => .{ "/cpu.max", "" }, // "quota period" or "max period", microseconds
+            .v1 => .{ "/cpu.cfs_quota_us", "/cpu.cfs_period_us" },
+        };
+        const first = readIn(&.{ root, mount, group, names[0] }, &buffers[0]) orelse "";
+        const second = switch (version) {
+            .v2 => "",
+            .v1 => readIn(&.{ root, mount, group, names[1] }, &buffers[1]) orelse "",
+        };
+        var words = std.mem.tokenizeAny(u8, first, " \n");
+        const time = words.next() orelse "";
+        const period = words.next() orelse std.mem.trimEnd(u8, second, "\n");
+        smallest = least(smallest, quota(time, period));
         if (group.len == 0) return smallest;
         group = group[0 .. std.mem.lastIndexOfScalar(u8, group, '/') orelse 0];
     }

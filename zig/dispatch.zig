@@ -14,7 +14,8 @@ const compiled: []const Level = blk: {
     var list: []const Level = &.{};
     for (cpu.variants) |v| {
         for (levels) |name| {
-            if (std.mem.eql(u8, name, v.name)) list = list ++ .{Level{ .variant = v, .table = &Table(name).prepare }};
+            if (!std.mem.eql(u8, name, v.name)) continue;
+            list = list ++ .{Level{ .variant = v, .table = &Table(name).prepare }};
         }
     }
     break :blk list;

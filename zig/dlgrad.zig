@@ -32,6 +32,7 @@ pub const Scalar = plan_zig.Scalar;
 
 const families = @import("families.zig");
 
+pub const MakeError = plan_zig.PrepareError;
 pub const RunError = error{ OutOfMemory, IndexOutOfRange, Unsupported, Singular, InvalidValue };
 
 pub const Plan = opaque {
@@ -43,7 +44,7 @@ pub const Plan = opaque {
     };
 
     /// Chooses the kernel. Keeps nothing of the description.
-    pub fn make(comptime family: []const u8, comptime row: []const u8, d: Description) plan_zig.PrepareError!*Plan {
+    pub fn make(comptime family: []const u8, comptime row: []const u8, d: Description) MakeError!*Plan {
         const numbers = comptime numbersOf(family, row);
         var length: usize = 4 + d.ints.len + d.floats.len;
         for ([_][]const Operand{ d.outputs, d.inputs }) |operands| {
@@ -78,7 +79,8 @@ pub const Plan = opaque {
 
     /// Runs it on the addresses of its operands, outputs first.
     pub fn run(p: *const Plan, operands: []const ?[*]u8, scalars: []const Scalar) RunError!void {
-        const status = abi.dlgrad_call(@ptrCast(@alignCast(p)), operands.ptr, @ptrCast(scalars.ptr), scalars.len);
+        const plan: *const plan_zig.Plan = @ptrCast(@alignCast(p));
+        const status = abi.dlgrad_call(plan, operands.ptr, @ptrCast(scalars.ptr), scalars.len);
         return switch (@as(plan_zig.Status, @fromBackingInt(status))) {
             .ok => {},
             .out_of_memory => error.OutOfMemory,

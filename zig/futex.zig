@@ -6,8 +6,14 @@ const Word = std.atomic.Value(u32);
 
 pub fn wait(word: *const Word, expected: u32) void {
     switch (builtin.os.tag) {
-        .linux => _ = std.os.linux.futex_4arg(&word.raw, .{ .cmd = .WAIT, .private = true }, expected, null),
-        .macos => _ = std.c.__ulock_wait(.{ .op = .COMPARE_AND_WAIT, .NO_ERRNO = true }, &word.raw, expected, 0),
+        .linux => {
+            const op: std.os.linux.FUTEX_OP = .{ .cmd = .WAIT, .private = true };
+            _ = std.os.linux.futex_4arg(&word.raw, op, expected, null);
+        },
+        .macos => {
+            const op: std.c.UL = .{ .op = .COMPARE_AND_WAIT, .NO_ERRNO = true };
+            _ = std.c.__ulock_wait(op, &word.raw, expected, 0);
+        },
         .windows => _ = std.os.windows.ntdll.RtlWaitOnAddress(&word.raw, &expected, 4, null),
         else => @compileError("no futex for this system"),
     }
@@ -15,8 +21,14 @@ pub fn wait(word: *const Word, expected: u32) void {
 
 pub fn wakeAll(word: *const Word) void {
     switch (builtin.os.tag) {
-        .linux => _ = std.os.linux.futex_3arg(&word.raw, .{ .cmd = .WAKE, .private = true }, std.math.maxInt(i32)),
-        .macos => _ = std.c.__ulock_wake(.{ .op = .COMPARE_AND_WAIT, .NO_ERRNO = true, .WAKE_ALL = true }, &word.raw, 0),
+        .linux => {
+            const op: std.os.linux.FUTEX_OP = .{ .cmd = .WAKE, .private = true };
+            _ = std.os.linux.futex_3arg(&word.raw, op, std.math.maxInt(i32));
+        },
+        .macos => {
+            const op: std.c.UL = .{ .op = .COMPARE_AND_WAIT, .NO_ERRNO = true, .WAKE_ALL = true };
+            _ = std.c.__ulock_wake(op, &word.raw, 0);
+        },
         .windows => std.os.windows.ntdll.RtlWakeAddressAll(&word.raw),
         else => @compileError("no futex for this system"),
     }

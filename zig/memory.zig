@@ -196,7 +196,8 @@ const at_fork = struct {
     }
     var registered: std.atomic.Value(bool) = .init(false);
     fn register() void {
-        if (!windows and !registered.swap(true, .monotonic)) _ = pthread_atfork(before, after, after);
+        if (windows or registered.swap(true, .monotonic)) return;
+        _ = pthread_atfork(before, after, after);
     }
     const Handler = *const fn () callconv(.c) void;
     extern "c" fn pthread_atfork(Handler, Handler, Handler) c_int;
@@ -228,9 +229,13 @@ pub fn free(ptr: [*]u8) void {
         return;
     }
     header.state = Header.free;
-    const stride = if (header.class < small_classes) small_strides[header.class] else strideOf(header.class);
-    state.live -= stride;
-    if (header.class < small_classes) freeSmall(ptr) else freeLarge(Large.of(ptr));
+    if (header.class < small_classes) {
+        state.live -= small_strides[header.class];
+        freeSmall(ptr);
+    } else {
+        state.live -= strideOf(header.class);
+        freeLarge(Large.of(ptr));
+    }
     const over = state.reserved > bound();
     unlock();
     if (over) trim();
@@ -386,7 +391,8 @@ fn allocLarge(class: u32) ?[*]align(64) u8 {
 }
 
 fn mapLarge(bytes: usize) ?[*]align(64) u8 {
-    const p = pages.map(bytes, if (windows) pages.map_granularity else pages.huge_page_bytes) orelse return null;
+    const alignment = if (windows) pages.map_granularity else pages.huge_page_bytes;
+    const p = pages.map(bytes, alignment) orelse return null;
     pages.adviseHuge(p, bytes);
     return p;
 }
@@ -412,7 +418,8 @@ fn freeLarge(l: *Large) void {
 }
 
 fn unlinkLarge(l: *Large) void {
-    if (l.class_prev) |p| p.class_next = l.class_next else state.large[l.header.class] = l.class_next;
+    const head = &state.large[l.header.class];
+    if (l.class_prev) |p| p.class_next = l.class_next else head.* = l.class_next;
     if (l.class_next) |n| n.class_prev = l.class_prev;
     if (l.newer) |n| n.older = l.older else state.newest = l.older;
     if (l.older) |o| o.newer = l.newer else state.oldest = l.newer;

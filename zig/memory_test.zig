@@ -4,7 +4,10 @@ const builtin = @import("builtin");
 const memory = @import("memory.zig");
 const expect = std.testing.expect;
 
-const sizes = [_]usize{ 0, 1, 56, 57, 64, 100, 4096, 65536, 65537, 100_000, 1 << 20, (2 << 20) + 1, 5 << 20 };
+const sizes = [_]usize{
+    0,     1,      56,      57,      64,            100,     4096,
+    65536, 65_537, 100_000, 1 << 20, (2 << 20) + 1, 5 << 20,
+};
 
 test "blocks are aligned, apart, and reused" {
     memory.emptyCache();
@@ -82,11 +85,14 @@ test "several threads at once" {
             for (0..20_000) |_| {
                 const slot = &held[prng.random().uintLessThan(usize, held.len)];
                 if (slot.*) |b| {
-                    for (b[0..@min(b.len, 64)]) |x| if (x != @as(u8, @truncate(seed))) failed.store(true, .monotonic);
+                    for (b[0..@min(b.len, 64)]) |x| {
+                        if (x != @as(u8, @truncate(seed))) failed.store(true, .monotonic);
+                    }
                     memory.free(b.ptr);
                     slot.* = null;
                 } else {
-                    const n = prng.random().uintLessThan(usize, @as(usize, 1) << prng.random().uintLessThan(u6, 18));
+                    const most = @as(usize, 1) << prng.random().uintLessThan(u6, 18);
+                    const n = prng.random().uintLessThan(usize, most);
                     const b = memory.alloc(n).?[0..n];
                     @memset(b[0..@min(n, 64)], @truncate(seed));
                     slot.* = b;
@@ -98,7 +104,9 @@ test "several threads at once" {
     const live = memory.stats().live;
     var failed: std.atomic.Value(bool) = .init(false);
     var threads: [4]std.Thread = undefined;
-    for (&threads, 1..) |*t, seed| t.* = try std.Thread.spawn(.{ .stack_size = 4 << 20 }, worker, .{ seed, &failed });
+    for (&threads, 1..) |*t, seed| {
+        t.* = try std.Thread.spawn(.{ .stack_size = 4 << 20 }, worker, .{ seed, &failed });
+    }
     for (threads) |t| t.join();
     try expect(!failed.load(.monotonic));
     try expect(memory.stats().live == live);

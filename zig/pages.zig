@@ -16,12 +16,14 @@ pub fn map(bytes: usize, alignment: usize) ?[*]align(64) u8 {
     std.debug.assert(bytes % page_bytes == 0 and std.math.isPowerOfTwo(alignment));
     if (windows) {
         std.debug.assert(alignment <= map_granularity);
-        return @ptrCast(@alignCast(kernel32.VirtualAlloc(null, bytes, commit_and_reserve, read_write)));
+        const p = kernel32.VirtualAlloc(null, bytes, commit_and_reserve, read_write);
+        return @ptrCast(@alignCast(p));
     }
     // Map more, and give what stands out on either side back.
     const extra = if (alignment > page_bytes) alignment else 0;
     const total = std.math.add(usize, bytes, extra) catch return null;
-    const raw = std.c.mmap(null, total, .{ .READ = true, .WRITE = true }, .{ .TYPE = .PRIVATE, .ANONYMOUS = true }, -1, 0);
+    const flags: std.c.MAP = .{ .TYPE = .PRIVATE, .ANONYMOUS = true };
+    const raw = std.c.mmap(null, total, .{ .READ = true, .WRITE = true }, flags, -1, 0);
     if (raw == std.c.MAP_FAILED) return null;
     const start = @intFromPtr(raw);
     const aligned = std.mem.alignForward(usize, start, @max(alignment, 64));
@@ -42,7 +44,8 @@ pub fn unmap(start: [*]align(64) u8, bytes: usize) void {
 
 /// Asks for 2 MiB pages: one page fault instead of 512. A wish; nothing depends on it.
 pub fn adviseHuge(start: [*]align(64) u8, bytes: usize) void {
-    if (builtin.os.tag == .linux) _ = std.c.madvise(@ptrCast(@alignCast(start)), bytes, std.c.MADV.HUGEPAGE);
+    if (builtin.os.tag != .linux) return;
+    _ = std.c.madvise(@ptrCast(@alignCast(start)), bytes, std.c.MADV.HUGEPAGE);
 }
 
 /// 64-byte aligned memory from the C library, or null.

@@ -70,7 +70,8 @@ pub fn parallel(n: usize, grain: usize, ctx: *const anyopaque, body: Body) void 
     ensureWorkers(threads);
 
     // Four chunks a thread even out their speeds.
-    const chunk = @max(grain, std.math.divCeil(usize, n, @as(usize, threads) * 4) catch unreachable);
+    const even = std.math.divCeil(usize, n, @as(usize, threads) * 4) catch unreachable;
+    const chunk = @max(grain, even);
     job = .{ .ctx = ctx, .run = body, .n = n, .chunk = chunk };
     next.store(0, .monotonic);
     state.store(open_bit, .release);
@@ -130,7 +131,8 @@ fn worker(number: u32, first_seen: u32) void {
 fn ensureWorkers(threads: u32) void {
     if (spawned + 1 < threads) registerAtFork();
     while (spawned + 1 < threads) : (spawned += 1) {
-        const t = std.Thread.spawn(.{ .stack_size = 4 << 20 }, worker, .{ spawned + 1, generation.load(.acquire) }) catch {
+        const about = .{ spawned + 1, generation.load(.acquire) };
+        const t = std.Thread.spawn(.{ .stack_size = 4 << 20 }, worker, about) catch {
             wanted.store(spawned + 1, .monotonic); // go on with what there is
             return;
         };

@@ -1,7 +1,7 @@
 /* Linear regression by gradient descent with dlgrad's kernels: y = x w, and w is found again.
  *
  *   zig build                                    (in the repository's root)
- *   cc examples/c/main.c -Izig-out/include -Lzig-out/lib -ldlgrad -Wl,-rpath,zig-out/lib -o regression
+ *   cc examples/c/main.c -Izig-out/include -Lzig-out/lib -ldlgrad -Wl,-rpath,zig-out/lib
  */
 #include <dlgrad.h>
 
@@ -19,8 +19,8 @@ static void die(const char *what) {
 }
 
 /* A float32 matrix for a plan's description: dtype, dimensions, sizes, strides. */
-static size_t matrix(int64_t *at, int64_t rows, int64_t columns, int64_t row_stride, int64_t column_stride) {
-    const int64_t numbers[] = {DLGRAD_FLOAT32, 2, rows, columns, row_stride, column_stride};
+static size_t matrix(int64_t *at, int64_t rows, int64_t columns, int64_t stride0, int64_t stride1) {
+    const int64_t numbers[] = {DLGRAD_FLOAT32, 2, rows, columns, stride0, stride1};
     memcpy(at, numbers, sizeof numbers);
     return sizeof numbers / sizeof *numbers;
 }
@@ -30,9 +30,10 @@ static dlgrad_plan *matmul(int64_t m, int64_t k, int64_t n, int transposed) {
     int64_t description[32] = {3, 1, 0, 0}; /* operands, outputs, ints, floats */
     size_t length = 4;
     length += matrix(description + length, m, n, n, 1);
-    length += transposed ? matrix(description + length, m, k, 1, m) : matrix(description + length, m, k, k, 1);
+    length += matrix(description + length, m, k, transposed ? 1 : k, transposed ? m : 1);
     length += matrix(description + length, k, n, n, 1);
-    dlgrad_plan *plan = dlgrad_plan_make(DLGRAD_FAMILY_MATMUL, DLGRAD_MATMUL_MATMUL, description, length);
+    dlgrad_plan *plan =
+        dlgrad_plan_make(DLGRAD_FAMILY_MATMUL, DLGRAD_MATMUL_MATMUL, description, length);
     if (!plan) die("matmul's plan");
     return plan;
 }

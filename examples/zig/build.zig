@@ -4,7 +4,7 @@ const std = @import("std");
 pub fn build(b: *std.Build) void {
     const target = b.standardTargetOptions(.{});
     const optimize = b.standardOptimizeOption(.{});
-    const levels = b.option([]const []const u8, "levels", "CPU levels of dlgrad's kernels, default all");
+    const levels = b.option([]const []const u8, "levels", "dlgrad's CPU levels, default all");
     const dlgrad = if (levels) |l|
         b.dependency("dlgrad", .{ .target = target, .levels = l })
     else
