@@ -100,7 +100,7 @@ class Generator:
             door.call("random", "generator_set", _BLOCK, (state,), into=self._block)
         except RuntimeError:
             raise RuntimeError("set_state(): Invalid mt19937 state") from None
-        self._seed = int.from_bytes(door.ffi.buffer(state._ptr, 8)[:], "little")
+        self._seed = int.from_bytes(bytes(door.ffi.buffer(state._ptr, 8)), "little")
 
     def clone_state(self) -> Generator:
         """A generator that will give the numbers that this one will give."""
@@ -112,7 +112,8 @@ class Generator:
         return self.clone_state()
 
     def __reduce__(self):
-        return _restore, (bytes(door.ffi.buffer(self.get_state()._ptr, _STATE.nbytes)[:]),)
+        state = self.get_state()
+        return _restore, (bytes(door.ffi.buffer(state._ptr, _STATE.nbytes)),)
 
     def __repr__(self):
         return f"<dlgrad.Generator object at {hex(id(self))}>"

@@ -1,0 +1,173 @@
+"""How a step is taken: one kernel call for all parameters of a group, or Tensor operations, one by one.
+
+A subclass of `PerParameter` says what state a parameter has (`init_state`), what the kernel wants
+(`row`, `fields`, `scalars`, `flags`: zig/ops/optim.zig), and the same update in Tensor operations
+(`update`), which serves parameters that the kernel doesn't take, and differentiable optimizers.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from .. import dtypes as dt
+from .. import plan as door
+from .._lib import ffi, lib
+from ..autograd.mode import mode
+from ..layout import contiguous
+from ..ops.create import new_tensor, scalar_tensor
+from ..ops.elementwise import _dense, copy_into
+from ..tensor import Tensor
+from .optimizer import Optimizer, as_number, evaluate, step_dtype
+
+_TABLE = contiguous(dt.int64, ())
+_plans: dict = {}
+_words: dict = {}
+NULL = ffi.NULL
+
+
+def word(number):
+    """A small whole number as an entry of a table."""
+    found = _words.get(number)
+    if found is None:
+        found = door.remember(_words, number, ffi.cast("uint8_t *", number))
+    return found
+
+
+def run(row, entries, dtype, scalars, flags=0, step=dt.float32):
+    """One call for all entries. entries: lists of cdata words, in the order of the row's fields."""
+    key = (row, dtype, flags, step)
+    plan = _plans.get(key)
+    if plan is None:
+        ints = (dtype.code, step.code, flags)
+        plan = door.remember(_plans, key, door.make_plan("optim", row, (_TABLE,), (), ints=ints))
+    words = [word(len(entries))]
+    for entry in entries:
+        words += entry
+    table = ffi.new("uint8_t *[]", words)
+    bits = struct.pack(f"={len(scalars)}d", *scalars)
+    status = lib.dlgrad_call(
+        plan.handle,
+        ffi.new("uint8_t *[]", [ffi.cast("uint8_t *", table)]),
+        ffi.cast("int64_t *", ffi.from_buffer(bits)),
+        len(scalars),
+    )
+    if status:
+        door.raise_failure(row, [_TABLE], [])
+
+
+class PerParameter(Optimizer):
+    """An optimizer that updates each parameter by itself."""
+
+    row = None  # the kernel's; None: there is none
+    fields = ()  # names of the states that the kernel wants, in its order ("" leaves one out)
+
+    def init_state(self, group, p) -> dict:
+        """The state of a parameter before its first step."""
+        raise NotImplementedError
+
+    def scalars(self, group) -> tuple:
+        """The kernel's scalars."""
+        raise NotImplementedError
+
+    def flags(self, group) -> int:
+        """The kernel's flags."""
+        return 1 if group["maximize"] else 0
+
+    def update(self, group, p, grad, state):
+        """The step for one parameter, in Tensor operations. `grad` has its sign for `maximize` already."""
+        raise NotImplementedError
+
+    def new_step(self, group) -> Tensor:
+        """A step count of 0."""
+        return scalar_tensor(0.0, dtype=step_dtype(group.get("fused")))
+
+    def step(self, closure=None):
+        """One step of optimization, for every parameter that has a gradient.
+
+        closure: evaluates the model again, calls backward and returns the loss, which is returned."""
+        loss = evaluate(closure)
+        before = mode.enabled
+        mode.enabled = bool(self.defaults.get("differentiable"))
+        try:
+            for group in self.param_groups:
+                self.step_group(group)
+        finally:
+            mode.enabled = before
+        return loss
+
+    def step_group(self, group):
+        """The step for one group."""
+        by_kernel = {}
+        keep = []  # what an entry points at must live until the call
+        kernel = self.row is not None and not group.get("differentiable") and not mode.enabled
+        if kernel and len(set(group["params"])) != len(group["params"]):
+            kernel = False  # a parameter that is there twice takes two steps, one after the other
+        states = self.state
+        for p in group["params"]:
+            grad = p._grad
+            if grad is None:
+                continue
+            state = states.get(p)
+            if not state:
+                state = self.init_state(group, p)
+                if state:
+                    states[p] = state
+            entry = self.entry(group, p, grad, state, keep) if kernel else None
+            if entry is None:
+                self.update(group, p, grad.neg() if group.get("maximize") else grad, state)
+            else:
+                step = state.get("step")
+                key = (p._layout.dtype, dt.float32 if step is None else step._layout.dtype)
+                by_kernel.setdefault(key, []).append(entry)
+        for (dtype, step), entries in by_kernel.items():
+            run(self.row, entries, dtype, self.scalars(group), self.flags(group), step)
+
+    def entry(self, group, p, grad, state, keep):
+        """The words of one parameter, or None where the kernel cannot take it."""
+        lay = p._layout
+        if not lay.contiguous and not _dense(lay):
+            return None
+        if grad._layout is not lay:  # the same values, in the parameter's order
+            ordered = new_tensor(lay, self.row)
+            copy_into(ordered, grad)
+            keep.append(ordered)
+            grad = ordered
+        words = [word(lay.numel), p._ptr, grad._ptr]
+        for name in self.fields:
+            t = state.get(name)
+            if t is None:
+                words.append(NULL)
+                continue
+            if t._layout is not lay:
+                return None
+            t._storage.version += 1
+            words.append(t._ptr)
+        step = state.get("step")
+        if step is not None:
+            step._storage.version += 1
+            words.append(step._ptr)
+        p._storage.version += 1
+        return words
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self.complete_groups()
+        # Old checkpoints hold the step as a number.
+        for group in self.param_groups:
+            for p in group["params"]:
+                own = self.state.get(p)
+                if own and "step" in own and not isinstance(own["step"], Tensor):
+                    own["step"] = scalar_tensor(float(own["step"]), dtype=step_dtype(group.get("fused")))
+
+    def complete_groups(self):
+        """Adds options that checkpoints of older versions lack."""
+        for group in self.param_groups:
+            for name, value in self.defaults.items():
+                if name not in ("lr", "params"):
+                    group.setdefault(name, value)
+
+
+def advance(state) -> float:
+    """Counts the step up, and returns it as a number."""
+    state["step"] += 1
+    return as_number(state["step"])
