@@ -47,7 +47,9 @@ pub const View = struct {
             v.n *= @intCast(size);
             if (size == 1) continue;
             var at = kept;
-            while (at > 0 and before(operands, d, order[at - 1])) : (at -= 1) order[at] = order[at - 1];
+            while (at > 0 and before(operands, d, order[at - 1])) : (at -= 1) {
+                order[at] = order[at - 1];
+            }
             order[at] = @intCast(d);
             kept += 1;
         }
@@ -209,5 +211,6 @@ test "empty, 0-d and too many dimensions" {
     const shape: [17]i64 = @splat(2);
     var strides: [17]i64 = undefined;
     for (&strides, 0..) |*x, d| x.* = @as(i64, 3) << @intCast(16 - d) << @intCast(16 - d);
-    try std.testing.expectError(error.Unsupported, View.init(&.{operand(.uint8, &shape, &strides)}));
+    const many = operand(.uint8, &shape, &strides);
+    try std.testing.expectError(error.Unsupported, View.init(&.{many}));
 }

@@ -53,7 +53,8 @@ pub inline fn gelu(comptime V: type, x: V) V {
     return limitAtMinusInfinity(V, x, math.gelu(V, x));
 }
 pub inline fn geluBackward(comptime V: type, g: V, x: V) V {
-    const density = math.exp(V, x * x * c(V, -0.5)) * c(V, 0.39894228040143267794); // 1 / sqrt(2 pi)
+    const at_zero = 0.39894228040143267794; // 1 / sqrt(2 pi)
+    const density = math.exp(V, x * x * c(V, -0.5)) * c(V, at_zero);
     return g * (math.ndtr(V, x) + x * density);
 }
 
@@ -111,7 +112,14 @@ pub inline fn eluBackward(comptime V: type, g: V, x: V, alpha: V, scale: V, inpu
     return pick(V, x > c(V, 0), g * scale, low);
 }
 /// From the output y.
-pub inline fn eluBackwardResult(comptime V: type, g: V, y: V, alpha: V, scale: V, input_scale: V) V {
+pub inline fn eluBackwardResult(
+    comptime V: type,
+    g: V,
+    y: V,
+    alpha: V,
+    scale: V,
+    input_scale: V,
+) V {
     return pick(V, y > c(V, 0), g * scale, g * input_scale * (y + alpha * scale));
 }
 

@@ -120,7 +120,12 @@ fn bitwise(name: []const u8, comptime function: anytype) Row {
     return r;
 }
 /// Floats by one function, integers by another, which may fail.
-fn mixed(name: []const u8, comptime float: anytype, comptime int: anytype, comptime fails: bool) Row {
+fn mixed(
+    name: []const u8,
+    comptime float: anytype,
+    comptime int: anytype,
+    comptime fails: bool,
+) Row {
     var r = elementwise.floatRow(name, float, 2, 0);
     r.i64 = elementwise.kernelOf(int, i64, 2, .{ .with_call = fails });
     r.i32 = elementwise.kernelOf(int, i32, 2, .{ .with_call = fails });

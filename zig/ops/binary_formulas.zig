@@ -117,7 +117,8 @@ pub inline fn powInt(comptime V: type, a: V, b: V) V {
         e >>= @splat(1);
     }
     const minus: V = @splat(-1);
-    const inverse = pick(V, a == one(V), one(V), pick(V, a == minus, pick(V, odd, minus, one(V)), zero(V)));
+    const alternating = pick(V, odd, minus, one(V));
+    const inverse = pick(V, a == one(V), one(V), pick(V, a == minus, alternating, zero(V)));
     return pick(V, b < zero(V), inverse, r);
 }
 

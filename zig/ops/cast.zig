@@ -19,13 +19,21 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     if (p.operands.len != 2 or p.n_out != 1) return error.Unsupported;
     const out = p.operands[0].dtype;
     const in = p.operands[1].dtype;
-    // A bool is a byte of 0 or 1, so it may be moved as the uint8 or int8 it becomes.
-    const same = out == in or (in == .bool and out.size() == 1) or (out.size() == 1 and in.size() == 1 and out != .bool);
+    // Bytes become one another unchanged, but that a bool must be 0 or 1.
+    const same = out == in or (out.size() == 1 and in.size() == 1 and out != .bool);
     if (same) {
         const v = try view.View.init(p.operands);
         if (isTransposed(&v)) return prepareTransposed(p, v);
+        if (isRows(&v)) {
+            (try p.create(view.View)).* = v;
+            p.run = runRows;
+            return;
+        }
     }
-    const tile = if (same) convert.Tile.raw(out.size()) else elementwise.computeTile(p.operands, true);
+    const tile = if (same)
+        convert.Tile.raw(out.size())
+    else
+        elementwise.computeTile(p.operands, true);
     return elementwise.prepare(p, .{
         .kernel = elementwise.moveKernel(tile.size()),
         .out = tile,
@@ -36,6 +44,50 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     });
 }
 
+// ------------------------------------------------------------------ rows
+
+fn isRows(v: *const view.View) bool {
+    const e = v.element[0];
+    if (v.n == 0 or v.ndim < 2 or v.inner() < 4) return false;
+    return v.innerStride(0) == e and v.innerStride(1) == e;
+}
+
+/// Both have contiguous rows.
+fn runRows(p: *const Plan, call: *Call) void {
+    const Job = struct {
+        v: *const view.View,
+        call: *Call,
+        fn run(j: *const @This(), begin: usize, end: usize) void {
+            const bytes = j.v.inner() * j.v.element[0];
+            const out = j.call.ptr[0].?;
+            const in = j.call.ptr[1].?;
+            if (out == in) return; // copied onto itself
+            var cursor = view.Cursor.init(j.v, begin);
+            for (begin..end) |_| {
+                copyBytes(out + cursor.offset[0], in + cursor.offset[1], bytes);
+                cursor.next(j.v);
+            }
+        }
+    };
+    const v = p.stateAs(view.View);
+    const job: Job = .{ .v = v, .call = call };
+    const row_bytes = v.inner() * v.element[0];
+    services.parallelFor(v.n / v.inner(), 1 + (128 << 10) / row_bytes, job, Job.run);
+}
+
+/// A call of memcpy would cost more than a short row.
+inline fn copyBytes(to: [*]u8, from: [*]const u8, n: usize) void {
+    if (n > 1024 or n < 16) return @memcpy(to[0..n], from[0..n]);
+    const V = @Vector(16, u8);
+    var i: usize = 0;
+    while (i + 64 <= n) : (i += 64) {
+        const x: @Vector(64, u8) = from[i..][0..64].*;
+        to[i..][0..64].* = x;
+    }
+    while (i + 16 <= n) : (i += 16) to[i..][0..16].* = @as(V, from[i..][0..16].*);
+    if (i < n) to[n - 16 ..][0..16].* = @as(V, from[n - 16 ..][0..16].*);
+}
+
 // ------------------------------------------------------------------ transposed copies
 
 /// Written along one dimension, read along another.
@@ -43,7 +95,14 @@ const Transposed = struct {
     view: view.View,
     /// The dimension along which the input is contiguous (the output is along the last).
     along: usize,
-    move: *const fn (out: [*]u8, in: [*]const u8, rows: usize, columns: usize, out_row: usize, in_column: usize) void,
+    move: *const fn (
+        out: [*]u8,
+        in: [*]const u8,
+        rows: usize,
+        columns: usize,
+        out_row: usize,
+        in_column: usize,
+    ) void,
 };
 /// Elements along each side of the square that a thread takes at a time.
 const side = 64;
@@ -125,7 +184,14 @@ fn runTransposed(p: *const Plan, call: *Call) void {
 fn Block(comptime T: type) type {
     const n = @min(16, 32 / @sizeOf(T)); // one 32-byte row of a block, 16 of them at most
     return struct {
-        fn move(out: [*]u8, in: [*]const u8, rows: usize, columns: usize, out_row: usize, in_column: usize) void {
+        fn move(
+            out: [*]u8,
+            in: [*]const u8,
+            rows: usize,
+            columns: usize,
+            out_row: usize,
+            in_column: usize,
+        ) void {
             var r: usize = 0;
             while (r + n <= rows) : (r += n) {
                 var column: usize = 0;
@@ -142,7 +208,16 @@ fn Block(comptime T: type) type {
             single(out, in, r, rows, 0, columns, out_row, in_column);
         }
 
-        fn single(out: [*]u8, in: [*]const u8, r0: usize, r1: usize, c0: usize, c1: usize, out_row: usize, in_column: usize) void {
+        fn single(
+            out: [*]u8,
+            in: [*]const u8,
+            r0: usize,
+            r1: usize,
+            c0: usize,
+            c1: usize,
+            out_row: usize,
+            in_column: usize,
+        ) void {
             for (r0..r1) |r| for (c0..c1) |column| {
                 const x: *const T = @ptrCast(@alignCast(in + column * in_column + r * @sizeOf(T)));
                 const y: *T = @ptrCast(@alignCast(out + r * out_row + column * @sizeOf(T)));

@@ -181,7 +181,12 @@ fn Mover(comptime T: type, comptime M: type) type {
     };
 }
 
-inline fn toTile(comptime T: type, comptime M: type, comptime n: comptime_int, x: @Vector(n, Bits(M))) @Vector(n, T) {
+inline fn toTile(
+    comptime T: type,
+    comptime M: type,
+    comptime n: comptime_int,
+    x: @Vector(n, Bits(M)),
+) @Vector(n, T) {
     if (Bits(M) == T) return x;
     if (M == dtype.BFloat16) {
         const wide = dtype.widenBF16(n, x);
@@ -194,7 +199,12 @@ inline fn toTile(comptime T: type, comptime M: type, comptime n: comptime_int, x
     return @intCast(x);
 }
 
-inline fn fromTile(comptime T: type, comptime M: type, comptime n: comptime_int, x: @Vector(n, T)) @Vector(n, Bits(M)) {
+inline fn fromTile(
+    comptime T: type,
+    comptime M: type,
+    comptime n: comptime_int,
+    x: @Vector(n, T),
+) @Vector(n, Bits(M)) {
     if (M == Bool) return @intFromBool(x != @as(@Vector(n, T), @splat(0)));
     if (M == T) return x;
     const F = @Vector(n, f32);
@@ -212,7 +222,12 @@ inline fn fromTile(comptime T: type, comptime M: type, comptime n: comptime_int,
 }
 
 /// Wrapping.
-inline fn truncate(comptime I: type, comptime J: type, comptime n: comptime_int, x: @Vector(n, J)) @Vector(n, I) {
+inline fn truncate(
+    comptime I: type,
+    comptime J: type,
+    comptime n: comptime_int,
+    x: @Vector(n, J),
+) @Vector(n, I) {
     const bits = @typeInfo(I).int.bits;
     if (bits == @typeInfo(J).int.bits) return @bitCast(x);
     const u: @Vector(n, @Int(.unsigned, @typeInfo(J).int.bits)) = @bitCast(x);
@@ -220,7 +235,12 @@ inline fn truncate(comptime I: type, comptime J: type, comptime n: comptime_int,
 }
 
 /// Truncated; the smallest I for nan and what does not fit.
-pub inline fn toInt(comptime I: type, comptime T: type, comptime n: comptime_int, x: @Vector(n, T)) @Vector(n, I) {
+pub inline fn toInt(
+    comptime I: type,
+    comptime T: type,
+    comptime n: comptime_int,
+    x: @Vector(n, T),
+) @Vector(n, I) {
     const V = @Vector(n, T);
     const bits = @typeInfo(I).int.bits;
     const limit: V = @splat(@floatFromInt(@as(i128, 1) << (bits - 1)));
@@ -234,13 +254,17 @@ test "conversions at the edges of their ranges" {
     const expect = std.testing.expect;
     const nan = std.math.nan(f32);
     const inf = std.math.inf(f32);
-    var x = [_]f32{ 1.9, -1.9, nan, inf, -inf, 3e9, -3e9, 300, 0, -0.0, 1e-30, 2147483520, 1e19, -1e19, 5, 6, 7, -1 };
+    var x = [_]f32{
+        1.9,  -1.9,  nan,        inf,  -inf,  3e9, -3e9, 300, 0,
+        -0.0, 1e-30, 2147483520, 1e19, -1e19, 5,   6,    7,   -1,
+    };
     var i32s: [18]i32 = undefined;
     storer(.int32, .f32)(@ptrCast(&x), @ptrCast(&i32s), x.len, 4);
     const low = std.math.minInt(i32);
-    for ([_]i32{ 1, -1, low, low, low, low, low, 300, 0, 0, 0, 2147483520, low, low, 5, 6, 7, -1 }, i32s) |a, b| {
-        try expect(a == b);
-    }
+    const want = [_]i32{
+        1, -1, low, low, low, low, low, 300, 0, 0, 0, 2147483520, low, low, 5, 6, 7, -1,
+    };
+    try std.testing.expectEqualSlices(i32, &want, &i32s);
     var u8s: [18]u8 = undefined;
     storer(.uint8, .f32)(@ptrCast(&x), @ptrCast(&u8s), x.len, 1);
     try expect(u8s[1] == 255 and u8s[7] == 44 and u8s[2] == 0 and u8s[17] == 255);
@@ -269,7 +293,8 @@ test "every dtype through every tile, contiguous and strided alike" {
             try std.testing.expectEqualSlices(u8, memory[0 .. 19 * size], back[0 .. 19 * size]);
             storer(d, t)(&tile, &back, 19, 2 * size);
             loader(d, t)(&tile_strided, &back, 19, 2 * size);
-            try std.testing.expectEqualSlices(u8, tile[0 .. 19 * t.size()], tile_strided[0 .. 19 * t.size()]);
+            const n = 19 * t.size();
+            try std.testing.expectEqualSlices(u8, tile[0..n], tile_strided[0..n]);
         }
     }
 }

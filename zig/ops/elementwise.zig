@@ -14,29 +14,27 @@ const view = @import("../view.zig");
 const simd = @import("../simd.zig");
 const services = @import("../services.zig");
 const convert = @import("convert.zig");
+const kernels = @import("elementwise_kernel.zig");
+const stream = @import("stream.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
 const View = view.View;
 const DType = @import("../dtype.zig").DType;
 pub const Tile = convert.Tile;
+pub const max_inputs = kernels.max_inputs;
+pub const Kernel = kernels.Kernel;
+pub const Sources = kernels.Sources;
+pub const kernelOf = kernels.kernelOf;
+pub const kernelMixed = kernels.kernelMixed;
+pub const moveKernel = kernels.moveKernel;
 
-pub const max_inputs = 3;
 const tile_bytes = 4096;
-/// In a tile across rows, a repeated element is spread by whole vectors, so beyond the elements asked for.
+/// In a tile across rows, a repeated element is spread by whole vectors, so beyond the
+/// elements asked for.
 const slack = 64;
 const Buffer = [tile_bytes + slack]u8; // a multiple of 64, as its alignment
 /// Threads take whole multiples of this many elements, so that their vectors stay aligned.
 const unit = 64;
-
-/// What a kernel reads: packed elements, or one vector of equal ones again and again.
-pub const Source = struct {
-    ptr: [*]u8 = undefined,
-    repeated: bool = false,
-};
-
-/// Computes n elements. Scalars, and where to report a failure, are in the call.
-pub const Kernel = *const fn (n: usize, out: [*]u8, in: *const Sources, call: *Call) void;
-pub const Sources = [max_inputs]Source;
 
 /// What a row asks of the driver.
 pub const Spec = struct {
@@ -236,9 +234,37 @@ const Job = struct {
             else
                 .{ .ptr = j.call.ptr[slot.address].? + begin * slot.tile.size() };
             const out = j.call.ptr[0].? + begin * s.out.tile.size();
+            const large = s.view.n * s.out.tile.size() >= stream.from_bytes;
+            if (stream.available and large and !isInput(s, out, &in)) {
+                return j.streamed(end - begin, out, in);
+            }
             return j.kernel(end - begin, out, &in, j.call);
         }
         if (s.by_row) j.rows(begin, end) else j.tiles(begin, end);
+    }
+
+    /// n elements to out, which will not stay in the cache: by way of a tile that does.
+    fn streamed(j: *const Job, n: usize, out: [*]u8, inputs: Sources) void {
+        const s = j.s;
+        const size = s.out.tile.size();
+        var in = inputs;
+        var tile: Buffer align(64) = undefined;
+        var done: usize = 0;
+        while (done < n) {
+            const m = @min(n - done, s.tile_length);
+            j.kernel(m, &tile, &in, j.call);
+            stream.copy(out + done * size, &tile, m * size);
+            done += m;
+            for (s.in[0..s.n_in], in[0..s.n_in]) |slot, *source| {
+                if (!source.repeated) source.ptr += m * slot.tile.size();
+            }
+        }
+        stream.fence();
+    }
+
+    fn isInput(s: *const State, out: [*]u8, in: *const Sources) bool {
+        for (in[0..s.n_in]) |source| if (source.ptr == out) return true;
+        return false;
     }
 
     /// Tiles within rows.
@@ -299,7 +325,7 @@ const Job = struct {
     fn rowsWhole(j: *const Job) bool {
         const s = j.s;
         if (s.is_move and s.in[0].place == .gather) return s.out.place == .in_place;
-        for (s.in[0..s.n_in]) |slot| if (slot.place == .gather or slot.place == .flat_convert) return false;
+        for (s.in[0..s.n_in]) |slot| if (slot.place == .gather) return false;
         return s.out.place == .in_place or (s.is_move and s.in[0].place == .in_place);
     }
 
@@ -346,7 +372,13 @@ const Job = struct {
     }
 
     /// The inputs that are the same in every tile.
-    fn fillOnce(j: *const Job, buffers: *[max_inputs + 1]Buffer, in: *Sources, at: usize, n: usize) void {
+    fn fillOnce(
+        j: *const Job,
+        buffers: *[max_inputs + 1]Buffer,
+        in: *Sources,
+        at: usize,
+        n: usize,
+    ) void {
         const s = j.s;
         for (s.in[0..s.n_in], 0..) |slot, i| {
             if (slot.place != .once) continue;
@@ -408,7 +440,15 @@ fn walk(v: *const View, k: usize, slot: Slot, base: [*]u8, tile: [*]u8, at: usiz
 }
 
 /// As walk, of an input that repeats an element along each row; the tile has slack.
-fn walkSpread(v: *const View, k: usize, slot: Slot, base: [*]u8, tile: [*]u8, at: usize, n: usize) void {
+fn walkSpread(
+    v: *const View,
+    k: usize,
+    slot: Slot,
+    base: [*]u8,
+    tile: [*]u8,
+    at: usize,
+    n: usize,
+) void {
     const size = slot.tile.size();
     var rows: Rows = .init(v, k, base, at);
     var done: usize = 0;
@@ -435,7 +475,13 @@ const Rows = struct {
 
     /// At the row of element `at`.
     fn init(v: *const View, k: usize, base: [*]u8, at: usize) Rows {
-        var r: Rows = .{ .view = v, .k = k, .inner = v.inner(), .memory = base, .coordinate = undefined };
+        var r: Rows = .{
+            .view = v,
+            .k = k,
+            .inner = v.inner(),
+            .memory = base,
+            .coordinate = undefined,
+        };
         var rest = at / r.inner;
         var d = v.ndim - 1;
         while (d > 0) {
@@ -460,154 +506,6 @@ const Rows = struct {
         }
     }
 };
-
-// ------------------------------------------------------------------ making kernels
-
-pub const KernelOptions = struct {
-    /// Run-time scalars that the function takes after its inputs, from scalar[first_scalar].
-    scalars: usize = 0,
-    first_scalar: usize = 0,
-    /// The function returns a vector of bool.
-    to_bool: bool = false,
-    /// The function takes the call as its last argument, to report failures.
-    with_call: bool = false,
-};
-
-/// A kernel from `f(comptime V, a, b, ..., scalars ...)` over virtual vectors of T, all of
-/// whose n_in inputs are vectors of T. f returns V, or a vector of bool for a bool output.
-pub fn kernelOf(comptime f: anytype, comptime T: type, comptime n_in: usize, comptime options: KernelOptions) Kernel {
-    return kernelMixed(f, T, @splat(T), n_in, options);
-}
-
-/// As kernelOf; input i is a vector of Ins[i] with as many lanes.
-pub fn kernelMixed(
-    comptime f: anytype,
-    comptime T: type,
-    comptime Ins: [max_inputs]type,
-    comptime n_in: usize,
-    comptime options: KernelOptions,
-) Kernel {
-    const lanes = simd.lanes(T);
-    const V = @Vector(lanes, T);
-    return struct {
-        fn kernel(n: usize, out_bytes: [*]u8, in: *const Sources, call: *Call) void {
-            var scalars: [options.scalars]V = undefined;
-            inline for (&scalars, 0..) |*s, i| s.* = @splat(scalarAs(T, call.scalar[options.first_scalar + i]));
-            var sources: [n_in][*]const u8 = undefined;
-            var steps: [n_in]usize = undefined;
-            var in_place = false;
-            const out_size = if (options.to_bool) 1 else @sizeOf(T);
-            inline for (&sources, &steps, 0..) |*source, *step, k| {
-                source.* = in[k].ptr;
-                step.* = if (in[k].repeated) 0 else lanes * @sizeOf(Ins[k]);
-                in_place = in_place or in[k].ptr == out_bytes;
-            }
-            var part: [n_in][lanes * 8]u8 align(64) = undefined;
-            var part_out: [lanes * 8]u8 align(64) = undefined;
-            var out = out_bytes;
-            var left = n;
-            // One copy of f in the code: a last part goes through memory of its own.
-            while (left != 0) {
-                if (left < lanes and n >= lanes and !in_place) {
-                    // The last whole vector, part of which is done already.
-                    inline for (&sources, steps) |*source, step| source.* -= step / lanes * (lanes - left);
-                    out -= out_size * (lanes - left);
-                    left = lanes;
-                } else if (left < lanes) {
-                    inline for (0..n_in) |k| {
-                        const p: *[lanes]Ins[k] = @ptrCast(&part[k]);
-                        // Ones are harmless everywhere: also as a divisor.
-                        p.* = @splat(1);
-                        const q: [*]const Ins[k] = @ptrCast(@alignCast(sources[k]));
-                        copyPart(Ins[k], lanes, p, q, left);
-                        sources[k] = &part[k];
-                    }
-                    out = &part_out;
-                }
-                const a = switch (n_in) {
-                    1 => .{vectorAt(Ins[0], sources[0])},
-                    2 => .{ vectorAt(Ins[0], sources[0]), vectorAt(Ins[1], sources[1]) },
-                    3 => .{ vectorAt(Ins[0], sources[0]), vectorAt(Ins[1], sources[1]), vectorAt(Ins[2], sources[2]) },
-                    else => @compileError("one to three inputs"),
-                };
-                const s = switch (options.scalars) {
-                    0 => .{},
-                    1 => .{scalars[0]},
-                    2 => .{ scalars[0], scalars[1] },
-                    3 => .{ scalars[0], scalars[1], scalars[2] },
-                    else => @compileError("at most three scalars"),
-                };
-                const c = if (options.with_call) .{call} else .{};
-                const result = @call(.auto, f, .{V} ++ a ++ s ++ c);
-                const R = if (options.to_bool) u8 else T;
-                const p: *[lanes]R = @ptrCast(@alignCast(out));
-                p.* = if (options.to_bool) @as(@Vector(lanes, u8), @intFromBool(result)) else result;
-                if (left < lanes) {
-                    const q: [*]R = @ptrCast(@alignCast(out_bytes));
-                    copyPart(R, lanes, q + (n - left), p, left);
-                    return;
-                }
-                inline for (&sources, steps) |*source, step| source.* += step;
-                out += lanes * @sizeOf(R);
-                left -= lanes;
-            }
-        }
-
-        inline fn vectorAt(comptime E: type, p: [*]const u8) @Vector(lanes, E) {
-            const q: *const [lanes]E = @ptrCast(@alignCast(p));
-            return q.*;
-        }
-    }.kernel;
-}
-
-/// n < lanes elements, in pieces of powers of two.
-inline fn copyPart(comptime T: type, comptime lanes: usize, to: [*]T, from: [*]const T, n: usize) void {
-    var i: usize = 0;
-    comptime var piece = lanes / 2;
-    inline while (piece > 0) : (piece /= 2) {
-        if (n & piece != 0) {
-            to[i..][0..piece].* = from[i..][0..piece].*;
-            i += piece;
-        }
-    }
-}
-
-/// out = a, of elements of this many bytes.
-pub fn moveKernel(size: usize) Kernel {
-    const Of = struct {
-        fn kernel(comptime bytes: usize) Kernel {
-            return struct {
-                fn move(n: usize, out: [*]u8, in: *const Sources, _: *Call) void {
-                    if (in[0].repeated) {
-                        const T = @Int(.unsigned, bytes * 8);
-                        const lanes = simd.lanes(T);
-                        const x: @Vector(lanes, T) = @as(*const [lanes]T, @ptrCast(@alignCast(in[0].ptr))).*;
-                        const p: [*]T = @ptrCast(@alignCast(out));
-                        var i: usize = 0;
-                        while (i + lanes <= n) : (i += lanes) p[i..][0..lanes].* = x;
-                        return copyPart(T, lanes, p + i, @ptrCast(@alignCast(in[0].ptr)), n - i);
-                    }
-                    // A tensor may be copied onto itself.
-                    if (out == in[0].ptr) return;
-                    @memcpy(out[0 .. n * bytes], in[0].ptr[0 .. n * bytes]);
-                }
-            }.move;
-        }
-    };
-    return switch (size) {
-        1 => Of.kernel(1),
-        2 => Of.kernel(2),
-        4 => Of.kernel(4),
-        else => Of.kernel(8),
-    };
-}
-
-/// Scalars are .f for float kernels, .i for integer ones.
-inline fn scalarAs(comptime T: type, x: plan.Scalar) T {
-    if (@typeInfo(T) == .float) return @floatCast(x.f);
-    if (@typeInfo(T).int.bits == 64) return @bitCast(x.i);
-    return @truncate(@as(if (@typeInfo(T).int.signedness == .signed) i64 else u64, @bitCast(x.i)));
-}
 
 /// The compute type of operands of these dtypes; an output that is a bool says nothing.
 pub fn computeTile(operands: []const plan.Operand, output_counts: bool) Tile {
@@ -638,7 +536,12 @@ pub const Row = struct {
 };
 
 /// Rows of float kernels from one generic function.
-pub fn floatRow(name: []const u8, comptime f: anytype, comptime n_in: usize, comptime scalars: usize) Row {
+pub fn floatRow(
+    name: []const u8,
+    comptime f: anytype,
+    comptime n_in: usize,
+    comptime scalars: usize,
+) Row {
     return .{
         .name = name,
         .n_in = n_in,
@@ -647,7 +550,12 @@ pub fn floatRow(name: []const u8, comptime f: anytype, comptime n_in: usize, com
         .f64 = kernelOf(f, f64, n_in, .{ .scalars = scalars }),
     };
 }
-pub fn intRow(name: []const u8, comptime f: anytype, comptime n_in: usize, comptime scalars: usize) Row {
+pub fn intRow(
+    name: []const u8,
+    comptime f: anytype,
+    comptime n_in: usize,
+    comptime scalars: usize,
+) Row {
     return .{
         .name = name,
         .n_in = n_in,
@@ -656,7 +564,12 @@ pub fn intRow(name: []const u8, comptime f: anytype, comptime n_in: usize, compt
     };
 }
 /// Rows for every dtype.
-pub fn anyRow(name: []const u8, comptime f: anytype, comptime n_in: usize, comptime scalars: usize) Row {
+pub fn anyRow(
+    name: []const u8,
+    comptime f: anytype,
+    comptime n_in: usize,
+    comptime scalars: usize,
+) Row {
     var r = intRow(name, f, n_in, scalars);
     r.f32 = kernelOf(f, f32, n_in, .{ .scalars = scalars });
     r.f64 = kernelOf(f, f64, n_in, .{ .scalars = scalars });
@@ -724,4 +637,8 @@ pub fn specOf(p: *const Plan, row: *const Row, scalar_input: ?usize) plan.Prepar
 fn all(operands: []const plan.Operand, a: DType, b: DType) bool {
     for (operands) |o| if (o.dtype != a and o.dtype != b) return false;
     return operands.len > 0;
+}
+
+test {
+    _ = @import("elementwise_test.zig");
 }

@@ -121,7 +121,12 @@ fn runArange(p: *const Plan, call: *Call) void {
             return c.start.i +% @as(i64, @intCast(i)) *% c.step.i;
         }
     };
-    sequence(p, call, Arange{ .start = call.scalar[0], .step = call.scalar[1], .is_int = p.ints[0] == 1 });
+    const rule: Arange = .{
+        .start = call.scalar[0],
+        .step = call.scalar[1],
+        .is_int = p.ints[0] == 1,
+    };
+    sequence(p, call, rule);
 }
 
 fn runLinspace(p: *const Plan, call: *Call) void {
@@ -216,11 +221,13 @@ fn runTriangle(p: *const Plan, call: *Call) void {
             const x = j.p.operands[1];
             const from = j.call.ptr[1].? + rowOffset(x, index);
             const x_step = stride(x, nd - 1);
-            copyRow(size, to + kept[0] * step, from + kept[0] * x_step, m, @intCast(step), @intCast(x_step));
+            const x_kept = from + kept[0] * x_step;
+            copyRow(size, to + kept[0] * step, x_kept, m, @intCast(step), @intCast(x_step));
         }
     };
     const upper = if (kind == .tri_mask) p.ints[1] == 1 else kind == .triu;
-    const job: Job = .{ .p = p, .call = call, .upper = upper, .one = convert.bitsOf(out.dtype, .{ .i = 1 }, true) };
+    const one = convert.bitsOf(out.dtype, .{ .i = 1 }, true);
+    const job: Job = .{ .p = p, .call = call, .upper = upper, .one = one };
     services.parallelFor(n / columns, 1 + 32768 / columns, job, Job.run);
 }
 
@@ -252,7 +259,9 @@ fn set(to: [*]u8, n: usize, step: usize, size: usize, bits: i64) void {
 /// n elements of `size` bytes; steps in bytes, the input's may be negative.
 fn copyRow(size: usize, to: [*]u8, from: [*]u8, n: usize, to_step: isize, from_step: isize) void {
     if (n == 0 or (to == from and to_step == from_step)) return;
-    if (to_step == size and from_step == size) return @memcpy(to[0 .. n * size], from[0 .. n * size]);
+    if (to_step == size and from_step == size) {
+        return @memcpy(to[0 .. n * size], from[0 .. n * size]);
+    }
     if (to_step == size and from_step == -to_step) return reverseRow(size, to, from, n);
     switch (size) {
         inline 1, 2, 4, 8 => |s| {
@@ -351,16 +360,16 @@ fn runRemap(p: *const Plan, call: *Call) void {
             const to = j.call.ptr[0].? + rowOffset(o, index);
             const width: usize = @intCast(o.shape[last]);
             const size = o.dtype.size();
-            const to_step = stride(o, last);
-            const x_step = stride(x, last);
+            const to_step: isize = @intCast(stride(o, last));
+            const x_step: isize = @intCast(stride(x, last));
             if (s.reversed[last]) {
-                const end = from + (width - 1) * x_step;
-                return copyRow(size, to, end, width, @intCast(to_step), -@as(isize, @intCast(x_step)));
+                const end = from + (width - 1) * stride(x, last);
+                return copyRow(size, to, end, width, to_step, -x_step);
             }
             // out[0 .. width - add] = x[add ..], then x's beginning
             const head = width - s.add[last];
-            copyRow(size, to, from + s.add[last] * x_step, head, @intCast(to_step), @intCast(x_step));
-            copyRow(size, to + head * to_step, from, s.add[last], @intCast(to_step), @intCast(x_step));
+            copyRow(size, to, from + s.add[last] * stride(x, last), head, to_step, x_step);
+            copyRow(size, to + head * stride(o, last), from, s.add[last], to_step, x_step);
         }
     };
     const width: usize = @intCast(out.shape[nd - 1]);

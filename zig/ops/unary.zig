@@ -145,3 +145,7 @@ fn prepare(p: *Plan) plan.PrepareError!void {
 fn isRow(row: *const Row, name: []const u8) bool {
     return std.mem.eql(u8, row.name, name);
 }
+
+test {
+    _ = @import("elementwise_rows_test.zig"); // of all elementwise families
+}

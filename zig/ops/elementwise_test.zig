@@ -1,0 +1,124 @@
+//! The driver against one element at a time, over layouts, dtypes, sizes and thread counts.
+const std = @import("std");
+const plan = @import("../plan.zig");
+const threads = @import("../threads.zig");
+const elementwise = @import("elementwise.zig");
+const formulas = @import("binary_formulas.zig");
+const testing = @import("elementwise_testing.zig");
+const DType = @import("../dtype.zig").DType;
+const Tensor = testing.Tensor;
+
+const small = struct {
+    const rows = [_]elementwise.Row{
+        elementwise.anyRow("sub", formulas.sub, 2, 0),
+        elementwise.predicateRow("lt", formulas.lt, 2),
+    };
+    pub const names = elementwise.namesOf(&rows);
+    pub const family: plan.Family = .{ .prepare = prepare };
+    fn prepare(p: *plan.Plan) plan.PrepareError!void {
+        const scalar_input: ?usize = if (p.ints.len == 0) null else @intCast(p.ints[0]);
+        return elementwise.prepareRow(p, &rows[p.op], scalar_input);
+    }
+};
+
+const shapes = [_][]const i64{
+    &.{},             &.{1},          &.{0},         &.{ 3, 0, 2 }, &.{5},         &.{16},
+    &.{37},           &.{ 3, 4 },     &.{ 2, 1, 5 }, &.{ 9, 10 },   &.{ 7, 64 },   &.{ 3, 300 },
+    &.{ 2, 3, 4, 5 }, &.{ 2, 70, 3 }, &.{ 40, 49 },  &.{2600},      &.{ 3, 1500 },
+};
+const layouts = [_]testing.Layout{ .contiguous, .reversed, .gaps, .broadcast, .every_second };
+
+fn check(name: []const u8, out: *Tensor, a: *const Tensor, b: *const Tensor) !void {
+    try std.testing.expectEqual(.ok, try testing.call(small, name, &.{ out, a, b }, .{}));
+    const is_sub = std.mem.eql(u8, name, "sub");
+    for (0..out.numel()) |i| {
+        const x = a.get(i);
+        const y = b.get(i);
+        const want = if (is_sub) x - y else @as(f64, @floatFromInt(@intFromBool(x < y)));
+        try std.testing.expectEqual(want, out.get(i));
+    }
+}
+
+test "every layout with every other" {
+    for (shapes) |shape| for (layouts) |la| for (layouts) |lb| for (layouts) |lo| {
+        if (lo == .broadcast) continue;
+        var a: Tensor = try .init(.float32, shape, la);
+        defer a.deinit();
+        var b: Tensor = try .init(.float32, shape, lb);
+        defer b.deinit();
+        var out: Tensor = try .init(.float32, shape, lo);
+        defer out.deinit();
+        try check("sub", &out, &a, &b);
+    };
+}
+
+test "every dtype with every other" {
+    const all = [_]DType{
+        .bool, .uint8, .int8, .int16, .int32, .int64, .float16, .bfloat16, .float32, .float64,
+    };
+    const some = [_][]const i64{ &.{70}, &.{ 5, 30 }, &.{ 3, 520 } };
+    for (some) |shape| for (all) |da| for (all) |db| {
+        for ([_]testing.Layout{ .contiguous, .reversed, .broadcast }) |layout| {
+            var a: Tensor = try .init(da, shape, layout);
+            defer a.deinit();
+            var b: Tensor = try .init(db, shape, .contiguous);
+            defer b.deinit();
+            var out: Tensor = try .init(.bool, shape, layout);
+            defer out.deinit();
+            if (layout != .broadcast) try check("lt", &out, &a, &b);
+            var wide: Tensor = try .init(.float64, shape, .gaps);
+            defer wide.deinit();
+            try check("sub", &wide, &a, &b);
+        }
+    };
+}
+
+test "a number for either input, and integers wrap" {
+    var a: Tensor = try .init(.uint8, &.{ 7, 30 }, .gaps);
+    defer a.deinit();
+    var out: Tensor = try .init(.uint8, &.{ 7, 30 }, .contiguous);
+    defer out.deinit();
+    for ([_]i64{ 0, 1 }) |input| {
+        const five: testing.Parameters = .{ .ints = &.{input}, .scalars = &.{testing.int(5)} };
+        try std.testing.expectEqual(.ok, try testing.call(small, "sub", &.{ &out, &a }, five));
+        for (0..out.numel()) |i| {
+            const x = a.get(i) - 5;
+            try std.testing.expectEqual(@mod(if (input == 1) x else -x, 256), out.get(i));
+        }
+    }
+}
+
+test "in place" {
+    for ([_]testing.Layout{ .contiguous, .gaps, .reversed }) |layout| {
+        for ([_][]const i64{ &.{21}, &.{ 30, 33 }, &.{1000} }) |shape| {
+            var a: Tensor = try .init(.float32, shape, layout);
+            defer a.deinit();
+            var old: Tensor = try .init(.float32, shape, layout);
+            defer old.deinit();
+            var b: Tensor = try .init(.float32, shape, .every_second);
+            defer b.deinit();
+            _ = try testing.call(small, "sub", &.{ &a, &a, &b }, .{});
+            for (0..a.numel()) |i| try std.testing.expectEqual(old.get(i) - b.get(i), a.get(i));
+        }
+    }
+}
+
+test "the number of threads changes nothing" {
+    defer _ = threads.setCount(0);
+    const shape = [_]i64{ 3, 70, 500 };
+    var a: Tensor = try .init(.float32, &shape, .contiguous);
+    defer a.deinit();
+    for ([_]testing.Layout{ .contiguous, .reversed, .broadcast }) |layout| {
+        var b: Tensor = try .init(.float32, &shape, layout);
+        defer b.deinit();
+        var first: Tensor = try .init(.float32, &shape, .contiguous);
+        defer first.deinit();
+        for ([_]u32{ 1, 2, 3 }) |count| {
+            _ = threads.setCount(count);
+            var out: Tensor = try .init(.float32, &shape, .contiguous);
+            defer out.deinit();
+            _ = try testing.call(small, "sub", &.{ if (count == 1) &first else &out, &a, &b }, .{});
+            if (count > 1) try std.testing.expectEqualSlices(u8, first.memory, out.memory);
+        }
+    }
+}
