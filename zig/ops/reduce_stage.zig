@@ -112,6 +112,28 @@ fn loadAs(
     while (i < n) : (i += 1) dst[i * dst_stride] = widen(T, d, src[i * stride]);
 }
 
+/// `runs` runs of n elements, which lie `stride` apart, packed or spread in the same way.
+fn loadRuns(
+    comptime T: type,
+    dtype: DType,
+    src: [*]const u8,
+    runs: usize,
+    src_step: usize,
+    n: usize,
+    stride: usize,
+    dst: [*]T,
+    dst_step: usize,
+    dst_stride: usize,
+) void {
+    switch (dtype) {
+        inline else => |d| {
+            const s: [*]const d.Type() = @ptrCast(@alignCast(src));
+            for (0..runs) |r|
+                loadAs(T, d, s + r * src_step, n, stride, dst + r * dst_step, dst_stride);
+        },
+    }
+}
+
 /// dst[i * dst_stride] = element i of a run of n elements that lie `stride` apart.
 pub fn load(
     comptime T: type,
@@ -122,9 +144,7 @@ pub fn load(
     dst: [*]T,
     dst_stride: usize,
 ) void {
-    switch (dtype) {
-        inline else => |d| loadAs(T, d, @ptrCast(@alignCast(src)), n, stride, dst, dst_stride),
-    }
+    loadRuns(T, dtype, src, 1, 0, n, stride, dst, 0, dst_stride);
 }
 
 fn storeAs(
@@ -162,24 +182,6 @@ pub fn store(
     }
 }
 
-fn tileAs(
-    comptime T: type,
-    comptime d: DType,
-    src: [*]const d.Type(),
-    rows: usize,
-    row_stride: usize,
-    columns: usize,
-    column_stride: usize,
-    dst: [*]T,
-    dst_stride: usize,
-) void {
-    if (rows == 1 or column_stride <= row_stride) {
-        for (0..rows) |r|
-            loadAs(T, d, src + r * row_stride, columns, column_stride, dst + r * dst_stride, 1);
-    } else for (0..columns) |c|
-        loadAs(T, d, src + c * column_stride, rows, row_stride, dst + c, dst_stride);
-}
-
 /// dst (rows, columns), rows `dst_stride` apart, from memory with any two strides.
 pub fn loadTile(
     comptime T: type,
@@ -192,19 +194,11 @@ pub fn loadTile(
     dst: [*]T,
     dst_stride: usize,
 ) void {
-    switch (dtype) {
-        inline else => |d| tileAs(
-            T,
-            d,
-            @ptrCast(@alignCast(src)),
-            rows,
-            row_stride,
-            columns,
-            column_stride,
-            dst,
-            dst_stride,
-        ),
-    }
+    // Along what is closer together in memory
+    if (rows == 1 or column_stride <= row_stride)
+        loadRuns(T, dtype, src, rows, row_stride, columns, column_stride, dst, dst_stride, 1)
+    else
+        loadRuns(T, dtype, src, columns, column_stride, rows, row_stride, dst, 1, dst_stride);
 }
 
 pub fn storeTile(

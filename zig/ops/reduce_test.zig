@@ -383,8 +383,14 @@ test "nothing to reduce, no results" {
     defer x.deinit();
     const nan = std.math.nan(f64);
     const cases = [_]struct { []const u8, f64 }{
-        .{ "sum", 0 },        .{ "prod", 1 },  .{ "mean", nan }, .{ "any", 0 },
-        .{ "all", 1 },        .{ "var", nan }, .{ "norm2", 0 },  .{ "logsumexp", -std.math.inf(f64) },
+        .{ "sum", 0 },
+        .{ "prod", 1 },
+        .{ "mean", nan },
+        .{ "any", 0 },
+        .{ "all", 1 },
+        .{ "var", nan },
+        .{ "norm2", 0 },
+        .{ "logsumexp", -std.math.inf(f64) },
         .{ "var_mean", nan },
     };
     for (cases) |case| {

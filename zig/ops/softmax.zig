@@ -37,6 +37,7 @@ const Softmax = struct {
     direct: [max_operands]bool,
 };
 const max_operands = 3;
+const max_tile = 128;
 const work_size = 1 << 13;
 
 fn prepare(p: *Plan) plan.PrepareError!void {
@@ -56,7 +57,7 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     s.* = .{
         .geometry = a,
         .rows = rows,
-        .tile = std.math.clamp((1 << 14) / @max(a.n, 1) / 16 * 16, 16, 128),
+        .tile = std.math.clamp((1 << 17) / @max(a.n, 1) / 16 * 16, 16, max_tile),
         .direct = direct,
     };
     p.run = switch (@as(Op, @fromBackingInt(@as(u2, @intCast(p.op))))) {
@@ -193,21 +194,11 @@ fn Runner(comptime T: type, comptime op: Op) type {
                         );
                     }
                 }
-                var c: usize = 0;
-                while (c < width) : (c += lanes) {
-                    if (backward)
-                        columnsBackward(
-                            at[0] + c,
-                            step[0],
-                            at[1] + c,
-                            step[1],
-                            at[2] + c,
-                            step[2],
-                            a.n,
-                        )
-                    else
-                        columnsForward(at[0] + c, step[0], at[1] + c, step[1], a.n);
-                }
+                const vectors = (width + lanes - 1) / lanes;
+                if (backward)
+                    columnsBackward(at[0], step[0], at[1], step[1], at[2], step[2], a.n, vectors)
+                else
+                    columnsForward(at[0], step[0], at[1], step[1], a.n, vectors);
                 if (!(s.direct[0] and whole)) {
                     const dtype = job.plan.operands[0].dtype;
                     const memory = job.call.ptr[0].? + o[0] * dtype.size();
@@ -305,39 +296,54 @@ fn Runner(comptime T: type, comptime op: Op) type {
             }
             const sum: V = @splat(@floatCast(total));
             i = 0;
-            while (i < n) : (i += lanes)
+            while (i + lanes <= n) : (i += lanes)
+                simd.store(T, gx + i, gradient(simd.load(T, g + i), simd.load(T, y + i), sum));
+            if (i < n)
                 put(gx + i, n - i, gradient(part(g + i, n - i, 0), part(y + i, n - i, 0), sum));
         }
 
-        /// x, y: (n, lanes), rows apart by their steps
-        fn columnsForward(y: [*]T, y_step: usize, x: [*]const T, x_step: usize, n: usize) void {
-            var m: V = @splat(low);
-            for (0..n) |i| m = simd.maxNan(V, m, simd.load(T, x + i * x_step));
-            var total: V = @splat(0);
+        const Tile = [max_tile / lanes]V;
+
+        /// x, y: (n, vectors * lanes), rows apart by their steps. Row after row, as memory lies.
+        fn columnsForward(
+            y: [*]T,
+            y_step: usize,
+            x: [*]const T,
+            x_step: usize,
+            n: usize,
+            vectors: usize,
+        ) void {
+            var maxima: Tile = undefined;
+            const m = maxima[0..vectors];
+            for (m, 0..) |*v, c| v.* = simd.load(T, x + c * lanes);
+            for (1..n) |i| for (m, 0..) |*v, c| {
+                v.* = simd.maxNan(V, v.*, simd.load(T, x + i * x_step + c * lanes));
+            };
+            var totals: Tile = @splat(@splat(0));
             var i: usize = 0;
             while (i < n) {
                 const end = @min(n, i + 128);
-                var sum: V = @splat(0);
-                while (i < end) : (i += 1) {
-                    const e = math.exp(V, simd.load(T, x + i * x_step) - m);
-                    sum += e;
-                    if (op == .softmax) simd.store(T, y + i * y_step, e);
-                }
-                total += sum;
+                var sums: Tile = @splat(@splat(0));
+                while (i < end) : (i += 1) for (m, sums[0..vectors], 0..) |v, *sum, c| {
+                    const e = math.exp(V, simd.load(T, x + i * x_step + c * lanes) - v);
+                    sum.* += e;
+                    if (op == .softmax) simd.store(T, y + i * y_step + c * lanes, e);
+                };
+                for (totals[0..vectors], sums[0..vectors]) |*t, sum| t.* += sum;
             }
-            if (op == .softmax) {
-                const scale = @as(V, @splat(1)) / total;
-                for (0..n) |k| simd.store(T, y + k * y_step, simd.load(T, y + k * y_step) * scale);
-            } else {
-                const log_total = math.log(V, total);
-                for (0..n) |k| {
-                    const d = simd.load(T, x + k * x_step) - m;
-                    simd.store(T, y + k * y_step, d - log_total);
-                }
-            }
+            const t = totals[0..vectors];
+            for (t) |*v| v.* = if (op == .softmax) @as(V, @splat(1)) / v.* else math.log(V, v.*);
+            for (0..n) |k| for (m, t, 0..) |maximum, v, c| {
+                const to = y + k * y_step + c * lanes;
+                const from = x + k * x_step + c * lanes;
+                simd.store(T, to, if (op == .softmax)
+                    simd.load(T, to) * v
+                else
+                    (simd.load(T, from) - maximum) - v);
+            };
         }
 
-        /// gx, g, y: (n, lanes), rows apart by their steps
+        /// gx, g, y: (n, vectors * lanes), rows apart by their steps
         fn columnsBackward(
             gx: [*]T,
             gx_step: usize,
@@ -346,21 +352,26 @@ fn Runner(comptime T: type, comptime op: Op) type {
             y: [*]const T,
             y_step: usize,
             n: usize,
+            vectors: usize,
         ) void {
-            var total: V = @splat(0);
+            var totals: Tile = @splat(@splat(0));
             var i: usize = 0;
             while (i < n) {
                 const end = @min(n, i + 128);
-                var sum: V = @splat(0);
-                while (i < end) : (i += 1)
-                    sum = term(simd.load(T, g + i * g_step), simd.load(T, y + i * y_step), sum);
-                total += sum;
+                var sums: Tile = @splat(@splat(0));
+                while (i < end) : (i += 1) for (sums[0..vectors], 0..) |*sum, c| {
+                    const at = c * lanes;
+                    const gv = simd.load(T, g + i * g_step + at);
+                    sum.* = term(gv, simd.load(T, y + i * y_step + at), sum.*);
+                };
+                for (totals[0..vectors], sums[0..vectors]) |*t, sum| t.* += sum;
             }
-            for (0..n) |k| simd.store(
-                T,
-                gx + k * gx_step,
-                gradient(simd.load(T, g + k * g_step), simd.load(T, y + k * y_step), total),
-            );
+            for (0..n) |k| for (totals[0..vectors], 0..) |total, c| {
+                const at = c * lanes;
+                const gv = simd.load(T, g + k * g_step + at);
+                const yv = simd.load(T, y + k * y_step + at);
+                simd.store(T, gx + k * gx_step + at, gradient(gv, yv, total));
+            };
         }
     };
 }
