@@ -20,7 +20,9 @@
 //!
 //! Not here: dropout of the weights and the gradient of the mask (Python composes these).
 //!
-//! Bits: tiles of 64 queries and 128 keys; keys in ascending order; the gradients of k and v
+//! Bits: tiles of 64 queries and 128 keys (a tile of at most 4 queries takes its scores from
+//! dot products by lanes, a larger one from chains of fused multiply-adds over D); keys in
+//! ascending order; the gradients of k and v
 //! sum over heads of the group, then query tiles, in ascending order. The split among threads
 //! changes none of it.
 const std = @import("std");
@@ -78,10 +80,12 @@ fn Forward(comptime T: type) type {
             const sizes = p.stateAs(tile.Sizes);
             const units = sizes.batch * sizes.heads * sizes.tiles();
             if (units == 0) return;
-            const k = tile.Heads(T).init(p.operands[3], .init(p.operands[3], call.ptr[3]), false) orelse
+            const k_view: tile.View = .init(p.operands[3], call.ptr[3]);
+            const k = tile.Heads(T).init(p.operands[3], k_view, sizes.endsWithFew()) orelse
                 return outOfMemory(call, p.operands[3].numel());
             defer k.deinit();
-            const v = tile.Heads(T).init(p.operands[4], .init(p.operands[4], call.ptr[4]), true) orelse
+            const v_view: tile.View = .init(p.operands[4], call.ptr[4]);
+            const v = tile.Heads(T).init(p.operands[4], v_view, true) orelse
                 return outOfMemory(call, p.operands[4].numel());
             defer v.deinit();
             const job: Job = .{
@@ -131,7 +135,7 @@ fn Forward(comptime T: type) type {
                 const first = at * block_q;
                 const n: usize = @min(block_q, sizes.queries - first);
                 tile.loadTile(T, job.q, b, h, first, n, sizes.d, q, packed_q);
-                job.queryTile(b, h, first, n, packed_q, scores, sums);
+                job.queryTile(b, h, first, n, q, packed_q, scores, sums);
             }
         }
 
@@ -141,6 +145,7 @@ fn Forward(comptime T: type) type {
             h: usize,
             first: usize,
             n: usize,
+            q: [*]const T,
             packed_q: [*]const T,
             scores: [*]T,
             sums: [*]T,
@@ -156,7 +161,7 @@ fn Forward(comptime T: type) type {
                 const nk: usize = @min(block_k, visible - key);
                 const k = job.k.at(b, kv_head, key);
                 const s = &job.scores;
-                s.compute(b, h, first, n, packed_q, key, nk, k, job.k.strides, scores);
+                s.compute(b, h, first, n, q, packed_q, key, nk, k, job.k.strides, scores);
                 var factors: [block_q]T align(64) = undefined;
                 state.add(scores, nk, tile.roundUp(T, n), &factors);
                 if (key > 0) scaleRows(sums, n, width, &factors);
@@ -178,7 +183,14 @@ fn Forward(comptime T: type) type {
             job.writeLse(b, h, first, n, &state);
         }
 
-        fn writeLse(job: *const Job, b: usize, h: usize, first: usize, n: usize, state: *const Softmax(T)) void {
+        fn writeLse(
+            job: *const Job,
+            b: usize,
+            h: usize,
+            first: usize,
+            n: usize,
+            state: *const Softmax(T),
+        ) void {
             const s = job.lse.strides;
             const lse = @as([*]T, @ptrCast(@alignCast(job.lse.ptr))) + b * s[0] + h * s[1];
             var c: usize = 0;

@@ -35,10 +35,12 @@ pub fn Backward(comptime T: type) type {
 
         pub fn run(p: *const Plan, call: *Call) void {
             const sizes = p.stateAs(tile.Sizes);
-            const k = tile.Heads(T).init(p.operands[5], .init(p.operands[5], call.ptr[5]), true) orelse
+            const k_view: tile.View = .init(p.operands[5], call.ptr[5]);
+            const k = tile.Heads(T).init(p.operands[5], k_view, true) orelse
                 return outOfMemory(call, p.operands[5].numel());
             defer k.deinit();
-            const v = tile.Heads(T).init(p.operands[6], .init(p.operands[6], call.ptr[6]), false) orelse
+            const v_view: tile.View = .init(p.operands[6], call.ptr[6]);
+            const v = tile.Heads(T).init(p.operands[6], v_view, false) orelse
                 return outOfMemory(call, p.operands[6].numel());
             defer v.deinit();
             var job: Job = .{
@@ -123,8 +125,8 @@ pub fn Backward(comptime T: type) type {
                 w.memory = memory;
                 var at: [*]T = memory.ptr;
                 inline for (.{
-                    "p",   "ds",    "q",   "packed_q", "grad", "packed_grad", "grad_q", "grad_k", "grad_v",
-                    "lse", "delta", "out",
+                    "p",      "ds",     "q",   "packed_q", "grad", "packed_grad", "grad_q",
+                    "grad_k", "grad_v", "lse", "delta",    "out",
                 }, lengths) |name, n| {
                     @field(w, name) = at;
                     at += n;
@@ -185,7 +187,14 @@ pub fn Backward(comptime T: type) type {
             }
         }
 
-        fn writeKeys(job: *const Job, w: *const Work, b: usize, h: usize, first: usize, last: usize) void {
+        fn writeKeys(
+            job: *const Job,
+            w: *const Work,
+            b: usize,
+            h: usize,
+            first: usize,
+            last: usize,
+        ) void {
             const sizes = job.scores.sizes;
             const d = tile.roundUp(T, sizes.d);
             const dv = tile.roundUp(T, sizes.dv);
@@ -225,9 +234,11 @@ pub fn Backward(comptime T: type) type {
                 const v_rs, const v_cs = job.v.strides[2..4].*;
                 const cols = tile.roundUp(T, n);
                 const s = &job.scores;
-                s.compute(b, h, first, n, w.packed_q, key, nk, k, job.k.strides, w.p);
+                s.compute(b, h, first, n, w.q, w.packed_q, key, nk, k, job.k.strides, w.p);
                 const grad = w.packed_grad;
-                tile.multiply(T, nk, cols, sizes.dv, v, v_rs, v_cs, grad, block_q, w.ds, block_q, false);
+                const dp = w.ds;
+                const n_dv = sizes.dv;
+                tile.multiply(T, nk, cols, n_dv, v, v_rs, v_cs, grad, block_q, dp, block_q, false);
                 job.differentiate(w, nk, cols);
                 if (job.grad_v != null) {
                     const to = w.grad_v + (key - first_key) * dv;
@@ -247,7 +258,14 @@ pub fn Backward(comptime T: type) type {
             }
         }
 
-        fn loadQueries(job: *const Job, w: *const Work, b: usize, h: usize, first: usize, n: usize) void {
+        fn loadQueries(
+            job: *const Job,
+            w: *const Work,
+            b: usize,
+            h: usize,
+            first: usize,
+            n: usize,
+        ) void {
             const sizes = job.scores.sizes;
             tile.loadTile(T, job.q, b, h, first, n, sizes.d, w.q, w.packed_q);
             tile.loadTile(T, job.grad_out, b, h, first, n, sizes.dv, w.grad, w.packed_grad);

@@ -156,7 +156,14 @@ const Tensors = struct {
     }
 };
 
-fn runRow(op: u32, tensors: []const *const Tensor, n_out: u32, c: Case, scale: f64, none_at: usize) !void {
+fn runRow(
+    op: u32,
+    tensors: []const *const Tensor,
+    n_out: u32,
+    c: Case,
+    scale: f64,
+    none_at: usize,
+) !void {
     var operands: [10]planning.Operand = undefined;
     var call: planning.Call = .{};
     for (tensors, 0..) |t, i| {
@@ -179,7 +186,8 @@ fn check(random: std.Random, c: Case) !void {
     var t: Tensors = try .init(random, c);
     defer t.deinit();
     const scale = 0.3;
-    var r: Reference = .{ .c = c, .t = &t, .out = try allocator.alloc(f64, t.out.numel()), .grad = undefined };
+    const out = try allocator.alloc(f64, t.out.numel());
+    var r: Reference = .{ .c = c, .t = &t, .out = out, .grad = undefined };
     defer allocator.free(r.out);
     for (&r.grad, [_]*Tensor{ &t.q, &t.k, &t.v }) |*g, x| {
         g.* = try allocator.alloc(f64, x.numel());

@@ -18,6 +18,8 @@ const DType = dtype.DType;
 
 pub const block_q: usize = 64;
 pub const block_k: usize = 128;
+/// Up to here queries are not worth a matrix product.
+pub const few_queries: usize = 4;
 
 pub fn roundUp(comptime T: type, n: usize) usize {
     return (n + simd.lanes(T) - 1) / simd.lanes(T) * simd.lanes(T);
@@ -158,7 +160,8 @@ pub fn multiply(
         while (col < n) : (col += Micro.nr) {
             const cols: usize = @min(Micro.nr, n - col);
             const ap = a + row * a_rs;
-            Micro.panels(false, k, ap, a_rs, a_cs, b + col, b_rs, target, row, rows, col, cols, adds);
+            const bp = b + col;
+            Micro.panels(false, k, ap, a_rs, a_cs, bp, b_rs, target, row, rows, col, cols, adds);
         }
     }
 }
@@ -189,6 +192,10 @@ pub const Sizes = struct {
         if (s.heads != 0 and s.heads % s.kv_heads != 0) return error.Unsupported;
         return s;
     }
+    /// Whether the last tile is one of few queries.
+    pub fn endsWithFew(s: Sizes) bool {
+        return (s.queries + block_q - 1) % block_q < few_queries;
+    }
     pub fn tiles(s: Sizes) usize {
         return ceilDiv(s.queries, block_q);
     }
@@ -213,13 +220,15 @@ pub fn Scores(comptime T: type) type {
         }
 
         /// scores[key][query] for `nk` keys from `key` on, `nq` queries from `query` on.
-        /// `packed_q`: (d, block_q), zero beyond nq.
+        /// `q`: (nq, width), `packed_q`: (d, block_q), both zero beyond what there is. With
+        /// few queries the rows of k are read to the whole vector.
         pub fn compute(
             s: *const Self,
             b: usize,
             h: usize,
             query: usize,
             nq: usize,
+            q: [*]const T,
             packed_q: [*]const T,
             key: usize,
             nk: usize,
@@ -230,7 +239,12 @@ pub fn Scores(comptime T: type) type {
             const cols = roundUp(T, nq);
             const rs = k_strides[2];
             const d = s.sizes.d;
-            multiply(T, nk, cols, d, k, rs, k_strides[3], packed_q, block_q, scores, block_q, false);
+            if (nq <= few_queries) {
+                dots(nq, roundUp(T, d), q, nk, k, rs, scores);
+            } else {
+                const cs = k_strides[3];
+                multiply(T, nk, cols, d, k, rs, cs, packed_q, block_q, scores, block_q, false);
+            }
             const scale: V = @splat(s.scale);
             for (0..nk) |r| {
                 var c: usize = 0;
@@ -248,10 +262,38 @@ pub fn Scores(comptime T: type) type {
                         // Both counted from the tile's first query, against negative numbers.
                         const here = first + @as(@Vector(lanes, u32), @splat(@intCast(c)));
                         if (key + r <= query) continue;
-                        const limit: @Vector(lanes, u32) = @splat(@intCast(@min(key + r - query, block_q)));
+                        const seen: usize = @min(key + r - query, block_q);
+                        const limit: @Vector(lanes, u32) = @splat(@intCast(seen));
                         const at = scores + r * block_q + c;
                         simd.store(T, at, @select(T, here < limit, low, simd.load(T, at)));
                     }
+                }
+            }
+        }
+
+        /// A sum across lanes for every score: the reading of k in its order is what counts
+        /// where the queries would fill but a part of a vector.
+        fn dots(
+            nq: usize,
+            width: usize,
+            q: [*]const T,
+            nk: usize,
+            k: [*]const T,
+            k_rs: usize,
+            scores: [*]T,
+        ) void {
+            for (0..nk) |r| {
+                const row = k + r * k_rs;
+                const to = scores + r * block_q;
+                simd.store(T, to, @splat(0));
+                for (0..nq) |i| {
+                    var sum: V = @splat(0);
+                    var j: usize = 0;
+                    while (j < width) : (j += lanes) {
+                        const x = simd.load(T, q + i * width + j);
+                        sum = simd.fma(V, simd.load(T, row + j), x, sum);
+                    }
+                    to[i] = simd.reduceAdd(sum);
                 }
             }
         }

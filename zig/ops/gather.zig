@@ -107,7 +107,14 @@ fn Gather(comptime T: type) type {
                 @memcpy(to[0..n], from[@as(usize, @intCast(x)) * e.step ..][0..n]);
                 return null;
             }
-            for (0..n) |i| {
+            var i: usize = 0;
+            if (index_step == 1 and to_step == 1) {
+                i = index_lines.inRange(index[0..n], e.size);
+                for (index[0..i], to[0..i], 0..) |x, *y, j| {
+                    y.* = from[j * from_step + @as(usize, @intCast(x)) * e.step];
+                }
+            }
+            while (i < n) : (i += 1) {
                 const x = index[i * index_step];
                 if (x < 0 or x >= e.size) return x;
                 to[i * to_step] = from[i * from_step + @as(usize, @intCast(x)) * e.step];

@@ -31,7 +31,7 @@ test "gather" {
         for ([_]u32{ 1, 2, 3 }) |t| {
             testing.setThreads(t);
             const ints = [_]i64{@intCast(c.dim)};
-            try testing.expectOk(try testing.run(gather.family, 0, &.{ &out, &self, &index }, 1, &ints, &.{}));
+            try testing.runOk(gather.family, 0, &.{ &out, &self, &index }, 1, &ints);
             for (0..out.numel()) |i| {
                 var at = out.coords(i);
                 at[c.dim] = @intFromFloat(index.get(i));
@@ -40,7 +40,8 @@ test "gather" {
         }
         if (index.numel() == 0) continue;
         index.set(index.numel() - 1, -1);
-        const call = try testing.run(gather.family, 0, &.{ &out, &self, &index }, 1, &.{@intCast(c.dim)}, &.{});
+        const ints = [_]i64{@intCast(c.dim)};
+        const call = try testing.run(gather.family, 0, &.{ &out, &self, &index }, 1, &ints, &.{});
         try std.testing.expectEqual(@as(i32, 2), call.status.raw);
         try std.testing.expectEqual([3]i64{ -1, size, @intCast(c.dim) }, call.detail);
     };
@@ -49,8 +50,11 @@ test "gather" {
 test "nonzero, masked_select" {
     var prng: std.Random.DefaultPrng = .init(4);
     const random = prng.random();
-    const shapes = [_][]const i64{ &.{}, &.{0}, &.{1}, &.{ 90, 110 }, &.{ 3, 0 }, &.{ 20, 30, 40 } };
-    for (shapes) |shape| for ([_]DType{ .bool, .float16, .float32, .int64 }) |d| for (0..2) |repeat| {
+    const shapes = [_][]const i64{
+        &.{}, &.{0}, &.{1}, &.{ 90, 110 }, &.{ 3, 0 }, &.{ 20, 30, 40 },
+    };
+    const dtypes = [_]DType{ .bool, .float16, .float32, .int64 };
+    for (shapes) |shape| for (dtypes) |d| for (0..2) |repeat| {
         var self: Tensor = try .init(random, d, shape, repeat == 0);
         defer self.deinit();
         self.fill(random, 0, 2);
@@ -65,16 +69,17 @@ test "nonzero, masked_select" {
         defer count.deinit();
         var expected: i64 = 0;
         for (0..self.numel()) |i| expected += @intFromBool(self.get(i) != 0);
-        var out: Tensor = try .init(random, .int64, &.{ expected, @intCast(shape.len) }, repeat == 0);
+        const found = [_]i64{ expected, @intCast(shape.len) };
+        var out: Tensor = try .init(random, .int64, &found, repeat == 0);
         defer out.deinit();
         var picked: Tensor = try .init(random, d, &.{expected}, repeat == 0);
         defer picked.deinit();
         for ([_]u32{ 1, 2, 3 }) |t| {
             testing.setThreads(t);
-            try testing.expectOk(try testing.run(gather.family, 1, &.{ &count, &self }, 1, &.{}, &.{}));
+            try testing.runOk(gather.family, 1, &.{ &count, &self }, 1, &.{});
             try std.testing.expectEqual(expected, count.data(i64)[0]);
-            try testing.expectOk(try testing.run(gather.family, 2, &.{ &out, &self }, 1, &.{}, &.{}));
-            try testing.expectOk(try testing.run(gather.family, 3, &.{ &picked, &self, &mask }, 1, &.{}, &.{}));
+            try testing.runOk(gather.family, 2, &.{ &out, &self }, 1, &.{});
+            try testing.runOk(gather.family, 3, &.{ &picked, &self, &mask }, 1, &.{});
             var row: usize = 0;
             for (0..self.numel()) |i| {
                 const x = self.get(i);
@@ -104,7 +109,7 @@ test "repeat_interleave" {
     for ([_]f64{ 2, 0, 1, 3 }, 0..) |x, i| repeats.set(i, x);
     var out: Tensor = try .init(random, .int64, &.{6}, false);
     defer out.deinit();
-    try testing.expectOk(try testing.run(gather.family, 4, &.{ &out, &repeats }, 1, &.{}, &.{}));
+    try testing.runOk(gather.family, 4, &.{ &out, &repeats }, 1, &.{});
     for ([_]f64{ 0, 0, 2, 3, 3, 3 }, 0..) |x, i| try std.testing.expectEqual(x, out.get(i));
     repeats.set(3, 4);
     var call = try testing.run(gather.family, 4, &.{ &out, &repeats }, 1, &.{}, &.{});

@@ -44,9 +44,10 @@ pub const family: planning.Family = .{ .prepare = prepare };
 const max_indices = 8;
 /// Positions whose offsets `index` works out at once.
 const tile: usize = 256;
-/// Elements of a run that are one unit of work.
+/// Elements of a run that are one unit of work; in columns.
 const get_block: usize = 4096;
 const put_block: usize = 1024;
+const column_block: usize = 64;
 /// Positions are dealt to this many owners by a hash of the row they write to.
 const owners = 256;
 /// A skipped position (padding).
@@ -71,9 +72,17 @@ const State = struct {
     /// Go through the positions for each element of a run, not through the run for each
     /// position.
     columns: bool = false,
+    /// Elements of a run that are one unit of work.
+    block: usize = undefined,
+    /// Positions lie side by side in the other operand.
+    dense: bool = false,
 
-    fn blocks(s: *const State, block: usize) usize {
-        return std.math.divCeil(usize, s.run.size, block) catch unreachable;
+    fn blocks(s: *const State) usize {
+        return std.math.divCeil(usize, s.run.size, s.block) catch unreachable;
+    }
+    /// Units of work that the rest is cut into.
+    fn units(s: *const State) usize {
+        return s.rest.count * s.blocks();
     }
 };
 
@@ -139,6 +148,7 @@ fn prepare(p: *Plan) planning.PrepareError!void {
         try state.at.add(other.shape[start + d], strides);
     }
     state.at.coalesce();
+    state.dense = state.at.ndim == 1 and state.at.strides[0][0] == 1;
     for (0..self.ndim()) |d| {
         if (d >= start and d < start + k) continue;
         const e = if (d < start) d else d - k + index_dims;
@@ -152,6 +162,7 @@ fn prepare(p: *Plan) planning.PrepareError!void {
     const inner = state.at.ndim -| 1;
     state.columns = state.run.size < 4 or (state.at.ndim > 0 and state.run.strides[1] != 1 and
         state.at.strides[0][inner] < state.run.strides[1]);
+    state.block = if (state.columns) column_block else if (row == .index) get_block else put_block;
 
     p.run = switch (row) {
         .index => switch (self.dtype.size()) {
@@ -190,7 +201,11 @@ fn locate(
             const index = call.at(i64, s.first_index + t) + walker.offset[1 + t];
             const index_step = if (s.at.ndim == 0) 0 else s.at.strides[1 + t][inner];
             const size = s.size[t];
-            for (self_at[i..][0..n], 0..) |*x, j| {
+            const done = if (index_step == 1 and s.padding < 0)
+                addRows(index[0..n], size, s.allow_negative, s.self_stride[t], self_at[i..].ptr)
+            else
+                0;
+            for (self_at[i + done ..][0 .. n - done], done..) |*x, j| {
                 const given = index[j * index_step];
                 const value = if (given < 0 and s.allow_negative) given +% size else given;
                 if (value < 0 or value >= size) {
@@ -208,6 +223,28 @@ fn locate(
     return true;
 }
 
+/// to[i] += index[i] * stride, eight at a time, for as long as all of them are in range.
+/// Gives back how many were done.
+fn addRows(index: []const i64, size: i64, allow_negative: bool, stride: usize, to: [*]usize) usize {
+    const limit = std.math.maxInt(u32);
+    if (size > limit or stride > limit) return 0; // the product of halves is the cheap one
+    const V = @Vector(8, i64);
+    const U = @Vector(8, u64);
+    const H = @Vector(8, u32);
+    const step: H = @splat(@intCast(stride));
+    const wrap: V = @splat(if (allow_negative) size else 0);
+    var i: usize = 0;
+    while (i + 8 <= index.len) : (i += 8) {
+        const given: V = index[i..][0..8].*;
+        const value: U = @bitCast(@select(i64, given < @as(V, @splat(0)), given +% wrap, given));
+        // A negative number is a large one here.
+        if (@reduce(.Or, value >= @as(U, @splat(@intCast(size))))) return i;
+        const row: H = @truncate(value);
+        to[i..][0..8].* = @as(U, to[i..][0..8].*) + @as(U, row) * @as(U, step);
+    }
+    return i;
+}
+
 fn Get(comptime T: type) type {
     return struct {
         plan: *const Plan,
@@ -223,13 +260,15 @@ fn Get(comptime T: type) type {
         pub fn run(plan: *const Plan, call: *Call) void {
             const s = plan.stateAs(State);
             const positions = s.at.count;
-            const units = s.rest.count * s.blocks(get_block);
+            const units = s.units();
             if (positions == 0 or units == 0) return;
             // A piece: up to `tile` positions of up to about get_block elements each.
-            const unit_size: usize = @min(s.run.size, get_block);
-            const units_a_piece: usize = @min(units, @max(1, get_block / unit_size));
+            const unit_size: usize = @min(s.run.size, s.block);
+            const units_a_piece: usize =
+                if (s.columns) 1 else @min(units, @max(1, get_block / unit_size));
             const piece_size: usize = units_a_piece * unit_size;
-            const tile_size: usize = std.math.clamp(4 * get_block / piece_size, 1, tile);
+            const tile_size: usize =
+                if (s.columns) tile else std.math.clamp(4 * get_block / piece_size, 1, tile);
             const tiles = std.math.divCeil(usize, positions, tile_size) catch unreachable;
             const pieces = std.math.divCeil(usize, units, units_a_piece) catch unreachable;
             const job: Job = .{
@@ -272,10 +311,9 @@ fn Get(comptime T: type) type {
             other_at: []const usize,
         ) void {
             const s = job.plan.stateAs(State);
-            const blocks = s.blocks(get_block);
-            const walker = s.rest.walk(unit / blocks);
-            const first = unit % blocks * get_block;
-            const n: usize = @min(get_block, s.run.size - first);
+            const walker = s.rest.walk(unit / s.blocks());
+            const first = unit % s.blocks() * s.block;
+            const n: usize = @min(s.block, s.run.size - first);
             const from_step, const to_step = s.run.strides;
             const from = job.call.at(T, s.self_operand) + walker.offset[0] + first * from_step;
             const to = job.call.at(T, s.other_operand) + walker.offset[1] + first * to_step;
@@ -283,7 +321,9 @@ fn Get(comptime T: type) type {
                 for (0..n) |i| {
                     const a = from + i * from_step;
                     const b = to + i * to_step;
-                    for (self_at, other_at) |x, y| b[y] = a[x];
+                    if (s.dense) {
+                        for (self_at, b[other_at[0]..][0..self_at.len]) |x, *y| y.* = a[x];
+                    } else for (self_at, other_at) |x, y| b[y] = a[x];
                 }
             } else if (from_step == 1 and to_step == 1) {
                 if (n * @sizeOf(T) <= 64) {
@@ -307,49 +347,39 @@ fn Put(comptime C: type) type {
         plan: *const Plan,
         call: *Call,
         self: [*]T,
-        self_at: []usize,
-        other_at: []usize,
-        owner: []u8,
+        /// Where positions lie, and who writes them; only for the split by owners.
+        stored: ?Stored = null,
 
         const Job = @This();
+        const Stored = struct { self_at: []usize, other_at: []usize, owner: []u8 };
 
         pub fn run(plan: *const Plan, call: *Call) void {
             const s = plan.stateAs(State);
             const self = plan.operands[s.self_operand];
+            const bytes = self.numel() * self.dtype.size();
             const zeroed = plan.op == @backingInt(Row.embedding_backward);
-            if (zeroed) {
-                const bytes = self.numel() * self.dtype.size();
-                @memset(call.at(u8, s.self_operand)[0..bytes], 0);
-            }
+            if (zeroed and bytes > 0) @memset(call.at(u8, s.self_operand)[0..bytes], 0);
             const positions = s.at.count;
-            const units = s.rest.count * s.blocks(put_block);
-            if (positions == 0 or units == 0 or self.numel() == 0) {
-                // An index into nothing is still an error.
-                if (positions != 0 and units != 0) _ = locateOne(plan, call);
-                return;
-            }
-            var small: [2 * tile]usize = undefined;
-            var small_owner: [tile]u8 = undefined;
+            const rest = s.rest.count * s.run.size;
+            if (positions == 0 or rest == 0) return;
+
+            // Many positions, and rows too short to be cut: threads share the rows.
+            const by_owner = positions * rest >= 1 << 15 and s.units() < 8 and rest >= 8;
+            var job: Job = .{ .plan = plan, .call = call, .self = undefined };
             var memory: ?[]align(64) usize = null;
             defer if (memory) |m| services.free(@ptrCast(m.ptr));
-            var job: Job = .{
-                .plan = plan,
-                .call = call,
-                .self = undefined,
-                .self_at = small[0..@min(positions, tile)],
-                .other_at = small[tile..][0..@min(positions, tile)],
-                .owner = small_owner[0..@min(positions, tile)],
-            };
-            if (positions > tile) {
+            if (by_owner) {
                 const words = 2 * positions + positions / @sizeOf(usize) + 1;
                 memory = services.allocSlice(usize, words) orelse
                     return outOfMemory(call, words * 8);
-                job.self_at = memory.?[0..positions];
-                job.other_at = memory.?[positions..][0..positions];
                 const owner: [*]u8 = @ptrCast(memory.?.ptr + 2 * positions);
-                job.owner = owner[0..positions];
+                job.stored = .{
+                    .self_at = memory.?[0..positions],
+                    .other_at = memory.?[positions..][0..positions],
+                    .owner = owner[0..positions],
+                };
             }
-            services.parallelFor(positions, 1 << 13, job, locatePart);
+            services.parallelFor(positions, 1 << 14, job, checkPart);
             if (call.status.load(.acquire) != 0) return;
 
             if (C.staged) {
@@ -358,78 +388,105 @@ fn Put(comptime C: type) type {
                     return outOfMemory(call, self.numel() * 4);
                 defer copy.deinit();
                 job.self = copy.values.ptr;
-                job.all(units);
+                job.putAll();
                 copy.finish();
             } else {
                 job.self = call.at(T, s.self_operand);
-                job.all(units);
+                job.putAll();
             }
         }
 
         fn outOfMemory(call: *Call, bytes: usize) void {
             call.fail(.out_of_memory, .{ @intCast(bytes), 0, 0 });
         }
-        fn locateOne(plan: *const Plan, call: *Call) bool {
-            var a: [1]usize = undefined;
-            var b: [1]usize = undefined;
-            return locate(plan, call, 0, &a, &b);
-        }
 
-        fn locatePart(job: *const Job, begin: usize, end: usize) void {
-            const self_at = job.self_at[begin..end];
-            if (!locate(job.plan, job.call, begin, self_at, job.other_at[begin..end])) return;
-            for (job.owner[begin..end], self_at) |*o, x| {
-                o.* = @intCast((@as(u64, x) *% 0x9e3779b97f4a7c15) >> 56);
+        /// Sees to it that all indices are good before anything is written.
+        fn checkPart(job: *const Job, begin: usize, end: usize) void {
+            if (job.stored) |w| {
+                const self_at = w.self_at[begin..end];
+                if (!locate(job.plan, job.call, begin, self_at, w.other_at[begin..end])) return;
+                for (w.owner[begin..end], self_at) |*o, x| {
+                    o.* = @intCast((@as(u64, x) *% 0x9e3779b97f4a7c15) >> 56);
+                }
+                return;
+            }
+            var self_at: [tile]usize = undefined;
+            var other_at: [tile]usize = undefined;
+            var first = begin;
+            while (first < end) : (first += tile) {
+                const n: usize = @min(tile, end - first);
+                if (!locate(job.plan, job.call, first, self_at[0..n], other_at[0..n])) return;
             }
         }
 
         /// Every element of self belongs to one thread, which goes through the positions in
         /// their order: so the split changes nothing.
-        fn all(job: *const Job, units: usize) void {
+        fn putAll(job: *const Job) void {
             const s = job.plan.stateAs(State);
-            const positions = s.at.count;
-            const rest = s.rest.count * s.run.size;
-            if (positions * rest < 1 << 15) return job.part(0, units, 0, owners);
-            if (units >= 8) {
-                const unit_work: usize = positions * @min(s.run.size, put_block);
-                const grain = @max(1, (1 << 14) / unit_work);
-                return services.parallelFor(units, grain, job.*, unitsPart);
-            }
-            if (rest >= 8) return services.parallelFor(owners, 8, job.*, ownersPart);
-            job.part(0, units, 0, owners);
-        }
-        fn unitsPart(job: *const Job, begin: usize, end: usize) void {
-            job.part(begin, end, 0, owners);
-        }
-        fn ownersPart(job: *const Job, begin: usize, end: usize) void {
-            const s = job.plan.stateAs(State);
-            job.part(0, s.rest.count * s.blocks(put_block), begin, end);
+            if (job.stored != null) return services.parallelFor(owners, 8, job.*, ownersPart);
+            const unit_work: usize = s.at.count * @min(s.run.size, s.block);
+            const grain = @max(1, (1 << 14) / unit_work);
+            services.parallelFor(s.units(), grain, job.*, unitsPart);
         }
 
-        fn part(job: *const Job, unit_begin: usize, unit_end: usize, low: usize, high: usize) void {
+        fn ownersPart(job: *const Job, begin: usize, end: usize) void {
             const s = job.plan.stateAs(State);
-            const blocks = s.blocks(put_block);
-            for (unit_begin..unit_end) |unit| {
-                const walker = s.rest.walk(unit / blocks);
-                const first = unit % blocks * put_block;
-                const n: usize = @min(put_block, s.run.size - first);
+            const w = job.stored.?;
+            for (0..s.units()) |unit| {
+                const n, const to, const from = job.place(unit);
                 const to_step, const from_step = s.run.strides;
-                const to = job.self + walker.offset[0] + first * to_step;
-                const from_at = walker.offset[1] + first * from_step;
-                const from = job.call.at(Value, s.other_operand) + from_at;
-                if (s.columns) {
-                    for (0..n) |i| {
-                        const a = from + i * from_step;
-                        const b = to + i * to_step;
-                        for (job.self_at, job.other_at, job.owner) |x, y, o| {
-                            if (o >= low and o < high and x != skip) C.put(&b[x], a[y]);
-                        }
-                    }
-                } else for (job.self_at, job.other_at, job.owner) |x, y, o| {
-                    if (o < low or o >= high or x == skip) continue;
+                for (w.self_at, w.other_at, w.owner) |x, y, owner| {
+                    if (owner < begin or owner >= end or x == skip) continue;
                     C.run(n, to + x, to_step, from + y, from_step);
                 }
             }
+        }
+
+        fn unitsPart(job: *const Job, begin: usize, end: usize) void {
+            const s = job.plan.stateAs(State);
+            var self_at: [tile]usize = undefined;
+            var other_at: [tile]usize = undefined;
+            var first: usize = 0;
+            while (first < s.at.count) : (first += tile) {
+                const n: usize = @min(tile, s.at.count - first);
+                if (!locate(job.plan, job.call, first, self_at[0..n], other_at[0..n])) return;
+                for (begin..end) |unit| job.putTile(unit, self_at[0..n], other_at[0..n]);
+            }
+        }
+
+        fn putTile(
+            job: *const Job,
+            unit: usize,
+            self_at: []const usize,
+            other_at: []const usize,
+        ) void {
+            const s = job.plan.stateAs(State);
+            const n, const to, const from = job.place(unit);
+            const to_step, const from_step = s.run.strides;
+            if (s.columns) {
+                for (0..n) |i| {
+                    const a = from + i * from_step;
+                    const b = to + i * to_step;
+                    if (s.dense and s.padding < 0) {
+                        for (self_at, a[other_at[0]..][0..self_at.len]) |x, y| C.put(&b[x], y);
+                    } else for (self_at, other_at) |x, y| if (x != skip) C.put(&b[x], a[y]);
+                }
+            } else for (self_at, other_at) |x, y| {
+                if (x != skip) C.run(n, to + x, to_step, from + y, from_step);
+            }
+        }
+
+        /// How many elements unit `unit` of the rest has, and where it begins.
+        fn place(job: *const Job, unit: usize) struct { usize, [*]T, [*]const Value } {
+            const s = job.plan.stateAs(State);
+            const walker = s.rest.walk(unit / s.blocks());
+            const first = unit % s.blocks() * s.block;
+            const to_step, const from_step = s.run.strides;
+            return .{
+                @min(s.block, s.run.size - first),
+                job.self + walker.offset[0] + first * to_step,
+                job.call.at(Value, s.other_operand) + walker.offset[1] + first * from_step,
+            };
         }
     };
 }

@@ -12,7 +12,6 @@ const Call = planning.Call;
 const Operand = planning.Operand;
 const Space = index_space.Space;
 
-const column_block: usize = 512;
 const free_block: usize = 4096;
 
 pub const Lines = struct {
@@ -71,9 +70,18 @@ pub const Lines = struct {
 ///     span(n, index, index_step, indexed, indexed_step, other, other_step) ?i64
 /// which gives back the first index that is out of range.
 /// `ordered`: a line must stay in one piece.
-pub fn forEach(lines: *const Lines, call: *Call, index: [*]const i64, element: anytype, comptime ordered: bool) void {
+pub fn forEach(
+    lines: *const Lines,
+    call: *Call,
+    index: [*]const i64,
+    element: anytype,
+    comptime ordered: bool,
+) void {
     const Job = Nest(@TypeOf(element), ordered);
     const length_blocks = if (ordered) 1 else blocksOf(lines.length, free_block);
+    // What the index chooses among for one block of columns stays in the cache.
+    const among: usize = @max(1, @as(usize, @intCast(lines.size)));
+    const column_block: usize = std.math.clamp((1 << 16) / among / 16 * 16, 16, 512);
     const column_blocks = blocksOf(lines.column.size, column_block);
     if (lines.length == 0 or lines.column.size == 0) return;
     const job: Job = .{
@@ -82,12 +90,24 @@ pub fn forEach(lines: *const Lines, call: *Call, index: [*]const i64, element: a
         .index = index,
         .element = element,
         .length_blocks = length_blocks,
+        .column_block = column_block,
         .column_blocks = column_blocks,
     };
     const unit_length: usize = if (ordered) lines.length else @min(lines.length, free_block);
     const unit_work: usize = @min(lines.column.size, column_block) * unit_length;
     const units = lines.outer.count * column_blocks * length_blocks;
     services.parallelFor(units, @max(1, (1 << 14) / unit_work), job, Job.part);
+}
+
+/// How many of the indices, eight at a time from the first one on, lie within [0, size).
+pub fn inRange(index: []const i64, size: i64) usize {
+    const U = @Vector(8, u64);
+    var i: usize = 0;
+    while (i + 8 <= index.len) : (i += 8) {
+        const x: U = @bitCast(@as(@Vector(8, i64), index[i..][0..8].*));
+        if (@reduce(.Or, x >= @as(U, @splat(@intCast(size))))) return i;
+    }
+    return i;
 }
 
 fn blocksOf(n: usize, block: usize) usize {
@@ -101,10 +121,12 @@ fn Nest(comptime Element: type, comptime ordered: bool) type {
         index: [*]const i64,
         element: Element,
         length_blocks: usize,
+        column_block: usize,
         column_blocks: usize,
 
         fn part(job: *const @This(), begin: usize, end: usize) void {
             const l = job.lines;
+            const column_block = job.column_block;
             for (begin..end) |unit| {
                 const w = l.outer.walk(unit / job.length_blocks / job.column_blocks);
                 const first_column = unit / job.length_blocks % job.column_blocks * column_block;
@@ -131,7 +153,8 @@ fn Nest(comptime Element: type, comptime ordered: bool) type {
             const other = e.other + at[1];
             const bad = if (l.along) for (0..columns) |i| {
                 const here = index + i * c[2];
-                if (e.span(length, here, s[2], indexed + i * c[0], 0, other + i * c[1], s[1])) |x| break x;
+                const to = indexed + i * c[0];
+                if (e.span(length, here, s[2], to, 0, other + i * c[1], s[1])) |x| break x;
             } else null else for (0..length) |j| {
                 const here = index + j * s[2];
                 if (e.span(columns, here, c[2], indexed, c[0], other + j * s[1], c[1])) |x| break x;

@@ -86,7 +86,13 @@ pub const Mask = struct {
             else => m.readAs(u64, memory, b, flags),
         };
     }
-    fn readAs(m: *const Mask, comptime T: type, memory: [*]u8, b: usize, flags: *[block]u8) []const u8 {
+    fn readAs(
+        m: *const Mask,
+        comptime T: type,
+        memory: [*]u8,
+        b: usize,
+        flags: *[block]u8,
+    ) []const u8 {
         const data: [*]const T = @ptrCast(@alignCast(memory));
         const begin = b * block;
         const length: usize = @min(block, m.space.count - begin);
@@ -100,11 +106,12 @@ pub const Mask = struct {
             if (stride == 1) {
                 const V = @Vector(32, T);
                 const ones: @Vector(32, u8) = @splat(1);
+                const zeros: @Vector(32, u8) = @splat(0);
                 while (i + 32 <= n) : (i += 32) {
                     const x: V = from[i..][0..32].*;
                     const bits = if (m.shift == 1) x << @splat(1) else x;
                     const zero = bits == @as(V, @splat(0));
-                    flags[done + i ..][0..32].* = @select(u8, zero, @as(@Vector(32, u8), @splat(0)), ones);
+                    flags[done + i ..][0..32].* = @select(u8, zero, zeros, ones);
                 }
             }
             while (i < n) : (i += 1) {

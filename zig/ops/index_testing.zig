@@ -134,6 +134,17 @@ pub fn run(
     return call;
 }
 
+/// Runs a row that must not fail, without scalars.
+pub fn runOk(
+    comptime family: planning.Family,
+    op: u32,
+    tensors: []const *const Tensor,
+    n_out: u32,
+    ints: []const i64,
+) !void {
+    try expectOk(try run(family, op, tensors, n_out, ints, &.{}));
+}
+
 pub fn expectOk(call: planning.Call) !void {
     try std.testing.expectEqual(@as(i32, 0), call.status.raw);
 }

@@ -75,7 +75,8 @@ fn prepare(p: *Plan) planning.PrepareError!void {
             var zeros: [index_space.max_dims]i64 = @splat(0);
             if (index.ndim() > zeros.len) return error.Unsupported;
             const strides = zeros[0..index.ndim()];
-            const value: planning.Operand = .{ .dtype = d, .shape = index.shape, .strides = strides };
+            const value: planning.Operand =
+                .{ .dtype = d, .shape = index.shape, .strides = strides };
             (try p.create(index_lines.Lines)).* = try linesOf(p, value, false);
             p.run = index_cell.moving(ScatterValue, d.size());
         },
@@ -165,7 +166,15 @@ fn Element(comptime C: type) type {
                 C.run(n, to + @as(usize, @intCast(x)) * e.step, 1, from, from_step);
                 return null;
             }
-            for (0..n) |i| {
+            var i: usize = 0;
+            if (index_step == 1) {
+                i = index_lines.inRange(index[0..n], e.size);
+                for (index[0..i], 0..) |x, j| {
+                    const at = j * to_step + @as(usize, @intCast(x)) * e.step;
+                    C.put(&to[at], from[j * from_step]);
+                }
+            }
+            while (i < n) : (i += 1) {
                 const x = index[i * index_step];
                 if (x < 0 or x >= e.size) return x;
                 C.put(&to[i * to_step + @as(usize, @intCast(x)) * e.step], from[i * from_step]);
@@ -298,7 +307,12 @@ fn AsStridedBackward(comptime C: type) type {
             } else add(plan, call, space, call.at(C.T, 0));
         }
 
-        fn add(plan: *const Plan, call: *Call, space: *const index_space.Space(2), base: [*]C.T) void {
+        fn add(
+            plan: *const Plan,
+            call: *Call,
+            space: *const index_space.Space(2),
+            base: [*]C.T,
+        ) void {
             const offset: usize = @intCast(plan.ints[0]);
             var w = space.walk(0);
             var done: usize = 0;

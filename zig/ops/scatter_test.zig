@@ -69,12 +69,13 @@ test "scatter, all reductions" {
                 testing.setThreads(t);
                 @memcpy(self.memory, before);
                 const tensors = [_]*const Tensor{ &self, &index, &src };
-                try testing.expectOk(try testing.run(scatter.family, op, &tensors, 1, &ints, &.{}));
+                try testing.runOk(scatter.family, op, &tensors, 1, &ints);
                 for (expected, 0..) |e, i| try std.testing.expectEqual(e, self.getOffset(i));
             }
             if (index.numel() == 0) continue;
             @memset(index.data(i64)[0 .. index.memory.len / 8], 1000);
-            const call = try testing.run(scatter.family, op, &.{ &self, &index, &src }, 1, &ints, &.{});
+            const tensors = [_]*const Tensor{ &self, &index, &src };
+            const call = try testing.run(scatter.family, op, &tensors, 1, &ints, &.{});
             try std.testing.expectEqual(@as(i32, 2), call.status.raw);
         }
     };
@@ -90,10 +91,12 @@ test "scatter_value and masked_scatter" {
         defer index.deinit();
         index.fill(random, 0, 70);
         const one: @import("../plan.zig").Scalar = if (d.isFloat()) .{ .f = 1 } else .{ .i = 1 };
-        try testing.expectOk(try testing.run(scatter.family, 3, &.{ &self, &index }, 1, &.{1}, &.{one}));
+        const tensors = [_]*const Tensor{ &self, &index };
+        try testing.expectOk(try testing.run(scatter.family, 3, &tensors, 1, &.{1}, &.{one}));
         for (0..self.numel()) |i| {
             const hit = for (0..5) |j| {
-                if (i / 70 < 100 and index.get(i / 70 * 5 + j) == @as(f64, @floatFromInt(i % 70))) break true;
+                const column: f64 = @floatFromInt(i % 70);
+                if (i / 70 < 100 and index.get(i / 70 * 5 + j) == column) break true;
             } else false;
             try std.testing.expectEqual(@as(f64, @floatFromInt(@intFromBool(hit))), self.get(i));
         }
@@ -107,7 +110,7 @@ test "scatter_value and masked_scatter" {
         source.fill(random, 0, 2);
         for ([_]u32{ 1, 3 }) |t| {
             testing.setThreads(t);
-            try testing.expectOk(try testing.run(scatter.family, 4, &.{ &self, &mask, &source }, 1, &.{}, &.{}));
+            try testing.runOk(scatter.family, 4, &.{ &self, &mask, &source }, 1, &.{});
             var k: usize = 0;
             for (0..mask.numel()) |i| if (mask.get(i) != 0) {
                 try std.testing.expectEqual(source.get(k), self.get(i));
@@ -130,7 +133,7 @@ test "as_strided_backward adds up overlapping windows" {
         defer grad.deinit();
         grad.fill(random, 0, 5);
         const ints = [_]i64{ 3, 4, 30, 1 };
-        try testing.expectOk(try testing.run(scatter.family, 5, &.{ &base, &grad }, 1, &ints, &.{}));
+        try testing.runOk(scatter.family, 5, &.{ &base, &grad }, 1, &ints);
         var expected: [90]f64 = @splat(0);
         for (0..grad.numel()) |i| {
             const at = grad.coords(i);

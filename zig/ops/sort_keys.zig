@@ -23,7 +23,10 @@ pub fn Keys(comptime d: DType) type {
         const Signed = @Int(.signed, bytes * 8);
         const sign: K = 1 << (bytes * 8 - 1);
         const is_float = d.isFloat();
-        const is_signed = !is_float and @typeInfo(T) == .int and @typeInfo(T).int.signedness == .signed;
+        const is_signed = switch (d) {
+            .int8, .int16, .int32, .int64 => true,
+            else => false,
+        };
         /// Keys at and above this one are nan.
         pub const nan_key: K = std.math.maxInt(K);
         const infinity_bits: K = switch (d) {
@@ -124,11 +127,60 @@ pub inline fn positionOf(pair: anytype) u32 {
 /// Sorts `pairs`, with `other` (as long) to work in. `key_bytes` tells how many bytes of the
 /// keys may differ. The result is in the slice that comes back, one of the two.
 pub fn sort(comptime P: type, pairs: []P, other: []P, key_bytes: usize) []P {
-    if (pairs.len <= 64) {
-        insertionSort(P, pairs);
-        return pairs;
-    }
+    if (pairs.len <= small_length * @max(1, key_bytes / 4)) return mergeSort(P, pairs, other);
     return radixSort(P, pairs, other, key_bytes);
+}
+/// Up to here (for keys of 4 bytes) merging is quicker than counting in 256 bins.
+const small_length = 192;
+
+fn mergeSort(comptime P: type, pairs: []P, other: []P) []P {
+    var width: usize = 16;
+    var first: usize = 0;
+    while (first < pairs.len) : (first += width) {
+        const group = pairs[first..@min(pairs.len, first + width)];
+        if (P == u64 and group.len == 16) rankSort(group[0..16]) else insertionSort(P, group);
+    }
+    var from = pairs;
+    var to = other;
+    while (width < pairs.len) : (width *= 2) {
+        first = 0;
+        while (first < pairs.len) : (first += 2 * width) {
+            const mid: usize = @min(pairs.len, first + width);
+            const end: usize = @min(pairs.len, first + 2 * width);
+            merge(P, from[first..mid], from[mid..end], to[first..end]);
+        }
+        std.mem.swap([]P, &from, &to);
+    }
+    return from;
+}
+
+/// Each of 16 pairs to the place that the number of smaller ones says: no branch at all.
+fn rankSort(pairs: *[16]u64) void {
+    const V = @Vector(16, u64);
+    const all: V = pairs.*;
+    const from: [16]u64 = pairs.*;
+    var ranks: V = @splat(0);
+    for (from) |x| ranks += @intFromBool(@as(V, @splat(x)) < all);
+    const places: [16]u64 = ranks;
+    for (from, places) |x, place| pairs[@intCast(place & 15)] = x;
+}
+
+/// Merges the two as far as `to` is long.
+fn merge(comptime P: type, left: []const P, right: []const P, to: []P) void {
+    var i: usize = 0;
+    var j: usize = 0;
+    var n: usize = 0;
+    while (i < left.len and j < right.len and n < to.len) : (n += 1) {
+        const l = left[i];
+        const r = right[j];
+        const take_left = l < r;
+        to[n] = if (take_left) l else r;
+        i += @intFromBool(take_left);
+        j += @intFromBool(!take_left);
+    }
+    if (n == to.len) return;
+    const rest = if (i < left.len) left[i..] else right[j..];
+    @memcpy(to[n..], rest[0 .. to.len - n]);
 }
 
 pub fn insertionSort(comptime P: type, pairs: []P) void {
@@ -234,23 +286,13 @@ fn Merge(comptime P: type) type {
                 const i = (low + high) / 2;
                 if (left[i] < right[at - i - 1]) low = i + 1 else high = i;
             }
-            var i = low;
-            var j = at - low;
-            for (to) |*x| {
-                if (j == right.len or (i < left.len and left[i] < right[j])) {
-                    x.* = left[i];
-                    i += 1;
-                } else {
-                    x.* = right[j];
-                    j += 1;
-                }
-            }
+            merge(P, left[low..], right[at - low ..], to);
         }
     };
 }
 
 /// Moves the k smallest pairs to the front, in no order, and the k-th of them (k >= 1) to
-/// pairs[k - 1]. Quickselect with the median of three, and of a sort after too many rounds.
+/// pairs[k - 1]. Quickselect with the median of three.
 pub fn select(comptime P: type, pairs: []P, k: usize) void {
     var low: usize = 0;
     var high = pairs.len; // [low, high) holds place k - 1
@@ -259,19 +301,16 @@ pub fn select(comptime P: type, pairs: []P, k: usize) void {
         const mid = low + (high - low) / 2;
         var pivot = median3(P, pairs[low], pairs[mid], pairs[high - 1]);
         if (rounds > 40) pivot = spread(P, pairs[low..high], rounds);
-        // Hoare: [low, j] <= pivot <= [j + 1, high)
-        var i = low;
-        var j = high - 1;
-        while (true) {
-            while (pairs[i] < pivot) i += 1;
-            while (pairs[j] > pivot) j -= 1;
-            if (i >= j) break;
-            std.mem.swap(P, &pairs[i], &pairs[j]);
-            i += 1;
-            j -= 1;
+        // The pairs below the pivot to the front, without a branch that nobody could foresee.
+        var split = low;
+        for (pairs[low..high]) |*p| {
+            const x = p.*;
+            p.* = pairs[split];
+            pairs[split] = x;
+            split += @intFromBool(x < pivot);
         }
-        // Pairs differ, so that the pivot is in one place: at j when the two meet there.
-        if (k - 1 <= j) high = j + 1 else low = j + 1;
+        // The pivot is not the smallest and stays above: both sides are shorter than the whole.
+        if (k - 1 < split) high = split else low = split;
     }
     insertionSort(P, pairs[low..high]);
 }
@@ -281,8 +320,8 @@ fn median3(comptime P: type, a: P, b: P, c: P) P {
 /// A pivot from an arbitrary place: against inputs made to defeat the median of three.
 fn spread(comptime P: type, pairs: []P, round: usize) P {
     const place = (round *% 0x9e3779b97f4a7c15) >> 16;
-    // Never the greatest one of the range, which would leave it as it is.
+    // The greater of two: never the smallest one, which would leave the range as it is.
     const a = pairs[place % pairs.len];
     const b = pairs[(place + pairs.len / 3) % pairs.len];
-    return @min(a, b);
+    return @max(a, b);
 }

@@ -165,23 +165,51 @@ fn Searching(comptime d: DType) type {
             const boundaries = job.call.at(T, 1);
             const values = job.call.at(T, 2);
             var w = s.space.walk(begin);
-            for (begin..end) |_| {
-                const x = comparable(d, values[w.offset[2]]);
-                const line = boundaries + w.offset[1];
-                var low: usize = 0;
-                var n = s.n;
-                while (n > 0) {
-                    const half = n / 2;
-                    const y = comparable(d, line[(low + half) * s.step]);
-                    const goes_on = if (s.right) !(y > x) else !(y >= x);
-                    if (goes_on) {
-                        low += half + 1;
-                        n -= half + 1;
-                    } else n = half;
+            var i = begin;
+            while (i < end) : (i += width) {
+                // Several searches side by side: each of them mostly waits for memory.
+                const n: usize = @min(width, end - i);
+                var line: [width][*]const T = @splat(boundaries);
+                var value: [width]Comparable = undefined;
+                var place: [width]*i64 = undefined;
+                for (0..n) |j| {
+                    place[j] = &out[w.offset[0]];
+                    line[j] = boundaries + w.offset[1];
+                    value[j] = comparable(d, values[w.offset[2]]);
+                    w.advance(1);
                 }
-                out[w.offset[0]] = @intCast(low);
-                w.advance(1);
+                for (n..width) |j| {
+                    line[j] = line[0];
+                    value[j] = value[0];
+                }
+                const found = search(s, &line, &value);
+                for (place[0..n], found[0..n]) |p, x| p.* = @intCast(x);
             }
+        }
+
+        const width = 8;
+        const Comparable = @TypeOf(comparable(d, undefined));
+
+        fn search(
+            s: *const Search,
+            line: *const [width][*]const T,
+            value: *const [width]Comparable,
+        ) [width]usize {
+            var low: [width]usize = @splat(0);
+            if (s.n == 0) return low;
+            var left: [width]usize = @splat(s.n);
+            for (0..std.math.log2_int(usize, s.n) + 1) |_| {
+                inline for (0..width) |j| {
+                    const half = left[j] / 2;
+                    const at = @min(low[j] + half, s.n - 1); // beyond only where nothing is left
+                    const y = comparable(d, line[j][at * s.step]);
+                    const goes_on = if (s.right) !(y > value[j]) else !(y >= value[j]);
+                    const step: usize = @intFromBool(goes_on and left[j] > 0);
+                    low[j] += (half + 1) * step;
+                    left[j] = if (goes_on) left[j] -| (half + 1) else half;
+                }
+            }
+            return low;
         }
     };
 }
