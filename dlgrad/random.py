@@ -1,7 +1,8 @@
 """Generators of random numbers: a seed gives the numbers that PyTorch's CPU generator gives.
 
-A `Generator` is one stream of MT19937 words in memory of its own, which the kernels advance in place
-(zig/random.zig). Functions that draw take `generator=`; without it they use `default_generator`.
+A `Generator` is one stream of MT19937 words in memory of its own, which the kernels advance in
+place (zig/random.zig). Functions that draw take `generator=`; without it they use
+`default_generator`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,19 @@ from . import dtypes as dt
 from . import plan as door
 from .layout import contiguous
 from .storage import allocate
-from .tensor import CPU, Tensor, device as Device, make_tensor  # noqa: N812
+from .tensor import CPU, Tensor, make_tensor  # noqa: N812
+from .tensor import device as Device
 
 __all__ = [
-    "Generator", "default_generator", "manual_seed", "seed", "initial_seed", "get_rng_state",
-    "set_rng_state", "fork_rng",
-]  # fmt: skip
+    "Generator",
+    "default_generator",
+    "manual_seed",
+    "seed",
+    "initial_seed",
+    "get_rng_state",
+    "set_rng_state",
+    "fork_rng",
+]
 
 _BLOCK = contiguous(dt.uint8, (2560,))  # zig/random.zig: Generator.bytes
 _STATE = contiguous(dt.uint8, (5056,))  # PyTorch's
@@ -53,7 +61,9 @@ class Generator:
 
     def __init__(self, device="cpu"):
         Device(device)
-        self._block = door.call("fill", "fill", _BLOCK, (), ints=(1,), scalars=(0,), into=_new_bytes(_BLOCK))
+        self._block = door.call(
+            "fill", "fill", _BLOCK, (), ints=(1,), scalars=(0,), into=_new_bytes(_BLOCK)
+        )
         self.manual_seed(_FRESH_SEED)
 
     @property
@@ -93,7 +103,8 @@ class Generator:
             raise TypeError("RNG state must be a torch.ByteTensor (dlgrad.uint8)")
         if lay.shape != _STATE.shape:
             raise RuntimeError(
-                f"Expected a CPUGeneratorImplState of size {_STATE.numel} but found the input RNG state size to be {lay.numel}"
+                f"Expected a CPUGeneratorImplState of size {_STATE.numel} but found the input RNG "
+                f"state size to be {lay.numel}"
             )
         state = new_state if lay.contiguous else new_state.contiguous()
         try:
@@ -136,7 +147,9 @@ def block_of(generator) -> Tensor:
     if generator is None:
         return default_generator._block
     if not isinstance(generator, Generator):
-        raise TypeError(f"generator: expected a dlgrad.Generator or None, got {type(generator).__name__}")
+        raise TypeError(
+            f"generator: expected a dlgrad.Generator or None, got {type(generator).__name__}"
+        )
     return generator._block
 
 
@@ -167,7 +180,8 @@ def set_rng_state(new_state):
 
 @contextlib.contextmanager
 def fork_rng(devices=None, enabled=True, device_type="cpu", **_):
-    """Inside, numbers may be drawn from the default generator; at the end its state is what it was."""
+    """Inside, numbers may be drawn from the default generator; at the end its state is what it
+    was."""
     del devices, device_type  # there is only the CPU
     if not enabled:
         yield

@@ -1,13 +1,15 @@
-"""Optimizers and schedules: against PyTorch, kernel against Tensor operations, state dicts, hooks, errors."""
+"""Optimizers and schedules: against PyTorch, kernel against Tensor operations, state dicts, hooks,
+errors."""
 
 import copy
 import math
 import pickle
 import warnings
 
-import dlgrad
 import numpy as np
 import pytest
+
+import dlgrad
 from dlgrad import optim
 from dlgrad.optim import lr_scheduler as schedules
 
@@ -19,7 +21,9 @@ def array(t):
 
 
 def leaf(values, dtype):
-    return dlgrad.tensor(values.tolist(), dtype=dtype).reshape(values.shape).detach().requires_grad_()
+    return (
+        dlgrad.tensor(values.tolist(), dtype=dtype).reshape(values.shape).detach().requires_grad_()
+    )
 
 
 class Pair:
@@ -31,7 +35,9 @@ class Pair:
         values = [self.random.standard_normal(s) for s in shapes]
         self.dtype = dtype
         self.ours = [leaf(v, getattr(dlgrad, dtype)) for v in values]
-        self.theirs = [self.torch.tensor(v, dtype=getattr(self.torch, dtype)).requires_grad_() for v in values]
+        self.theirs = [
+            self.torch.tensor(v, dtype=getattr(self.torch, dtype)).requires_grad_() for v in values
+        ]
         self.optimizer = make(optim, self.ours)
         self.reference = make(self.torch.optim, self.theirs)
 
@@ -50,18 +56,26 @@ class Pair:
 
 VARIANTS = {
     "sgd": lambda o, p: o.SGD(p, lr=0.1),
-    "sgd momentum": lambda o, p: o.SGD(p, lr=0.1, momentum=0.9, dampening=0.1, weight_decay=0.01, maximize=True),
+    "sgd momentum": lambda o, p: o.SGD(
+        p, lr=0.1, momentum=0.9, dampening=0.1, weight_decay=0.01, maximize=True
+    ),
     "sgd nesterov": lambda o, p: o.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
     "adam": lambda o, p: o.Adam(p, lr=0.01),
-    "adam amsgrad": lambda o, p: o.Adam(p, lr=0.01, betas=(0.3, 0.9), weight_decay=0.1, amsgrad=True),
+    "adam amsgrad": lambda o, p: o.Adam(
+        p, lr=0.01, betas=(0.3, 0.9), weight_decay=0.1, amsgrad=True
+    ),
     "adamw": lambda o, p: o.AdamW(p, lr=0.01, weight_decay=0.1, maximize=True),
     "rmsprop": lambda o, p: o.RMSprop(p, lr=0.01, weight_decay=0.1),
     "rmsprop centered": lambda o, p: o.RMSprop(p, lr=0.01, momentum=0.9, centered=True),
-    "adagrad": lambda o, p: o.Adagrad(p, lr=0.1, lr_decay=0.1, weight_decay=0.01, initial_accumulator_value=0.1),
+    "adagrad": lambda o, p: o.Adagrad(
+        p, lr=0.1, lr_decay=0.1, weight_decay=0.01, initial_accumulator_value=0.1
+    ),
     "adadelta": lambda o, p: o.Adadelta(p, weight_decay=0.01),
     "adamax": lambda o, p: o.Adamax(p, lr=0.1, weight_decay=0.01),
     "nadam": lambda o, p: o.NAdam(p, lr=0.1, weight_decay=0.01),
-    "nadam decoupled": lambda o, p: o.NAdam(p, weight_decay=0.1, decoupled_weight_decay=True, maximize=True),
+    "nadam decoupled": lambda o, p: o.NAdam(
+        p, weight_decay=0.1, decoupled_weight_decay=True, maximize=True
+    ),
     "radam": lambda o, p: o.RAdam(p, lr=0.1, weight_decay=0.01),
     "radam decoupled": lambda o, p: o.RAdam(p, weight_decay=0.1, decoupled_weight_decay=True),
     "asgd": lambda o, p: o.ASGD(p, lr=0.1, t0=2, weight_decay=0.01),
@@ -70,7 +84,10 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-@pytest.mark.parametrize(("dtype", "rtol", "atol"), [("float64", 1e-11, 1e-13), ("float32", 2e-6, 2e-6), ("bfloat16", 0.03, 0.03)])
+@pytest.mark.parametrize(
+    ("dtype", "rtol", "atol"),
+    [("float64", 1e-11, 1e-13), ("float32", 2e-6, 2e-6), ("bfloat16", 0.03, 0.03)],
+)
 def test_steps_are_pytorchs(name, dtype, rtol, atol):
     if dtype == "bfloat16" and name in ("rprop", "asgd"):
         pytest.skip("a sign that differs in a rounding changes the step")
@@ -133,7 +150,8 @@ def test_state_dict_has_pytorchs_shape_and_resumes(name):
         q.grad = p.grad = p.detach() * 0.5
     pair.optimizer.step()
     resumed.step()
-    # NAdam's product of momenta is float32 until a state dict is loaded (in PyTorch too), then of p's dtype.
+    # NAdam's product of momenta is float32 until a state dict is loaded (in PyTorch too), then of
+    # p's dtype.
     for p, q in zip(pair.ours, copied):
         np.testing.assert_allclose(array(p), array(q), rtol=1e-7 if "nadam" in name else 0)
 
@@ -167,7 +185,12 @@ def test_named_parameters():
 def test_layouts_that_are_not_row_major():
     for make in (lambda p: optim.Adam(p, lr=0.1), lambda p: optim.SGD(p, lr=0.1, momentum=0.9)):
         plain = leaf(np.arange(12.0).reshape(3, 4), dlgrad.float64)
-        turned = dlgrad.tensor(np.arange(12.0).reshape(3, 4).T.tolist(), dtype=dlgrad.float64).t().detach().requires_grad_()
+        turned = (
+            dlgrad.tensor(np.arange(12.0).reshape(3, 4).T.tolist(), dtype=dlgrad.float64)
+            .t()
+            .detach()
+            .requires_grad_()
+        )
         assert not turned.is_contiguous()
         wide = dlgrad.zeros(3, 8, dtype=dlgrad.float64)
         gaps = wide.as_strided((3, 4), (8, 2)).detach()
@@ -197,9 +220,13 @@ def test_hooks():
     optimizer = optim.SGD([p], lr=1.0)
     seen = []
     handles = [
-        optimizer.register_step_pre_hook(lambda o, args, kwargs: seen.append(("pre", args[0] is o))),
+        optimizer.register_step_pre_hook(
+            lambda o, args, kwargs: seen.append(("pre", args[0] is o))
+        ),
         optimizer.register_step_post_hook(lambda o, args, kwargs: seen.append(("post", p.item()))),
-        optim.optimizer.register_optimizer_step_pre_hook(lambda o, args, kwargs: seen.append("global")),
+        optim.optimizer.register_optimizer_step_pre_hook(
+            lambda o, args, kwargs: seen.append("global")
+        ),
     ]
     optimizer.step()
     assert seen == ["global", ("pre", True), ("post", 0.0)]
@@ -235,7 +262,10 @@ def test_closure_and_own_subclasses():
 
 def test_lr_as_a_tensor():
     p, q = (dlgrad.ones(3).requires_grad_() for _ in range(2))
-    first, second = optim.Adam([p], lr=dlgrad.tensor(0.1)), optim.Adam([q], lr=float(np.float32(0.1)))
+    first, second = (
+        optim.Adam([p], lr=dlgrad.tensor(0.1)),
+        optim.Adam([q], lr=float(np.float32(0.1))),
+    )
     for _ in range(2):
         p.grad = q.grad = dlgrad.ones(3)
         first.step()
@@ -245,9 +275,11 @@ def test_lr_as_a_tensor():
 
 def test_differentiable_steps_carry_gradients():
     start = dlgrad.tensor([1.0, 2.0], dtype=dlgrad.float64).requires_grad_()
-    for make in (lambda p: optim.SGD(p, lr=0.1, momentum=0.9, differentiable=True),
-                 lambda p: optim.Adam(p, lr=0.1, differentiable=True),
-                 lambda p: optim.RMSprop(p, lr=0.1, differentiable=True)):  # fmt: skip
+    for make in (
+        lambda p: optim.SGD(p, lr=0.1, momentum=0.9, differentiable=True),
+        lambda p: optim.Adam(p, lr=0.1, differentiable=True),
+        lambda p: optim.RMSprop(p, lr=0.1, differentiable=True),
+    ):
         p = start.clone()
         optimizer = make([p])
         p.grad = (start * start).detach()
@@ -278,20 +310,40 @@ def test_pickle():
         (lambda p: optim.SGD([p * 2]), ValueError, "can't optimize a non-leaf Tensor"),
         (lambda p: optim.SGD([1.0]), TypeError, "one of the params is float"),
         (lambda p: optim.SGD([{"params": {p}}]), TypeError, "ordered collections"),
-        (lambda p: optim.SGD([{"params": p}, {"params": p}]), ValueError, "more than one parameter group"),
+        (
+            lambda p: optim.SGD([{"params": p}, {"params": p}]),
+            ValueError,
+            "more than one parameter group",
+        ),
         (lambda p: optim.SGD([p], lr=-1), ValueError, "Invalid learning rate: -1"),
         (lambda p: optim.SGD([p], momentum=-1), ValueError, "Invalid momentum value: -1"),
-        (lambda p: optim.SGD([p], nesterov=True), ValueError, "Nesterov momentum requires a momentum"),
-        (lambda p: optim.Adam([p], betas=(1.0, 0.9)), ValueError, "Invalid beta parameter at index 0: 1.0"),
+        (
+            lambda p: optim.SGD([p], nesterov=True),
+            ValueError,
+            "Nesterov momentum requires a momentum",
+        ),
+        (
+            lambda p: optim.Adam([p], betas=(1.0, 0.9)),
+            ValueError,
+            "Invalid beta parameter at index 0: 1.0",
+        ),
         (lambda p: optim.Adam([p], betas=(0, 0.9)), ValueError, "both floats or both Tensors"),
         (lambda p: optim.Adam([p], eps=-1), ValueError, "Invalid epsilon value: -1"),
         (lambda p: optim.Adam([p], weight_decay=-1), ValueError, "Invalid weight_decay value: -1"),
         (lambda p: optim.Adam([p], lr=dlgrad.ones(2)), ValueError, "Tensor lr must be 1-element"),
-        (lambda p: optim.AdamW([p], fused=True, foreach=True), RuntimeError, "cannot be `True` together"),
+        (
+            lambda p: optim.AdamW([p], fused=True, foreach=True),
+            RuntimeError,
+            "cannot be `True` together",
+        ),
         (lambda p: optim.Adadelta([p], rho=2), ValueError, "Invalid rho value: 2"),
         (lambda p: optim.Adagrad([p], lr_decay=-1), ValueError, "Invalid lr_decay value: -1"),
         (lambda p: optim.Rprop([p], etas=(1.0, 0.5)), ValueError, "Invalid eta values: 1.0, 0.5"),
-        (lambda p: optim.LBFGS([{"params": [p]}, {"params": [dlgrad.ones(1)]}]), ValueError, "per-parameter options"),
+        (
+            lambda p: optim.LBFGS([{"params": [p]}, {"params": [dlgrad.ones(1)]}]),
+            ValueError,
+            "per-parameter options",
+        ),
     ],
 )
 def test_errors(make, error, text):
@@ -349,7 +401,9 @@ def test_lbfgs_is_pytorchs(search):
     theirs = torch.tensor([-1.2, 1.0], dtype=torch.float64).requires_grad_()
     paths = []
     for module, p in ((optim, ours), (torch.optim, theirs)):
-        optimizer = module.LBFGS([p], lr=1.0 if search else 1e-3, max_iter=8, history_size=3, line_search_fn=search)
+        optimizer = module.LBFGS(
+            [p], lr=1.0 if search else 1e-3, max_iter=8, history_size=3, line_search_fn=search
+        )
         path = []
 
         def closure(optimizer=optimizer, p=p):
@@ -393,13 +447,27 @@ SCHEDULES = {
     "restarts 1": lambda m, o: m.CosineAnnealingWarmRestarts(o, T_0=4),
     "cycle": lambda m, o: m.CyclicLR(o, [0.01, 0.02], 0.1, step_size_up=4, step_size_down=3),
     "cycle 2": lambda m, o: m.CyclicLR(o, 0.01, 0.1, step_size_up=3, mode="triangular2"),
-    "cycle exp": lambda m, o: m.CyclicLR(o, 0.01, 0.1, step_size_up=3, mode="exp_range", gamma=0.97),
-    "cycle own": lambda m, o: m.CyclicLR(o, 0.01, 0.1, 3, scale_fn=lambda x: math.sin(x), scale_mode="iterations", cycle_momentum=False),
+    "cycle exp": lambda m, o: m.CyclicLR(
+        o, 0.01, 0.1, step_size_up=3, mode="exp_range", gamma=0.97
+    ),
+    "cycle own": lambda m, o: m.CyclicLR(
+        o,
+        0.01,
+        0.1,
+        3,
+        scale_fn=lambda x: math.sin(x),
+        scale_mode="iterations",
+        cycle_momentum=False,
+    ),
     "one cycle": lambda m, o: m.OneCycleLR(o, max_lr=[0.1, 0.3], total_steps=20),
-    "one cycle 3": lambda m, o: m.OneCycleLR(o, 0.1, epochs=4, steps_per_epoch=5, three_phase=True, anneal_strategy="linear"),
+    "one cycle 3": lambda m, o: m.OneCycleLR(
+        o, 0.1, epochs=4, steps_per_epoch=5, three_phase=True, anneal_strategy="linear"
+    ),
     "sequential": lambda m, o: m.SequentialLR(o, three(o, m, 0.9), milestones=[4, 9]),
     "chained": lambda m, o: m.ChainedScheduler(three(o, m, 0.8)),
-    "sequential of two": lambda m, o: m.SequentialLR(o, [m.CosineAnnealingLR(o, 5), m.StepLR(o, 2)], milestones=[5]),
+    "sequential of two": lambda m, o: m.SequentialLR(
+        o, [m.CosineAnnealingLR(o, 5), m.StepLR(o, 2)], milestones=[5]
+    ),
 }
 
 
@@ -407,8 +475,13 @@ def optimizers(beta=False):
     torch = pytest.importorskip("torch")
     made = []
     for module, tensor in ((optim, dlgrad.ones), (torch.optim, torch.ones)):
-        groups = [{"params": [tensor(1).requires_grad_()], "lr": 0.05}, {"params": [tensor(2).requires_grad_()]}]
-        made.append(module.Adam(groups, lr=0.2) if beta else module.SGD(groups, lr=0.2, momentum=0.9))
+        groups = [
+            {"params": [tensor(1).requires_grad_()], "lr": 0.05},
+            {"params": [tensor(2).requires_grad_()]},
+        ]
+        made.append(
+            module.Adam(groups, lr=0.2) if beta else module.SGD(groups, lr=0.2, momentum=0.9)
+        )
     return (*made, torch.optim.lr_scheduler)
 
 
@@ -446,7 +519,10 @@ def test_rates_are_pytorchs_to_the_last_bit(name, beta):
         b.step()
 
 
-@pytest.mark.parametrize("name", ["step", "multistep", "constant", "linear", "exponential", "polynomial", "cosine", "restarts"])
+@pytest.mark.parametrize(
+    "name",
+    ["step", "multistep", "constant", "linear", "exponential", "polynomial", "cosine", "restarts"],
+)
 def test_epochs_by_number(name):
     ours, theirs, reference = optimizers()
     a, b = SCHEDULES[name](schedules, ours), SCHEDULES[name](reference, theirs)
@@ -465,13 +541,35 @@ def test_epochs_by_number(name):
 
 @pytest.mark.parametrize(
     "options",
-    [{"patience": 2}, {"mode": "max", "patience": 1, "threshold_mode": "abs", "threshold": 0.1}, {"patience": 0, "cooldown": 2},
-     {"patience": 0, "min_lr": [0.001, 0.05], "factor": 0.3}],
-)  # fmt: skip
+    [
+        {"patience": 2},
+        {"mode": "max", "patience": 1, "threshold_mode": "abs", "threshold": 0.1},
+        {"patience": 0, "cooldown": 2},
+        {"patience": 0, "min_lr": [0.001, 0.05], "factor": 0.3},
+    ],
+)
 def test_plateau(options):
     ours, theirs, reference = optimizers()
-    a, b = schedules.ReduceLROnPlateau(ours, **options), reference.ReduceLROnPlateau(theirs, **options)
-    for metric in (1.0, 0.9, 0.95, 0.96, 0.97, 0.5, 0.5, 0.5, 0.51, float("nan"), 0.1, 0.2, 0.3, 0.4):
+    a, b = (
+        schedules.ReduceLROnPlateau(ours, **options),
+        reference.ReduceLROnPlateau(theirs, **options),
+    )
+    for metric in (
+        1.0,
+        0.9,
+        0.95,
+        0.96,
+        0.97,
+        0.5,
+        0.5,
+        0.5,
+        0.51,
+        float("nan"),
+        0.1,
+        0.2,
+        0.3,
+        0.4,
+    ):
         a.step(metric)
         b.step(metric)
         assert a.state_dict() == b.state_dict()
@@ -520,10 +618,26 @@ def test_schedule_errors():
         (ValueError, "Starting multiplicative factor", lambda: s.LinearLR(optimizer, 0)),
         (ValueError, "positive integer T_0", lambda: s.CosineAnnealingWarmRestarts(optimizer, 0)),
         (ValueError, "You must define either", lambda: s.OneCycleLR(optimizer, 1)),
-        (ValueError, "optimizer must support momentum", lambda: s.CyclicLR(optim.Adagrad([dlgrad.ones(1)]), 0.1, 0.2)),
-        (ValueError, "max_lr must have the same length", lambda: s.OneCycleLR(optimizer, [1, 2], 5)),
-        (ValueError, "one more than the number of milestone", lambda: s.SequentialLR(optimizer, [s.StepLR(optimizer, 1)], [1])),
-        (ValueError, "belong to the same optimizer", lambda: s.ChainedScheduler([s.StepLR(optimizer, 1), s.StepLR(other, 1)])),
+        (
+            ValueError,
+            "optimizer must support momentum",
+            lambda: s.CyclicLR(optim.Adagrad([dlgrad.ones(1)]), 0.1, 0.2),
+        ),
+        (
+            ValueError,
+            "max_lr must have the same length",
+            lambda: s.OneCycleLR(optimizer, [1, 2], 5),
+        ),
+        (
+            ValueError,
+            "one more than the number of milestone",
+            lambda: s.SequentialLR(optimizer, [s.StepLR(optimizer, 1)], [1]),
+        ),
+        (
+            ValueError,
+            "belong to the same optimizer",
+            lambda: s.ChainedScheduler([s.StepLR(optimizer, 1), s.StepLR(other, 1)]),
+        ),
     ):
         with pytest.raises(error, match=text):
             make()

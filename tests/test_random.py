@@ -1,12 +1,14 @@
-"""Random numbers: a seed gives PyTorch's numbers. Against PyTorch where it is installed, and from memory where not."""
+"""Random numbers: a seed gives PyTorch's numbers. Against PyTorch where it is installed, and from
+memory where not."""
 
 import copy
 import pickle
 import threading
 
-import dlgrad
 import numpy as np
 import pytest
+
+import dlgrad
 from dlgrad import random as generators
 from dlgrad.ops import random as ops
 
@@ -43,9 +45,15 @@ def state_is_pytorchs(torch):
 
 def test_known_numbers():
     dlgrad.manual_seed(0)
-    np.testing.assert_array_equal(ops.rand(3).tolist(), np.float32([0.49625658988952637, 0.7682217955589294, 0.08847743272781372]))
+    np.testing.assert_array_equal(
+        ops.rand(3).tolist(),
+        np.float32([0.49625658988952637, 0.7682217955589294, 0.08847743272781372]),
+    )
     dlgrad.manual_seed(0)
-    np.testing.assert_array_equal(ops.randn(3).tolist(), np.float32([1.5409960746765137, -0.293428897857666, -2.1787893772125244]))
+    np.testing.assert_array_equal(
+        ops.randn(3).tolist(),
+        np.float32([1.5409960746765137, -0.293428897857666, -2.1787893772125244]),
+    )
     dlgrad.manual_seed(0)
     assert ops.randint(0, 100, (6,)).tolist() == [44, 39, 33, 60, 63, 79]
     dlgrad.manual_seed(0)
@@ -60,11 +68,18 @@ def test_uniform_and_normal(torch, dtype):
     seeded(torch)
     for n in SIZES:
         same(ops.rand(n, dtype=ours), torch.rand(n, dtype=theirs))
-        same(dlgrad.empty(n, dtype=ours).uniform_(-0.3, 0.7), torch.empty(n, dtype=theirs).uniform_(-0.3, 0.7))
+        same(
+            dlgrad.empty(n, dtype=ours).uniform_(-0.3, 0.7),
+            torch.empty(n, dtype=theirs).uniform_(-0.3, 0.7),
+        )
     state_is_pytorchs(torch)
     for n in SIZES:
         same(ops.randn(n, dtype=ours), torch.randn(n, dtype=theirs), ulp64=4)
-        same(dlgrad.empty(n, dtype=ours).normal_(1.5, 0.3), torch.empty(n, dtype=theirs).normal_(1.5, 0.3), ulp64=4)
+        same(
+            dlgrad.empty(n, dtype=ours).normal_(1.5, 0.3),
+            torch.empty(n, dtype=theirs).normal_(1.5, 0.3),
+            ulp64=4,
+        )
     same(ops.rand(4), torch.rand(4))
 
 
@@ -93,22 +108,39 @@ def test_integers(torch, dtype):
     for n in (1, 7, 8, 513, 1000):
         same(dlgrad.empty(n, dtype=ours).random_(), torch.empty(n, dtype=theirs).random_())
         for low, high in ranges:
-            same(dlgrad.empty(n, dtype=ours).random_(low, high), torch.empty(n, dtype=theirs).random_(low, high))
+            same(
+                dlgrad.empty(n, dtype=ours).random_(low, high),
+                torch.empty(n, dtype=theirs).random_(low, high),
+            )
         if dtype != "bool":
-            same(dlgrad.empty(n, dtype=ours).random_(100, None), torch.empty(n, dtype=theirs).random_(100, None))
+            same(
+                dlgrad.empty(n, dtype=ours).random_(100, None),
+                torch.empty(n, dtype=theirs).random_(100, None),
+            )
             same(ops.randint(3, 50, (n,), dtype=ours), torch.randint(3, 50, (n,), dtype=theirs))
             same(dlgrad.empty(n, dtype=ours).random_(9), torch.empty(n, dtype=theirs).random_(9))
         if dtype in ("int64", "float32", "float64", "bfloat16"):
             full = (-(2**63), None)
-            same(dlgrad.empty(n, dtype=ours).random_(*full), torch.empty(n, dtype=theirs).random_(*full))
+            same(
+                dlgrad.empty(n, dtype=ours).random_(*full),
+                torch.empty(n, dtype=theirs).random_(*full),
+            )
     state_is_pytorchs(torch)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize(("dtype", "bounds"), [
-    ("float64", (-(2**40), 2**60)), ("float64", (5, 2**62)), ("float32", (-(2**30), 2**29 + 5)), ("float32", (3, 2**31 - 1)),
-    ("bfloat16", (-1000, 1003)), ("bfloat16", (2**10 + 1, 2**20 + 3)), ("float16", (-4099, 4097)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("dtype", "bounds"),
+    [
+        ("float64", (-(2**40), 2**60)),
+        ("float64", (5, 2**62)),
+        ("float32", (-(2**30), 2**29 + 5)),
+        ("float32", (3, 2**31 - 1)),
+        ("bfloat16", (-1000, 1003)),
+        ("bfloat16", (2**10 + 1, 2**20 + 3)),
+        ("float16", (-4099, 4097)),
+    ],
+)
 def test_ranges_beyond_the_mantissa(torch, dtype, bounds):
     seeded(torch)
     ours = dlgrad.empty(100, dtype=getattr(dlgrad, dtype)).random_(*bounds)
@@ -120,7 +152,10 @@ def test_randperm(torch):
     for n in (0, 1, 2, 3, 10, 513, 5000, 70_001):
         same(ops.randperm(n), torch.randperm(n))
     for dtype in ("int32", "int16", "float32", "float64"):
-        same(ops.randperm(1000, dtype=getattr(dlgrad, dtype)), torch.randperm(1000, dtype=getattr(torch, dtype)))
+        same(
+            ops.randperm(1000, dtype=getattr(dlgrad, dtype)),
+            torch.randperm(1000, dtype=getattr(torch, dtype)),
+        )
     state_is_pytorchs(torch)
 
 
@@ -151,7 +186,9 @@ def _torch_draws_with_mkl(torch):
     after_sixteen = torch.get_rng_state()
     torch.manual_seed(0)
     torch.empty(8).bernoulli_(0.5)
-    return not torch.equal(after_sixteen, torch.get_rng_state()) and not torch.equal(words, after_sixteen)
+    return not torch.equal(after_sixteen, torch.get_rng_state()) and not torch.equal(
+        words, after_sixteen
+    )
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -159,12 +196,20 @@ def test_other_distributions(torch, dtype):
     ours, theirs = getattr(dlgrad, dtype), getattr(torch, dtype)
     seeded(torch)
     for n in (1, 9, 513, 1000):
-        for name, values in (("exponential_", (0.5,)), ("geometric_", (0.1,)), ("geometric_", (1e-9,)), ("cauchy_", (0.0, 1.5)),
-                             ("log_normal_", (0.5, 0.7))):  # fmt: skip
+        for name, values in (
+            ("exponential_", (0.5,)),
+            ("geometric_", (0.1,)),
+            ("geometric_", (1e-9,)),
+            ("cauchy_", (0.0, 1.5)),
+            ("log_normal_", (0.5, 0.7)),
+        ):
             a = getattr(dlgrad.empty(n, dtype=ours), name)(*values)
             same(a, getattr(torch.empty(n, dtype=theirs), name)(*values), ulp64=100)
         for rate in (0.1, 3.0, 9.9, 10.0, 50.0, 1000.0):
-            same(ops.poisson(dlgrad.full((n,), rate, dtype=ours)), torch.poisson(torch.full((n,), rate, dtype=theirs)))
+            same(
+                ops.poisson(dlgrad.full((n,), rate, dtype=ours)),
+                torch.poisson(torch.full((n,), rate, dtype=theirs)),
+            )
 
 
 def test_multinomial(torch):
@@ -174,7 +219,10 @@ def test_multinomial(torch):
         for shape in ((30,), (3, 10)):
             ours = dlgrad.tensor(p.tolist(), dtype=getattr(dlgrad, dtype)).reshape(shape)
             theirs = torch.tensor(p, dtype=getattr(torch, dtype)).reshape(shape)
-            same(ops.multinomial(ours, 17, replacement=True), torch.multinomial(theirs, 17, replacement=True))
+            same(
+                ops.multinomial(ours, 17, replacement=True),
+                torch.multinomial(theirs, 17, replacement=True),
+            )
             if dtype != "bfloat16":
                 same(ops.multinomial(ours, 1), torch.multinomial(theirs, 1))
                 same(ops.multinomial(ours, 7), torch.multinomial(theirs, 7))
@@ -216,7 +264,10 @@ def test_tensors_that_are_not_contiguous(torch):
 
 def test_like_functions(torch):
     seeded(torch)
-    ours, theirs = dlgrad.empty(3, 20, dtype=dlgrad.float64), torch.empty(3, 20, dtype=torch.float64)
+    ours, theirs = (
+        dlgrad.empty(3, 20, dtype=dlgrad.float64),
+        torch.empty(3, 20, dtype=torch.float64),
+    )
     same(ops.rand_like(ours), torch.rand_like(theirs))
     same(ops.randn_like(ours, dtype=dlgrad.float32), torch.randn_like(theirs, dtype=torch.float32))
     same(ops.randint_like(ours, 3, 20), torch.randint_like(theirs, 3, 20))
@@ -248,7 +299,10 @@ def test_seeds(torch):
     for seed in (0, 1, -1, 2**32, 2**32 + 1, 2**64 - 1, -(2**63), 12345.0):
         generator = dlgrad.Generator().manual_seed(seed)
         assert generator.initial_seed() == torch.Generator().manual_seed(int(seed)).initial_seed()
-        same(ops.rand(3, generator=generator), torch.rand(3, generator=torch.Generator().manual_seed(int(seed))))
+        same(
+            ops.rand(3, generator=generator),
+            torch.rand(3, generator=torch.Generator().manual_seed(int(seed))),
+        )
     same(ops.rand(3, generator=dlgrad.Generator()), torch.rand(3, generator=torch.Generator()))
     for seed in (2**64, -(2**63) - 1):
         with pytest.raises(RuntimeError, match="64"):
@@ -341,7 +395,10 @@ def test_dropout_of_other_layouts(torch):
     ours, theirs = dlgrad.tensor(values.tolist()), torch.tensor(values, dtype=torch.float32)
     if not _torch_draws_with_mkl(torch):
         seeded(torch)
-        same(ops.dropout(ours.permute(2, 0, 1), 0.5), torch.dropout(theirs.permute(2, 0, 1), 0.5, True))
+        same(
+            ops.dropout(ours.permute(2, 0, 1), 0.5),
+            torch.dropout(theirs.permute(2, 0, 1), 0.5, True),
+        )
 
 
 def test_fills_in_a_graph_are_constants():
@@ -362,7 +419,11 @@ def test_fills_in_a_graph_are_constants():
     [
         (lambda: dlgrad.empty(2).uniform_(1, 0), RuntimeError, r"found from=1.0 > to=0.0"),
         (lambda: dlgrad.empty(2).uniform_(-3e38, 3e38), RuntimeError, "expects to-from <="),
-        (lambda: dlgrad.empty(2, dtype=dlgrad.int64).uniform_(), RuntimeError, "not implemented for int64"),
+        (
+            lambda: dlgrad.empty(2, dtype=dlgrad.int64).uniform_(),
+            RuntimeError,
+            "not implemented for int64",
+        ),
         (lambda: dlgrad.empty(2).normal_(0, -1), RuntimeError, "std >= 0.0, but found std -1"),
         (lambda: dlgrad.empty(2).bernoulli_(2), RuntimeError, r"p to be in \[0, 1\], but got p=2"),
         (lambda: ops.bernoulli(dlgrad.full((3,), 1.5)), RuntimeError, "p_in <= 1"),
@@ -371,13 +432,21 @@ def test_fills_in_a_graph_are_constants():
         (lambda: dlgrad.empty(2).geometric_(), TypeError, "missing required argument 'p'"),
         (lambda: dlgrad.empty(2).cauchy_(0, -1), RuntimeError, "sigma > 0.0"),
         (lambda: dlgrad.empty(2).random_(5, 5), RuntimeError, "'from' to be less than 'to'"),
-        (lambda: dlgrad.empty(2, dtype=dlgrad.uint8).random_(0, 300), RuntimeError, "out of bounds for uint8"),
+        (
+            lambda: dlgrad.empty(2, dtype=dlgrad.uint8).random_(0, 300),
+            RuntimeError,
+            "out of bounds for uint8",
+        ),
         (lambda: ops.randint(0, (2,)), RuntimeError, "'from' to be less than 'to'"),
         (lambda: ops.randint(5), TypeError, "missing argument 'size'"),
         (lambda: ops.randperm(-1), RuntimeError, "non-negative"),
         (lambda: ops.randperm(1000, dtype=dlgrad.int8), RuntimeError, "too large"),
         (lambda: ops.rand(2, dtype=dlgrad.int64), RuntimeError, "not implemented for int64"),
-        (lambda: ops.multinomial(dlgrad.zeros(3), 2, True), RuntimeError, "sum of probabilities <= 0"),
+        (
+            lambda: ops.multinomial(dlgrad.zeros(3), 2, True),
+            RuntimeError,
+            "sum of probabilities <= 0",
+        ),
         (lambda: ops.multinomial(dlgrad.full((3,), -1.0), 2, True), RuntimeError, "entry < 0"),
         (lambda: ops.multinomial(dlgrad.ones(3), 4), RuntimeError, "without replacement"),
         (lambda: ops.multinomial(dlgrad.ones(3), 0), RuntimeError, "n_sample <= 0"),

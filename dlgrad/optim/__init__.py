@@ -1,4 +1,5 @@
-"""Optimizers and learning-rate schedules, with PyTorch's names, defaults, formulas and state dicts."""
+"""Optimizers and learning-rate schedules, with PyTorch's names, defaults, formulas and state
+dicts."""
 
 from . import lr_scheduler
 from .adadelta import Adadelta
@@ -15,6 +16,18 @@ from .rprop import Rprop
 from .sgd import SGD
 
 __all__ = [
-    "Optimizer", "SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "Adagrad",
-    "Adadelta", "ASGD", "LBFGS", "lr_scheduler",
-]  # fmt: skip
+    "Optimizer",
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "NAdam",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "Adagrad",
+    "Adadelta",
+    "ASGD",
+    "LBFGS",
+    "lr_scheduler",
+]

@@ -1,4 +1,5 @@
-"""How a step is taken: one kernel call for all parameters of a group, or Tensor operations, one by one.
+"""How a step is taken: one kernel call for all parameters of a group, or Tensor operations, one by
+one.
 
 A subclass of `PerParameter` says what state a parameter has (`init_state`), what the kernel wants
 (`row`, `fields`, `scalars`, `flags`: zig/ops/optim.zig), and the same update in Tensor operations
@@ -74,7 +75,8 @@ class PerParameter(Optimizer):
         return 1 if group["maximize"] else 0
 
     def update(self, group, p, grad, state):
-        """The step for one parameter, in Tensor operations. `grad` has its sign for `maximize` already."""
+        """The step for one parameter, in Tensor operations. `grad` has its sign for `maximize`
+        already."""
         raise NotImplementedError
 
     def new_step(self, group) -> Tensor:
@@ -84,7 +86,8 @@ class PerParameter(Optimizer):
     def step(self, closure=None):
         """One step of optimization, for every parameter that has a gradient.
 
-        closure: evaluates the model again, calls backward and returns the loss, which is returned."""
+        closure: evaluates the model again, calls backward and returns the loss, which is
+        returned."""
         loss = evaluate(closure)
         before = mode.enabled
         mode.enabled = bool(self.defaults.get("differentiable"))
@@ -157,7 +160,9 @@ class PerParameter(Optimizer):
             for p in group["params"]:
                 own = self.state.get(p)
                 if own and "step" in own and not isinstance(own["step"], Tensor):
-                    own["step"] = scalar_tensor(float(own["step"]), dtype=step_dtype(group.get("fused")))
+                    own["step"] = scalar_tensor(
+                        float(own["step"]), dtype=step_dtype(group.get("fused"))
+                    )
 
     def complete_groups(self):
         """Adds options that checkpoints of older versions lack."""

@@ -12,8 +12,10 @@ from ..tensor import Tensor
 from .optimizer import Optimizer, as_scalar
 
 EPOCH_WARNING = (
-    "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where possible. Please "
-    "use `scheduler.step()` to step the scheduler. During the deprecation, if epoch is different from None, the "
+    "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where "
+    "possible. Please "
+    "use `scheduler.step()` to step the scheduler. During the deprecation, if epoch is different "
+    "from None, the "
     "closed form is used instead of the new chainable form, where available."
 )
 _DOCS = "See more details at https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
@@ -63,7 +65,9 @@ def set_momentum(group, value, by_beta):
 def momentum_by_beta(optimizer) -> bool:
     """Whether momentum is the first of betas. Raises ValueError where there is no momentum."""
     if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
-        raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
+        raise ValueError(
+            "optimizer must support momentum or beta1 with `cycle_momentum` option enabled"
+        )
     return "betas" in optimizer.defaults
 
 
@@ -74,7 +78,8 @@ def check_optimizer(optimizer):
 
 
 def saved_functions(functions) -> list:
-    """What a state dict keeps of functions: the attributes of callable objects, None for plain functions."""
+    """What a state dict keeps of functions: the attributes of callable objects, None for plain
+    functions."""
     return [None if isinstance(f, types.FunctionType) else f.__dict__.copy() for f in functions]
 
 
@@ -99,8 +104,9 @@ def _watch_steps(optimizer):
 class LRScheduler:
     """Sets the "lr" of an optimizer's groups, step by step.
 
-    A subclass defines `get_lr()`: the rates at `last_epoch`, one a group, from `base_lrs` or from the groups'
-    present ones. Constructing it makes the first step (epoch 0); `last_epoch` other than -1 resumes.
+    A subclass defines `get_lr()`: the rates at `last_epoch`, one a group, from `base_lrs` or from
+    the groups' present ones. Constructing it makes the first step (epoch 0); `last_epoch` other
+    than -1 resumes.
 
     Raises TypeError without an Optimizer, KeyError where resuming lacks "initial_lr".
     """
@@ -116,9 +122,11 @@ class LRScheduler:
                 group.setdefault("initial_lr", copied(group["lr"]))
             elif "initial_lr" not in group:
                 raise KeyError(
-                    f"param 'initial_lr' is not specified in param_groups[{i}] when resuming scheduler with "
+                    f"param 'initial_lr' is not specified in param_groups[{i}] when resuming "
+                    "scheduler with "
                     "last_epoch >= 0.\nThis typically happens when:\n"
-                    "1. You're trying to resume training from a checkpoint but haven't properly loaded the optimizer state\n"
+                    "1. You're trying to resume training from a checkpoint but haven't properly "
+                    "loaded the optimizer state\n"
                     "2. You're using last_epoch >= 0 for a fresh training run (not recommended)"
                 )
         self.base_lrs = group_values(optimizer, "initial_lr")
@@ -163,16 +171,21 @@ class LRScheduler:
         """Warns at the second step where the optimizer has not made one yet."""
         if not hasattr(self.optimizer.step, "_wrapped_by_lr_sched"):
             warnings.warn(
-                "Seems like `optimizer.step()` has been overridden after learning rate scheduler initialization. "
-                f"Please, make sure to call `optimizer.step()` before `lr_scheduler.step()`. {_DOCS}",
+                "Seems like `optimizer.step()` has been overridden after learning rate scheduler "
+                "initialization. "
+                "Please, make sure to call `optimizer.step()` before `lr_scheduler.step()`. "
+                f"{_DOCS}",
                 UserWarning,
                 stacklevel=3,
             )
         elif not getattr(self.optimizer, "_opt_called", False):
             warnings.warn(
-                "Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 and later, you "
-                "should call them in the opposite order: `optimizer.step()` before `lr_scheduler.step()`.  Failure "
-                "to do this will result in PyTorch skipping the first value of the learning rate schedule. " + _DOCS,
+                "Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch "
+                "1.1.0 and later, you "
+                "should call them in the opposite order: `optimizer.step()` before "
+                "`lr_scheduler.step()`.  Failure "
+                "to do this will result in PyTorch skipping the first value of the learning rate "
+                "schedule. " + _DOCS,
                 UserWarning,
                 stacklevel=3,
             )
@@ -184,7 +197,11 @@ class LRScheduler:
                 values = self.get_lr()
             else:
                 self.last_epoch = epoch
-                values = self._get_closed_form_lr() if hasattr(self, "_get_closed_form_lr") else self.get_lr()
+                values = (
+                    self._get_closed_form_lr()
+                    if hasattr(self, "_get_closed_form_lr")
+                    else self.get_lr()
+                )
         self._set_lrs(values)
 
     @contextlib.contextmanager
@@ -205,7 +222,8 @@ class LRScheduler:
     def _warn_outside_step(self):
         if not self._get_lr_called_within_step:
             warnings.warn(
-                "To get the last learning rate computed by the scheduler, please use `get_last_lr()`.",
+                "To get the last learning rate computed by the scheduler, please use "
+                "`get_last_lr()`.",
                 UserWarning,
                 stacklevel=3,
             )

@@ -19,19 +19,24 @@ class _Combined(LRScheduler):
                 raise TypeError(f"{name} at index {i} should have `optimizer` as its attribute.")
             if isinstance(scheduler, ReduceLROnPlateau):
                 raise ValueError(
-                    f"{name} does not support `ReduceLROnPlateau` scheduler as it requires additional kwargs to be "
-                    f"specified when calling `step`, but got one at index {i} in the given schedulers sequence."
+                    f"{name} does not support `ReduceLROnPlateau` scheduler as it requires "
+                    "additional kwargs to be "
+                    f"specified when calling `step`, but got one at index {i} in the given "
+                    "schedulers sequence."
                 )
             if optimizer is not scheduler.optimizer:
                 raise ValueError(
-                    f"{name} expects all schedulers to belong to the same optimizer, but got scheduler "
+                    f"{name} expects all schedulers to belong to the same optimizer, but got "
+                    "scheduler "
                     f"{type(scheduler).__name__} at index {i} has {scheduler.optimizer}, "
                     f"which is different from {type(optimizer).__name__}."
                 )
 
     def state_dict(self):
         """All attributes but the optimizer, and the schedulers' state dicts."""
-        state = {key: v for key, v in self.__dict__.items() if key not in ("optimizer", "_schedulers")}
+        state = {
+            key: v for key, v in self.__dict__.items() if key not in ("optimizer", "_schedulers")
+        }
         state["_schedulers"] = [scheduler.state_dict() for scheduler in self._schedulers]
         return state
 
@@ -47,19 +52,24 @@ class SequentialLR(_Combined):
 
     def __init__(self, optimizer, schedulers, milestones, last_epoch=-1):
         if len(schedulers) < 1:
-            raise ValueError(f"{type(self).__name__} expects at least one scheduler, but got no scheduler.")
+            raise ValueError(
+                f"{type(self).__name__} expects at least one scheduler, but got no scheduler."
+            )
         self._check_schedulers(optimizer, schedulers)
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(
-                "Sequential Schedulers expects number of schedulers provided to be one more than the number of "
-                f"milestone points, but got number of schedulers {len(schedulers)} and the number of milestones to "
+                "Sequential Schedulers expects number of schedulers provided to be one more than "
+                "the number of "
+                f"milestone points, but got number of schedulers {len(schedulers)} and the number "
+                "of milestones to "
                 f"be equal to {len(milestones)}"
             )
         self._schedulers = schedulers
         self._milestones = milestones
         self.last_epoch = last_epoch + 1
         self.optimizer = optimizer
-        # Each scheduler made its first step when it was constructed: take them back, and make the one that counts.
+        # Each scheduler made its first step when it was constructed: take them back, and make the
+        # one that counts.
         for group in optimizer.param_groups:
             set_option(group, "lr", group["initial_lr"])
         self.recursive_undo()
@@ -94,7 +104,8 @@ class ChainedScheduler(_Combined):
     def __init__(self, schedulers, optimizer=None):
         if len(schedulers) < 1:
             raise ValueError(
-                f"{type(self).__name__} expects at least one scheduler to be chained, but got no scheduler."
+                f"{type(self).__name__} expects at least one scheduler to be chained, but got no "
+                "scheduler."
             )
         optimizer = optimizer or schedulers[0].optimizer
         self._check_schedulers(optimizer, schedulers)
@@ -112,13 +123,24 @@ class ChainedScheduler(_Combined):
 class ReduceLROnPlateau(LRScheduler):
     """lr is multiplied by `factor` when a metric has not improved for more than `patience` epochs.
 
-    mode: "min" or "max", what an improvement is. threshold, threshold_mode: by how much at least ("rel": of the
-    best, "abs"). cooldown: epochs to wait after a reduction. min_lr: the lowest rate, or a list of one a group.
-    eps: a smaller change of the rate is not made. Call `step(metric)`.
+    mode: "min" or "max", what an improvement is. threshold, threshold_mode: by how much at least
+    ("rel": of the best, "abs"). cooldown: epochs to wait after a reduction. min_lr: the lowest
+    rate, or a list of one a group. eps: a smaller change of the rate is not made. Call
+    `step(metric)`.
     """
 
-    def __init__(self, optimizer, mode="min", factor=0.1, patience=10, threshold=1e-4, threshold_mode="rel", cooldown=0,
-                 min_lr=0, eps=1e-8):  # fmt: skip
+    def __init__(
+        self,
+        optimizer,
+        mode="min",
+        factor=0.1,
+        patience=10,
+        threshold=1e-4,
+        threshold_mode="rel",
+        cooldown=0,
+        min_lr=0,
+        eps=1e-8,
+    ):
         if factor >= 1.0:
             raise ValueError("Factor should be < 1.0.")
         self.factor = factor
@@ -173,9 +195,12 @@ class ReduceLROnPlateau(LRScheduler):
         if len(groups) != len(self.min_lrs):
             if self.default_min_lr is None:
                 raise RuntimeError(
-                    f"The number of param groups in the `optimizer` ({len(groups)}) differs from when "
-                    f"`ReduceLROnPlateau` was initialized ({len(self.min_lrs)}), usually due to a new param group "
-                    "being added to the optimizer. Please modify the `min_lrs` field to match the length of the "
+                    f"The number of param groups in the `optimizer` ({len(groups)}) differs from "
+                    "when "
+                    f"`ReduceLROnPlateau` was initialized ({len(self.min_lrs)}), usually due to a "
+                    "new param group "
+                    "being added to the optimizer. Please modify the `min_lrs` field to match the "
+                    "length of the "
                     "`optimizer` param groups."
                 )
             self.min_lrs = [self.default_min_lr] * len(groups)
@@ -192,8 +217,14 @@ class ReduceLROnPlateau(LRScheduler):
 
     def _is_better(self, a, best):
         if self.mode == "min":
-            return a < (best * (1.0 - self.threshold) if self.threshold_mode == "rel" else best - self.threshold)
-        return a > (best * (self.threshold + 1.0) if self.threshold_mode == "rel" else best + self.threshold)
+            return a < (
+                best * (1.0 - self.threshold)
+                if self.threshold_mode == "rel"
+                else best - self.threshold
+            )
+        return a > (
+            best * (self.threshold + 1.0) if self.threshold_mode == "rel" else best + self.threshold
+        )
 
     def _init_is_better(self, mode, threshold, threshold_mode):
         if mode not in ("min", "max"):

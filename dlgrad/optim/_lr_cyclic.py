@@ -7,8 +7,13 @@ import types
 from functools import partial
 
 from ._lr_base import (
-    LRScheduler, check_optimizer, momentum_by_beta, per_group, set_momentum, set_option,
-)  # fmt: skip
+    LRScheduler,
+    check_optimizer,
+    momentum_by_beta,
+    per_group,
+    set_momentum,
+    set_option,
+)
 
 
 class _WithMomentum(LRScheduler):
@@ -26,17 +31,31 @@ class _WithMomentum(LRScheduler):
 
 
 class CyclicLR(_WithMomentum):
-    """Between base_lr and max_lr, up in step_size_up batches and down in step_size_down; momentum the other way.
+    """Between base_lr and max_lr, up in step_size_up batches and down in step_size_down; momentum
+    the other way.
 
-    mode: "triangular", "triangular2" (half the height each cycle), "exp_range" (gamma ** batches of the
-    height), or a scale_fn of the cycle (scale_mode "cycle") or of the batches ("iterations").
+    mode: "triangular", "triangular2" (half the height each cycle), "exp_range" (gamma ** batches of
+    the height), or a scale_fn of the cycle (scale_mode "cycle") or of the batches ("iterations").
 
     Smith, Cyclical learning rates for training neural networks, arXiv 1506.01186.
     """
 
-    def __init__(self, optimizer, base_lr, max_lr, step_size_up=2000, step_size_down=None, mode="triangular", gamma=1.0,
-                 scale_fn=None, scale_mode="cycle", cycle_momentum=True, base_momentum=0.8, max_momentum=0.9,
-                 last_epoch=-1):  # fmt: skip
+    def __init__(
+        self,
+        optimizer,
+        base_lr,
+        max_lr,
+        step_size_up=2000,
+        step_size_down=None,
+        mode="triangular",
+        gamma=1.0,
+        scale_fn=None,
+        scale_mode="cycle",
+        cycle_momentum=True,
+        base_momentum=0.8,
+        max_momentum=0.9,
+        last_epoch=-1,
+    ):
         check_optimizer(optimizer)
         self.optimizer = optimizer
         base_lrs = per_group("base_lr", optimizer, base_lr)
@@ -71,7 +90,10 @@ class CyclicLR(_WithMomentum):
         elif self.mode == "triangular2":
             self._scale_fn_ref, self.scale_mode = self._triangular2_scale_fn, "cycle"
         elif self.mode == "exp_range":
-            self._scale_fn_ref, self.scale_mode = partial(self._exp_range_scale_fn, self.gamma), "iterations"
+            self._scale_fn_ref, self.scale_mode = (
+                partial(self._exp_range_scale_fn, self.gamma),
+                "iterations",
+            )
 
     def scale_fn(self, x):
         """The factor of the height."""
@@ -100,13 +122,18 @@ class CyclicLR(_WithMomentum):
         for low, high in zip(self.base_lrs, self.max_lrs, strict=True):
             lrs.append(low + (high - low) * height * self.scale_fn(argument))
         if self.cycle_momentum:
-            momentums = zip(self.base_momentums, self.max_momentums, self.optimizer.param_groups, strict=True)
+            momentums = zip(
+                self.base_momentums, self.max_momentums, self.optimizer.param_groups, strict=True
+            )
             for low, high, group in momentums:
-                set_momentum(group, high - (high - low) * height * self.scale_fn(argument), self.use_beta1)
+                set_momentum(
+                    group, high - (high - low) * height * self.scale_fn(argument), self.use_beta1
+                )
         return lrs
 
     def state_dict(self):
-        """All attributes but the optimizer; of a callable object as scale_fn its attributes, of a function nothing."""
+        """All attributes but the optimizer; of a callable object as scale_fn its attributes, of a
+        function nothing."""
         state = super().state_dict()
         state.pop("_scale_fn_ref", None)
         fn = state.pop("_scale_fn_custom")
@@ -116,16 +143,20 @@ class CyclicLR(_WithMomentum):
 
     def load_state_dict(self, state_dict):
         """Goes on from what `state_dict()` gave."""
-        super().load_state_dict({key: v for key, v in state_dict.items() if key != "_scale_fn_custom"})
+        super().load_state_dict(
+            {key: v for key, v in state_dict.items() if key != "_scale_fn_custom"}
+        )
         if state_dict["_scale_fn_custom"] is not None:
             self._scale_fn_custom.__dict__.update(state_dict["_scale_fn_custom"])
         self._init_scale_fn()
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Cosines from the initial lr to eta_min; after T_0 epochs the next begins, T_mult times as long, and so on.
+    """Cosines from the initial lr to eta_min; after T_0 epochs the next begins, T_mult times as
+    long, and so on.
 
-    `step(epoch)` may be called within epochs, with fractions. Loshchilov and Hutter, SGDR, arXiv 1608.03983.
+    `step(epoch)` may be called within epochs, with fractions. Loshchilov and Hutter, SGDR, arXiv
+    1608.03983.
     """
 
     def __init__(self, optimizer, T_0, T_mult=1, eta_min=0.0, last_epoch=-1):  # noqa: N803
@@ -134,7 +165,9 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         if T_mult < 1 or not isinstance(T_mult, int):
             raise ValueError(f"Expected integer T_mult >= 1, but got {T_mult}")
         if not isinstance(eta_min, (float, int)):
-            raise ValueError(f"Expected float or int eta_min, but got {eta_min} of type {type(eta_min)}")
+            raise ValueError(
+                f"Expected float or int eta_min, but got {eta_min} of type {type(eta_min)}"
+            )
         self.T_0 = T_0
         self.T_i = T_0
         self.T_mult = T_mult
@@ -175,17 +208,32 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
 
 class OneCycleLR(_WithMomentum):
-    """Up from max_lr / div_factor to max_lr in pct_start of the steps, then down to the start's 1 / final_div_factor.
+    """Up from max_lr / div_factor to max_lr in pct_start of the steps, then down to the start's 1 /
+    final_div_factor.
 
-    With three_phase it comes down to the start first, as long as it went up. Momentum goes the other way. Give
-    total_steps, or epochs and steps_per_epoch. anneal_strategy: "cos" or "linear".
+    With three_phase it comes down to the start first, as long as it went up. Momentum goes the
+    other way. Give total_steps, or epochs and steps_per_epoch. anneal_strategy: "cos" or "linear".
 
     Smith and Topin, Super-convergence, arXiv 1708.07120.
     """
 
-    def __init__(self, optimizer, max_lr, total_steps=None, epochs=None, steps_per_epoch=None, pct_start=0.3,
-                 anneal_strategy="cos", cycle_momentum=True, base_momentum=0.85, max_momentum=0.95, div_factor=25.0,
-                 final_div_factor=1e4, three_phase=False, last_epoch=-1):  # fmt: skip
+    def __init__(
+        self,
+        optimizer,
+        max_lr,
+        total_steps=None,
+        epochs=None,
+        steps_per_epoch=None,
+        pct_start=0.3,
+        anneal_strategy="cos",
+        cycle_momentum=True,
+        base_momentum=0.85,
+        max_momentum=0.95,
+        div_factor=25.0,
+        final_div_factor=1e4,
+        three_phase=False,
+        last_epoch=-1,
+    ):
         check_optimizer(optimizer)
         self.optimizer = optimizer
         self.total_steps = self._count_steps(total_steps, epochs, steps_per_epoch)
@@ -193,7 +241,9 @@ class OneCycleLR(_WithMomentum):
         if pct_start < 0 or pct_start > 1 or not isinstance(pct_start, float):
             raise ValueError(f"Expected float between 0 and 1 pct_start, but got {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
-            raise ValueError(f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}")
+            raise ValueError(
+                f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}"
+            )
         self._anneal_func_type = anneal_strategy
         max_lrs = per_group("max_lr", optimizer, max_lr)
         if last_epoch == -1:
@@ -220,15 +270,25 @@ class OneCycleLR(_WithMomentum):
         return math.prod(wanted.values())
 
     def _phases(self, pct_start, three_phase):
-        """The pieces of the schedule: where each ends, and the options of a group that it goes between."""
+        """The pieces of the schedule: where each ends, and the options of a group that it goes
+        between."""
 
         def phase(end_step, start_lr, end_lr, start_momentum, end_momentum):
             return {
-                "end_step": end_step, "start_lr": start_lr, "end_lr": end_lr,
-                "start_momentum": start_momentum, "end_momentum": end_momentum,
-            }  # fmt: skip
+                "end_step": end_step,
+                "start_lr": start_lr,
+                "end_lr": end_lr,
+                "start_momentum": start_momentum,
+                "end_momentum": end_momentum,
+            }
 
-        up = phase(float(pct_start * self.total_steps) - 1, "initial_lr", "max_lr", "max_momentum", "base_momentum")
+        up = phase(
+            float(pct_start * self.total_steps) - 1,
+            "initial_lr",
+            "max_lr",
+            "max_momentum",
+            "base_momentum",
+        )
         last = self.total_steps - 1
         if not three_phase:
             return [up, phase(last, "max_lr", "min_lr", "base_momentum", "max_momentum")]
@@ -240,7 +300,9 @@ class OneCycleLR(_WithMomentum):
         ]
 
     def _anneal_func(self, start, end, pct):
-        return (self._annealing_cos if self._anneal_func_type == "cos" else self._annealing_linear)(start, end, pct)
+        return (self._annealing_cos if self._anneal_func_type == "cos" else self._annealing_linear)(
+            start, end, pct
+        )
 
     @staticmethod
     def _annealing_cos(start, end, pct):
@@ -257,7 +319,8 @@ class OneCycleLR(_WithMomentum):
         step = self.last_epoch
         if step > self.total_steps:
             raise ValueError(
-                f"Tried to step {step} times. The specified number of total steps is {self.total_steps}"
+                f"Tried to step {step} times. The specified number of total steps is "
+                f"{self.total_steps}"
             )
         phases = self._schedule_phases
         start = 0.0
@@ -271,6 +334,8 @@ class OneCycleLR(_WithMomentum):
         for group in self.optimizer.param_groups:
             lrs.append(self._anneal_func(group[phase["start_lr"]], group[phase["end_lr"]], pct))
             if self.cycle_momentum:
-                value = self._anneal_func(group[phase["start_momentum"]], group[phase["end_momentum"]], pct)
+                value = self._anneal_func(
+                    group[phase["start_momentum"]], group[phase["end_momentum"]], pct
+                )
                 set_momentum(group, value, self.use_beta1)
         return lrs

@@ -21,19 +21,43 @@ class Adagrad(PerParameter):
     row = "adagrad"
     fields = ("sum",)
 
-    def __init__(self, params, lr=1e-2, lr_decay=0, weight_decay=0, initial_accumulator_value=0, eps=1e-10,
-                 foreach=None, *, maximize=False, differentiable=False, fused=None):  # fmt: skip
+    def __init__(
+        self,
+        params,
+        lr=1e-2,
+        lr_decay=0,
+        weight_decay=0,
+        initial_accumulator_value=0,
+        eps=1e-10,
+        foreach=None,
+        *,
+        maximize=False,
+        differentiable=False,
+        fused=None,
+    ):
         check_lr(lr)
-        check_not_negative(lr_decay=lr_decay, weight_decay=weight_decay,
-                           initial_accumulator_value=initial_accumulator_value)  # fmt: skip
+        check_not_negative(
+            lr_decay=lr_decay,
+            weight_decay=weight_decay,
+            initial_accumulator_value=initial_accumulator_value,
+        )
         if not 0.0 <= eps:
             raise ValueError(f"Invalid epsilon value: {eps}")
         check_flags(fused, foreach, differentiable)
-        super().__init__(params, {
-            "lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
-            "initial_accumulator_value": initial_accumulator_value, "foreach": foreach, "maximize": maximize,
-            "differentiable": differentiable, "fused": fused,
-        })  # fmt: skip
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "lr_decay": lr_decay,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "initial_accumulator_value": initial_accumulator_value,
+                "foreach": foreach,
+                "maximize": maximize,
+                "differentiable": differentiable,
+                "fused": fused,
+            },
+        )
         for group in self.param_groups:
             for p in group["params"]:
                 self.state[p] = self.init_state(group, p)
@@ -43,7 +67,8 @@ class Adagrad(PerParameter):
         return {"step": self.new_step(group), "sum": full_like(p, start)}
 
     def share_memory(self):
-        """Nothing to do: states are ordinary memory, which a forked process shares until it writes."""
+        """Nothing to do: states are ordinary memory, which a forked process shares until it
+        writes."""
 
     def scalars(self, group):
         return tuple(float(as_number(group[k])) for k in ("lr", "lr_decay", "eps", "weight_decay"))

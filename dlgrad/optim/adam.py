@@ -13,23 +13,38 @@ __all__ = ["Adam", "AdamW"]
 class Adam(PerParameter):
     """Adam: steps scaled by running averages of the gradient and of its square.
 
-    m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr m' / (sqrt(v') + eps), where m' = m / (1 - b1^t)
-    and v' = v / (1 - b2^t). g holds weight_decay p, unless decoupled_weight_decay, where p is first
-    multiplied by 1 - lr weight_decay. With amsgrad the largest v so far takes v's place.
+    m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr m' / (sqrt(v') + eps), where m' = m /
+    (1 - b1^t) and v' = v / (1 - b2^t). g holds weight_decay p, unless decoupled_weight_decay, where
+    p is first multiplied by 1 - lr weight_decay. With amsgrad the largest v so far takes v's place.
 
     Kingma and Ba, arXiv 1412.6980; Reddi et al., arXiv 1904.09237 (amsgrad).
-    foreach, fused and capturable are taken for PyTorch's sake and change nothing. Raises ValueError for
-    values out of range.
+    foreach, fused and capturable are taken for PyTorch's sake and change nothing. Raises ValueError
+    for values out of range.
     """
 
     row = "adam"
     fields = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
-    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False, *, foreach=None,
-                 maximize=False, capturable=False, differentiable=False, fused=None,
-                 decoupled_weight_decay=False):  # fmt: skip
+    def __init__(
+        self,
+        params,
+        lr=1e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=0,
+        amsgrad=False,
+        *,
+        foreach=None,
+        maximize=False,
+        capturable=False,
+        differentiable=False,
+        fused=None,
+        decoupled_weight_decay=False,
+    ):
         if isinstance(lr, Tensor) and foreach and not capturable:
-            raise ValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
+            raise ValueError(
+                "lr as a Tensor is not supported for capturable=False and foreach=True"
+            )
         check_lr(lr)
         if not 0.0 <= eps:
             raise ValueError(f"Invalid epsilon value: {eps}")
@@ -41,16 +56,33 @@ class Adam(PerParameter):
             raise ValueError("betas must be either both floats or both Tensors")
         for i, beta in enumerate(betas):
             if isinstance(beta, Tensor) and foreach and not capturable:
-                raise ValueError(f"betas[{i}] as a Tensor is not supported for capturable=False and foreach=True")
+                raise ValueError(
+                    f"betas[{i}] as a Tensor is not supported for capturable=False and foreach=True"
+                )
         check_flags(fused, foreach, differentiable)
-        super().__init__(params, {
-            "lr": lr, "betas": tuple(as_scalar(b) for b in betas), "eps": eps, "weight_decay": weight_decay,
-            "amsgrad": amsgrad, "maximize": maximize, "foreach": foreach, "capturable": capturable,
-            "differentiable": differentiable, "fused": fused, "decoupled_weight_decay": decoupled_weight_decay,
-        })  # fmt: skip
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": tuple(as_scalar(b) for b in betas),
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
+                "maximize": maximize,
+                "foreach": foreach,
+                "capturable": capturable,
+                "differentiable": differentiable,
+                "fused": fused,
+                "decoupled_weight_decay": decoupled_weight_decay,
+            },
+        )
 
     def init_state(self, group, p):
-        state = {"step": self.new_step(group), "exp_avg": zeros_like(p), "exp_avg_sq": zeros_like(p)}
+        state = {
+            "step": self.new_step(group),
+            "exp_avg": zeros_like(p),
+            "exp_avg_sq": zeros_like(p),
+        }
         if group["amsgrad"]:
             state["max_exp_avg_sq"] = zeros_like(p)
         return state
@@ -90,20 +122,49 @@ class Adam(PerParameter):
         if isinstance(size, Tensor):
             p.addcdiv_(first.clone(), (second.sqrt() / (root * -size)).add_(eps / -size))
         else:
-            p.addcdiv_(first.clone() if group["differentiable"] else first, (second.sqrt() / root).add_(eps), value=-size)
+            p.addcdiv_(
+                first.clone() if group["differentiable"] else first,
+                (second.sqrt() / root).add_(eps),
+                value=-size,
+            )
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: p is multiplied by 1 - lr weight_decay, outside of the averages.
+    """Adam with decoupled weight decay: p is multiplied by 1 - lr weight_decay, outside of the
+    averages.
 
     Loshchilov and Hutter, arXiv 1711.05101.
     """
 
-    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, amsgrad=False, *,
-                 maximize=False, foreach=None, capturable=False, differentiable=False, fused=None):  # fmt: skip
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize,
-                         capturable=capturable, differentiable=differentiable, fused=fused,
-                         decoupled_weight_decay=True)  # fmt: skip
+    def __init__(
+        self,
+        params,
+        lr=1e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=1e-2,
+        amsgrad=False,
+        *,
+        maximize=False,
+        foreach=None,
+        capturable=False,
+        differentiable=False,
+        fused=None,
+    ):
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
+            decoupled_weight_decay=True,
+        )
 
     def __setstate__(self, state):
         super().__setstate__(state)

@@ -13,20 +13,42 @@ __all__ = ["ASGD"]
 class ASGD(PerParameter):
     """Gradient descent with decaying steps, and the average of the parameters in the state ("ax").
 
-    p = (1 - lambd eta) p - eta g;  eta = lr / (1 + lambd lr t)^alpha;  ax += mu (p - ax), mu = 1 / max(1, t - t0).
+    p = (1 - lambd eta) p - eta g;  eta = lr / (1 + lambd lr t)^alpha;  ax += mu (p - ax), mu = 1 /
+    max(1, t - t0).
 
-    Polyak and Juditsky, Acceleration of stochastic approximation by averaging, 1992. foreach and capturable
-    change nothing. Raises ValueError for values out of range.
+    Polyak and Juditsky, Acceleration of stochastic approximation by averaging, 1992. foreach and
+    capturable change nothing. Raises ValueError for values out of range.
     """
 
-    def __init__(self, params, lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0, foreach=None, maximize=False,
-                 differentiable=False, capturable=False):  # fmt: skip
+    def __init__(
+        self,
+        params,
+        lr=1e-2,
+        lambd=1e-4,
+        alpha=0.75,
+        t0=1e6,
+        weight_decay=0,
+        foreach=None,
+        maximize=False,
+        differentiable=False,
+        capturable=False,
+    ):
         check_lr(lr)
         check_not_negative(weight_decay=weight_decay)
-        super().__init__(params, {
-            "lr": lr, "lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay, "foreach": foreach,
-            "maximize": maximize, "differentiable": differentiable, "capturable": capturable,
-        })  # fmt: skip
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "lambd": lambd,
+                "alpha": alpha,
+                "t0": t0,
+                "weight_decay": weight_decay,
+                "foreach": foreach,
+                "maximize": maximize,
+                "differentiable": differentiable,
+                "capturable": capturable,
+            },
+        )
 
     def __setstate__(self, state):
         super().__setstate__(state)
@@ -38,9 +60,11 @@ class ASGD(PerParameter):
     def init_state(self, group, p):
         rate = float(as_number(as_scalar(group["lr"])))
         return {
-            "step": self.new_step(group), "eta": scalar_tensor(rate, dtype=step_dtype()),
-            "mu": scalar_tensor(1.0, dtype=step_dtype()), "ax": zeros_like(p),
-        }  # fmt: skip
+            "step": self.new_step(group),
+            "eta": scalar_tensor(rate, dtype=step_dtype()),
+            "mu": scalar_tensor(1.0, dtype=step_dtype()),
+            "ax": zeros_like(p),
+        }
 
     def update(self, group, p, grad, state):
         lr, lambd = as_number(as_scalar(group["lr"])), group["lambd"]

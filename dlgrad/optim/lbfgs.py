@@ -36,7 +36,9 @@ class _Point:
         self.t, self.value, self.grad, self.slope = t, value, grad, slope
 
 
-def _strong_wolfe(evaluate, t, direction, value, grad, slope, max_steps, c1=1e-4, c2=0.9, tolerance=1e-9):
+def _strong_wolfe(
+    evaluate, t, direction, value, grad, slope, max_steps, c1=1e-4, c2=0.9, tolerance=1e-9
+):
     """A step length that fulfils the strong Wolfe conditions: bracket it, then zoom in.
 
     evaluate(t) -> (value, gradient) at that step. Returns value, gradient, step, evaluations.
@@ -61,7 +63,9 @@ def _strong_wolfe(evaluate, t, direction, value, grad, slope, max_steps, c1=1e-4
             bracket = [before, now]
             break
         bounds = (now.t + 0.01 * (now.t - before.t), now.t * 10)
-        t = _cubic_minimum(before.t, before.value, before.slope, now.t, now.value, now.slope, bounds)
+        t = _cubic_minimum(
+            before.t, before.value, before.slope, now.t, now.value, now.slope, bounds
+        )
         before, now = now, at(t)
         evaluations += 1
         steps += 1
@@ -75,7 +79,8 @@ def _strong_wolfe(evaluate, t, direction, value, grad, slope, max_steps, c1=1e-4
         if abs(b.t - a.t) * longest < tolerance:
             break
         t = _cubic_minimum(a.t, a.value, a.slope, b.t, b.value, b.slope)
-        # Too near an end of the bracket, twice in a row or on it: take a tenth of its length away from there.
+        # Too near an end of the bracket, twice in a row or on it: take a tenth of its length away
+        # from there.
         left, right = min(a.t, b.t), max(a.t, b.t)
         margin = 0.1 * (right - left)
         if min(right - t, t - left) < margin:
@@ -104,28 +109,52 @@ def _strong_wolfe(evaluate, t, direction, value, grad, slope, max_steps, c1=1e-4
 
 
 class LBFGS(Optimizer):
-    """Limited-memory BFGS: directions from the last `history_size` steps, and a line search on request.
+    """Limited-memory BFGS: directions from the last `history_size` steps, and a line search on
+    request.
 
-    `step(closure)` calls the closure several times; it must clear the gradients, compute the loss, call
-    backward and return the loss. line_search_fn: None or "strong_wolfe". One parameter group only.
+    `step(closure)` calls the closure several times; it must clear the gradients, compute the loss,
+    call backward and return the loss. line_search_fn: None or "strong_wolfe". One parameter group
+    only.
 
-    Nocedal, Updating quasi-Newton matrices with limited storage, 1980. Raises ValueError for values out of range.
+    Nocedal, Updating quasi-Newton matrices with limited storage, 1980. Raises ValueError for values
+    out of range.
     """
 
-    def __init__(self, params, lr=1, max_iter=20, max_eval=None, tolerance_grad=1e-7, tolerance_change=1e-9,
-                 history_size=100, line_search_fn=None):  # fmt: skip
+    def __init__(
+        self,
+        params,
+        lr=1,
+        max_iter=20,
+        max_eval=None,
+        tolerance_grad=1e-7,
+        tolerance_change=1e-9,
+        history_size=100,
+        line_search_fn=None,
+    ):
         check_lr(lr)
-        super().__init__(params, {
-            "lr": lr, "max_iter": max_iter, "max_eval": max_iter * 5 // 4 if max_eval is None else max_eval,
-            "tolerance_grad": tolerance_grad, "tolerance_change": tolerance_change, "history_size": history_size,
-            "line_search_fn": line_search_fn,
-        })  # fmt: skip
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "max_iter": max_iter,
+                "max_eval": max_iter * 5 // 4 if max_eval is None else max_eval,
+                "tolerance_grad": tolerance_grad,
+                "tolerance_change": tolerance_change,
+                "history_size": history_size,
+                "line_search_fn": line_search_fn,
+            },
+        )
         if len(self.param_groups) != 1:
             raise ValueError("LBFGS doesn't support per-parameter options (parameter groups)")
         self._params = self.param_groups[0]["params"]
 
     def _flat_grad(self):
-        return cat([zeros(p.numel(), dtype=p.dtype) if p.grad is None else p.grad.reshape(-1) for p in self._params])
+        return cat(
+            [
+                zeros(p.numel(), dtype=p.dtype) if p.grad is None else p.grad.reshape(-1)
+                for p in self._params
+            ]
+        )
 
     def _move(self, t, direction):
         """p += t direction, for all parameters."""
@@ -181,7 +210,11 @@ class LBFGS(Optimizer):
         """Up to `max_iter` iterations. Returns the loss before them."""
         closure = enable_grad()(closure)
         group = self.param_groups[0]
-        lr, max_iter, max_eval = as_number(as_scalar(group["lr"])), group["max_iter"], group["max_eval"]
+        lr, max_iter, max_eval = (
+            as_number(as_scalar(group["lr"])),
+            group["max_iter"],
+            group["max_eval"],
+        )
         tolerance_grad, tolerance_change = group["tolerance_grad"], group["tolerance_change"]
         search = group["line_search_fn"]
         if search not in (None, "strong_wolfe"):
@@ -211,7 +244,9 @@ class LBFGS(Optimizer):
                 break
             spent = 0
             if search is not None:
-                loss, grad, t, spent = self._search(closure, t, d, loss, grad, slope, max_eval - evaluations)
+                loss, grad, t, spent = self._search(
+                    closure, t, d, loss, grad, slope, max_eval - evaluations
+                )
                 state["t"] = t
                 self._move(t, d)
             else:

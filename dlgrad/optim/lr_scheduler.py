@@ -1,4 +1,5 @@
-"""Learning-rate schedules. Call `scheduler.step()` after `optimizer.step()`, once an epoch (or a batch)."""
+"""Learning-rate schedules. Call `scheduler.step()` after `optimizer.step()`, once an epoch (or a
+batch)."""
 
 from __future__ import annotations
 
@@ -11,10 +12,24 @@ from ._lr_combined import ChainedScheduler, ReduceLROnPlateau, SequentialLR
 from ._lr_cyclic import CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
 
 __all__ = [
-    "LambdaLR", "MultiplicativeLR", "StepLR", "MultiStepLR", "ConstantLR", "LinearLR", "ExponentialLR",
-    "SequentialLR", "CosineAnnealingLR", "ChainedScheduler", "ReduceLROnPlateau", "CyclicLR",
-    "CosineAnnealingWarmRestarts", "OneCycleLR", "PolynomialLR", "LRScheduler", "_LRScheduler",
-]  # fmt: skip
+    "LambdaLR",
+    "MultiplicativeLR",
+    "StepLR",
+    "MultiStepLR",
+    "ConstantLR",
+    "LinearLR",
+    "ExponentialLR",
+    "SequentialLR",
+    "CosineAnnealingLR",
+    "ChainedScheduler",
+    "ReduceLROnPlateau",
+    "CyclicLR",
+    "CosineAnnealingWarmRestarts",
+    "OneCycleLR",
+    "PolynomialLR",
+    "LRScheduler",
+    "_LRScheduler",
+]
 
 
 class _ByFunctions(LRScheduler):
@@ -36,8 +51,11 @@ class _ByFunctions(LRScheduler):
         pass
 
     def state_dict(self):
-        """All attributes but the optimizer; of callable objects their attributes, of functions nothing."""
-        state = {key: v for key, v in self.__dict__.items() if key not in ("optimizer", "lr_lambdas")}
+        """All attributes but the optimizer; of callable objects their attributes, of functions
+        nothing."""
+        state = {
+            key: v for key, v in self.__dict__.items() if key not in ("optimizer", "lr_lambdas")
+        }
         state["lr_lambdas"] = saved_functions(self.lr_lambdas)
         return state
 
@@ -54,7 +72,10 @@ class LambdaLR(_ByFunctions):
 
     def get_lr(self):
         self._warn_outside_step()
-        return [base * f(self.last_epoch) for f, base in zip(self.lr_lambdas, self.base_lrs, strict=True)]
+        return [
+            base * f(self.last_epoch)
+            for f, base in zip(self.lr_lambdas, self.base_lrs, strict=True)
+        ]
 
 
 class MultiplicativeLR(_ByFunctions):
@@ -70,7 +91,10 @@ class MultiplicativeLR(_ByFunctions):
         if self._is_initial:
             return self._unchanged()
         groups = self.optimizer.param_groups
-        return [group["lr"] * f(self.last_epoch) for f, group in zip(self.lr_lambdas, groups, strict=True)]
+        return [
+            group["lr"] * f(self.last_epoch)
+            for f, group in zip(self.lr_lambdas, groups, strict=True)
+        ]
 
 
 class StepLR(LRScheduler):
@@ -135,12 +159,16 @@ class ConstantLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """The factor of the initial lr goes straight from start_factor to end_factor in total_iters epochs."""
+    """The factor of the initial lr goes straight from start_factor to end_factor in total_iters
+    epochs."""
 
-    def __init__(self, optimizer, start_factor=1.0 / 3, end_factor=1.0, total_iters=5, last_epoch=-1):
+    def __init__(
+        self, optimizer, start_factor=1.0 / 3, end_factor=1.0, total_iters=5, last_epoch=-1
+    ):
         if start_factor > 1.0 or start_factor <= 0:
             raise ValueError(
-                "Starting multiplicative factor expected to be greater than 0 and less or equal to 1."
+                "Starting multiplicative factor expected to be greater than 0 and less or equal "
+                "to 1."
             )
         if end_factor > 1.0 or end_factor < 0:
             raise ValueError("Ending multiplicative factor expected to be between 0 and 1.")
@@ -156,11 +184,15 @@ class LinearLR(LRScheduler):
         if self._is_initial or self.last_epoch > self.total_iters:
             return self._unchanged()
         rise = self.end_factor - self.start_factor
-        return self._scaled(1.0 + rise / (self.total_iters * self.start_factor + (self.last_epoch - 1) * rise))
+        return self._scaled(
+            1.0 + rise / (self.total_iters * self.start_factor + (self.last_epoch - 1) * rise)
+        )
 
     def _get_closed_form_lr(self):
         rise = self.end_factor - self.start_factor
-        factor = self.start_factor + rise * min(self.total_iters, self.last_epoch) / self.total_iters
+        factor = (
+            self.start_factor + rise * min(self.total_iters, self.last_epoch) / self.total_iters
+        )
         return [base * factor for base in self.base_lrs]
 
 
@@ -218,13 +250,20 @@ class CosineAnnealingLR(LRScheduler):
         epoch, period, lowest = self.last_epoch, self.T_max, self.eta_min
         if self._step_count == 1 and epoch > 0:
             return [
-                lowest + (base - lowest) * (1 + math.cos(epoch * math.pi / period)) / 2 for base in self.base_lrs
+                lowest + (base - lowest) * (1 + math.cos(epoch * math.pi / period)) / 2
+                for base in self.base_lrs
             ]
         groups = self.optimizer.param_groups
-        if (epoch - 1 - period) % (2 * period) == 0:  # the rate before was eta_min: start from there
-            rise = [(base - lowest) * (1 - math.cos(math.pi / period)) / 2 for base in self.base_lrs]
+        if (epoch - 1 - period) % (
+            2 * period
+        ) == 0:  # the rate before was eta_min: start from there
+            rise = [
+                (base - lowest) * (1 - math.cos(math.pi / period)) / 2 for base in self.base_lrs
+            ]
             return [group["lr"] + r for group, r in zip(groups, rise, strict=True)]
-        factor = (1 + math.cos(math.pi * epoch / period)) / (1 + math.cos(math.pi * (epoch - 1) / period))
+        factor = (1 + math.cos(math.pi * epoch / period)) / (
+            1 + math.cos(math.pi * (epoch - 1) / period)
+        )
         return [factor * (group["lr"] - lowest) + lowest for group in groups]
 
     def _get_closed_form_lr(self):

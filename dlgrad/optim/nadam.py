@@ -16,23 +16,45 @@ class NAdam(PerParameter):
     mu_t = b1 (1 - 0.96^(t momentum_decay) / 2), M_t = mu_1 ... mu_t, m and v as in Adam, and
     p -= lr ((1 - mu_t) / (1 - M_t) g + mu_(t+1) / (1 - M_(t+1)) m) / (sqrt(v') + eps).
 
-    Dozat, Incorporating Nesterov Momentum into Adam, 2016. foreach and capturable change nothing. Raises
-    ValueError for values out of range.
+    Dozat, Incorporating Nesterov Momentum into Adam, 2016. foreach and capturable change nothing.
+    Raises ValueError for values out of range.
     """
 
-    def __init__(self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, momentum_decay=4e-3,
-                 decoupled_weight_decay=False, *, foreach=None, maximize=False, capturable=False,
-                 differentiable=False):  # fmt: skip
+    def __init__(
+        self,
+        params,
+        lr=2e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=0,
+        momentum_decay=4e-3,
+        decoupled_weight_decay=False,
+        *,
+        foreach=None,
+        maximize=False,
+        capturable=False,
+        differentiable=False,
+    ):
         check_lr(lr)
         if not 0.0 <= eps:
             raise ValueError(f"Invalid epsilon value: {eps}")
         check_betas(betas)
         check_not_negative(weight_decay=weight_decay, momentum_decay=momentum_decay)
-        super().__init__(params, {
-            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "momentum_decay": momentum_decay,
-            "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize, "foreach": foreach,
-            "capturable": capturable, "differentiable": differentiable,
-        })  # fmt: skip
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "momentum_decay": momentum_decay,
+                "decoupled_weight_decay": decoupled_weight_decay,
+                "maximize": maximize,
+                "foreach": foreach,
+                "capturable": capturable,
+                "differentiable": differentiable,
+            },
+        )
 
     def __setstate__(self, state):
         super().__setstate__(state)
@@ -42,12 +64,18 @@ class NAdam(PerParameter):
 
     def init_state(self, group, p):
         return {
-            "step": self.new_step(group), "mu_product": scalar_tensor(1.0, dtype=step_dtype()),
-            "exp_avg": zeros_like(p), "exp_avg_sq": zeros_like(p),
-        }  # fmt: skip
+            "step": self.new_step(group),
+            "mu_product": scalar_tensor(1.0, dtype=step_dtype()),
+            "exp_avg": zeros_like(p),
+            "exp_avg_sq": zeros_like(p),
+        }
 
     def update(self, group, p, grad, state):
-        lr, (beta1, beta2), decay = as_number(as_scalar(group["lr"])), group["betas"], group["weight_decay"]
+        lr, (beta1, beta2), decay = (
+            as_number(as_scalar(group["lr"])),
+            group["betas"],
+            group["weight_decay"],
+        )
         step = advance(state)
         if decay != 0:
             if group["decoupled_weight_decay"]:

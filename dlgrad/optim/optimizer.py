@@ -64,7 +64,8 @@ def _hooked(step):
             if changed is not None:
                 if not (isinstance(changed, tuple) and len(changed) == 2):
                     raise RuntimeError(
-                        f"{step} must return None or a tuple of (new_args, new_kwargs), but got {changed}."
+                        f"{step} must return None or a tuple of (new_args, new_kwargs), but got "
+                        f"{changed}."
                     )
                 arguments, kwargs = changed
         result = step(*arguments, **kwargs)
@@ -78,21 +79,26 @@ def _hooked(step):
 
 def _typename(value):
     kind = type(value)
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return (
+        kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    )
 
 
 _HOOKS = (
-    "_optimizer_step_pre_hooks", "_optimizer_step_post_hooks", "_optimizer_state_dict_pre_hooks",
-    "_optimizer_state_dict_post_hooks", "_optimizer_load_state_dict_pre_hooks",
+    "_optimizer_step_pre_hooks",
+    "_optimizer_step_post_hooks",
+    "_optimizer_state_dict_pre_hooks",
+    "_optimizer_state_dict_post_hooks",
+    "_optimizer_load_state_dict_pre_hooks",
     "_optimizer_load_state_dict_post_hooks",
-)  # fmt: skip
+)
 
 
 class Optimizer:
     """Holds parameters in groups, each with its options, and a state for each parameter.
 
-    params: an iterable of Tensors, of (name, Tensor) pairs, or of dicts with "params" and options of their own.
-    defaults: the options of groups that don't give them. A subclass defines `step`.
+    params: an iterable of Tensors, of (name, Tensor) pairs, or of dicts with "params" and options
+    of their own. defaults: the options of groups that don't give them. A subclass defines `step`.
 
     Raises TypeError or ValueError for parameters that cannot be optimized.
     """
@@ -115,8 +121,8 @@ class Optimizer:
         type(self)._wrap_step()
         if isinstance(params, Tensor):
             raise TypeError(
-                "params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
-                + _typename(params)
+                "params argument given to the optimizer should be an iterable of Tensors or "
+                "dicts, but got " + _typename(params)
             )
         self.state = defaultdict(dict)
         self.param_groups = []
@@ -147,7 +153,8 @@ class Optimizer:
     # ------------------------------------------------------------------ hooks
 
     def register_step_pre_hook(self, hook):
-        """Calls `hook(optimizer, args, kwargs)` before each step; it may return new (args, kwargs)."""
+        """Calls `hook(optimizer, args, kwargs)` before each step; it may return new (args,
+        kwargs)."""
         return _register(self._optimizer_step_pre_hooks, hook)
 
     def register_step_post_hook(self, hook):
@@ -159,7 +166,8 @@ class Optimizer:
         return _register(self._optimizer_state_dict_pre_hooks, hook, prepend)
 
     def register_state_dict_post_hook(self, hook, prepend=False):
-        """Calls `hook(optimizer, state_dict)` on what `state_dict()` is about to return; it may return another."""
+        """Calls `hook(optimizer, state_dict)` on what `state_dict()` is about to return; it may
+        return another."""
         return _register(self._optimizer_state_dict_post_hooks, hook, prepend)
 
     def register_load_state_dict_pre_hook(self, hook, prepend=False):
@@ -173,8 +181,8 @@ class Optimizer:
     # ------------------------------------------------------------------ state dicts
 
     def state_dict(self):
-        """The state as a dict in PyTorch's format: "state" by the parameters' numbers, and "param_groups"
-        with these numbers in place of the parameters."""
+        """The state as a dict in PyTorch's format: "state" by the parameters' numbers, and
+        "param_groups" with these numbers in place of the parameters."""
         for hook in self._optimizer_state_dict_pre_hooks.values():
             hook(self)
         numbers = {}
@@ -209,7 +217,8 @@ class Optimizer:
             raise ValueError("loaded state dict has a different number of parameter groups")
         if any(len(g["params"]) != len(s["params"]) for g, s in zip(groups, saved)):
             raise ValueError(
-                "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
+                "loaded state dict contains a parameter group that doesn't match the size of "
+                "optimizer's group"
             )
         owner = {
             number: (p, new)
@@ -264,7 +273,8 @@ class Optimizer:
             params = [params]
         elif isinstance(params, set):
             raise TypeError(
-                "optimizer parameters need to be organized in ordered collections, but the ordering of tensors "
+                "optimizer parameters need to be organized in ordered collections, but the "
+                "ordering of tensors "
                 "in sets will change between runs. Please use a list instead."
             )
         params = list(params)
@@ -273,23 +283,30 @@ class Optimizer:
         param_group["params"] = params
         if names:
             if len(names) != len(params):
-                raise ValueError("all optimizer params should be with/without names. Some param names are missing")
+                raise ValueError(
+                    "all optimizer params should be with/without names. Some param names are "
+                    "missing"
+                )
             param_group["param_names"] = names
         for p in params:
             if not isinstance(p, Tensor):
-                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {_typename(p)}")
+                raise TypeError(
+                    f"optimizer can only optimize Tensors, but one of the params is {_typename(p)}"
+                )
             if not self.defaults.get("differentiable") and not (p.is_leaf or p.retains_grad):
                 raise ValueError("can't optimize a non-leaf Tensor")
         for name, default in self.defaults.items():
             if default is required and name not in param_group:
                 raise ValueError(
-                    f"parameter group didn't specify a value of required optimization parameter {name}"
+                    "parameter group didn't specify a value of required optimization parameter "
+                    f"{name}"
                 )
             param_group.setdefault(name, default)
         own = set(params)
         if len(own) != len(params):
             warnings.warn(
-                "optimizer contains a parameter group with duplicate parameters; in future, this will cause an "
+                "optimizer contains a parameter group with duplicate parameters; in future, this "
+                "will cause an "
                 "error; see github.com/pytorch/pytorch/issues/40967 for more information",
                 stacklevel=3,
             )
@@ -306,7 +323,8 @@ class Optimizer:
 
 
 def _fitted(p, value, group, key=None):
-    """A loaded state as the parameter `p` wants it: floating point tensors in its dtype (but for "step")."""
+    """A loaded state as the parameter `p` wants it: floating point tensors in its dtype (but for
+    "step")."""
     if isinstance(value, Tensor):
         if key == "step":
             single = group.get("capturable", False) or group.get("fused", False)
@@ -360,8 +378,8 @@ def check_betas(betas):
 
 
 def check_flags(fused, foreach, differentiable):
-    """Raises RuntimeError for flags that contradict each other. (All but `differentiable` change nothing:
-    a step is always one kernel call for all parameters.)"""
+    """Raises RuntimeError for flags that contradict each other. (All but `differentiable` change
+    nothing: a step is always one kernel call for all parameters.)"""
     if fused:
         if differentiable:
             raise RuntimeError("`fused` does not support `differentiable`")

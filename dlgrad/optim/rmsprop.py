@@ -12,8 +12,8 @@ __all__ = ["RMSprop"]
 class RMSprop(PerParameter):
     """Steps scaled by a running average of the squared gradient.
 
-    v = alpha v + (1 - alpha) g^2; centered: v less the square of g's running average. p -= lr g / (sqrt(v) + eps),
-    or with momentum: buf = momentum buf + g / (sqrt(v) + eps), p -= lr buf.
+    v = alpha v + (1 - alpha) g^2; centered: v less the square of g's running average. p -= lr g /
+    (sqrt(v) + eps), or with momentum: buf = momentum buf + g / (sqrt(v) + eps), p -= lr buf.
 
     Hinton, Neural Networks for Machine Learning, lecture 6; Graves, arXiv 1308.0850 (centered).
     foreach and capturable change nothing. Raises ValueError for values out of range.
@@ -22,17 +22,39 @@ class RMSprop(PerParameter):
     row = "rmsprop"
     fields = ("square_avg", "grad_avg", "momentum_buffer")
 
-    def __init__(self, params, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0, momentum=0, centered=False,
-                 capturable=False, foreach=None, maximize=False, differentiable=False):  # fmt: skip
+    def __init__(
+        self,
+        params,
+        lr=1e-2,
+        alpha=0.99,
+        eps=1e-8,
+        weight_decay=0,
+        momentum=0,
+        centered=False,
+        capturable=False,
+        foreach=None,
+        maximize=False,
+        differentiable=False,
+    ):
         check_lr(lr)
         if not 0.0 <= eps:
             raise ValueError(f"Invalid epsilon value: {eps}")
         check_not_negative(momentum=momentum, weight_decay=weight_decay, alpha=alpha)
-        super().__init__(params, {
-            "lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered,
-            "weight_decay": weight_decay, "capturable": capturable, "foreach": foreach, "maximize": maximize,
-            "differentiable": differentiable,
-        })  # fmt: skip
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "alpha": alpha,
+                "eps": eps,
+                "centered": centered,
+                "weight_decay": weight_decay,
+                "capturable": capturable,
+                "foreach": foreach,
+                "maximize": maximize,
+                "differentiable": differentiable,
+            },
+        )
 
     def init_state(self, group, p):
         state = {"step": self.new_step(group), "square_avg": zeros_like(p)}
@@ -43,13 +65,19 @@ class RMSprop(PerParameter):
         return state
 
     def scalars(self, group):
-        return tuple(float(as_number(group[k])) for k in ("lr", "alpha", "eps", "weight_decay", "momentum"))
+        return tuple(
+            float(as_number(group[k])) for k in ("lr", "alpha", "eps", "weight_decay", "momentum")
+        )
 
     def flags(self, group):
         return (1 if group["maximize"] else 0) | (2 if group["centered"] else 0)
 
     def update(self, group, p, grad, state):
-        lr, alpha, differentiable = as_number(as_scalar(group["lr"])), group["alpha"], group["differentiable"]
+        lr, alpha, differentiable = (
+            as_number(as_scalar(group["lr"])),
+            group["alpha"],
+            group["differentiable"],
+        )
         advance(state)
         if group["weight_decay"] != 0:
             grad = grad.add(p, alpha=group["weight_decay"])

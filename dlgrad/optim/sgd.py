@@ -16,29 +16,53 @@ class SGD(PerParameter):
     p -= lr buf, or with nesterov p -= lr (g + momentum buf).
 
     Sutskever et al., On the importance of initialization and momentum in deep learning, 2013.
-    foreach and fused are taken for PyTorch's sake and change nothing. Raises ValueError for values out of range.
+    foreach and fused are taken for PyTorch's sake and change nothing. Raises ValueError for values
+    out of range.
     """
 
     row = "sgd"
 
-    def __init__(self, params, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False, *, maximize=False,
-                 foreach=None, differentiable=False, fused=None):  # fmt: skip
+    def __init__(
+        self,
+        params,
+        lr=1e-3,
+        momentum=0,
+        dampening=0,
+        weight_decay=0,
+        nesterov=False,
+        *,
+        maximize=False,
+        foreach=None,
+        differentiable=False,
+        fused=None,
+    ):
         check_lr(lr)
         check_not_negative(momentum=momentum, weight_decay=weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         check_flags(fused, foreach, differentiable)
-        super().__init__(params, {
-            "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
-            "nesterov": nesterov, "maximize": maximize, "foreach": foreach, "differentiable": differentiable,
-            "fused": fused,
-        })  # fmt: skip
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "dampening": dampening,
+                "weight_decay": weight_decay,
+                "nesterov": nesterov,
+                "maximize": maximize,
+                "foreach": foreach,
+                "differentiable": differentiable,
+                "fused": fused,
+            },
+        )
 
     def init_state(self, group, p):
         return {}
 
     def scalars(self, group):
-        return tuple(float(as_number(group[k])) for k in ("lr", "momentum", "dampening", "weight_decay"))
+        return tuple(
+            float(as_number(group[k])) for k in ("lr", "momentum", "dampening", "weight_decay")
+        )
 
     def flags(self, group):
         return (1 if group["maximize"] else 0) | (2 if group["nesterov"] else 0)

@@ -28,9 +28,11 @@
 //!                    2 a row that sums to 0 (detail[1]: the row)
 //!   poisson          out float, generator, rate (out's dtype and shape)
 //!                    invalid_value: a negative rate
-//!   dropout          out float, mask bool, generator, input (out's dtype)    f keep
+//!   dropout          out float, mask bool, generator, input (out's dtype)    floats [keep]
 //!                    out = input * (mask ? 1 / keep : 0), all of one shape
-//!   dropout_backward grad_input float, mask bool, grad (grad_input's dtype)  f keep
+//!   dropout_backward grad_input float, mask bool, grad (grad_input's dtype)  floats [keep]
+//!   rand             out float, generator                uniform on [0, 1): no scalars to pass
+//!   randn            out float, generator                normal, mean 0, std 1 (not serial)
 //!
 //! p, rate, input and grad may have any strides. Where PyTorch runs on an Intel CPU, its MKL
 //! draws `bernoulli` (and so dropout) from a generator of its own; elsewhere, as here, from
@@ -82,6 +84,8 @@ const rows = .{
     .{ "poisson", Outputs.float, locked(discrete.poisson) },
     .{ "dropout", Outputs.float, discrete.dropout },
     .{ "dropout_backward", Outputs.float, discrete.dropoutBackward },
+    .{ "rand", Outputs.float, locked(standardUniform) },
+    .{ "randn", Outputs.float, locked(standardNormal) },
 };
 
 pub const family: plan_zig.Family = .{ .prepare = prepare };
@@ -147,9 +151,15 @@ fn setState(_: *const Plan, call: *Call) void {
 // ------------------------------------------------------------------ uniform
 
 fn uniform(p: *const Plan, call: *Call, g: *Generator) void {
+    uniformOn(p, call, g, call.scalar[0].f, call.scalar[1].f);
+}
+
+fn standardUniform(p: *const Plan, call: *Call, g: *Generator) void {
+    uniformOn(p, call, g, 0, 1);
+}
+
+fn uniformOn(p: *const Plan, call: *Call, g: *Generator, from: f64, to: f64) void {
     const n = p.operands[0].numel();
-    const from = call.scalar[0].f;
-    const to = call.scalar[1].f;
     switch (p.operands[0].dtype) {
         .float32 => uniformF32(g, call.at(f32, 0)[0..n], @floatCast(from), @floatCast(to)),
         .float64 => {
@@ -216,10 +226,20 @@ fn uniformF32(g: *Generator, out: []f32, from: f32, to: f32) void {
 // ------------------------------------------------------------------ normal
 
 fn normal(p: *const Plan, call: *Call, g: *Generator) void {
+    if (p.ints[0] != 0) return normalSerial(p, call, g, false);
+    normalDense(p, call, g);
+}
+
+fn standardNormal(p: *const Plan, call: *Call, g: *Generator) void {
+    call.scalar[0..2].* = .{ .{ .f = 0 }, .{ .f = 1 } };
+    normalDense(p, call, g);
+}
+
+fn normalDense(p: *const Plan, call: *Call, g: *Generator) void {
     const n = p.operands[0].numel();
+    if (n < 16) return normalSerial(p, call, g, false);
     const mean = call.scalar[0].f;
     const deviation = call.scalar[1].f;
-    if (n < 16 or p.ints[0] != 0) return normalSerial(p, call, g, false);
     switch (p.operands[0].dtype) {
         .float32 => normalFill(
             f32,

@@ -249,7 +249,7 @@ pub fn dropout(p: *const Plan, call: *Call) void {
     const g = tiles.generator(call, 2);
     g.acquire();
     defer g.release();
-    const limit = threshold(call.scalar[0].f);
+    const limit = threshold(p.floats[0]);
     const mask = call.ptr[1].?;
     var i: usize = 0;
     while (i < n) : (i += tile) {
@@ -276,7 +276,7 @@ pub fn dropoutBackward(p: *const Plan, call: *Call) void {
 /// out = x * (mask ? 1 / keep : 0), with the factor rounded to the dtype first, as PyTorch's
 /// noise tensor is; a nan or infinity that is dropped becomes nan, as there.
 fn maskTile(p: *const Plan, call: *Call, operand: usize, mask: []const u8, offset: usize) void {
-    const keep = call.scalar[0].f;
+    const keep = p.floats[0];
     switch (p.operands[0].dtype) {
         .float64 => {
             var x: [tile]f64 = undefined;

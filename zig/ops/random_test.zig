@@ -86,6 +86,10 @@ test "PyTorch's numbers" {
     try expectEqualSlices(f32, &.{ 0x1.fc2ab0p-2, 0x1.89545ep-1, 0x1.6a675p-4 }, x[0..3]);
     try Draw.seeded("normal", x[0..3], standard);
     try expectEqualSlices(f32, &.{ 0x1.8a7eb8p+0, -0x1.2c78ap-2, -0x1.16e292p+1 }, x[0..3]);
+    try Draw.seeded("rand", x[0..3], &.{});
+    try expectEqual(0x1.fc2ab0p-2, x[0]);
+    try Draw.seeded("randn", x[0..3], &.{});
+    try expectEqual(0x1.8a7eb8p+0, x[0]);
     try Draw.seeded("normal", x[0..17], standard);
     if (@import("../simd.zig").has_fma) {
         try expectEqual(-0x1.20370ap+0, x[0]);
