@@ -98,7 +98,7 @@ def tall(f):
 EVERY = (-inf, inf)
 # name: (reference, ranges of arguments, bound for float32, for float64)
 UNARY = {
-    "exp": (mp.exp, [(-746, 710), (-104, 89), (-1, 1)], 1, 1),
+    "exp": (mp.exp, [(-746, 710), (-104, 89), (-1, 1)], 1.1, 1.1),
     "exp2": (lambda x: mp.mpf(2) ** x, [(-1075, 1025), (-150, 129), (-1, 1)], 1, 1),
     "expm1": (mp.expm1, [(-40, 710), (-20, 89), (-1.5, 1.5)], 1.5, 1.5),
     "sinh": (mp.sinh, [(-711, 711), (-89, 89), (-2, 2)], 2, 2),
@@ -136,8 +136,8 @@ UNARY = {
     "lgamma": (lgamma, [(0, inf), (0, 20), (0.9, 2.1), (2.5, 9)], 1, 4),
     "digamma": (psi(0), [(0, inf), (0, 20), (0.9, 2.1)], 1, 4),
     "trigamma": (psi(1), [(0, inf), (0, 20)], 1, 4),
-    "besselI0": (besseli, [(-713, 713), (-89, 89), (-9, 9)], 1, 3),
-    "besselI0e": (besselie, [EVERY, (-100, 100), (-9, 9)], 1, 3),
+    "besselI0": (besseli, [(-713, 713), (-89, 89), (-9, 9)], 1, 4),
+    "besselI0e": (besselie, [EVERY, (-100, 100), (-9, 9)], 1, 4),
 }
 
 
@@ -166,7 +166,7 @@ def power(x, y):
 
 BINARY = {
     "logaddexp": (logaddexp, [((0, 100), (0, 100)), ((0.1, 1), (-1, 1))], 2, 2),
-    "logaddexp2": (logaddexp2, [((0, 100), (0, 100)), ((0.1, 1), (-1, 1))], 2.5, 2.5),
+    "logaddexp2": (logaddexp2, [((0, 100), (0, 100)), ((0.1, 1), (-1, 1))], 2, 2),
     "atan2": (mp.atan2, [(EVERY, EVERY), ((-3, 3), (-3, 3)), ((0.4, 0.43), (0.9, 1))], 2, 2),
     "fmod": (fmod, [(EVERY, EVERY), ((-1e9, 1e9), (-100, 100)), ((-30, 30), (-3, 3))], 0, 0),
     "remainder": (remainder, [((-1e9, 1e9), (-100, 100)), ((-30, 30), (-3, 3))], 0.5, 0.5),
@@ -226,7 +226,8 @@ def samples(bounds, dtype, n, rng):
     keys = rng.integers(order(low), order(high), n // 2, endpoint=True, dtype=integer)
     bits = np.where(keys >= 0, keys, -keys | np.iinfo(integer).min)
     uniform = (low + (high / 2 - low / 2) * 2 * rng.random(n - n // 2)).astype(dtype)
-    return np.clip(np.concatenate([bits.astype(integer).view(dtype), uniform]), dtype(low), dtype(high))
+    both = np.concatenate([bits.astype(integer).view(dtype), uniform])
+    return np.clip(both, dtype(low), dtype(high))
 
 
 def ulp_errors(got, exact, dtype):
@@ -278,11 +279,16 @@ def check(library, name, row, arity, points, slack, rng):
             errors = ulp_errors(got, exact, dtype)
             i = int(np.argmax(errors))
             if errors[i] > worst[dtype][0]:
-                worst[dtype] = (errors[i], tuple(float(a[i]) for a in arrays), float(got[i]), exact[i])
+                at = tuple(float(a[i]) for a in arrays)
+                worst[dtype] = (errors[i], at, float(got[i]), exact[i])
     dense = dense_errors(library, name, ranges, arity, rng)
-    ok = worst[np.float32][0] <= bound32 and worst[np.float64][0] <= bound64 and dense[0] <= bound32 + 0.01
-    print(f"{name:12} f64 {worst[np.float64][0]:7.3f}  f32 {worst[np.float32][0]:7.3f}  dense f32 {dense[0]:7.3f}",
-          "" if ok else "  <-- over the bound", flush=True)
+    single, double = worst[np.float32][0], worst[np.float64][0]
+    ok = double <= bound64 and single <= bound32 and dense[0] <= bound32 + 0.01
+    print(
+        f"{name:12} f64 {double:7.3f}  f32 {single:7.3f}  dense f32 {dense[0]:7.3f}",
+        "" if ok else "  <-- over the bound",
+        flush=True,
+    )
     if not ok:
         for w in (worst[np.float64], worst[np.float32], dense):
             print("      ", w[1:-1], mp.nstr(w[-1], 20) if isinstance(w[-1], mp.mpf) else w[-1])
@@ -314,6 +320,7 @@ def dense_errors(library, name, ranges, arity, rng):
     return worst
 
 
+# fmt: off
 SPECIAL = {
     "exp": [(inf, inf), (-inf, 0.0), (0.0, 1), (-0.0, 1), (1000, inf), (-1000, 0.0)],
     "exp2": [(inf, inf), (-inf, 0.0), (0.0, 1), (3, 8), (-1, 0.5), (1024, inf), (-2000, 0.0)],
@@ -342,7 +349,8 @@ SPECIAL = {
     "floor": [(-0.0, -0.0), (inf, inf), (-inf, -inf), (-0.5, -1), (2.5, 2), (0.9, 0.0)],
     "ceil": [(-0.0, -0.0), (inf, inf), (-inf, -inf), (-0.5, -0.0), (2.5, 3), (1e30, 1e30)],
     "trunc": [(-0.0, -0.0), (inf, inf), (-inf, -inf), (-0.5, -0.0), (2.5, 2), (-2.5, -2)],
-    "roundEven": [(-0.0, -0.0), (inf, inf), (-inf, -inf), (-0.5, -0.0), (2.5, 2), (3.5, 4), (0.5, 0.0)],
+    "roundEven": [(-0.0, -0.0), (inf, inf), (-inf, -inf), (-0.5, -0.0), (2.5, 2), (3.5, 4),
+        (0.5, 0.0)],
     "frac": [(inf, nan), (2.5, 0.5), (-2.5, -0.5)],
     "erf": [(inf, 1), (-inf, -1), (0.0, 0.0), (-0.0, -0.0), (100, 1)],
     "erfc": [(inf, 0.0), (-inf, 2), (0.0, 1), (-0.0, 1), (100, 0.0)],
@@ -350,26 +358,33 @@ SPECIAL = {
     "ndtr": [(inf, 1), (-inf, 0.0), (0.0, 0.5)],
     "gelu": [(inf, inf), (-inf, -0.0), (0.0, 0.0), (-0.0, -0.0), (100, 100)],
     "geluTanh": [(inf, inf), (0.0, 0.0), (-0.0, -0.0), (100, 100)],
-    "lgamma": [(inf, inf), (-inf, inf), (0.0, inf), (-0.0, inf), (1, 0.0), (2, 0.0), (-3, inf), (-1e300, inf)],
+    "lgamma": [(inf, inf), (-inf, inf), (0.0, inf), (-0.0, inf), (1, 0.0), (2, 0.0), (-3, inf),
+        (-1e300, inf)],
     "digamma": [(inf, inf), (0.0, -inf), (-0.0, inf), (-3, nan), (-inf, nan)],
     "trigamma": [(inf, 0.0), (0.0, inf), (-3, inf)],
     "besselI0": [(inf, inf), (-inf, inf), (0.0, 1)],
     "besselI0e": [(inf, 0.0), (-inf, 0.0), (0.0, 1)],
-    "logaddexp": [(inf, inf, inf), (-inf, -inf, -inf), (inf, -inf, inf), (-inf, 3, 3), (nan, inf, nan), (inf, nan, nan)],
+    "logaddexp": [(inf, inf, inf), (-inf, -inf, -inf), (inf, -inf, inf), (-inf, 3, 3),
+        (nan, inf, nan), (inf, nan, nan)],
     "logaddexp2": [(inf, inf, inf), (-inf, -inf, -inf), (inf, -inf, inf), (-inf, 3, 3), (3, 3, 4)],
-    "atan2": [(0.0, 0.0, 0.0), (-0.0, 0.0, -0.0), (0.0, -0.0, np.pi), (-0.0, -0.0, -np.pi), (0.0, -1, np.pi),
-              (1, 0.0, np.pi / 2), (inf, inf, np.pi / 4), (inf, -inf, 3 * np.pi / 4), (-inf, inf, -np.pi / 4),
-              (1, inf, 0.0), (1, -inf, np.pi), (-1, -inf, -np.pi), (inf, 3, np.pi / 2), (nan, inf, nan), (inf, nan, nan)],
-    "fmod": [(inf, 1, nan), (1, 0.0, nan), (1, inf, 1), (-1, inf, -1), (-0.0, 1, -0.0), (5, 3, 2), (-5, 3, -2),
-             (6, 3, 0.0), (-6, 3, -0.0), (nan, 1, nan), (1, nan, nan)],
-    "remainder": [(inf, 1, nan), (1, 0.0, nan), (5, 3, 2), (-5, 3, 1), (5, -3, -1), (-5, -3, -2), (nan, 1, nan)],
-    "pow": [(0.0, 0.0, 1), (nan, 0.0, 1), (1, nan, 1), (1, inf, 1), (-1, inf, 1), (-1, -inf, 1), (0.0, -1, inf),
-            (-0.0, -1, -inf), (-0.0, -2, inf), (-0.0, 3, -0.0), (-0.0, 2, 0.0), (0.0, inf, 0.0), (0.0, -inf, inf),
-            (0.5, inf, 0.0), (2, inf, inf), (2, -inf, 0.0), (0.5, -inf, inf), (-inf, 3, -inf), (-inf, 2, inf),
-            (-inf, -3, -0.0), (-inf, -2, 0.0), (-inf, 0.5, inf), (inf, 2, inf), (inf, -2, 0.0), (-2, 0.5, nan), (-2, 3, -8),
-            (-2, 2, 4), (nan, 1, nan), (2, nan, nan), (-8, 1 / 3, nan), (3, 4, 81), (2, -2, 0.25), (-1, 1e30, 1)],
-    "hypot": [(inf, nan, inf), (nan, -inf, inf), (3, 4, 5), (0.0, -0.0, 0.0), (nan, 1, nan), (inf, 1, inf)],
+    "atan2": [(0.0, 0.0, 0.0), (-0.0, 0.0, -0.0), (0.0, -0.0, np.pi), (-0.0, -0.0, -np.pi),
+        (0.0, -1, np.pi), (1, 0.0, np.pi / 2), (inf, inf, np.pi / 4), (inf, -inf, 3 * np.pi / 4),
+        (-inf, inf, -np.pi / 4), (1, inf, 0.0), (1, -inf, np.pi), (-1, -inf, -np.pi),
+        (inf, 3, np.pi / 2), (nan, inf, nan), (inf, nan, nan)],
+    "fmod": [(inf, 1, nan), (1, 0.0, nan), (1, inf, 1), (-1, inf, -1), (-0.0, 1, -0.0), (5, 3, 2),
+        (-5, 3, -2), (6, 3, 0.0), (-6, 3, -0.0), (nan, 1, nan), (1, nan, nan)],
+    "remainder": [(inf, 1, nan), (1, 0.0, nan), (5, 3, 2), (-5, 3, 1), (5, -3, -1), (-5, -3, -2),
+        (nan, 1, nan)],
+    "pow": [(0.0, 0.0, 1), (nan, 0.0, 1), (1, nan, 1), (1, inf, 1), (-1, inf, 1), (-1, -inf, 1),
+        (0.0, -1, inf), (-0.0, -1, -inf), (-0.0, -2, inf), (-0.0, 3, -0.0), (-0.0, 2, 0.0),
+        (0.0, inf, 0.0), (0.0, -inf, inf), (0.5, inf, 0.0), (2, inf, inf), (2, -inf, 0.0),
+        (0.5, -inf, inf), (-inf, 3, -inf), (-inf, 2, inf), (-inf, -3, -0.0), (-inf, -2, 0.0),
+        (-inf, 0.5, inf), (inf, 2, inf), (inf, -2, 0.0), (-2, 0.5, nan), (-2, 3, -8), (-2, 2, 4),
+        (nan, 1, nan), (2, nan, nan), (-8, 1 / 3, nan), (3, 4, 81), (2, -2, 0.25), (-1, 1e30, 1)],
+    "hypot": [(inf, nan, inf), (nan, -inf, inf), (3, 4, 5), (0.0, -0.0, 0.0), (nan, 1, nan),
+        (inf, 1, inf)],
 }
+# fmt: on
 
 
 def check_special(library):
@@ -384,12 +399,14 @@ def check_special(library):
             if got is None:
                 continue
             want = arrays[-1]
-            same = (got == want) & (np.signbit(got) == np.signbit(want)) | (np.isnan(got) & np.isnan(want))
+            same = (got == want) & (np.signbit(got) == np.signbit(want))
+            same |= np.isnan(got) & np.isnan(want)
             # pi and its fractions: the nearest float, either way
             same |= np.isclose(got, want, rtol=2 * np.finfo(dtype).eps, atol=0) & (want % 1 != 0)
             for i in np.flatnonzero(~same):
                 failures += 1
-                print(f"{name} {dtype.__name__} {[float(a[i]) for a in arrays[:-1]]}: {got[i]}, not {want[i]}")
+                at = [float(a[i]) for a in arrays[:-1]]
+                print(f"{name} {dtype.__name__} {at}: {got[i]}, not {want[i]}")
     return failures == 0
 
 

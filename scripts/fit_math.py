@@ -67,21 +67,18 @@ def zig_float(x, bits):
 def table(name, bits, result, note=""):
     worst, p = result
     numbers = [zig_float(c, bits) for c in p]
-    print(f"\n/// {note}" + (f"\n/// error below 2^{mp.nstr(mp.log(worst, 2), 4)}" if worst else ""))
+    print(f"\n/// {note}")
+    if worst:
+        print(f"/// error below 2^{mp.nstr(mp.log(worst, 2), 4)}")
     print(f"pub const {name}_f{bits} = [_]f{bits}{{")
     line = "   "
     for c in numbers:
-        if len(line) + len(c) + 2 > 96:
+        if len(line) + len(c) + 2 > 72:
             print(line)
             line = "   "
         line += " " + c + ","
     print(line)
     print("};", flush=True)
-
-
-def near_zero(f, taylor):
-    """f(z) with its limit at 0."""
-    return lambda z: f(z) if z > mp.mpf(10) ** -20 else mp.mpf(taylor)
 
 
 def odd(f):
@@ -153,7 +150,10 @@ def log():
     # log(1 + f) = 2s + s R, R = z P(z), s = f / (2 + f), z = s^2
     for bits, n in ((32, 4), (64, 7)):
         top = ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2 * mp.mpf("1.001")
-        f = lambda z: (2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 2) / z if z > mp.mpf(10) ** -25 else mp.mpf(2) / 3
+        def f(z):
+            z = max(z, mp.mpf(10) ** -25)
+            return (2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 2) / z
+
         table("log", bits, fit(f, 0, top, n, weight=lambda z: z + mp.mpf(10) ** -30),
               "log((1+s)/(1-s)) = 2s + s z P(z), |f| < 0.4143:")
     for bits, n in ((32, 5), (64, 10)):
@@ -258,7 +258,8 @@ def ndtr():
 
         end = (mp.mpf(top) - center) / (mp.mpf(top) + center)
         r = fit(f, -1, end, n, weight=lambda q: 1 / f(q), grid=300)
-        table("ndtr", bits, r, f"(1 + x) exp(x^2 / 2) ndtr(-x) = P((x - K) / (x + K)), K = {center}:")
+        note = f"(1 + x) exp(x^2 / 2) ndtr(-x) = P((x - K) / (x + K)), K = {center}:"
+        table("ndtr", bits, r, note)
 
 
 @entry
@@ -317,7 +318,8 @@ def digamma():
     root = mp.findroot(mp.digamma, 1.46)
     high = mp.mpf(float(root))
     low = mp.mpf(float(root - high))
-    print(f"/// The positive zero of digamma, in two parts.\npub const digamma_root = [_]f64{{ {float(high)!r}, {float(low)!r} }};")
+    print("\n/// The positive zero of digamma, in two parts.")
+    print(f"pub const digamma_root = [_]f64{{ {float(high)!r}, {float(low)!r} }};")
 
     def f(u):
         with mp.workdps(90):
@@ -352,7 +354,8 @@ def digamma():
 @entry
 def i0():
     f = lambda z: (mp.besseli(0, 2 * mp.sqrt(z)) - 1) / z if z > mp.mpf(10) ** -20 else mp.mpf(1)
-    r = fit(f, 0, 4.0001, 11, weight=lambda z: z / mp.besseli(0, 2 * mp.sqrt(z)) + mp.mpf(10) ** -20)
+    weight = lambda z: z / mp.besseli(0, 2 * mp.sqrt(z)) + mp.mpf(10) ** -20
+    r = fit(f, 0, 4.0001, 11, weight=weight)
     table("i0_small", 64, r, "i0(x) = 1 + z P(z), z = x^2 / 4, x <= 4:")
 
     f = lambda x: mp.exp(-x) * mp.besseli(0, x)
@@ -380,8 +383,8 @@ def pow():
     top = mp.mpf("0.04001")
     table("pow_log", 64, fit(f, 0, top, 10, weight=lambda z: z**2 + mp.mpf(10) ** -30),
           "log((1+s)/(1-s)) = 2s + 2/3 s^3 + s^5 P(s^2), s <= 0.2:")
-    table("pow_log_short", 64, fit(f, 0, mp.mpf("0.0296"), 4, weight=lambda z: z**2 + mp.mpf(10) ** -30),
-          "the same for float32:")
+    r = fit(f, 0, mp.mpf("0.0296"), 4, weight=lambda z: z**2 + mp.mpf(10) ** -30)
+    table("pow_log_short", 64, r, "the same for float32:")
     half = LN2 / 2 * mp.mpf("1.001")
     r = fit(tail(mp.exp, [1, 1]), -half, half, 5, weight=lambda x: x**2 + mp.mpf(10) ** -30)
     table("exp_short", 64, r, "exp(r) = 1 + r + r^2 P(r):")
@@ -389,6 +392,7 @@ def pow():
 
 if __name__ == "__main__":
     if not sys.argv[1:]:
-        print("//! Made by scripts/fit_math.py: do not edit. Minimax polynomials, lowest power first.")
+        print("//! Made by scripts/fit_math.py: do not edit.")
+        print("//! Minimax polynomials, lowest power first.")
     for name in sys.argv[1:] or TABLES:
         TABLES[name]()

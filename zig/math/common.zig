@@ -36,8 +36,8 @@ pub inline fn c(comptime V: type, comptime x: comptime_float) V {
     return @splat(x);
 }
 /// One constant for float32, another for float64.
-pub inline fn by(comptime V: type, comptime single: comptime_float, comptime double: comptime_float) V {
-    return @splat(if (isSingle(V)) single else double);
+pub inline fn by(comptime V: type, comptime of32: comptime_float, comptime of64: comptime_float) V {
+    return @splat(if (isSingle(V)) of32 else of64);
 }
 pub inline fn inf(comptime V: type) V {
     return @splat(std.math.inf(Float(V)));

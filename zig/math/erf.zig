@@ -12,6 +12,7 @@ const poly = common.poly;
 
 const sqrt_half = 0.707106781186547524400844362104849039;
 
+/// Error below 1.18 ulp (float32), 1.04 (float64).
 pub fn erf(comptime V: type, x: V) V {
     const size = @abs(x);
     const z = size * size;
@@ -31,8 +32,18 @@ const Tail = struct {
     /// Beyond, exp(-square) underflows.
     end: [2]comptime_float,
 
-    const erfc: Tail = .{ .table = "erfcx", .slope = 2, .center = .{ 3, 3.75 }, .end = .{ 10.5, 28 } };
-    const ndtr: Tail = .{ .table = "ndtr", .slope = 1, .center = .{ 4.25, 5.25 }, .end = .{ 15, 39.5 } };
+    const erfc: Tail = .{
+        .table = "erfcx",
+        .slope = 2,
+        .center = .{ 3, 3.75 },
+        .end = .{ 10.5, 28 },
+    };
+    const ndtr: Tail = .{
+        .table = "ndtr",
+        .slope = 1,
+        .center = .{ 4.25, 5.25 },
+        .end = .{ 15, 39.5 },
+    };
 };
 
 /// factor exp(-square) P / (1 + slope a) for a >= 0.
@@ -61,6 +72,8 @@ inline fn tail(comptime V: type, comptime of: Tail, a: V, square: Pair(V), facto
     return common.scale(V, factor * y, e.k);
 }
 
+/// 1 - erf(x), accurate in the upper tail.
+/// Error below 1.76 ulp (float32), 1.82 (float64).
 pub fn erfc(comptime V: type, x: V) V {
     const size = @abs(x);
     const z = size * size;
@@ -71,6 +84,7 @@ pub fn erfc(comptime V: type, x: V) V {
 }
 
 /// The normal distribution function: (1 + erf(x / sqrt 2)) / 2, accurate in the lower tail.
+/// Error below 1.10 ulp (float32), 1.20 (float64).
 pub fn ndtr(comptime V: type, x: V) V {
     const large = upperTail(V, @abs(x), c(V, 1));
     const outer = pick(V, x > c(V, 0), c(V, 1) - large, large);
@@ -92,6 +106,7 @@ inline fn upperTail(comptime V: type, size: V, factor: V) V {
 }
 
 /// x ndtr(x); 0 at -infinity.
+/// Error below 1.79 ulp (float32), 1.68 (float64).
 pub fn gelu(comptime V: type, x: V) V {
     const size = @abs(x);
     const end = c(V, 40);
@@ -101,12 +116,16 @@ pub fn gelu(comptime V: type, x: V) V {
 }
 
 /// x / 2 (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2 / pi) (x + 0.044715 x^3).
+/// Error below 2.35 ulp (float32), 1.46 (float64) from -1 up; in the lower tail, where it is
+/// rounding of u that counts, 2|u| ulp more.
 pub fn geluTanh(comptime V: type, x: V) V {
     const twice = c(V, 1.59576912160573071175978423973752747); // 2 sqrt(2 / pi)
     const inner = fma(V, c(V, 0.044715) * x * x, x, x);
     return x * exponential.sigmoid(V, twice * inner);
 }
 
+/// nan beyond 1, infinite at 1.
+/// Error below 0.50 ulp (float32), 2.09 (float64).
 pub fn erfinv(comptime V: type, x: V) V {
     if (comptime common.isSingle(V)) return common.wide1(V, x, erfinv);
     const size = @abs(x);

@@ -64,6 +64,8 @@ inline fn reduce(comptime V: type, x: V) struct { high: V, low: V, k: Ints(V) } 
     return .{ .high = fma(V, k, -parts[0], x), .low = -k * parts[1], .k = integer };
 }
 
+/// e^x.
+/// Error below 1.03 ulp (float32), 0.98 (float64).
 pub fn exp(comptime V: type, x: V) V {
     return expCare(V, x, .quick);
 }
@@ -78,6 +80,8 @@ inline fn clamp(comptime V: type, x: V, low: V, high: V) V {
     return pick(V, y > high, high, y);
 }
 
+/// 2^x.
+/// Error below 0.85 ulp (float32), 0.87 (float64).
 pub fn exp2(comptime V: type, x: V) V {
     return exp2Care(V, x, .quick);
 }
@@ -96,6 +100,8 @@ pub inline fn exp2Care(comptime V: type, x: V, comptime care: Care) V {
     return common.scale(V, head.high + fma(V, r * r, tail, rest), k);
 }
 
+/// e^x - 1, exact near 0.
+/// Error below 1.08 ulp (float32), 1.22 (float64).
 pub fn expm1(comptime V: type, x: V) V {
     const y = clamp(V, x, by(V, -18, -38), by(V, 89, 710));
     const reduced = reduce(V, y);
@@ -116,11 +122,13 @@ inline fn halfExp(comptime V: type, size: V) V {
     return common.scale(V, e.p, e.k -% @as(Ints(V), @splat(1)));
 }
 
+/// Error below 1.14 ulp (float32), 1.05 (float64).
 pub fn cosh(comptime V: type, x: V) V {
     const h = halfExp(V, @abs(x));
     return h + c(V, 0.25) / h;
 }
 
+/// Error below 1.58 ulp (float32), 1.51 (float64).
 pub fn sinh(comptime V: type, x: V) V {
     const size = @abs(x);
     const h = halfExp(V, size);
@@ -129,6 +137,7 @@ pub fn sinh(comptime V: type, x: V) V {
     return common.copysign(V, pick(V, size < c(V, 1), small, h - c(V, 0.25) / h), x);
 }
 
+/// Error below 1.46 ulp (float32), 1.30 (float64).
 pub fn tanh(comptime V: type, x: V) V {
     const size = @abs(x);
     const limit = by(V, 9.2, 19.2); // tanh rounds to 1
@@ -140,6 +149,8 @@ pub fn tanh(comptime V: type, x: V) V {
     return common.copysign(V, pick(V, size < c(V, 0.55), small, large), x);
 }
 
+/// 1 / (1 + e^-x). sigmoid(-100) is e^-100, not 0.
+/// Error below 1.46 ulp (float32), 1.07 (float64).
 pub fn sigmoid(comptime V: type, x: V) V {
     const e = expCare(V, -@abs(x), .careful);
     const y = overOnePlus(V, pick(V, x < c(V, 0), e, c(V, 1)), e);
@@ -156,6 +167,7 @@ inline fn overOnePlus(comptime V: type, n: V, e: V) Pair(V) {
 }
 
 /// x sigmoid(x); -0 at -infinity.
+/// Error below 1.43 ulp (float32), 1.40 (float64).
 pub fn silu(comptime V: type, x: V) V {
     const limit = by(V, 120, 760); // silu is x above, rounds to 0 below
     const y = clamp(V, x, -limit, limit);

@@ -13,6 +13,8 @@ const poly = common.poly;
 
 const pi = 3.14159265358979323846264338327950288;
 
+/// log|gamma(x)|. Near the zeros below 0, the error is that of the terms, in float64.
+/// Elsewhere below 0.50 ulp (float32), 2.66 (float64).
 pub fn lgamma(comptime V: type, x: V) V {
     if (comptime common.isSingle(V)) return common.wide1(V, x, lgamma);
     const negative = common.isNegative(V, x);
@@ -49,11 +51,15 @@ inline fn lgammaPositive(comptime V: type, x: V) V {
     const log = logarithm.log(V, pick(V, stirling, x, product));
     const middle = d * poly(V, d, "lgamma") + pick(V, low, -log, log);
     const inverse = one / x;
-    const series = fma(V, inverse, poly(V, inverse * inverse, "stirling"), c(V, 0.418938533204672741780329736405617640));
+    const constant = c(V, 0.418938533204672741780329736405617640); // (log(2 pi) - 1) / 2
+    const series = fma(V, inverse, poly(V, inverse * inverse, "stirling"), constant);
     const large = fma(V, x - half, log - one, series);
     return pick(V, stirling, large, middle);
 }
 
+/// gamma'(x) / gamma(x), with PyTorch's poles: -infinity at 0, nan at negative integers.
+/// Near the zeros below 0, the error is that of the terms, in float64.
+/// Elsewhere below 0.50 ulp (float32), 2.85 (float64).
 pub fn digamma(comptime V: type, x: V) V {
     if (comptime common.isSingle(V)) return common.wide1(V, x, digamma);
     const negative = x < c(V, 0);
@@ -95,6 +101,8 @@ inline fn digammaPositive(comptime V: type, x: V) V {
     return pick(V, x >= c(V, 8), large, middle);
 }
 
+/// The derivative of digamma.
+/// Error below 0.50 ulp (float32), 3.09 (float64).
 pub fn trigamma(comptime V: type, x: V) V {
     if (comptime common.isSingle(V)) return common.wide1(V, x, trigamma);
     const one = c(V, 1);
@@ -116,6 +124,7 @@ pub fn trigamma(comptime V: type, x: V) V {
 }
 
 /// The modified Bessel function of the first kind and order 0.
+/// Error below 0.50 ulp (float32), 3.43 (float64).
 pub fn besselI0(comptime V: type, x: V) V {
     if (comptime common.isSingle(V)) return common.wide1(V, x, besselI0);
     const size = pick(V, @abs(x) > c(V, 800), c(V, 800), @abs(x)); // infinite long before
@@ -125,6 +134,7 @@ pub fn besselI0(comptime V: type, x: V) V {
 }
 
 /// exp(-|x|) i0(x).
+/// Error below 0.50 ulp (float32), 3.50 (float64).
 pub fn besselI0e(comptime V: type, x: V) V {
     if (comptime common.isSingle(V)) return common.wide1(V, x, besselI0e);
     const size = @abs(x);

@@ -13,8 +13,11 @@ const poly = common.poly;
 
 const ln2 = 0.693147180559945309417232121458176568;
 
+/// x^y with C99's special cases.
+/// Error below 0.56 ulp (float32), 0.62 (float64).
 pub fn pow(comptime V: type, x: V, y: V) V {
-    const size = if (comptime common.isSingle(V)) shortPower(V, @abs(x), y) else longPower(V, @abs(x), y);
+    const short = comptime common.isSingle(V);
+    const size = if (short) shortPower(V, @abs(x), y) else longPower(V, @abs(x), y);
     return special(V, x, y, size);
 }
 
@@ -45,9 +48,10 @@ inline fn longPower(comptime V: type, x: V, y: V) V {
     // log(m) = 2s + 2/3 s^3 + s^5 P(s^2)
     const z = common.pairProduct(V, ratio, ratio);
     const cube = common.pairProduct(V, z, ratio);
-    const two_thirds: Pair(V) = .{ .high = c(V, 0.6666666666666666), .low = c(V, 3.700743415417188e-17) };
+    const two_thirds: Pair(V) = .{ .high = c(V, 2.0 / 3.0), .low = common.lowOf(V, 2.0 / 3.0) };
     var third = common.pairProduct(V, cube, two_thirds);
-    third = common.quickTwoSum(V, third.high, fma(V, cube.high * z.high, poly(V, z.high, "pow_log"), third.low));
+    const fifth = fma(V, cube.high * z.high, poly(V, z.high, "pow_log"), third.low);
+    third = common.quickTwoSum(V, third.high, fifth);
     const two = comptime common.split(V, ln2, 32);
     const a = common.twoSum(V, d.k * two[0], s + s);
     const b = common.twoSum(V, a.high, third.high);
@@ -87,6 +91,8 @@ inline fn special(comptime V: type, x: V, y: V, size: V) V {
     return pick(V, (x == one) | (y == zero), one, r);
 }
 
+/// sqrt(x^2 + y^2) without overflow on the way.
+/// Error below 0.50 ulp (float32), 0.80 (float64).
 pub fn hypot(comptime V: type, x: V, y: V) V {
     const a = @abs(x);
     const b = @abs(y);

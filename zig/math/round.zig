@@ -53,7 +53,14 @@ pub fn fmod(comptime V: type, x: V, y: V) V {
     return remainderOf(V, x, y, 0x1p52, common.has_fma);
 }
 
-inline fn remainderOf(comptime V: type, x: V, y: V, comptime limit: comptime_float, comptime exact: bool) V {
+/// `exact`: q y and x - q y are computed exactly for q < limit.
+inline fn remainderOf(
+    comptime V: type,
+    x: V,
+    y: V,
+    comptime limit: comptime_float,
+    comptime exact: bool,
+) V {
     const a = @abs(x);
     const b = @abs(y);
     // The quotient, or one more where the division rounded up to an integer; x - q y is

@@ -81,15 +81,18 @@ fn reduceScalar(x: f64) ScalarReduced {
     var window: [3]u64 = undefined;
     for (&window, start / 64..) |*w, i| {
         const shift: u6 = @intCast(start % 64);
-        w.* = if (shift == 0) words[i] else words[i] << shift | words[i + 1] >> @intCast(64 - @as(u7, shift));
+        const two = @as(u128, words[i]) << 64 | words[i + 1];
+        w.* = @truncate(two >> @intCast(64 - @as(u7, shift)));
     }
     const low_product = mantissa * window[2];
     const mid_product = mantissa * window[1] + (low_product >> 64);
-    const high_word = @as(u64, @truncate(mantissa)) *% window[0] +% @as(u64, @truncate(mid_product >> 64));
+    const high_word: u64 = @truncate(mantissa * window[0] + (mid_product >> 64));
     const mid_word: u64 = @truncate(mid_product);
     const low_word: u64 = @truncate(low_product);
 
-    const fraction = @as(u128, high_word << 2 | mid_word >> 62) << 64 | (mid_word << 2 | low_word >> 62);
+    // The quadrant is in the top two bits; behind it, 128 bits of its fraction.
+    const fraction_high = high_word << 2 | mid_word >> 62;
+    const fraction = @as(u128, fraction_high) << 64 | (mid_word << 2 | low_word >> 62);
     const negative = fraction >> 127 == 1; // nearer to the next quadrant
     const quadrant = (high_word >> 62) + @intFromBool(negative);
     var size = if (negative) 0 -% fraction else fraction;
@@ -99,7 +102,8 @@ fn reduceScalar(x: f64) ScalarReduced {
     const top: u64 = @truncate(size >> 64);
     const unit = std.math.ldexp(@as(f64, 1), -64 - @as(i32, zeros));
     const high = @as(f64, @floatFromInt(top & ~@as(u64, 0x7ff))) * unit;
-    const low = (@as(f64, @floatFromInt(top & 0x7ff)) + @as(f64, @floatFromInt(@as(u64, @truncate(size)))) * 0x1p-64) * unit;
+    const behind: f64 = @floatFromInt(@as(u64, @truncate(size)));
+    const low = (@as(f64, @floatFromInt(top & 0x7ff)) + behind * 0x1p-64) * unit;
 
     const S = @Vector(1, f64);
     const half_pi: Pair(S) = .{ .high = .{1.5707963267948966}, .low = .{6.123233995736766e-17} };
@@ -169,12 +173,18 @@ pub fn sincos(comptime V: type, x: V) Both(V) {
     const s: V = @floatCast(t.sin);
     return .{ .sin = pick(V, x == c(V, 0), x, s), .cos = @floatCast(t.cos) };
 }
+/// nan at infinity. Right for arguments of any size.
+/// Error below 0.51 ulp (float32), 0.74 (float64).
 pub fn sin(comptime V: type, x: V) V {
     return sincos(V, x).sin;
 }
+/// nan at infinity. Right for arguments of any size.
+/// Error below 0.51 ulp (float32), 0.72 (float64).
 pub fn cos(comptime V: type, x: V) V {
     return sincos(V, x).cos;
 }
+/// nan at infinity. Right for arguments of any size.
+/// Error below 0.51 ulp (float32), 1.85 (float64).
 pub fn tan(comptime V: type, x: V) V {
     const W = Wide(V);
     const single = comptime common.isSingle(V);
@@ -202,6 +212,7 @@ inline fn pairOfPi(comptime V: type) Pair(V) {
 }
 
 /// sin(pi x) / (pi x), 1 at 0.
+/// Error below 0.50 ulp (float32), 1.72 (float64).
 pub fn sinc(comptime V: type, x: V) V {
     if (comptime common.isSingle(V)) return common.wide1(V, x, sinc);
     const size = @abs(x);
@@ -217,7 +228,8 @@ pub fn sinc(comptime V: type, x: V) V {
 
 /// pi/4 cut so that its multiples to 4 are exact, and the rest.
 inline fn quarterPi(comptime V: type) [2]V {
-    return comptime common.split(V, 0.785398163397448309615660845819875721, if (common.isSingle(V)) 22 else 51);
+    const value = 0.785398163397448309615660845819875721;
+    return comptime common.split(V, value, if (common.isSingle(V)) 22 else 51);
 }
 
 /// |atan2(y, x)| for y, x >= 0 and where the sign of x is `backwards`.
@@ -255,21 +267,21 @@ inline fn quadrantAngle(comptime V: type, y: V, x: V, backwards: Bools(V)) V {
     return fma(V, base, quarter[0], fma(V, base, quarter[1], turned_arc));
 }
 
+/// The angle of the point (x, y), with C99's signs at zeros and infinities.
+/// Error below 1.48 ulp (float32), 1.15 (float64).
 pub fn atan2(comptime V: type, y: V, x: V) V {
     const a = @abs(y);
     const b = @abs(x);
     const infinite = common.both(a == common.inf(V), b == common.inf(V));
     const one = c(V, 1);
-    const size = quadrantAngle(V, pick(V, infinite, one, a), pick(V, infinite, one, b), common.isNegative(V, x));
-    const unordered = x + y;
-    const result = common.copysign(V, size, y);
-    return pick(V, infinite, result, pick(V, unordered == unordered, result, pickNan(V, unordered, a, b, result)));
-}
-/// nan only where an argument is: x + y is nan for opposite infinities too.
-inline fn pickNan(comptime V: type, sum: V, a: V, b: V, otherwise: V) V {
-    return pick(V, a != a, sum, pick(V, b != b, sum, otherwise));
+    const height = pick(V, infinite, one, a);
+    const width = pick(V, infinite, one, b);
+    const size = quadrantAngle(V, height, width, common.isNegative(V, x));
+    const ordered = common.both(a == a, b == b);
+    return pick(V, ordered, common.copysign(V, size, y), a + b);
 }
 
+/// Error below 1.06 ulp (float32), 1.17 (float64).
 pub fn atan(comptime V: type, x: V) V {
     const y = common.copysign(V, quadrantAngle(V, @abs(x), c(V, 1), @splat(false)), x);
     return pick(V, x == x, y, x);
@@ -283,6 +295,8 @@ inline fn halfAcos(comptime V: type, size: V) Pair(V) {
     return .{ .high = root.high, .low = tail };
 }
 
+/// nan beyond 1.
+/// Error below 0.61 ulp (float32), 0.58 (float64).
 pub fn asin(comptime V: type, x: V) V {
     const size = @abs(x);
     const z = size * size;
@@ -295,6 +309,8 @@ pub fn asin(comptime V: type, x: V) V {
     return common.copysign(V, pick(V, size < c(V, 0.5), small, large), x);
 }
 
+/// nan beyond 1.
+/// Error below 0.59 ulp (float32), 0.55 (float64).
 pub fn acos(comptime V: type, x: V) V {
     const size = @abs(x);
     const zero = c(V, 0);
