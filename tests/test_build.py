@@ -127,7 +127,7 @@ def test_missing_compiler_is_said(monkeypatch):
 def test_wheel(tmp_path):
     run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path, cwd=ROOT)
     (wheel,) = tmp_path.glob("*.whl")
-    assert "-py3-none-" in wheel.name and "any" not in wheel.name
+    assert "-py3-none-" in wheel.name and "-any." not in wheel.name
     with zipfile.ZipFile(wheel) as z:
         names = z.namelist()
         metadata = z.read(next(n for n in names if n.endswith("/METADATA"))).decode()
