@@ -39,6 +39,7 @@ const Phase = conv_geometry.Phase;
 const Phases = conv_geometry.Phases;
 const TapIterator = conv_geometry.TapIterator;
 const product = conv_geometry.product;
+const conv_output = @import("conv_output.zig");
 const Tensor = conv_image.Tensor;
 const Layout = conv_image.Layout;
 const Plan = plan.Plan;
@@ -64,11 +65,13 @@ fn prepare(p: *Plan) plan.PrepareError!void {
 }
 
 fn describe(p: *const Plan, row: Row) Geometry {
-    const x = p.operands[switch (row) {
-        .conv => 1,
-        .conv_grad_input => 0,
-        .conv_grad_weight => 2,
-    }];
+    const x = p.operands[
+        switch (row) {
+            .conv => 1,
+            .conv_grad_input => 0,
+            .conv_grad_weight => 2,
+        }
+    ];
     const out = p.operands[if (row == .conv) 0 else 1];
     const w = p.operands[if (row == .conv_grad_weight) 0 else 2];
     const dims: usize = @intCast(p.ints[0]);
@@ -124,6 +127,9 @@ fn Convolution(comptime T: type) type {
         const Depthwise = conv_depthwise.Depthwise(T);
         const native: DType = if (T == f32) .float32 else .float64;
 
+        const Source = Images.Source;
+        const Output = conv_output.Output(T);
+        const large_group = 4 * gemm.piece_flops;
         const Failure = error{OutOfMemory};
 
         fn run(p: *const Plan, call: *Call) void {
@@ -145,7 +151,7 @@ fn Convolution(comptime T: type) type {
                 return gradWeight(g, gout, x, out, d, call);
             }
             // Nothing to sum: only the bias is left. (No staged image could be read.)
-            const empty = if (row == .conv) g.ci * product(g.in) == 0 else g.co * product(g.out) == 0;
+            const read = if (row == .conv) g.ci * product(g.in) else g.co * product(g.out);
             const channels = g.groups * if (row == .conv) g.co else g.ci;
             const bias = try allocSlice(channels);
             defer services.free(@ptrCast(bias.ptr));
@@ -153,12 +159,25 @@ fn Convolution(comptime T: type) type {
                 const b = p.operands[3];
                 pack.load(T, b.dtype, bias.ptr, call.ptr[3].?, channels, @intCast(b.strides[0]));
             } else @memset(bias, 0);
-            if (empty) return fillBias(bias, numel / (g.images * channels), g.images, out, d);
+            if (read == 0) return Output.fillBias(
+                bias,
+                numel / (g.images * channels),
+                g.images,
+                out,
+                d,
+            );
 
             const weight = try Weight.from(tensor(p, call, 2), g);
             defer weight.free();
             const image = tensor(p, call, 1);
-            const job: Job = .{ .g = g, .call = call, .out = out, .dtype = d, .bias = bias, .weight = weight };
+            const job: Job = .{
+                .g = g,
+                .call = call,
+                .out = out,
+                .dtype = d,
+                .bias = bias,
+                .weight = weight,
+            };
             if (g.isDepthwise()) {
                 return if (row == .conv)
                     Depthwise.forward(g, image, weight.view(), bias, out, d)
@@ -170,14 +189,6 @@ fn Convolution(comptime T: type) type {
 
         fn allocSlice(n: usize) Failure![]align(64) T {
             return services.allocSlice(T, n) orelse error.OutOfMemory;
-        }
-
-        fn fillBias(bias: []const T, plane: usize, images: usize, out: [*]u8, d: DType) void {
-            var one: [1]T = undefined;
-            for (0..images) |n| for (bias, 0..) |b, c| for (0..plane) |i| {
-                one[0] = b;
-                pack.store(T, d, out + ((n * bias.len + c) * plane + i) * d.size(), &one, 1);
-            };
         }
 
         /// w[o, i, tap] in T, in place or copied.
@@ -229,7 +240,14 @@ fn Convolution(comptime T: type) type {
             /// The taps of a channel, and so all of k, lie side by side.
             contiguous: bool,
 
-            fn packA(c: *const anyopaque, dst: [*]T, first: usize, count: usize, k0: usize, kc: usize) void {
+            fn packA(
+                c: *const anyopaque,
+                dst: [*]T,
+                first: usize,
+                count: usize,
+                k0: usize,
+                kc: usize,
+            ) void {
                 const w: *const WeightRows = @ptrCast(@alignCast(c));
                 const mr = G.Micro.mr;
                 const from = w.ptr + first * w.row;
@@ -249,69 +267,6 @@ fn Convolution(comptime T: type) type {
             }
         };
 
-        /// From a region of C to the output: bias, rounding, and the way to its place.
-        const Finish = struct {
-            /// C, row-major with `stride`, or null: the output itself.
-            sum: ?[*]const T,
-            stride: usize,
-            bias: []const T,
-            out: [*]u8,
-            dtype: DType,
-            /// Strides of the output in elements; positions (merged where they can be).
-            image: usize,
-            channel: usize,
-            grid: [3]usize,
-            step: [3]usize,
-
-            fn run(c: *const anyopaque, row: usize, rows: usize, col: usize, cols: usize) void {
-                const f: *const Finish = @ptrCast(@alignCast(c));
-                const bytes = f.dtype.size();
-                const plane = product(f.grid);
-                var values: [256]T align(64) = undefined;
-                var rounded: [256 * 8]u8 align(64) = undefined;
-                for (row..row + rows) |i| {
-                    var j = col;
-                    while (j < col + cols) {
-                        const q = j % plane;
-                        const o2 = q % f.grid[2];
-                        const r = q / f.grid[2];
-                        const n = @min(values.len, @min(col + cols - j, f.grid[2] - o2));
-                        const at = j / plane * f.image + i * f.channel + r / f.grid[1] * f.step[0] +
-                            r % f.grid[1] * f.step[1] + o2 * f.step[2];
-                        const to = f.out + at * bytes;
-                        const from: [*]const T = if (f.sum) |s| s + i * f.stride + j else @ptrCast(@alignCast(to));
-                        addBias(&values, from, n, f.bias[i]);
-                        if (f.step[2] == 1) {
-                            pack.store(T, f.dtype, to, &values, n);
-                        } else {
-                            pack.store(T, f.dtype, &rounded, &values, n);
-                            spread(to, &rounded, n, f.step[2], bytes);
-                        }
-                        j += n;
-                    }
-                }
-            }
-
-            fn addBias(dst: [*]T, src: [*]const T, n: usize, bias: T) void {
-                const W = 16;
-                var i: usize = 0;
-                while (i + W <= n) : (i += W) {
-                    const b: @Vector(W, T) = @splat(bias);
-                    dst[i..][0..W].* = @as(@Vector(W, T), src[i..][0..W].*) + b;
-                }
-                while (i < n) : (i += 1) dst[i] = src[i] + bias;
-            }
-
-            fn spread(to: [*]u8, from: [*]const u8, n: usize, step: usize, bytes: usize) void {
-                switch (bytes) {
-                    inline 2, 4, 8 => |size| for (0..n) |i| {
-                        to[i * step * size ..][0..size].* = from[i * size ..][0..size].*;
-                    },
-                    else => unreachable,
-                }
-            }
-        };
-
         /// conv and conv_grad_input: an image under a sliding window, times weights.
         const Job = struct {
             g: *const Geometry,
@@ -323,47 +278,29 @@ fn Convolution(comptime T: type) type {
 
             fn forward(job: *const Job, x: Tensor) Failure!void {
                 const g = job.g;
-                const layout = g.inputLayout();
-                const offsets = try allocTaps(g.taps());
-                defer services.free(@ptrCast(offsets.image.ptr));
+                const taps = try allocTaps(g.taps());
+                defer services.free(@ptrCast(taps.image.ptr));
                 const staged = needsStage(x, g);
-                const row = if (staged) layout.row() else x.step[1];
-                const plane = if (staged) layout.size[1] * row else x.step[0];
-                var all_taps: TapIterator = .{ .kernel = g.kernel };
-                var i: usize = 0;
-                while (all_taps.next()) |t| : (i += 1) {
-                    const c = t[2] * g.dilation[2];
-                    offsets.image[i] = t[0] * g.dilation[0] * plane + t[1] * g.dilation[1] * row +
-                        if (staged) layout.column(c) else c;
-                    offsets.weight[i] = job.weight.at(t);
-                }
+                // In place, and with no sums to keep, all images at once.
                 const slab = if (staged or job.dtype != native) g.slab() else g.images;
-                const memory = try allocSlice(if (staged) slab * g.groups * g.ci * layout.channel() + conv_image.slack else 0);
-                defer services.free(@ptrCast(memory.ptr));
+                const source: Source = try .init(x, g.inputLayout(), g.groups * g.ci, slab, staged);
+                defer source.deinit();
+                windowTaps(g, &source, taps.image);
+                var all_taps: TapIterator = .{ .kernel = g.kernel };
+                for (taps.weight) |*to| to.* = job.weight.at(all_taps.next().?);
                 var first: usize = 0;
                 while (first < g.images) : (first += slab) {
                     const count = @min(slab, g.images - first);
-                    if (staged) Images.stage(x, layout, g.groups * g.ci, first, count, memory.ptr);
-                    var images: Images = .{
-                        .ptr = if (staged) memory.ptr else @as([*]const T, @ptrCast(@alignCast(x.ptr))) + first * x.image,
-                        .image = if (staged) g.groups * g.ci * layout.channel() else x.image,
-                        .channel = if (staged) layout.channel() else x.channel,
-                        .grid = g.out,
-                        .step = .{ g.stride[0] * plane, g.stride[1] * row, 1 },
-                        .taps = offsets.image,
-                        .exact = !staged,
-                    };
-                    images.merge();
+                    source.load(first, count);
                     try job.window(.{
-                        .images = images,
+                        .images = source.images(first, g.out, g.stride[0..2].*, taps.image),
                         .first = first,
                         .count = count,
                         .rows = g.co,
                         .channels = g.ci,
-                        .weight_group = g.co * job.weight.o,
                         .weight_row = job.weight.o,
                         .weight_channel = job.weight.i,
-                        .weight_taps = offsets.weight,
+                        .weight_taps = taps.weight,
                         .grid = g.out,
                         .size = g.out,
                         .origin = .{ 0, 0, 0 },
@@ -379,21 +316,18 @@ fn Convolution(comptime T: type) type {
                 const phases: Phases = try .init(g);
                 defer phases.deinit();
                 const layout = phases.layout;
-                const offsets = try allocTaps(g.taps());
-                defer services.free(@ptrCast(offsets.image.ptr));
-                const plain = g.taps() == 1 and product(g.stride) == 1 and
-                    g.padding[0] == 0 and g.padding[1] == 0 and g.padding[2] == 0;
+                const taps = try allocTaps(g.taps());
+                defer services.free(@ptrCast(taps.image.ptr));
+                const plain = g.taps() == 1 and product(g.stride) == 1;
                 const staged = !plain or needsStage(gout, g);
-                const row = if (staged) layout.row() else gout.step[1];
-                const plane = if (staged) layout.size[1] * row else gout.step[0];
                 const largest = g.groups * @max(g.co * layout.channel(), g.ci * product(g.in));
-                const slab = @max(1, @min(g.images, conv_geometry.slab_elements / @max(1, largest)));
-                const memory = try allocSlice(if (staged) slab * g.groups * g.co * layout.channel() + conv_image.slack else 0);
-                defer services.free(@ptrCast(memory.ptr));
+                const slab = conv_geometry.slabOf(g.images, largest);
+                const source: Source = try .init(gout, layout, g.groups * g.co, slab, staged);
+                defer source.deinit();
                 var first: usize = 0;
                 while (first < g.images) : (first += slab) {
                     const count = @min(slab, g.images - first);
-                    if (staged) Images.stage(gout, layout, g.groups * g.co, first, count, memory.ptr);
+                    source.load(first, count);
                     for (phases.of[0]) |d0| for (phases.of[1]) |d1| for (phases.of[2]) |d2| {
                         const phase = [3]Phase{ d0, d1, d2 };
                         const grid = [3]usize{ d0.count, d1.count, d2.count };
@@ -402,29 +336,18 @@ fn Convolution(comptime T: type) type {
                         var all_taps: TapIterator = .{ .kernel = .{ d0.taps, d1.taps, d2.taps } };
                         while (all_taps.next()) |t| : (n += 1) {
                             const met = phases.meet(g, phase, t);
-                            offsets.image[n] = met.at[0] * plane + met.at[1] * row + met.at[2];
-                            offsets.weight[n] = job.weight.at(met.tap);
+                            taps.image[n] = source.at(met.at);
+                            taps.weight[n] = job.weight.at(met.tap);
                         }
-                        var images: Images = .{
-                            .ptr = if (staged) memory.ptr else @as([*]const T, @ptrCast(@alignCast(gout.ptr))) + first * gout.image,
-                            .image = if (staged) g.groups * g.co * layout.channel() else gout.image,
-                            .channel = if (staged) layout.channel() else gout.channel,
-                            .grid = grid,
-                            .step = .{ plane, row, 1 },
-                            .taps = offsets.image[0..n],
-                            .exact = !staged,
-                        };
-                        images.merge();
                         try job.window(.{
-                            .images = images,
+                            .images = source.images(first, grid, .{ 1, 1 }, taps.image[0..n]),
                             .first = first,
                             .count = count,
                             .rows = g.ci,
                             .channels = g.co,
-                            .weight_group = g.co * job.weight.o,
                             .weight_row = job.weight.i,
                             .weight_channel = job.weight.o,
-                            .weight_taps = offsets.weight[0..n],
+                            .weight_taps = taps.weight[0..n],
                             .grid = grid,
                             .size = g.in,
                             .origin = .{ d0.origin, d1.origin, d2.origin },
@@ -441,7 +364,6 @@ fn Convolution(comptime T: type) type {
                 count: usize,
                 rows: usize,
                 channels: usize,
-                weight_group: usize,
                 weight_row: usize,
                 weight_channel: usize,
                 weight_taps: []const usize,
@@ -463,8 +385,9 @@ fn Convolution(comptime T: type) type {
                 const ctx: Groups = .{ .job = job, .w = &w, .sum = if (direct) null else sum.ptr };
                 const flops = 2 * w.rows * columns * w.channels * @max(1, w.weight_taps.len);
                 // Large groups one after the other, each by all threads.
-                if (flops > 4 * gemm.piece_flops) return runGroups(&ctx, 0, job.g.groups);
-                services.parallelFor(job.g.groups, gemm.grain(gemm.piece_flops, flops), ctx, runGroups);
+                const groups = job.g.groups;
+                const grain = if (flops > large_group) groups else gemm.grain(gemm.piece_flops, flops);
+                services.parallelFor(groups, grain, ctx, runGroups);
             }
 
             fn runGroups(ctx: *const Groups, begin: usize, end: usize) void {
@@ -479,7 +402,7 @@ fn Convolution(comptime T: type) type {
                         (w.origin[0] * w.size[1] + w.origin[1]) * w.size[2] + w.origin[2];
                     const out = job.out + at * job.dtype.size();
                     const sum: ?[*]T = if (ctx.sum) |s| s + group * w.rows * columns else null;
-                    var finish: Finish = .{
+                    var finish: Output = .{
                         .sum = sum,
                         .stride = columns,
                         .bias = job.bias[group * w.rows ..][0..w.rows],
@@ -488,11 +411,15 @@ fn Convolution(comptime T: type) type {
                         .image = all_rows * size,
                         .channel = size,
                         .grid = w.grid,
-                        .step = .{ w.step[0] * w.size[1] * w.size[2], w.step[1] * w.size[2], w.step[2] },
+                        .step = .{
+                            w.step[0] * w.size[1] * w.size[2],
+                            w.step[1] * w.size[2],
+                            w.step[2],
+                        },
                     };
                     if (product(w.step) == 1) finish.grid = .{ 1, 1, size };
                     const rows: WeightRows = .{
-                        .ptr = job.weight.ptr + group * w.weight_group,
+                        .ptr = job.weight.ptr + group * g.co * job.weight.o,
                         .row = w.weight_row,
                         .channel = w.weight_channel,
                         .taps = w.weight_taps,
@@ -509,6 +436,7 @@ fn Convolution(comptime T: type) type {
                         .group = size,
                         .group_stride = all_rows * size,
                     };
+                    const finishes = sum != null or g.has_bias;
                     G.run(&.{
                         .m = w.rows,
                         .n = columns,
@@ -516,7 +444,7 @@ fn Convolution(comptime T: type) type {
                         .a = .{ .ctx = &rows, .pack = WeightRows.packA },
                         .b = .{ .ctx = &images, .pack = Images.packColumns },
                         .c = target,
-                        .epilogue = if (sum != null or g.has_bias) .{ .ctx = &finish, .run = Finish.run } else null,
+                        .epilogue = if (finishes) .{ .ctx = &finish, .run = Output.run } else null,
                     }, job.call);
                 }
             }
@@ -540,72 +468,71 @@ fn Convolution(comptime T: type) type {
             return .{ .image = both[0..n], .weight = both[n..] };
         }
 
+        /// Where the taps of x lie from a position's first one.
+        fn windowTaps(g: *const Geometry, x: *const Source, to: []usize) void {
+            var all_taps: TapIterator = .{ .kernel = g.kernel };
+            for (to) |*offset| {
+                const t = all_taps.next().?;
+                var at: [3]usize = undefined;
+                for (0..3) |d| at[d] = t[d] * g.dilation[d];
+                offset.* = x.at(at);
+            }
+        }
+
         // --- The gradient of the weights ------------------------------------------------------
 
-        fn gradWeight(g: *const Geometry, gout: Tensor, x: Tensor, out: [*]u8, d: DType, call: *Call) Failure!void {
-            const layout = g.inputLayout();
-            const n_taps = g.taps();
+        fn gradWeight(
+            g: *const Geometry,
+            gout: Tensor,
+            x: Tensor,
+            out: [*]u8,
+            d: DType,
+            call: *Call,
+        ) Failure!void {
             const slab = g.slab();
-            const stages_x = needsStage(x, g);
-            const stages_g = gout.dtype != native or (gout.step[2] != 1 and gout.size[2] != 1);
-            const g_layout: Layout = .{ .left = @splat(0), .size = g.out };
-            const x_size = if (stages_x) slab * g.groups * g.ci * layout.channel() + conv_image.slack else 0;
-            const g_size = if (stages_g) slab * g.groups * g.co * g_layout.channel() + conv_image.slack else 0;
-            const numel = g.groups * g.co * g.ci * n_taps;
-            const memory = try allocSlice(x_size + g_size + if (d == native) 0 else numel);
-            defer services.free(@ptrCast(memory.ptr));
-            const sum: [*]T = if (d == native) @ptrCast(@alignCast(out)) else memory.ptr + x_size + g_size;
+            const numel = g.groups * g.co * g.ci * g.taps();
+            const rounded = try allocSlice(if (d == native) 0 else numel);
+            defer services.free(@ptrCast(rounded.ptr));
+            const sum: [*]T = if (d == native) @ptrCast(@alignCast(out)) else rounded.ptr;
 
-            const offsets = try allocTaps(n_taps);
-            defer services.free(@ptrCast(offsets.image.ptr));
-            const row = if (stages_x) layout.row() else x.step[1];
-            const plane = if (stages_x) layout.size[1] * row else x.step[0];
-            var all_taps: TapIterator = .{ .kernel = g.kernel };
-            var i: usize = 0;
-            while (all_taps.next()) |t| : (i += 1) {
-                const c = t[2] * g.dilation[2];
-                offsets.image[i] = t[0] * g.dilation[0] * plane + t[1] * g.dilation[1] * row +
-                    if (stages_x) layout.column(c) else c;
-            }
+            const images: Source = try .init(
+                x,
+                g.inputLayout(),
+                g.groups * g.ci,
+                slab,
+                needsStage(x, g),
+            );
+            defer images.deinit();
+            const rows_apart = gout.step[2] != 1 and gout.size[2] != 1;
+            const grads: Source = try .init(
+                gout,
+                .{ .left = @splat(0), .size = g.out },
+                g.groups * g.co,
+                slab,
+                gout.dtype != native or rows_apart,
+            );
+            defer grads.deinit();
+            const taps = try allocTaps(g.taps());
+            defer services.free(@ptrCast(taps.image.ptr));
+            windowTaps(g, &images, taps.image);
             var first: usize = 0;
             while (first < g.images) : (first += slab) {
                 const count = @min(slab, g.images - first);
-                if (stages_x) Images.stage(x, layout, g.groups * g.ci, first, count, memory.ptr);
-                if (stages_g) Images.stage(gout, g_layout, g.groups * g.co, first, count, memory.ptr + x_size);
-                var slabs: Slab = .{
+                images.load(first, count);
+                grads.load(first, count);
+                const job: Slab = .{
                     .g = g,
                     .call = call,
                     .sum = sum,
                     .adds = first > 0,
                     .steps = count * product(g.out),
-                    .x = .{
-                        .ptr = if (stages_x) memory.ptr else @as([*]const T, @ptrCast(@alignCast(x.ptr))) + first * x.image,
-                        .image = if (stages_x) g.groups * g.ci * layout.channel() else x.image,
-                        .channel = if (stages_x) layout.channel() else x.channel,
-                        .grid = g.out,
-                        .step = .{ g.stride[0] * plane, g.stride[1] * row, 1 },
-                        .taps = offsets.image,
-                        .exact = !stages_x,
-                    },
-                    .gout = .{
-                        .ptr = if (stages_g) memory.ptr + x_size else @as([*]const T, @ptrCast(@alignCast(gout.ptr))) + first * gout.image,
-                        .image = if (stages_g) g.groups * g.co * g_layout.channel() else gout.image,
-                        .channel = if (stages_g) g_layout.channel() else gout.channel,
-                        .grid = g.out,
-                        .step = if (stages_g)
-                            .{ g.out[1] * g.out[2], g.out[2], 1 }
-                        else
-                            .{ gout.step[0], gout.step[1], 1 },
-                        .taps = &.{0},
-                        .exact = !stages_g,
-                    },
+                    .x = images.images(first, g.out, g.stride[0..2].*, taps.image),
+                    .gout = grads.images(first, g.out, .{ 1, 1 }, &.{0}),
                 };
-                slabs.x.merge();
-                slabs.gout.merge();
-                const flops = 2 * g.co * g.ci * n_taps * slabs.steps;
-                if (flops > 4 * gemm.piece_flops) {
-                    slabGroups(&slabs, 0, g.groups);
-                } else services.parallelFor(g.groups, gemm.grain(gemm.piece_flops, flops), slabs, slabGroups);
+                const flops = 2 * g.co * g.ci * g.taps() * job.steps;
+                // Large groups one after the other, each by all threads.
+                const grain = if (flops > large_group) g.groups else gemm.grain(gemm.piece_flops, flops);
+                services.parallelFor(g.groups, grain, job, slabGroups);
             }
             if (d != native) pack.store(T, d, out, sum, numel);
         }

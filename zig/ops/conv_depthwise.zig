@@ -65,7 +65,12 @@ pub fn Depthwise(comptime T: type) type {
                 .failed = &failed,
             };
             const flops = 8 * g.co * g.taps() * product(g.out); // far from the peak
-            services.parallelFor(g.images * g.groups, gemm.grain(gemm.piece_flops, flops), job, forwardPlanes);
+            services.parallelFor(
+                g.images * g.groups,
+                gemm.grain(gemm.piece_flops, flops),
+                job,
+                forwardPlanes,
+            );
             if (failed.load(.monotonic)) return error.OutOfMemory;
         }
 
@@ -129,7 +134,12 @@ pub fn Depthwise(comptime T: type) type {
                 .failed = &failed,
             };
             const flops = 8 * g.co * g.taps() * product(g.out);
-            services.parallelFor(g.images * g.groups, gemm.grain(gemm.piece_flops, flops), job, gradPlanes);
+            services.parallelFor(
+                g.images * g.groups,
+                gemm.grain(gemm.piece_flops, flops),
+                job,
+                gradPlanes,
+            );
             if (failed.load(.monotonic)) return error.OutOfMemory;
         }
 
@@ -149,7 +159,13 @@ pub fn Depthwise(comptime T: type) type {
                 const image = item / g.groups;
                 const group = item % g.groups;
                 for (0..g.co) |o| {
-                    stage(job.image, layout, image, group * g.co + o, planes.ptr + o * layout.channel());
+                    stage(
+                        job.image,
+                        layout,
+                        image,
+                        group * g.co + o,
+                        planes.ptr + o * layout.channel(),
+                    );
                 }
                 const out = job.out + item * product(g.in) * job.dtype.size();
                 for (phases.of[0]) |d0| for (phases.of[1]) |d1| for (phases.of[2]) |d2| {
@@ -244,7 +260,13 @@ pub fn Depthwise(comptime T: type) type {
                     if (s.out_step[2] == 1) {
                         pack.store(T, s.dtype, to + p2 * bytes, &values, n);
                     } else for (0..n) |i| {
-                        pack.store(T, s.dtype, to + (p2 + i) * s.out_step[2] * bytes, values[i..].ptr, 1);
+                        pack.store(
+                            T,
+                            s.dtype,
+                            to + (p2 + i) * s.out_step[2] * bytes,
+                            values[i..].ptr,
+                            1,
+                        );
                     }
                 }
             };
@@ -274,9 +296,22 @@ pub fn Depthwise(comptime T: type) type {
 
         /// Lane l of a tap's sum takes the columns l modulo `lanes` of every row of gout in
         /// order, image after image; the lanes are added by halves.
-        pub fn gradWeight(g: *const Geometry, gout: Tensor, x: Tensor, out: [*]u8, d: DType) Failure!void {
+        pub fn gradWeight(
+            g: *const Geometry,
+            gout: Tensor,
+            x: Tensor,
+            out: [*]u8,
+            d: DType,
+        ) Failure!void {
             var failed: std.atomic.Value(bool) = .init(false);
-            const job: Grad = .{ .g = g, .gout = gout, .x = x, .out = out, .dtype = d, .failed = &failed };
+            const job: Grad = .{
+                .g = g,
+                .gout = gout,
+                .x = x,
+                .out = out,
+                .dtype = d,
+                .failed = &failed,
+            };
             const flops = 8 * g.co * g.taps() * product(g.out) * g.images;
             services.parallelFor(g.groups, gemm.grain(gemm.piece_flops, flops), job, gradWeights);
             if (failed.load(.monotonic)) return error.OutOfMemory;
@@ -291,7 +326,9 @@ pub fn Depthwise(comptime T: type) type {
             const n_taps = g.taps();
             const layout = g.inputLayout();
             const g_layout: Layout = .{ .left = @splat(0), .size = g.out };
-            const memory = try allocSlice(layout.channel() + g_layout.channel() + 2 * conv_image.slack);
+            const memory = try allocSlice(
+                layout.channel() + g_layout.channel() + 2 * conv_image.slack,
+            );
             defer services.free(@ptrCast(memory.ptr));
             const x = memory.ptr;
             const gout = memory.ptr + layout.channel() + conv_image.slack;

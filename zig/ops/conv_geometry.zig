@@ -6,6 +6,11 @@ const Layout = @import("conv_image.zig").Layout;
 /// Elements staged at a time: 8 MB of float32. Tests make do with less, to have several slabs.
 pub const slab_elements: usize = if (builtin.is_test) 1 << 16 else 1 << 21;
 
+/// How many images of `size` elements, at least one.
+pub fn slabOf(images: usize, size: usize) usize {
+    return @max(1, @min(images, slab_elements / @max(1, size)));
+}
+
 /// Three spatial dimensions always; the missing ones are 1 long, in front.
 pub const Geometry = struct {
     images: usize,
@@ -37,8 +42,7 @@ pub const Geometry = struct {
     /// Images that are staged at a time. Part of the definition of grad_weight's bits.
     pub fn slab(g: *const Geometry) usize {
         const staged = g.groups * g.ci * g.inputLayout().channel();
-        const largest = @max(1, @max(staged, g.groups * g.co * product(g.out)));
-        return @max(1, @min(g.images, slab_elements / largest));
+        return slabOf(g.images, @max(staged, g.groups * g.co * product(g.out)));
     }
 
     pub fn isDepthwise(g: *const Geometry) bool {

@@ -137,10 +137,24 @@ pub fn Images(comptime T: type) type {
 
         // --- Positions as k, (channel, tap) as rows or columns -----------------------------
 
-        pub fn packStepsA(c: *const anyopaque, dst: [*]T, first: usize, count: usize, k0: usize, kc: usize) void {
+        pub fn packStepsA(
+            c: *const anyopaque,
+            dst: [*]T,
+            first: usize,
+            count: usize,
+            k0: usize,
+            kc: usize,
+        ) void {
             packSteps(Kernel(T).mr, @ptrCast(@alignCast(c)), dst, first, count, k0, kc);
         }
-        pub fn packStepsB(c: *const anyopaque, dst: [*]T, first: usize, count: usize, k0: usize, kc: usize) void {
+        pub fn packStepsB(
+            c: *const anyopaque,
+            dst: [*]T,
+            first: usize,
+            count: usize,
+            k0: usize,
+            kc: usize,
+        ) void {
             packSteps(Kernel(T).nr, @ptrCast(@alignCast(c)), dst, first, count, k0, kc);
         }
 
@@ -169,6 +183,79 @@ pub fn Images(comptime T: type) type {
             }
         }
 
+        /// An operand as windows read it: staged some images at a time, or in place.
+        pub const Source = struct {
+            tensor: Tensor,
+            layout: Layout,
+            channels: usize,
+            /// Empty: in place.
+            memory: []align(64) T,
+
+            pub fn init(
+                t: Tensor,
+                layout: Layout,
+                channels: usize,
+                most: usize,
+                staged: bool,
+            ) error{OutOfMemory}!Source {
+                const size = most * channels * layout.channel() + slack;
+                return .{
+                    .tensor = t,
+                    .layout = layout,
+                    .channels = channels,
+                    .memory = if (!staged) &.{} else services.allocSlice(T, size) orelse
+                        return error.OutOfMemory,
+                };
+            }
+            pub fn deinit(s: Source) void {
+                if (s.memory.len > 0) services.free(@ptrCast(s.memory.ptr));
+            }
+
+            /// Images first .. first + count will be asked for.
+            pub fn load(s: *const Source, first: usize, count: usize) void {
+                if (s.memory.len > 0) stage(
+                    s.tensor,
+                    s.layout,
+                    s.channels,
+                    first,
+                    count,
+                    s.memory.ptr,
+                );
+            }
+
+            fn step(s: *const Source) [2]usize {
+                if (s.memory.len == 0) return s.tensor.step[0..2].*;
+                return .{ s.layout.size[1] * s.layout.row(), s.layout.row() };
+            }
+            /// Where a tap that begins at x of the padded operand lies from a position.
+            pub fn at(s: *const Source, x: [3]usize) usize {
+                return x[0] * s.step()[0] + x[1] * s.step()[1] + s.layout.column(x[2]);
+            }
+
+            /// Images from `first` on, which `load` has loaded; positions `stride` apart.
+            pub fn images(
+                s: *const Source,
+                first: usize,
+                grid: [3]usize,
+                stride: [2]usize,
+                taps: []const usize,
+            ) Self {
+                const staged = s.memory.len > 0;
+                const own: [*]const T = @ptrCast(@alignCast(s.tensor.ptr));
+                var i: Self = .{
+                    .ptr = if (staged) s.memory.ptr else own + first * s.tensor.image,
+                    .image = if (staged) s.channels * s.layout.channel() else s.tensor.image,
+                    .channel = if (staged) s.layout.channel() else s.tensor.channel,
+                    .grid = grid,
+                    .step = .{ stride[0] * s.step()[0], stride[1] * s.step()[1], 1 },
+                    .taps = taps,
+                    .exact = !staged,
+                };
+                i.merge();
+                return i;
+            }
+        };
+
         // --- Staging -------------------------------------------------------------------------
 
         const Stage = struct { tensor: Tensor, layout: Layout, channels: usize, dst: [*]T };
@@ -182,10 +269,20 @@ pub fn Images(comptime T: type) type {
             count: usize,
             dst: [*]T,
         ) void {
-            var job: Stage = .{ .tensor = tensor, .layout = layout, .channels = channels, .dst = dst };
+            var job: Stage = .{
+                .tensor = tensor,
+                .layout = layout,
+                .channels = channels,
+                .dst = dst,
+            };
             job.tensor.ptr += first * tensor.image * tensor.dtype.size();
             const cost = layout.channel();
-            services.parallelFor(count * channels, gemm.grain(gemm.piece_packed, cost), job, stageChannels);
+            services.parallelFor(
+                count * channels,
+                gemm.grain(gemm.piece_packed, cost),
+                job,
+                stageChannels,
+            );
         }
 
         fn stageChannels(job: *const Stage, begin: usize, end: usize) void {
@@ -215,7 +312,11 @@ pub fn Images(comptime T: type) type {
                     const part = to + phase * length;
                     const first = @as(i64, @intCast(phase)) - l.left[2];
                     const start = clampCount(-first, l.phases, length);
-                    const stop = clampCount(@as(i64, @intCast(t.size[2])) - first, l.phases, length);
+                    const stop = clampCount(
+                        @as(i64, @intCast(t.size[2])) - first,
+                        l.phases,
+                        length,
+                    );
                     @memset(part[0..start], fill);
                     @memset(part[@max(start, stop)..length], fill);
                     if (start >= stop) continue;

@@ -62,7 +62,11 @@ const Described = struct {
         return d;
     }
     fn operand(d: *const Described, dtype: DType) plan.Operand {
-        return .{ .dtype = dtype, .shape = d.shape[0 .. 2 + d.dims], .strides = d.strides[0 .. 2 + d.dims] };
+        return .{
+            .dtype = dtype,
+            .shape = d.shape[0 .. 2 + d.dims],
+            .strides = d.strides[0 .. 2 + d.dims],
+        };
     }
 };
 
@@ -132,7 +136,11 @@ fn check(comptime d: DType, c: Case, random: std.Random, exact: bool) !void {
     const step_y: usize = if (c.last) cout else 1;
     for (0..c.n) |n| for (0..cout) |co| for (0..c.ci) |i| for (0..out_size) |p| tap: for (0..taps) |t| {
         const pos = [3]usize{ p / o[2] / o[1], p / o[2] % o[1], p % o[2] };
-        const at = [3]usize{ t / c.kernel[2] / c.kernel[1], t / c.kernel[2] % c.kernel[1], t % c.kernel[2] };
+        const at = [3]usize{
+            t / c.kernel[2] / c.kernel[1],
+            t / c.kernel[2] % c.kernel[1],
+            t % c.kernel[2],
+        };
         var q: usize = 0;
         for (0..3) |k| {
             const s = pos[k] * c.stride[k] + at[k] * c.dilation[k];
@@ -159,9 +167,33 @@ fn check(comptime d: DType, c: Case, random: std.Random, exact: bool) !void {
     const yc: Described = .of(c.n, cout, o, c.dims, false);
     const b_op: plan.Operand = .{ .dtype = d, .shape = &.{@intCast(bias.len)}, .strides = &.{1} };
     const used = ints[0 .. 3 + 3 * c.dims];
-    try runRow(d, .conv, &.{ yc.operand(d), x_op, w_op, b_op }, used, &.{ x.ptr, w.ptr, bias.ptr }, want_y, exact);
-    try runRow(d, .conv_grad_input, &.{ xc.operand(d), y_op, w_op, b_op }, used, &.{ y.ptr, w.ptr, bias.ptr }, want_x, exact);
-    try runRow(d, .conv_grad_weight, &.{ w_op, y_op, x_op }, used, &.{ y.ptr, x.ptr }, want_w, exact);
+    try runRow(
+        d,
+        .conv,
+        &.{ yc.operand(d), x_op, w_op, b_op },
+        used,
+        &.{ x.ptr, w.ptr, bias.ptr },
+        want_y,
+        exact,
+    );
+    try runRow(
+        d,
+        .conv_grad_input,
+        &.{ xc.operand(d), y_op, w_op, b_op },
+        used,
+        &.{ y.ptr, w.ptr, bias.ptr },
+        want_x,
+        exact,
+    );
+    try runRow(
+        d,
+        .conv_grad_weight,
+        &.{ w_op, y_op, x_op },
+        used,
+        &.{ y.ptr, x.ptr },
+        want_w,
+        exact,
+    );
 }
 
 fn runRow(
@@ -194,13 +226,20 @@ fn runRow(
             const rounded = toF64(d, fromF64(d, v));
             const wrong = if (exact) toF64(d, got) != rounded else @abs(toF64(d, got) - v) > 1e-4 * (1 + @abs(v));
             if (wrong) {
-                std.debug.print("{s} {any} [{d}]: {d} instead of {d}\n", .{ @tagName(row), ints, i, toF64(d, got), v });
+                std.debug.print(
+                    "{s} {any} [{d}]: {d} instead of {d}\n",
+                    .{ @tagName(row), ints, i, toF64(d, got), v },
+                );
                 return error.WrongElement;
             }
         }
         // The same bits from any number of threads.
         if (count == 1) @memcpy(first, out[0..want.len]);
-        try std.testing.expectEqualSlices(u8, std.mem.sliceAsBytes(first), std.mem.sliceAsBytes(out[0..want.len]));
+        try std.testing.expectEqualSlices(
+            u8,
+            std.mem.sliceAsBytes(first),
+            std.mem.sliceAsBytes(out[0..want.len]),
+        );
     }
 }
 

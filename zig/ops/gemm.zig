@@ -84,7 +84,21 @@ pub fn Gemm(comptime T: type) type {
                 while (col < p.n) : (col += nr) {
                     const rows = @min(mr, p.m - row);
                     const cols = @min(nr, p.n - col);
-                    Micro.panels(true, 0, &zero, 1, mr, &zero, nr, p.c, row, rows, col, cols, p.adds);
+                    Micro.panels(
+                        true,
+                        0,
+                        &zero,
+                        1,
+                        mr,
+                        &zero,
+                        nr,
+                        p.c,
+                        row,
+                        rows,
+                        col,
+                        cols,
+                        p.adds,
+                    );
                 }
             }
             p.finish(0, p.m, 0, p.n);
@@ -138,7 +152,10 @@ pub fn Gemm(comptime T: type) type {
             const panels = ceilDiv(other, other_width);
             const chunk: usize = if (shares_a) 256 else 168;
             var chunk_panels = @max(1, chunk / other_width);
-            if (threads > 1) chunk_panels = @min(chunk_panels, @max(2, ceilDiv(panels, 4 * threads)));
+            if (threads > 1) chunk_panels = @min(
+                chunk_panels,
+                @max(2, ceilDiv(panels, 4 * threads)),
+            );
 
             const memory = services.allocSlice(T, padded * steps) orelse
                 return call.fail(.out_of_memory, .{ 0, 0, 0 });
@@ -202,14 +219,41 @@ pub fn Gemm(comptime T: type) type {
                     var at: usize = 0;
                     while (at < count) : (at += width) {
                         const n = @min(width, count - at);
-                        source.pack(source.ctx, memory.ptr + at * kc, first + at, n, r.k0 + done, kc);
+                        source.pack(
+                            source.ctx,
+                            memory.ptr + at * kc,
+                            first + at,
+                            n,
+                            r.k0 + done,
+                            kc,
+                        );
                     }
                     const shared = r.sharedBlock(done / kc_max);
                     const adds = p.adds or r.k0 + done > 0;
                     if (r.shares_a) {
-                        multiply(p.c, kc, shared, r.shared_first, r.shared_count, memory.ptr, first, count, adds);
+                        multiply(
+                            p.c,
+                            kc,
+                            shared,
+                            r.shared_first,
+                            r.shared_count,
+                            memory.ptr,
+                            first,
+                            count,
+                            adds,
+                        );
                     } else {
-                        multiply(p.c, kc, memory.ptr, first, count, shared, r.shared_first, r.shared_count, adds);
+                        multiply(
+                            p.c,
+                            kc,
+                            memory.ptr,
+                            first,
+                            count,
+                            shared,
+                            r.shared_first,
+                            r.shared_count,
+                            adds,
+                        );
                     }
                 }
                 if (r.k0 + r.steps == p.k) {
@@ -287,11 +331,27 @@ pub fn Gemm(comptime T: type) type {
             const memory = services.allocSlice(T, most * size) orelse
                 return call.fail(.out_of_memory, .{ 0, 0, 0 });
             defer services.free(@ptrCast(memory.ptr));
-            var split: Split = .{ .p = p, .call = call, .k0 = 0, .blocks = 0, .partial = memory.ptr };
+            var split: Split = .{
+                .p = p,
+                .call = call,
+                .k0 = 0,
+                .blocks = 0,
+                .partial = memory.ptr,
+            };
             while (split.k0 < p.k) : (split.k0 += most * kc_max) {
                 split.blocks = @min(most, ceilDiv(p.k - split.k0, kc_max));
-                services.parallelFor(split.blocks, grain(piece_flops, 2 * size * kc_max), split, splitBlocks);
-                services.parallelFor(p.m, grain(piece_packed, p.n * split.blocks), split, sumBlocks);
+                services.parallelFor(
+                    split.blocks,
+                    grain(piece_flops, 2 * size * kc_max),
+                    split,
+                    splitBlocks,
+                );
+                services.parallelFor(
+                    p.m,
+                    grain(piece_packed, p.n * split.blocks),
+                    split,
+                    sumBlocks,
+                );
             }
             p.finish(0, p.m, 0, p.n);
         }
@@ -309,9 +369,23 @@ pub fn Gemm(comptime T: type) type {
                 const k0 = s.k0 + q * kc_max;
                 const kc = @min(kc_max, p.k - k0);
                 var i: usize = 0;
-                while (i < p.m) : (i += mr) p.a.pack(p.a.ctx, a + i * kc, i, @min(mr, p.m - i), k0, kc);
+                while (i < p.m) : (i += mr) p.a.pack(
+                    p.a.ctx,
+                    a + i * kc,
+                    i,
+                    @min(mr, p.m - i),
+                    k0,
+                    kc,
+                );
                 var j: usize = 0;
-                while (j < p.n) : (j += nr) p.b.pack(p.b.ctx, b + j * kc, j, @min(nr, p.n - j), k0, kc);
+                while (j < p.n) : (j += nr) p.b.pack(
+                    p.b.ctx,
+                    b + j * kc,
+                    j,
+                    @min(nr, p.n - j),
+                    k0,
+                    kc,
+                );
                 const c: Target = .{ .ptr = s.partial + q * p.m * p.n, .rs = p.n };
                 multiply(c, kc, a, 0, p.m, b, 0, p.n, false);
             }
@@ -367,7 +441,21 @@ pub fn Gemm(comptime T: type) type {
                     while (row < d.m) : (row += mr) {
                         const a = d.a + row * d.a_rs + k0 * d.a_cs;
                         const rows = @min(mr, d.m - row);
-                        Micro.panels(false, kc, a, d.a_rs, d.a_cs, b, b_rs, d.c, row, rows, col, cols, k0 > 0);
+                        Micro.panels(
+                            false,
+                            kc,
+                            a,
+                            d.a_rs,
+                            d.a_cs,
+                            b,
+                            b_rs,
+                            d.c,
+                            row,
+                            rows,
+                            col,
+                            cols,
+                            k0 > 0,
+                        );
                     }
                 }
                 if (d.epilogue) |e| e.run(e.ctx, 0, d.m, col, cols);

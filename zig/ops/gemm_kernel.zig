@@ -79,7 +79,14 @@ pub fn Kernel(comptime T: type) type {
                 return c.ptr + i * c.rs + j / c.group * c.group_stride + j % c.group * c.cs;
             }
             /// Row i, columns j .. j + count = or += from[0..count].
-            pub fn putSegment(c: Target, i: usize, j: usize, count: usize, from: [*]const T, adds: bool) void {
+            pub fn putSegment(
+                c: Target,
+                i: usize,
+                j: usize,
+                count: usize,
+                from: [*]const T,
+                adds: bool,
+            ) void {
                 var done: usize = 0;
                 while (done < count) {
                     const run = @min(count - done, c.group - (j + done) % c.group);
@@ -142,14 +149,12 @@ pub fn Kernel(comptime T: type) type {
                         ap += if (packed_a) mr else a_cs;
                         bp += if (packed_a) nr else b_rs;
                     }
-                    inline for (0..height) |i| {
-                        const row = c + i * ldc;
-                        inline for (0..vectors) |j| {
-                            const old: V = row[j * vl ..][0..vl].*;
-                            const sum = if (adds) add(old, acc[i][j]) else acc[i][j];
-                            row[j * vl ..][0..vl].* = sum;
-                        }
-                    }
+                    inline for (.{ true, false }) |known| if (adds == known) {
+                        inline for (0..height) |i| inline for (0..vectors) |j| {
+                            const to = c[i * ldc + j * vl ..][0..vl];
+                            to.* = if (known) add(@as(V, to.*), acc[i][j]) else acc[i][j];
+                        };
+                    };
                 }
             }.run;
         }

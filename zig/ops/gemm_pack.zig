@@ -197,10 +197,24 @@ pub fn Strided(comptime T: type) type {
         si: usize,
         sk: usize,
 
-        pub fn packA(c: *const anyopaque, dst: [*]T, first: usize, count: usize, k0: usize, kc: usize) void {
+        pub fn packA(
+            c: *const anyopaque,
+            dst: [*]T,
+            first: usize,
+            count: usize,
+            k0: usize,
+            kc: usize,
+        ) void {
             pack(Kernel(T).mr, @ptrCast(@alignCast(c)), dst, first, count, k0, kc);
         }
-        pub fn packB(c: *const anyopaque, dst: [*]T, first: usize, count: usize, k0: usize, kc: usize) void {
+        pub fn packB(
+            c: *const anyopaque,
+            dst: [*]T,
+            first: usize,
+            count: usize,
+            k0: usize,
+            kc: usize,
+        ) void {
             pack(Kernel(T).nr, @ptrCast(@alignCast(c)), dst, first, count, k0, kc);
         }
 

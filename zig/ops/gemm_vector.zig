@@ -128,7 +128,13 @@ pub fn Vector(comptime T: type) type {
             }
         }
 
-        fn dots(comptime n: usize, x: [*]const T, row: [n][*]const T, count: usize, out: [*]T) void {
+        fn dots(
+            comptime n: usize,
+            x: [*]const T,
+            row: [n][*]const T,
+            count: usize,
+            out: [*]T,
+        ) void {
             var acc: [n][2]V = @splat(@splat(@splat(0)));
             var k: usize = 0;
             while (k + lanes <= count) : (k += lanes) {
@@ -177,7 +183,10 @@ pub fn Vector(comptime T: type) type {
             while (half > 0) : (half /= 2) for (0..half) |l| {
                 var j: usize = 0;
                 while (j < n) : (j += W) {
-                    const sum = add(simd.load(T, acc[l][j..].ptr), simd.load(T, acc[l + half][j..].ptr));
+                    const sum = add(
+                        simd.load(T, acc[l][j..].ptr),
+                        simd.load(T, acc[l + half][j..].ptr),
+                    );
                     simd.store(T, acc[l][j..].ptr, sum);
                 }
             };

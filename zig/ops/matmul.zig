@@ -280,8 +280,18 @@ fn Product(comptime T: type) type {
 
         fn runVector(x: Matrices) void {
             const s = x.s;
-            const a: gemm_vector.View = .{ .ptr = x.a, .dtype = x.dtype, .sj = s.a_rs, .sk = s.a_cs };
-            const b: gemm_vector.View = .{ .ptr = x.b, .dtype = x.dtype, .sj = s.b_cs, .sk = s.b_rs };
+            const a: gemm_vector.View = .{
+                .ptr = x.a,
+                .dtype = x.dtype,
+                .sj = s.a_rs,
+                .sk = s.a_cs,
+            };
+            const b: gemm_vector.View = .{
+                .ptr = x.b,
+                .dtype = x.dtype,
+                .sj = s.b_cs,
+                .sk = s.b_rs,
+            };
             if (s.m == 1) {
                 gemm_vector.Vector(T).run(s.n, s.k, a, b, x.sum, x.call);
                 if (needsEpilogue(x)) finish(&x, 0, 1, 0, s.n);
@@ -358,7 +368,13 @@ fn Product(comptime T: type) type {
         }
 
         /// Elements at .. at + count of the output, with c from `c_at` on.
-        fn finishRow(x: *const Matrices, at: usize, count: usize, c_at: usize, c_stride: usize) void {
+        fn finishRow(
+            x: *const Matrices,
+            at: usize,
+            count: usize,
+            c_at: usize,
+            c_stride: usize,
+        ) void {
             const W = simd.lanes(T);
             const V = simd.Vec(T);
             const tile = 16 * W;
@@ -384,7 +400,12 @@ fn Product(comptime T: type) type {
                     var i: usize = 0;
                     while (i < n) : (i += W) {
                         const beta: V = @splat(x.beta);
-                        y[i..][0..W].* = gemm_kernel.mulAdd(V, beta, c[i..][0..W].*, y[i..][0..W].*);
+                        y[i..][0..W].* = gemm_kernel.mulAdd(
+                            V,
+                            beta,
+                            c[i..][0..W].*,
+                            y[i..][0..W].*,
+                        );
                     }
                 }
                 pack.store(T, x.dtype, x.out + (at + done) * bytes, &y, n);

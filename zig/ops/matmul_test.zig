@@ -65,7 +65,15 @@ fn execute(p: *plan.Plan, ptrs: []const ?*const anyopaque, scalars: []const plan
 }
 
 /// a (m, k) and b (k, n), in memory row-major or transposed, with gaps if asked for.
-const Case = struct { m: usize, n: usize, k: usize, ta: bool = false, tb: bool = false, gap: usize = 0, step: usize = 1 };
+const Case = struct {
+    m: usize,
+    n: usize,
+    k: usize,
+    ta: bool = false,
+    tb: bool = false,
+    gap: usize = 0,
+    step: usize = 1,
+};
 
 fn checkMatmul(comptime T: type, d: DType, c: Case, random: std.Random) !void {
     const a_rs = if (c.ta) c.step else c.k * c.step + c.gap;
@@ -100,7 +108,10 @@ fn checkMatmul(comptime T: type, d: DType, c: Case, random: std.Random) !void {
             const vector = @typeInfo(T) == .float and (c.m == 1 or c.n == 1);
             const want = if (vector) lanesSum(T, x, a_cs, y, b_rs, c.k) else chain(T, x, a_cs, y, b_rs, c.k);
             if (want != out[i * c.n + j]) {
-                std.debug.print("{any} at {d}, {d}: {any} instead of {any}\n", .{ c, i, j, out[i * c.n + j], want });
+                std.debug.print(
+                    "{any} at {d}, {d}: {any} instead of {any}\n",
+                    .{ c, i, j, out[i * c.n + j], want },
+                );
                 return error.WrongElement;
             }
         };
@@ -167,7 +178,11 @@ test "half precision is summed in float32 and rounded once; small integers wrap"
     const strides = [_][]const i64{ &.{ n, 1 }, &.{ k, 1 }, &.{ n, 1 } };
     for ([_]DType{ .float16, .bfloat16, .int8 }) |d| {
         var operands: [3]plan.Operand = undefined;
-        for (&operands, shapes, strides) |*o, sh, st| o.* = .{ .dtype = d, .shape = sh, .strides = st };
+        for (&operands, shapes, strides) |*o, sh, st| o.* = .{
+            .dtype = d,
+            .shape = sh,
+            .strides = st,
+        };
         for (&x, &ah, &ab) |*f, *h, *b| {
             const v = random.float(f32) - 0.5;
             h.* = @floatCast(v);
@@ -225,7 +240,14 @@ test "batches, bias, accumulation, linear and dot" {
         try execute(&p, &.{ &out, &a, &b, &c }, &.{ .{ .f = 0.5 }, .{ .f = -3 } });
         for (0..6) |batch| for (0..4) |i| for (0..6) |j| {
             const bs: usize = @intCast(b_stride);
-            const sum = chain(f32, a[batch * 20 + i * 5 ..].ptr, 1, b[batch % 3 * bs + j ..].ptr, 6, 5);
+            const sum = chain(
+                f32,
+                a[batch * 20 + i * 5 ..].ptr,
+                1,
+                b[batch % 3 * bs + j ..].ptr,
+                6,
+                5,
+            );
             const want = switch (op) {
                 0 => sum,
                 1 => sum + c[j],

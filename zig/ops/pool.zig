@@ -274,7 +274,17 @@ fn Pool(comptime T: type) type {
                     const at = (o0 * s.out[1] + o1) * s.out[2];
                     const to = values + at * x.dtype.size();
                     const to_indices = if (indices) |i| i + at else null;
-                    maxRow(s, layout, staged.ptr, .{ o0, o1 }, window, inside, x.dtype, to, to_indices);
+                    maxRow(
+                        s,
+                        layout,
+                        staged.ptr,
+                        .{ o0, o1 },
+                        window,
+                        inside,
+                        x.dtype,
+                        to,
+                        to_indices,
+                    );
                 };
             }
         }
@@ -300,7 +310,10 @@ fn Pool(comptime T: type) type {
             for (0..2) |k| start[k] = @as(i64, @intCast(o[k] * s.stride[k])) - @as(i64, @intCast(s.padding[k]));
             const height: i64 = @intCast(s.in[1]);
             const width: i64 = @intCast(s.in[2]);
-            const first = firstInside(start[0], s.dilation[0]) * height + firstInside(start[1], s.dilation[1]);
+            const first = firstInside(start[0], s.dilation[0]) * height + firstInside(
+                start[1],
+                s.dilation[1],
+            );
             var o2: usize = 0;
             while (o2 < s.out[2]) : (o2 += W) {
                 var best: V = @splat(lowest);
@@ -336,7 +349,12 @@ fn Pool(comptime T: type) type {
 
         // --- max_pool_backward, max_unpool ------------------------------------------------------
 
-        fn scatterPlanes(job: *const Job, begin: usize, end: usize, comptime adds: bool) Failure!void {
+        fn scatterPlanes(
+            job: *const Job,
+            begin: usize,
+            end: usize,
+            comptime adds: bool,
+        ) Failure!void {
             const s = job.s;
             const small = product(s.out);
             const large = product(s.in);
@@ -348,8 +366,18 @@ fn Pool(comptime T: type) type {
             const sum_buffer = try alloc(T, if (d == native) 0 else large);
             defer services.free(@ptrCast(sum_buffer.ptr));
             for (begin..end) |number| {
-                const from = contiguous(T, native, planeOf(job.p, job.call, 1, number), from_buffer.ptr);
-                const index = contiguous(i64, .int64, planeOf(job.p, job.call, 2, number), index_buffer.ptr);
+                const from = contiguous(
+                    T,
+                    native,
+                    planeOf(job.p, job.call, 1, number),
+                    from_buffer.ptr,
+                );
+                const index = contiguous(
+                    i64,
+                    .int64,
+                    planeOf(job.p, job.call, 2, number),
+                    index_buffer.ptr,
+                );
                 const out = output(job, 0, number, s.in);
                 const sums: [*]T = if (d == native) @ptrCast(@alignCast(out)) else sum_buffer.ptr;
                 @memset(sums[0..large], 0);
@@ -427,7 +455,10 @@ fn Pool(comptime T: type) type {
             const d = job.p.operands[0].dtype;
             const layout = s.layout();
             const padded = (s.out[2] + W - 1) / W * W;
-            const memory = try alloc(T, layout.channel() + conv_image.slack + 3 * padded + product(s.out) + s.in[2]);
+            const memory = try alloc(
+                T,
+                layout.channel() + conv_image.slack + 3 * padded + product(s.out) + s.in[2],
+            );
             defer services.free(@ptrCast(memory.ptr));
             const staged = memory.ptr;
             const rest = memory[layout.channel() + conv_image.slack ..];
@@ -447,7 +478,11 @@ fn Pool(comptime T: type) type {
                     for (0..s.kernel[0]) |k0| for (0..s.kernel[1]) |k1| {
                         const line = (o0 * s.stride[0] + k0) * layout.size[1] + o1 * s.stride[1] + k1;
                         for (0..s.kernel[2]) |k2| {
-                            addTo(staged + line * layout.row() + layout.column(k2), share.ptr, s.out[2]);
+                            addTo(
+                                staged + line * layout.row() + layout.column(k2),
+                                share.ptr,
+                                s.out[2],
+                            );
                         }
                     };
                 };
@@ -458,12 +493,23 @@ fn Pool(comptime T: type) type {
         /// to[0..n] += from[0..n]
         fn addTo(to: [*]T, from: [*]const T, n: usize) void {
             var i: usize = 0;
-            while (i + W <= n) : (i += W) simd.store(T, to + i, simd.load(T, to + i) + simd.load(T, from + i));
+            while (i + W <= n) : (i += W) simd.store(
+                T,
+                to + i,
+                simd.load(T, to + i) + simd.load(T, from + i),
+            );
             while (i < n) : (i += 1) to[i] += from[i];
         }
 
         /// The plane itself out of its staged form, into contiguous memory.
-        fn unstage(s: *const State, layout: Layout, staged: [*]const T, line: [*]T, out: [*]u8, d: DType) void {
+        fn unstage(
+            s: *const State,
+            layout: Layout,
+            staged: [*]const T,
+            line: [*]T,
+            out: [*]u8,
+            d: DType,
+        ) void {
             var to = out;
             for (0..s.in[0]) |x0| for (0..s.in[1]) |x1| {
                 const at = (x0 + s.padding[0]) * layout.size[1] + x1 + s.padding[1];
@@ -500,7 +546,11 @@ fn Pool(comptime T: type) type {
                 if (w.at == product(s.out)) return null;
                 defer w.at += 1;
                 const row = w.at / s.out[2];
-                return .{ span(s, 0, row / s.out[1]), span(s, 1, row % s.out[1]), span(s, 2, w.at % s.out[2]) };
+                return .{
+                    span(s, 0, row / s.out[1]),
+                    span(s, 1, row % s.out[1]),
+                    span(s, 2, w.at % s.out[2]),
+                };
             }
         };
 

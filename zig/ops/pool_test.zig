@@ -69,7 +69,11 @@ const Side = struct {
         return s;
     }
     fn operand(s: *const Side, d: DType) plan.Operand {
-        return .{ .dtype = d, .shape = s.shape[0 .. 2 + s.dims], .strides = s.strides[0 .. 2 + s.dims] };
+        return .{
+            .dtype = d,
+            .shape = s.shape[0 .. 2 + s.dims],
+            .strides = s.strides[0 .. 2 + s.dims],
+        };
     }
     fn numel(s: *const Side) usize {
         return planes * s.size[0] * s.size[1] * s.size[2];
@@ -80,7 +84,13 @@ const Side = struct {
     }
 };
 
-fn execute(row: pool.Row, operands: []const plan.Operand, n_out: u32, ints: []const i64, ptrs: []const ?*anyopaque) !void {
+fn execute(
+    row: pool.Row,
+    operands: []const plan.Operand,
+    n_out: u32,
+    ints: []const i64,
+    ptrs: []const ?*anyopaque,
+) !void {
     var p = plan.testPlan(operands, n_out, @backingInt(row), ints, &.{});
     try pool.family.prepare(&p);
     defer plan.destroyState(&p);
@@ -98,7 +108,13 @@ fn windowOf(c: Case, adaptive: bool, k: usize, o: usize) Window {
     if (adaptive) {
         const start: i64 = @intCast(o * c.in[k] / c.out[k]);
         const stop: usize = ((o + 1) * c.in[k] + c.out[k] - 1) / c.out[k];
-        return .{ .start = start, .count = stop - @as(usize, @intCast(start)), .step = 1, .low = 0, .high = size };
+        return .{
+            .start = start,
+            .count = stop - @as(usize, @intCast(start)),
+            .step = 1,
+            .low = 0,
+            .high = size,
+        };
     }
     const pad: i64 = @intCast(c.padding[k]);
     return .{
@@ -304,6 +320,9 @@ test "max_unpool writes, and an index outside of the plane is reported" {
     call.ptr[1] = @ptrCast(@constCast(&x));
     call.ptr[2] = @ptrCast(&index);
     p.run(&p, &call);
-    try std.testing.expectEqual(@backingInt(plan.Status.index_out_of_range), call.status.load(.monotonic));
+    try std.testing.expectEqual(
+        @backingInt(plan.Status.index_out_of_range),
+        call.status.load(.monotonic),
+    );
     try std.testing.expectEqual([3]i64{ 5, 5, 0 }, call.detail);
 }
