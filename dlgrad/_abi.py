@@ -196,6 +196,8 @@ ROWS = {
         'poisson': 16,
         'dropout': 17,
         'dropout_backward': 18,
+        'rand': 19,
+        'randn': 20,
     },
     'reduce': {
         'sum': 0,

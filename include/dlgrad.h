@@ -246,6 +246,8 @@ enum dlgrad_random {
     DLGRAD_RANDOM_POISSON = 16,
     DLGRAD_RANDOM_DROPOUT = 17,
     DLGRAD_RANDOM_DROPOUT_BACKWARD = 18,
+    DLGRAD_RANDOM_RAND = 19,
+    DLGRAD_RANDOM_RANDN = 20,
 };
 
 enum dlgrad_reduce {
