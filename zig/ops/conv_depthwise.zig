@@ -9,7 +9,6 @@ const gemm = @import("gemm.zig");
 const conv_geometry = @import("conv_geometry.zig");
 const conv_image = @import("conv_image.zig");
 const Geometry = conv_geometry.Geometry;
-const Phase = conv_geometry.Phase;
 const Phases = conv_geometry.Phases;
 const TapIterator = conv_geometry.TapIterator;
 const product = conv_geometry.product;

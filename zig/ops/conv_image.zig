@@ -5,7 +5,6 @@
 //! window meets lies at (position) + (tap) + (channel), three offsets without a condition,
 //! and neighbouring positions of an output row are neighbours in memory. Where the operand
 //! is already like that (no padding, stride 1), it is used in place.
-const std = @import("std");
 const DType = @import("../dtype.zig").DType;
 const services = @import("../services.zig");
 const pack = @import("gemm_pack.zig");

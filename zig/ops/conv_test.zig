@@ -1,7 +1,6 @@
 //! conv.zig against the definition: sums of small integers, which every order gives exactly.
 const std = @import("std");
 const DType = @import("../dtype.zig").DType;
-const BFloat16 = @import("../dtype.zig").BFloat16;
 const plan = @import("../plan.zig");
 const threads = @import("../threads.zig");
 const conv = @import("conv.zig");

@@ -5,7 +5,6 @@
 //! code multiplies strided matrices, half-precision ones, and images seen through a
 //! convolution's window. The order in which tiles are computed, and by whom, is free; the
 //! value of an element is not: the sums of the blocks of `kc_max` steps, in order.
-const std = @import("std");
 const builtin = @import("builtin");
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");

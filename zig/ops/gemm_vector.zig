@@ -4,7 +4,6 @@
 //! by the shape alone: k is cut into blocks of `block` steps; within one, lane l of `lanes`
 //! sums the k = l modulo `lanes` by fused multiply-adds, the lanes are added by halves, and
 //! the blocks' sums are added in order. Rows along k and rows across k give the same bits.
-const std = @import("std");
 const DType = @import("../dtype.zig").DType;
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");

@@ -35,6 +35,7 @@ const simd = @import("../simd.zig");
 const pack = @import("gemm_pack.zig");
 const gemm = @import("gemm.zig");
 const conv_image = @import("conv_image.zig");
+const pool_adaptive = @import("pool_adaptive.zig");
 const Tensor = conv_image.Tensor;
 const Layout = conv_image.Layout;
 const Plan = plan.Plan;
@@ -75,7 +76,7 @@ pub const Row = enum(u32) {
 pub const names: []const []const u8 = std.meta.fieldNames(Row);
 pub const family: plan.Family = .{ .prepare = prepare };
 
-const State = struct {
+pub const State = struct {
     planes: usize,
     in: [3]usize,
     out: [3]usize,
@@ -142,7 +143,7 @@ fn prepare(p: *Plan) plan.PrepareError!void {
 }
 
 /// Plane `number` of operand i, as a tensor of three spatial dimensions.
-fn planeOf(p: *const Plan, call: *const Call, i: usize, number: usize) Tensor {
+pub fn planeOf(p: *const Plan, call: *const Call, i: usize, number: usize) Tensor {
     const o = p.operands[i];
     const dims: usize = @intCast(p.ints[0]);
     const lead = o.ndim() - dims;
@@ -171,27 +172,28 @@ fn planeOf(p: *const Plan, call: *const Call, i: usize, number: usize) Tensor {
     return t;
 }
 
-fn product(sizes: [3]usize) usize {
+pub fn product(sizes: [3]usize) usize {
     return sizes[0] * sizes[1] * sizes[2];
 }
 
-fn Pool(comptime T: type) type {
+pub fn Pool(comptime T: type) type {
     return struct {
         const Images = conv_image.Images(T);
+        const Adaptive = pool_adaptive.Adaptive(T);
         const W = simd.lanes(T);
         const V = simd.Vec(T);
         const I = @Vector(W, i64);
         const is_float = @typeInfo(T) == .float;
-        const lowest: T = if (is_float) -std.math.inf(T) else std.math.minInt(T);
-        const native: DType = switch (T) {
+        pub const lowest: T = if (is_float) -std.math.inf(T) else std.math.minInt(T);
+        pub const native: DType = switch (T) {
             f32 => .float32,
             f64 => .float64,
             i32 => .int32,
             i64 => .int64,
             else => unreachable,
         };
-        const Failure = error{OutOfMemory};
-        const Job = struct { p: *const Plan, s: *const State, call: *Call, row: Row };
+        pub const Failure = error{OutOfMemory};
+        pub const Job = struct { p: *const Plan, s: *const State, call: *Call, row: Row };
 
         fn run(p: *const Plan, call: *Call) void {
             const s = p.stateAs(State);
@@ -212,26 +214,26 @@ fn Pool(comptime T: type) type {
                 .max_pool => maxPlanes(job, begin, end),
                 .max_pool_backward => scatterPlanes(job, begin, end, true),
                 .max_unpool => scatterPlanes(job, begin, end, false),
-                .adaptive_max_pool => adaptiveMaxPlanes(job, begin, end),
+                .adaptive_max_pool => Adaptive.maxPlanes(job, begin, end),
                 .avg_pool => if (is_float) averagePlanes(job, begin, end),
                 .avg_pool_backward => if (is_float) averageBackward(job, begin, end),
-                .adaptive_avg_pool => if (is_float) adaptiveAveragePlanes(job, begin, end),
-                .adaptive_avg_pool_backward => if (is_float) adaptiveBackward(job, begin, end),
+                .adaptive_avg_pool => if (is_float) Adaptive.averagePlanes(job, begin, end),
+                .adaptive_avg_pool_backward => if (is_float) Adaptive.backward(job, begin, end),
             };
             done catch job.call.fail(.out_of_memory, .{ 0, 0, 0 });
         }
 
-        fn alloc(comptime E: type, n: usize) Failure![]align(64) E {
+        pub fn alloc(comptime E: type, n: usize) Failure![]align(64) E {
             return services.allocSlice(E, n) orelse error.OutOfMemory;
         }
 
         /// Where plane `number` of the contiguous operand i begins.
-        fn output(job: *const Job, i: usize, number: usize, size: [3]usize) [*]u8 {
+        pub fn output(job: *const Job, i: usize, number: usize, size: [3]usize) [*]u8 {
             return job.call.ptr[i].? + number * product(size) * job.p.operands[i].dtype.size();
         }
 
         /// The plane as contiguous E: in place, or copied into `buffer`.
-        fn contiguous(comptime E: type, d: DType, t: Tensor, buffer: [*]E) [*]const E {
+        pub fn contiguous(comptime E: type, d: DType, t: Tensor, buffer: [*]E) [*]const E {
             var want: usize = 1;
             var even = t.dtype == d;
             for ([_]usize{ 2, 1, 0 }) |k| {
@@ -523,130 +525,6 @@ fn Pool(comptime T: type) type {
                 pack.store(T, d, to, row, s.in[2]);
                 to += s.in[2] * d.size();
             };
-        }
-
-        // --- adaptive rows ------------------------------------------------------------------------
-
-        const Span = struct { start: usize, stop: usize };
-
-        fn span(s: *const State, k: usize, o: usize) Span {
-            return .{
-                .start = o * s.in[k] / s.out[k],
-                .stop = ((o + 1) * s.in[k] + s.out[k] - 1) / s.out[k],
-            };
-        }
-
-        /// Walks over the windows in row-major order of the outputs.
-        const Windows = struct {
-            s: *const State,
-            at: usize = 0,
-
-            fn next(w: *Windows) ?[3]Span {
-                const s = w.s;
-                if (w.at == product(s.out)) return null;
-                defer w.at += 1;
-                const row = w.at / s.out[2];
-                return .{
-                    span(s, 0, row / s.out[1]),
-                    span(s, 1, row % s.out[1]),
-                    span(s, 2, w.at % s.out[2]),
-                };
-            }
-        };
-
-        fn adaptiveAveragePlanes(job: *const Job, begin: usize, end: usize) Failure!void {
-            const s = job.s;
-            const d = job.p.operands[0].dtype;
-            const buffer = try alloc(T, product(s.in) + product(s.out));
-            defer services.free(@ptrCast(buffer.ptr));
-            const values = buffer[product(s.in)..];
-            for (begin..end) |number| {
-                const x = contiguous(T, native, planeOf(job.p, job.call, 1, number), buffer.ptr);
-                var windows: Windows = .{ .s = s };
-                while (windows.next()) |w| {
-                    const height = w[1].stop - w[1].start;
-                    const width = w[2].stop - w[2].start;
-                    // Rows that follow each other without a gap are one.
-                    const joins = s.out[2] == 1;
-                    var sum: V = @splat(0);
-                    for (w[0].start..w[0].stop) |x0| {
-                        var x1 = w[1].start;
-                        while (x1 < w[1].stop) : (x1 += if (joins) height else 1) {
-                            const row = x + (x0 * s.in[1] + x1) * s.in[2] + w[2].start;
-                            sum = addRow(sum, row, if (joins) height * width else width);
-                        }
-                    }
-                    const count: T = @floatFromInt((w[0].stop - w[0].start) * height * width);
-                    values[windows.at - 1] = simd.reduceAdd(sum) / count;
-                }
-                pack.store(T, d, output(job, 0, number, s.out), values.ptr, values.len);
-            }
-        }
-
-        /// Lane l takes the elements l modulo `lanes`.
-        fn addRow(start: V, row: [*]const T, n: usize) V {
-            var sum = start;
-            var i: usize = 0;
-            while (i + W <= n) : (i += W) sum += simd.load(T, row + i);
-            if (i < n) sum += simd.loadPart(T, row + i, n - i, 0);
-            return sum;
-        }
-
-        fn adaptiveBackward(job: *const Job, begin: usize, end: usize) Failure!void {
-            const s = job.s;
-            const d = job.p.operands[0].dtype;
-            const large = product(s.in);
-            const buffer = try alloc(T, product(s.out) + if (d == native) 0 else large);
-            defer services.free(@ptrCast(buffer.ptr));
-            for (begin..end) |number| {
-                const gout = contiguous(T, native, planeOf(job.p, job.call, 1, number), buffer.ptr);
-                const out = output(job, 0, number, s.in);
-                const sums: [*]T = if (d == native) @ptrCast(@alignCast(out)) else buffer.ptr + product(s.out);
-                @memset(sums[0..large], 0);
-                var windows: Windows = .{ .s = s };
-                while (windows.next()) |w| {
-                    const width = w[2].stop - w[2].start;
-                    const count = (w[0].stop - w[0].start) * (w[1].stop - w[1].start) * width;
-                    const share = gout[windows.at - 1] / @as(T, @floatFromInt(count));
-                    for (w[0].start..w[0].stop) |x0| for (w[1].start..w[1].stop) |x1| {
-                        const row = sums + (x0 * s.in[1] + x1) * s.in[2] + w[2].start;
-                        for (row[0..width]) |*v| v.* += share;
-                    };
-                }
-                if (d != native) pack.store(T, d, out, sums, large);
-            }
-        }
-
-        fn adaptiveMaxPlanes(job: *const Job, begin: usize, end: usize) Failure!void {
-            const s = job.s;
-            const d = job.p.operands[0].dtype;
-            const buffer = try alloc(T, product(s.in) + product(s.out));
-            defer services.free(@ptrCast(buffer.ptr));
-            const values = buffer[product(s.in)..];
-            for (begin..end) |number| {
-                const x = contiguous(T, native, planeOf(job.p, job.call, 2, number), buffer.ptr);
-                const indices: ?[*]i64 = if (job.call.ptr[1] == null)
-                    null
-                else
-                    @ptrCast(@alignCast(output(job, 1, number, s.out)));
-                var windows: Windows = .{ .s = s };
-                while (windows.next()) |w| {
-                    var best: T = lowest;
-                    var which = (w[0].start * s.in[1] + w[1].start) * s.in[2] + w[2].start;
-                    for (w[0].start..w[0].stop) |x0| for (w[1].start..w[1].stop) |x1| {
-                        const row = (x0 * s.in[1] + x1) * s.in[2];
-                        for (row + w[2].start..row + w[2].stop) |i| {
-                            if (x[i] > best or x[i] != x[i]) {
-                                best = x[i];
-                                which = i;
-                            }
-                        }
-                    };
-                    values[windows.at - 1] = best;
-                    if (indices) |i| i[windows.at - 1] = @intCast(which);
-                }
-                pack.store(T, d, output(job, 0, number, s.out), values.ptr, values.len);
-            }
         }
     };
 }
