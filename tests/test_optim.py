@@ -386,6 +386,26 @@ def test_goes_downhill(name):
     assert float((p * p).sum()) < first
 
 
+def test_many_tensors_at_once():
+    from dlgrad.optim import _engine as engine
+
+    a = dlgrad.tensor([3.0, -4.0])
+    b = dlgrad.tensor([[12.0], [0.0]])
+    none = dlgrad.zeros(0)
+    assert engine.norm_all([a, none, b], 2.0).item() == 13
+    assert engine.norm_all([a, b], 1.0).item() == 19
+    assert engine.norm_all([a, b], float("inf")).item() == 12
+    assert engine.norm_all([a, b], 3.0) is None
+    assert engine.norm_all([a, b.to(dlgrad.float64)], 2.0) is None
+    assert engine.scale_all([a, b], 0.5)
+    assert engine.clamp_all([a, b], -1, 4)
+    assert (a.tolist(), b.tolist()) == ([1.5, -1.0], [[4.0], [0.0]])
+    assert engine.lerp_all([a], [dlgrad.tensor([2.5, 1.0])], 0.25)
+    assert a.tolist() == [1.75, -0.5]
+    assert not engine.scale_all([dlgrad.zeros(4).expand(3, 4)], 2.0)
+    assert not engine.lerp_all([a], [b], 0.5)
+
+
 # ---------------------------------------------------------------------- L-BFGS
 
 

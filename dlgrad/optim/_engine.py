@@ -17,7 +17,8 @@ from ..autograd.mode import mode
 from ..layout import contiguous
 from ..ops.create import new_tensor, scalar_tensor
 from ..ops.elementwise import _dense, copy_into
-from ..tensor import Tensor
+from ..storage import Storage
+from ..tensor import Tensor, make_tensor
 from .optimizer import Optimizer, as_number, evaluate, step_dtype
 
 _TABLE = contiguous(dt.int64, ())
@@ -176,3 +177,78 @@ def advance(state) -> float:
     """Counts the step up, and returns it as a number."""
     state["step"] += 1
     return as_number(state["step"])
+
+
+# ---------------------------------------------------------------------- many tensors at once
+
+
+def _dense_entries(tensors, others=None):
+    """(dtype, entries) for tensors that one call can take together, or None."""
+    dtype, entries = None, []
+    for i, t in enumerate(tensors):
+        lay = t._layout
+        if not _dense(lay) and lay.numel or not lay.dtype.is_floating_point:
+            return None
+        if dtype is not None and lay.dtype is not dtype:
+            return None
+        dtype = lay.dtype
+        entry = [word(lay.numel), t._ptr]
+        if others is not None:
+            if others[i]._layout is not lay:
+                return None
+            entry.append(others[i]._ptr)
+        entries.append(entry)
+    return None if dtype is None else (dtype, entries)
+
+
+def _write_all(row, tensors, scalars, others=None):
+    found = _dense_entries(tensors, others)
+    if found is None:
+        return False
+    dtype, entries = found
+    for t in tensors:
+        t._storage.version += 1
+    run(row, entries, dtype, scalars)
+    return True
+
+
+def scale_all(tensors, factor) -> bool:
+    """Multiplies all tensors, in place, in one call. False (and nothing done) where they are not
+    dense floating point tensors of one dtype."""
+    return _write_all("scale", tensors, (float(factor),))
+
+
+def clamp_all(tensors, low, high) -> bool:
+    """Cuts all tensors to [low, high], in place, in one call. False as for `scale_all`."""
+    return _write_all("clamp", tensors, (float(low), float(high)))
+
+
+def lerp_all(tensors, ends, weight) -> bool:
+    """tensors += weight (ends - tensors), in place, in one call. False as for `scale_all`, and
+    where a pair's layouts differ."""
+    return _write_all("lerp", tensors, (float(weight),), ends)
+
+
+def norm_all(tensors, order):
+    """The norm (1, 2 or inf) of all tensors as one vector: a 0-d tensor, summed in float64.
+    None where they are not dense floating point tensors of one dtype."""
+    found = _dense_entries(tensors)
+    orders = {1.0: 1, 2.0: 2, float("inf"): 0}
+    if found is None or order not in orders:
+        return None
+    dtype, entries = found
+    words = [word(len(entries))]
+    for entry in entries:
+        words += entry
+    table = ffi.new("uint8_t *[]", words)
+    ints = (dtype.code, dt.float32.code, orders[order])
+    key = ("norm", ints)
+    plan = _plans.get(key)
+    if plan is None:
+        result = contiguous(dtype, ())
+        plan = door.make_plan("optim", "norm", (result,), (_TABLE,), ints=ints)
+        door.remember(_plans, key, plan)
+    ptr = door.run1(plan.handle, ffi.cast("uint8_t *", table))
+    if not ptr:
+        plan.fail()
+    return make_tensor(ptr, plan.layout, Storage(ptr, plan.layout.nbytes))
