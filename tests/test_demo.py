@@ -44,6 +44,7 @@ def test_demo_reaches_97_percent(tmp_path):
 
 def weights(tmp_path, model, **environment):
     path = tmp_path / "weights"
+    path.unlink(missing_ok=True)
     out = run("-m", "dlgrad", "demo", "--model", model, "--epochs", 2, "--save", path, "--out", tmp_path / "x.png", **environment)
     return hashlib.sha256(path.read_bytes()).hexdigest(), out.stdout.splitlines()[-1]
 

@@ -525,7 +525,7 @@ def test_hooks_can_be_removed_and_are_global_if_asked():
     layer, log = nn.Linear(2, 2), []
     with layer.register_forward_hook(lambda *a: log.append("own")):
         layer(dlgrad.ones(1, 2))
-    handle = nn.module.hooks.register_module_forward_hook(lambda m, a, o: log.append(type(m).__name__))
+    handle = nn.modules.module.register_module_forward_hook(lambda m, a, o: log.append(type(m).__name__))
     layer(dlgrad.ones(1, 2))
     handle.remove()
     layer(dlgrad.ones(1, 2))

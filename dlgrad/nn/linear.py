@@ -52,7 +52,15 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input):
-        return F.linear(input, self.weight, self.bias)
+        # The registry first: it saves the failed look-up in the instance. What stands elsewhere
+        # (a property of a subclass, a plain tensor) is found by the attribute.
+        own = self._parameters
+        weight, bias = own.get("weight"), own.get("bias")
+        return F.linear(
+            input,
+            self.weight if weight is None else weight,
+            self.bias if bias is None and "bias" not in own else bias,
+        )
 
     def extra_repr(self):
         return (

@@ -7,7 +7,17 @@ import dlgrad
 from dlgrad import Tensor
 
 from . import _module_hooks as hooks
-from ._module_hooks import ModuleHooks
+from ._module_hooks import (  # noqa: F401  (PyTorch has them in this file)
+    ModuleHooks,
+    register_module_backward_hook,
+    register_module_buffer_registration_hook,
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
 from ._module_state import ModuleState
 from .parameter import Buffer, Parameter
 
@@ -173,10 +183,17 @@ class Module(ModuleState, ModuleHooks):
 
     # Attributes.
     def __getattr__(self, name):
+        # Every use of a parameter or submodule passes here: no loop, no exception.
         own = self.__dict__
-        for registry in ("_parameters", "_buffers", "_modules"):
-            if registry in own:
-                values = own[registry]
+        if "_parameters" in own:
+            values = own["_parameters"]
+            if name in values:
+                return values[name]
+            if "_modules" in own:
+                values = own["_modules"]
+                if name in values:
+                    return values[name]
+                values = own["_buffers"]
                 if name in values:
                     return values[name]
         # A property that raised AttributeError ends here as well: let its own message through.

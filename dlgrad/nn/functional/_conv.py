@@ -86,6 +86,17 @@ def _check_conv(name, n, input, weight, bias, groups, transposed):
         )
 
 
+def _exact(operation):
+    """`operation` for integers too: in double precision, which holds sums up to 2^53 exactly."""
+    def compute(input, *args):
+        if input.is_floating_point():
+            return operation(input, *args)
+        args = [value.double() if isinstance(value, Tensor) else value for value in args]
+        return operation(input.double(), *args).to(input.dtype)
+
+    return compute
+
+
 def _same_padding(name, input, weight, stride, dilation, n):
     """`input` and padding such that the output is as large as the input."""
     if any(step != 1 for step in stride):
@@ -101,8 +112,39 @@ def _same_padding(name, input, weight, stride, dilation, n):
     return input, padding
 
 
+# What a call's arguments came to after all checks, by layouts and sizes: a layer that is called again
+# with the same shapes is not checked again. Emptied when full.
+_seen = {}
+_SEEN_LIMIT = 1024
+
+
+def remember(key, value):
+    """Keeps `value` for `key`; returns it."""
+    if len(_seen) >= _SEEN_LIMIT:
+        _seen.clear()
+    _seen[key] = value
+    return value
+
+
+def recall(key):
+    """What was kept for `key`; None also for a key with lists in it."""
+    try:
+        return _seen.get(key)
+    except TypeError:
+        return None
+
+
 def _conv(name, operation, n, input, weight, bias, stride, padding, dilation, groups):
+    key = None
+    if isinstance(input, Tensor) and isinstance(weight, Tensor):
+        key = (name, input._layout, weight._layout, None if bias is None else bias._layout, stride,
+               padding, dilation, groups)
+        sizes = recall(key)
+        if sizes is not None:
+            return operation(input, weight, bias, *sizes, groups)
     _check_conv(name, n, input, weight, bias, groups, transposed=False)
+    if not input.is_floating_point():
+        operation = _exact(operation)
     stride = _sizes(name, "stride", stride, n, 1)
     dilation = _sizes(name, "dilation", dilation, n, 1)
     if isinstance(padding, str):
@@ -128,6 +170,11 @@ def _conv(name, operation, n, input, weight, bias, stride, padding, dilation, gr
     if input.dim() == n + 1:
         batched = operation(input.unsqueeze(0), weight, bias, stride, padding, dilation, groups)
         return batched.squeeze(0)
+    if input.is_floating_point() and input._layout is key[1]:
+        try:
+            remember(key, (stride, padding, dilation))
+        except TypeError:  # lists among the sizes
+            pass
     return operation(input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -152,6 +199,8 @@ def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 def _conv_transpose(name, operation, n, input, weight, bias, stride, padding, output_padding, groups,
                     dilation):
     _check_conv(name, n, input, weight, bias, groups, transposed=True)
+    if not input.is_floating_point():
+        operation = _exact(operation)
     stride = _sizes(name, "stride", stride, n, 1)
     dilation = _sizes(name, "dilation", dilation, n, 1)
     padding = _sizes(name, "padding", padding, n, 0)

@@ -9,9 +9,8 @@ __all__ = ["linear", "bilinear", "embedding", "embedding_bag", "one_hot", "linea
 
 def linear(input, weight, bias=None):
     """x W^T + b, for input (*, in_features) and weight (out_features, in_features)."""
-    shape = input.shape
-    wanted = weight.shape
-    if len(wanted) not in (1, 2) or not shape or shape[-1] != wanted[-1]:
+    shape, wanted = input.shape, weight.shape
+    if not shape or not wanted or shape[-1] != wanted[-1] or len(wanted) > 2:
         _linear_error(shape, wanted)
     if input.dtype is not weight.dtype:
         raise RuntimeError(

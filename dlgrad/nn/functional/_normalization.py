@@ -57,8 +57,15 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
         raise RuntimeError(
             "[batch_norm] running_mean and running_var must be defined in evaluation mode"
         )
-    _check_channels("batch_norm", input.shape[1], running_mean=running_mean,
-                    running_var=running_var, weight=weight, bias=bias)
+    own = (input.shape[1],)
+    if (
+        (running_mean is not None and running_mean.shape != own)
+        or (running_var is not None and running_var.shape != own)
+        or (weight is not None and weight.shape != own)
+        or (bias is not None and bias.shape != own)
+    ):
+        _check_channels("batch_norm", input.shape[1], running_mean=running_mean,
+                        running_var=running_var, weight=weight, bias=bias)
     return ops.batch_norm(
         input, running_mean, running_var, weight, bias, training, momentum, eps
     )

@@ -7,7 +7,7 @@ import dlgrad
 from dlgrad import Tensor, ops
 
 from .._sizes import ntuple
-from ._conv import _sizes
+from ._conv import _exact, _sizes, recall, remember
 
 __all__ = [
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool1d", "max_pool2d", "max_pool3d",
@@ -73,9 +73,21 @@ def _pooled(operation, n, input, *args):
     return result.squeeze(0)
 
 
+_MAX_POOL = {n: f"max_pool{n}d" for n in (1, 2, 3)}
+
+
 def _max_pool(n, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices):
-    name = f"max_pool{n}d"
-    sizes = _windows(name, input, n, kernel_size, stride, padding, dilation, ceil_mode)
+    name = _MAX_POOL[n]
+    sizes = None
+    if isinstance(input, Tensor):
+        key = (name, input._layout, kernel_size, stride, padding, dilation, ceil_mode)
+        sizes = recall(key)
+    if sizes is None:
+        sizes = _windows(name, input, n, kernel_size, stride, padding, dilation, ceil_mode)
+        try:
+            remember(key, sizes)
+        except TypeError:  # lists among the sizes
+            pass
     values, indices = _pooled(getattr(ops, name), n, input, *sizes, bool(ceil_mode))
     return (values, indices) if return_indices else values
 
@@ -123,7 +135,12 @@ def _avg_pool(n, input, kernel_size, stride, padding, ceil_mode, count_include_p
     )
     if divisor is not None and divisor == 0:
         raise RuntimeError(f"[{name}] divisor must be not zero")
-    return _pooled(getattr(ops, name), n, input, kernel, stride, padding, bool(ceil_mode),
+    operation = getattr(ops, name)
+    if not input.is_floating_point():
+        if input.dtype is not dlgrad.int64:
+            raise RuntimeError(f"[{name}] not implemented for {input.dtype}")
+        operation = _exact(operation)
+    return _pooled(operation, n, input, kernel, stride, padding, bool(ceil_mode),
                    bool(count_include_pad), divisor)
 
 
