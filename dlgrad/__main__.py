@@ -1,4 +1,5 @@
 """python -m dlgrad info | demo"""
+
 from __future__ import annotations
 
 import argparse
@@ -10,10 +11,14 @@ def _parser():
         prog="python -m dlgrad", description="dlgrad: autograd with PyTorch's names."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("info", help="version, CPU level, threads, caches, memory, optional packages")
+    commands.add_parser(
+        "info", help="version, CPU level, threads, caches, memory, optional packages"
+    )
     demo = commands.add_parser("demo", help="train on handwritten digits")
     demo.add_argument("--model", choices=("mlp", "cnn"), default="mlp", help="default: mlp")
-    demo.add_argument("--epochs", type=int, help="passes over the data (default: mlp 30, cnn 20, MNIST 3)")
+    demo.add_argument(
+        "--epochs", type=int, help="passes over the data (default: mlp 30, cnn 20, MNIST 3)"
+    )
     demo.add_argument("--seed", type=int, default=0, help="the same seed gives the same numbers")
     demo.add_argument(
         "--out", default="dlgrad-demo.png", help="where the figure goes (default: dlgrad-demo.png)"
@@ -39,7 +44,9 @@ def main(arguments=None):
         print("dlgrad demo: --epochs must be at least 1", file=sys.stderr)
         return 2
     try:
-        demo.run(options.model, options.epochs, options.seed, options.out, options.data, options.save)
+        demo.run(
+            options.model, options.epochs, options.seed, options.out, options.data, options.save
+        )
     except (OSError, ValueError) as error:
         print(f"dlgrad demo: {error}", file=sys.stderr)
         return 1

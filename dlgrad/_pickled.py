@@ -4,6 +4,7 @@ Such a file is a zip archive: `*/data.pkl`, a pickle in which each storage stand
 and `*/data/<key>`, the bytes of the storages. The unpickler here knows the few names that tensors in
 plain structures need and refuses all others.
 """
+
 from __future__ import annotations
 
 import collections
@@ -16,9 +17,16 @@ import dlgrad
 from .serialization import CheckpointError, _memory
 
 _STORAGES = {
-    "DoubleStorage": "float64", "FloatStorage": "float32", "HalfStorage": "float16",
-    "BFloat16Storage": "bfloat16", "LongStorage": "int64", "IntStorage": "int32",
-    "ShortStorage": "int16", "CharStorage": "int8", "ByteStorage": "uint8", "BoolStorage": "bool",
+    "DoubleStorage": "float64",
+    "FloatStorage": "float32",
+    "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16",
+    "LongStorage": "int64",
+    "IntStorage": "int32",
+    "ShortStorage": "int16",
+    "CharStorage": "int8",
+    "ByteStorage": "uint8",
+    "BoolStorage": "bool",
     "UntypedStorage": "uint8",
 }
 _DTYPES = frozenset(_STORAGES.values())
@@ -35,7 +43,9 @@ def _rebuild_tensor(storage, offset, size, stride, *ignored):
     return storage.as_strided(tuple(size), tuple(stride), offset)
 
 
-def _rebuild_tensor_v2(storage, offset, size, stride, requires_grad=False, hooks=None, metadata=None):
+def _rebuild_tensor_v2(
+    storage, offset, size, stride, requires_grad=False, hooks=None, metadata=None
+):
     tensor = _rebuild_tensor(storage, offset, size, stride)
     return tensor.detach().requires_grad_() if requires_grad else tensor
 
@@ -128,8 +138,10 @@ def _load_zip(stream, name):
         members = archive.namelist()
         pickles = [member for member in members if member.split("/", 1)[-1] == "data.pkl"]
         if not pickles:
-            raise CheckpointError(f"load: {name} is a zip archive, but no PyTorch file: no data.pkl")
-        folder = pickles[0][:-len("data.pkl")]
+            raise CheckpointError(
+                f"load: {name} is a zip archive, but no PyTorch file: no data.pkl"
+            )
+        folder = pickles[0][: -len("data.pkl")]
         if folder + "constants.pkl" in members:
             raise CheckpointError(
                 f"load: {name} is a TorchScript archive: it holds a program; save a state_dict()"

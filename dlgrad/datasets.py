@@ -1,4 +1,5 @@
 """Data to train on: the digits and the text that ship with dlgrad, and MNIST's IDX files."""
+
 from __future__ import annotations
 
 import array
@@ -19,8 +20,12 @@ _SHIPPED = Path(__file__).parent / "data"
 
 # The IDX format's element types: code -> (dtype, bytes, array typecode)
 _TYPES = {
-    0x08: ("uint8", 1, "B"), 0x09: ("int8", 1, "b"), 0x0B: ("int16", 2, "h"), 0x0C: ("int32", 4, "i"),
-    0x0D: ("float32", 4, "f"), 0x0E: ("float64", 8, "d"),
+    0x08: ("uint8", 1, "B"),
+    0x09: ("int8", 1, "b"),
+    0x0B: ("int16", 2, "h"),
+    0x0C: ("int32", 4, "i"),
+    0x0D: ("float32", 4, "f"),
+    0x0E: ("float64", 8, "d"),
 }
 
 
@@ -119,9 +124,7 @@ def digits():
 
     Alpaydin and Kaynak, UCI, CC BY 4.0: see data/README.md.
     """
-    return _pair(
-        _SHIPPED / "digits-images-idx3-ubyte.gz", _SHIPPED / "digits-labels-idx1-ubyte.gz"
-    )
+    return _pair(_SHIPPED / "digits-images-idx3-ubyte.gz", _SHIPPED / "digits-labels-idx1-ubyte.gz")
 
 
 def shakespeare():

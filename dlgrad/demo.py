@@ -1,4 +1,5 @@
 """python -m dlgrad demo: trains a small network on handwritten digits, in the plain PyTorch style."""
+
 from __future__ import annotations
 
 import sys
@@ -154,7 +155,7 @@ def draw(path, losses, steps_per_epoch, model, images, labels, title):
     epochs = [(i + 1) / steps_per_epoch for i in range(len(losses))]
     axes.plot(epochs, losses, linewidth=0.6, alpha=0.4)
     means = [
-        sum(losses[i:i + steps_per_epoch]) / len(losses[i:i + steps_per_epoch])
+        sum(losses[i : i + steps_per_epoch]) / len(losses[i : i + steps_per_epoch])
         for i in range(0, len(losses), steps_per_epoch)
     ]
     axes.plot(range(1, len(means) + 1), means, marker=".")
@@ -163,7 +164,9 @@ def draw(path, losses, steps_per_epoch, model, images, labels, title):
         place.imshow(images[i, 0].tolist(), cmap="gray_r")
         place.set_title(
             f"{guesses[i]}" if guesses[i] == labels[i] else f"{guesses[i]} (is {labels[i]})",
-            fontsize=9, color="black" if guesses[i] == labels[i] else "red", pad=2,
+            fontsize=9,
+            color="black" if guesses[i] == labels[i] else "red",
+            pad=2,
         )
         place.axis("off")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -183,7 +186,9 @@ def run(model_name="mlp", epochs=None, seed=0, out="dlgrad-demo.png", data=None,
     side = train_x.shape[-1]
     model = MLP(side * train_x.shape[-2]) if model_name == "mlp" else CNN(side)
     count = sum(parameter.numel() for parameter in model.parameters())
-    print(f"dlgrad {dlgrad.__version__}, CPU level {cpu_level()}, {dlgrad.get_num_threads()} threads")
+    print(
+        f"dlgrad {dlgrad.__version__}, CPU level {cpu_level()}, {dlgrad.get_num_threads()} threads"
+    )
     print(f"{name}: {len(train_y):,} images to train on, {len(test_y):,} held out to test")
     print(f"{model_name}: {count:,} parameters, {epochs} epochs, seed {seed}", flush=True)
 

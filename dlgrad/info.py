@@ -1,4 +1,5 @@
 """What `python -m dlgrad info` prints."""
+
 from __future__ import annotations
 
 import importlib.util
@@ -51,7 +52,9 @@ def _cache_sizes():
 
         for name, key in (("L1d", "hw.l1dcachesize"), ("L2", "hw.l2cachesize")):
             try:
-                out = subprocess.run(["sysctl", "-n", key], capture_output=True, text=True, timeout=5)
+                out = subprocess.run(
+                    ["sysctl", "-n", key], capture_output=True, text=True, timeout=5
+                )
                 sizes.append((name, int(out.stdout)))
             except (OSError, ValueError, subprocess.SubprocessError):
                 pass
@@ -90,10 +93,15 @@ def report():
     lines.append(
         ("caches", ", ".join(f"{name} {human_bytes(size)}" for name, size in caches) or "unknown")
     )
-    lines.append(("memory", ", ".join(
-        f"{name} {human_bytes(count) if 'bytes' in name else count}"
-        for name, count in memory_stats().items()
-    )))
+    lines.append(
+        (
+            "memory",
+            ", ".join(
+                f"{name} {human_bytes(count) if 'bytes' in name else count}"
+                for name, count in memory_stats().items()
+            ),
+        )
+    )
     width = max(len(name) for name, _ in lines) + 2
     text = [f"{name:<{width}}{value}" for name, value in lines]
     text.append("optional packages")

@@ -6,6 +6,7 @@ the tensors. What is around the tensors (dictionaries, numbers, ...) stands as J
 metadata, under "dlgrad". So the weights of a model can be read by any safetensors library, and
 nothing in a file is ever executed.
 """
+
 from __future__ import annotations
 
 import base64
@@ -25,8 +26,16 @@ __all__ = ["save", "load", "save_file", "load_file", "CheckpointError"]
 MAX_HEADER = 100_000_000
 
 _DTYPE_NAMES = {
-    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64",
-    "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
 }
 _CODES = {name: code for code, name in _DTYPE_NAMES.items()}
 
@@ -180,7 +189,9 @@ def _write(stream, tensors, metadata):
             raise TypeError(f"save: tensor {name!r} has dtype {dtype}, which safetensors has not")
         end = start + tensor.numel() * tensor.element_size()
         header[name] = {
-            "dtype": _CODES[dtype], "shape": list(tensor.shape), "data_offsets": [start, end]
+            "dtype": _CODES[dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [start, end],
         }
         start = end
     text = json.dumps(header, separators=(",", ":")).encode()

@@ -1,7 +1,8 @@
 """A convolutional network on handwritten digits, with evaluation mode and a checkpoint.
 
-    python examples/cnn.py [--epochs 12] [--seed 0] [--save digits.safetensors]
+python examples/cnn.py [--epochs 12] [--seed 0] [--save digits.safetensors]
 """
+
 import argparse
 
 import dlgrad

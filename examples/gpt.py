@@ -6,6 +6,7 @@ Without --text it learns the Macbeth excerpt that ships with dlgrad. The model i
 al., 2019): token and position embeddings, blocks of causal self-attention and an MLP, each behind a
 LayerNorm and around a residual.
 """
+
 import argparse
 import math
 import time
@@ -80,7 +81,7 @@ class GPT(nn.Module):
         """Appends `count` characters to index (B, T)."""
         self.eval()
         for _ in range(count):
-            logits, _ = self(index[:, -self.context:])
+            logits, _ = self(index[:, -self.context :])
             logits = logits[:, -1] / temperature
             if top_k is not None:
                 least = logits.topk(min(top_k, logits.shape[-1]))[0][:, -1:]
@@ -93,8 +94,8 @@ class GPT(nn.Module):
 def batch_of(data, context, size):
     """`size` random pieces of the text, and the same moved on by one character."""
     starts = dlgrad.randint(len(data) - context, (size,)).tolist()
-    x = dlgrad.stack([data[i:i + context] for i in starts])
-    y = dlgrad.stack([data[i + 1:i + 1 + context] for i in starts])
+    x = dlgrad.stack([data[i : i + context] for i in starts])
+    y = dlgrad.stack([data[i + 1 : i + 1 + context] for i in starts])
     return x, y
 
 
@@ -131,10 +132,13 @@ def main():
     cut = int(0.9 * len(data))
     train, held_out = data[:cut], data[cut:]
     if len(held_out) <= options.context:
-        parser.error(f"the text has {len(text)} characters: too few for --context {options.context}")
+        parser.error(
+            f"the text has {len(text)} characters: too few for --context {options.context}"
+        )
 
-    model = GPT(len(letters), options.context, options.width, options.heads, options.layers,
-                options.dropout)
+    model = GPT(
+        len(letters), options.context, options.width, options.heads, options.layers, options.dropout
+    )
     count = sum(p.numel() for p in model.parameters())
     print(f"{len(text):,} characters, {len(letters)} different; {count:,} parameters")
 
@@ -142,7 +146,8 @@ def main():
     rest = [p for p in model.parameters() if p.dim() < 2]
     optimizer = dlgrad.optim.AdamW(
         [{"params": decay, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}],
-        lr=options.lr, betas=(0.9, 0.99),
+        lr=options.lr,
+        betas=(0.9, 0.99),
     )
     warm_up = min(100, options.steps // 10)
 
@@ -164,8 +169,11 @@ def main():
         if step % 100 == 0 or step == options.steps:
             validation = estimate(model, held_out, options.context, options.batch)
             speed = (time.perf_counter() - started) / step
-            print(f"step {step:5}  train {loss.item():.3f}  held out {validation:.3f}  "
-                  f"{1000 * speed:.0f} ms a step", flush=True)
+            print(
+                f"step {step:5}  train {loss.item():.3f}  held out {validation:.3f}  "
+                f"{1000 * speed:.0f} ms a step",
+                flush=True,
+            )
     if options.out:
         dlgrad.save(model.state_dict(), options.out)
         print(f"weights in {options.out}")

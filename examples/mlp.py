@@ -1,7 +1,8 @@
 """A multi-layer perceptron on handwritten digits: the whole training loop on one page.
 
-    python examples/mlp.py [--epochs 20] [--seed 0]
+python examples/mlp.py [--epochs 20] [--seed 0]
 """
+
 import argparse
 
 import dlgrad

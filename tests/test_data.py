@@ -4,8 +4,9 @@ import collections
 import os
 import time
 
-import dlgrad
 import pytest
+
+import dlgrad
 from dlgrad.utils import data as D
 
 Point = collections.namedtuple("Point", "x y")
@@ -57,7 +58,10 @@ class Seeds(D.Dataset):
 
 
 def lists(batches):
-    return [[part.tolist() for part in batch] if isinstance(batch, (list, tuple)) else batch.tolist() for batch in batches]
+    return [
+        [part.tolist() for part in batch] if isinstance(batch, (list, tuple)) else batch.tolist()
+        for batch in batches
+    ]
 
 
 def test_batches_in_order():
@@ -67,7 +71,9 @@ def test_batches_in_order():
     assert len(loader) == 2 == len(list(loader))
     assert list(D.DataLoader(Squares(3), batch_size=None)) == [[0, 0.0], [1, 1.0], [2, 4.0]]
     rows = D.TensorDataset(dlgrad.arange(10), dlgrad.arange(10) * 2)
-    whole = D.DataLoader(rows, sampler=D.BatchSampler(D.SequentialSampler(rows), 4, False), batch_size=None)
+    whole = D.DataLoader(
+        rows, sampler=D.BatchSampler(D.SequentialSampler(rows), 4, False), batch_size=None
+    )
     assert lists(whole)[2] == [[8, 9], [16, 18]]
 
 
@@ -82,8 +88,17 @@ def test_shuffled_order_is_pytorchs(workers, persistent, own_generator):
     for library, module in ((dlgrad, D), (torch, torch.utils.data)):
         library.manual_seed(4)
         options = {"generator": library.Generator().manual_seed(9)} if own_generator else {}
-        loader = module.DataLoader(range(23), 4, shuffle=True, num_workers=workers, persistent_workers=persistent, **options)
-        found.append(([b.tolist() for _ in range(2) for b in loader], round(library.rand(1).item(), 6)))
+        loader = module.DataLoader(
+            range(23),
+            4,
+            shuffle=True,
+            num_workers=workers,
+            persistent_workers=persistent,
+            **options,
+        )
+        found.append(
+            ([b.tolist() for _ in range(2) for b in loader], round(library.rand(1).item(), 6))
+        )
         del loader
     assert found[0] == found[1]
 
@@ -112,7 +127,9 @@ def test_samplers_are_pytorchs():
 def test_workers_give_the_same_batches(workers):
     plain = lists(D.DataLoader(Squares(), 4))
     assert lists(D.DataLoader(Squares(), 4, num_workers=workers)) == plain
-    loose = lists(D.DataLoader(Squares(), 4, num_workers=workers, in_order=False, prefetch_factor=1))
+    loose = lists(
+        D.DataLoader(Squares(), 4, num_workers=workers, in_order=False, prefetch_factor=1)
+    )
     assert sorted(i for ints, _ in loose for i in ints) == list(range(23))
 
 
@@ -137,7 +154,12 @@ def test_breaking_off_ends_the_workers():
 def test_iterable_datasets():
     assert lists(D.DataLoader(Counting(), 4)) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert lists(D.DataLoader(Counting(), 4, drop_last=True)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
-    assert lists(D.DataLoader(Counting(), 3, num_workers=2)) == [[0, 1, 2], [5, 6, 7], [3, 4], [8, 9, 10]]
+    assert lists(D.DataLoader(Counting(), 3, num_workers=2)) == [
+        [0, 1, 2],
+        [5, 6, 7],
+        [3, 4],
+        [8, 9, 10],
+    ]
     assert sorted(D.DataLoader(Counting(), None, num_workers=2)) == list(range(11))
     chain = D.ChainDataset([Counting(), Counting()])
     assert len(list(chain)) == 20
@@ -175,8 +197,14 @@ def test_collate():
     point = D.default_collate([Point(1, {"a": 2.0}), Point(3, {"a": 4.0})])
     assert point.x.tolist() == [1, 3] and point.y["a"].dtype == dlgrad.float64
     assert D.default_collate(["a", "b"]) == ["a", "b"]
-    assert lists([D.default_collate([(1, dlgrad.ones(2)), (2, dlgrad.zeros(2))])]) == [[[1, 2], [[1, 1], [0, 0]]]]
-    assert D.default_collate([numpy.zeros((2, 3), "f4"), numpy.ones((2, 3), "f4")]).shape == (2, 2, 3)
+    assert lists([D.default_collate([(1, dlgrad.ones(2)), (2, dlgrad.zeros(2))])]) == [
+        [[1, 2], [[1, 1], [0, 0]]]
+    ]
+    assert D.default_collate([numpy.zeros((2, 3), "f4"), numpy.ones((2, 3), "f4")]).shape == (
+        2,
+        2,
+        3,
+    )
     assert D.default_collate([True, False]).dtype == dlgrad.bool
     assert D.default_convert({"x": numpy.arange(3)})["x"].tolist() == [0, 1, 2]
     with pytest.raises(RuntimeError, match="equal size"):

@@ -8,16 +8,27 @@ import subprocess
 import sys
 from pathlib import Path
 
-import dlgrad
 import pytest
+
+import dlgrad
 from dlgrad import datasets
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def run(*arguments, cwd=None, check=True, **environment):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), **environment}
-    done = subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, env=environment)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        **environment,
+    }
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
+    )
     assert not check or done.returncode == 0, done.stderr
     return done
 
@@ -29,7 +40,15 @@ def idx(path, shape, data, kind=8):
 
 def test_info():
     out = run("-m", "dlgrad", "info").stdout
-    for part in ("dlgrad", "CPU level", "threads", "caches", "memory", "optional packages", "numpy"):
+    for part in (
+        "dlgrad",
+        "CPU level",
+        "threads",
+        "caches",
+        "memory",
+        "optional packages",
+        "numpy",
+    ):
         assert part in out
 
 
@@ -37,7 +56,9 @@ def test_demo_reaches_97_percent(tmp_path):
     pytest.importorskip("matplotlib")
     out = run("-m", "dlgrad", "demo", "--out", tmp_path / "sub" / "figure.png").stdout.splitlines()
     assert out[-1].startswith("test accuracy: ") and float(out[-1].split()[-1][:-1]) >= 97.0
-    assert any(line.startswith("train accuracy: ") for line in out) and any("s per epoch" in line for line in out)
+    assert any(line.startswith("train accuracy: ") for line in out) and any(
+        "s per epoch" in line for line in out
+    )
     assert f"figure: {tmp_path / 'sub' / 'figure.png'}" in out
     assert (tmp_path / "sub" / "figure.png").read_bytes()[:4] == b"\x89PNG"
 
@@ -45,7 +66,20 @@ def test_demo_reaches_97_percent(tmp_path):
 def weights(tmp_path, model, **environment):
     path = tmp_path / "weights"
     path.unlink(missing_ok=True)
-    out = run("-m", "dlgrad", "demo", "--model", model, "--epochs", 2, "--save", path, "--out", tmp_path / "x.png", **environment)
+    out = run(
+        "-m",
+        "dlgrad",
+        "demo",
+        "--model",
+        model,
+        "--epochs",
+        2,
+        "--save",
+        path,
+        "--out",
+        tmp_path / "x.png",
+        **environment,
+    )
     return hashlib.sha256(path.read_bytes()).hexdigest(), out.stdout.splitlines()[-1]
 
 
@@ -65,14 +99,24 @@ def write_mnist(folder, packed):
     for kind, part in (("train", slice(0, 1400)), ("t10k", slice(1400, 1797))):
         ending = ".gz" if packed else ""
         x = wide[part]
-        idx(folder / f"{kind}-images-idx3-ubyte{ending}", tuple(x.shape), bytes(x.flatten().tolist()))
-        idx(folder / f"{kind}-labels-idx1-ubyte{ending}", (x.shape[0],), bytes(labels[part].tolist()))
+        idx(
+            folder / f"{kind}-images-idx3-ubyte{ending}",
+            tuple(x.shape),
+            bytes(x.flatten().tolist()),
+        )
+        idx(
+            folder / f"{kind}-labels-idx1-ubyte{ending}",
+            (x.shape[0],),
+            bytes(labels[part].tolist()),
+        )
 
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_demo_on_idx_files(tmp_path, packed):
     write_mnist(tmp_path, packed)
-    out = run("-m", "dlgrad", "demo", "--data", tmp_path, "--epochs", 1, "--out", tmp_path / "x.png").stdout
+    out = run(
+        "-m", "dlgrad", "demo", "--data", tmp_path, "--epochs", 1, "--out", tmp_path / "x.png"
+    ).stdout
     assert "1,400 images to train on, 397 held out" in out
     ending = ".gz" if packed else ""
     victim = tmp_path / f"t10k-labels-idx1-ubyte{ending}"
@@ -82,7 +126,11 @@ def test_demo_on_idx_files(tmp_path, packed):
     assert done.returncode == 1 and victim.name in done.stderr and "Traceback" not in done.stderr
     victim.unlink()
     done = run("-m", "dlgrad", "demo", "--data", tmp_path, check=False)
-    assert done.returncode == 1 and "t10k-labels-idx1-ubyte" in done.stderr and "missing" in done.stderr
+    assert (
+        done.returncode == 1
+        and "t10k-labels-idx1-ubyte" in done.stderr
+        and "missing" in done.stderr
+    )
     done = run("-m", "dlgrad", "demo", "--data", tmp_path / "nowhere", check=False)
     assert done.returncode == 1 and "does not exist" in done.stderr
 
@@ -105,7 +153,9 @@ def test_idx_files(tmp_path):
 
 def test_shipped_data():
     images, labels = datasets.digits()
-    assert images.shape == (1797, 8, 8) and images.dtype == dlgrad.uint8 and images.max().item() == 16
+    assert (
+        images.shape == (1797, 8, 8) and images.dtype == dlgrad.uint8 and images.max().item() == 16
+    )
     assert sorted(set(labels.tolist())) == list(range(10))
     text = datasets.shakespeare()
     assert len(text) > 90_000 and "MACBETH" in text

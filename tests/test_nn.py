@@ -10,9 +10,10 @@ import warnings
 import weakref
 from collections import OrderedDict
 
-import dlgrad
 import numpy as np
 import pytest
+
+import dlgrad
 from dlgrad import nn
 from dlgrad.nn import functional as F
 
@@ -124,7 +125,9 @@ def test_module_against_pytorch(case):
     assert repr(ours) == repr(theirs)
     a, b = ours.state_dict(), theirs.state_dict()
     assert list(a) == list(b)
-    assert {k: dict(v) for k, v in a._metadata.items()} == {k: dict(v) for k, v in b._metadata.items()}
+    assert {k: dict(v) for k, v in a._metadata.items()} == {
+        k: dict(v) for k, v in b._metadata.items()
+    }
     for key in a:
         # normal_ computes logarithms and cosines, everything else is exact
         close(a[key], b[key], rtol=3e-6, atol=1e-6)
@@ -139,7 +142,9 @@ def test_module_against_pytorch(case):
     close(got, want)
     torch.manual_seed(5)
     cotangents = [torch.randn(t.shape) for t in flat(want) if t.is_floating_point()]
-    total = sum((t * c).sum() for t, c in zip([t for t in flat(want) if t.requires_grad], cotangents))
+    total = sum(
+        (t * c).sum() for t, c in zip([t for t in flat(want) if t.requires_grad], cotangents)
+    )
     if isinstance(total, int):
         return
     total.backward()
@@ -191,18 +196,31 @@ def test_other_losses_against_pytorch():
     a, b, c = torch.randn(5, 4), torch.randn(5, 4), torch.randn(5, 4)
     sign = torch.tensor([1.0, -1, 1, 1, -1])
     A, B, C, S = here(a), here(b), here(c), here(sign)
-    close(F.cosine_embedding_loss(A, B, S, margin=0.1), TF.cosine_embedding_loss(a, b, sign, margin=0.1))
-    close(F.margin_ranking_loss(A[:, 0], B[:, 0], S), TF.margin_ranking_loss(a[:, 0], b[:, 0], sign))
+    close(
+        F.cosine_embedding_loss(A, B, S, margin=0.1),
+        TF.cosine_embedding_loss(a, b, sign, margin=0.1),
+    )
+    close(
+        F.margin_ranking_loss(A[:, 0], B[:, 0], S), TF.margin_ranking_loss(a[:, 0], b[:, 0], sign)
+    )
     close(F.triplet_margin_loss(A, B, C, swap=True), TF.triplet_margin_loss(a, b, c, swap=True))
-    close(F.gaussian_nll_loss(A, B, C.abs(), full=True), TF.gaussian_nll_loss(a, b, c.abs(), full=True))
+    close(
+        F.gaussian_nll_loss(A, B, C.abs(), full=True),
+        TF.gaussian_nll_loss(a, b, c.abs(), full=True),
+    )
     weight, positive = torch.rand(4), torch.rand(4) + 0.5
     target = (b > 0).float()
     close(
-        F.binary_cross_entropy_with_logits(A, here(target), weight=here(weight), pos_weight=here(positive)),
+        F.binary_cross_entropy_with_logits(
+            A, here(target), weight=here(weight), pos_weight=here(positive)
+        ),
         TF.binary_cross_entropy_with_logits(a, target, weight=weight, pos_weight=positive),
     )
     labels = torch.tensor([0, 1, -100, 3, 2])
-    close(F.cross_entropy(A, here(labels), weight=here(weight)), TF.cross_entropy(a, labels, weight=weight))
+    close(
+        F.cross_entropy(A, here(labels), weight=here(weight)),
+        TF.cross_entropy(a, labels, weight=weight),
+    )
 
 
 def test_ctc_loss_against_pytorch():
@@ -213,7 +231,9 @@ def test_ctc_loss_against_pytorch():
     x = here(scores).requires_grad_()
     for reduction in ("mean", "sum", "none"):
         want = TF.ctc_loss(scores.log_softmax(2), targets, inputs, lengths, reduction=reduction)
-        got = F.ctc_loss(x.log_softmax(2), here(targets), here(inputs), here(lengths), reduction=reduction)
+        got = F.ctc_loss(
+            x.log_softmax(2), here(targets), here(inputs), here(lengths), reduction=reduction
+        )
         close(got, want)
     want.sum().backward()
     got.sum().backward()
@@ -234,7 +254,10 @@ def test_attention_against_pytorch():
     want = theirs(q, k, v, **options)
     got = ours(here(q), here(k), here(v), **{name: here(m) for name, m in options.items()})
     close(got, want)
-    close(ours(here(q), here(k), here(v), need_weights=False)[0], theirs(q, k, v, need_weights=False)[0])
+    close(
+        ours(here(q), here(k), here(v), need_weights=False)[0],
+        theirs(q, k, v, need_weights=False)[0],
+    )
 
 
 def test_transformer_against_pytorch():
@@ -269,7 +292,10 @@ def test_packed_sequences_against_pytorch():
         assert lb.tolist() == la.tolist()
         close(hb, ha)
     rows = [torch.randn(n, 2) for n in (3, 1, 4)]
-    close(nn.utils.rnn.pad_sequence([here(r) for r in rows], True, -1.0), tnn.utils.rnn.pad_sequence(rows, True, -1.0))
+    close(
+        nn.utils.rnn.pad_sequence([here(r) for r in rows], True, -1.0),
+        tnn.utils.rnn.pad_sequence(rows, True, -1.0),
+    )
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
@@ -281,7 +307,12 @@ def test_grid_sample_against_pytorch(mode, padding, corners):
     grid = TF.affine_grid(theta, (2, 3, 4, 7), align_corners=corners)
     close(F.affine_grid(here(theta), (2, 3, 4, 7), align_corners=corners), grid)
     options = {"mode": mode, "padding_mode": padding, "align_corners": corners}
-    close(F.grid_sample(here(image), here(grid), **options), TF.grid_sample(image, grid, **options), rtol=1e-3, atol=1e-4)
+    close(
+        F.grid_sample(here(image), here(grid), **options),
+        TF.grid_sample(image, grid, **options),
+        rtol=1e-3,
+        atol=1e-4,
+    )
 
 
 def test_fold_is_the_transpose_of_unfold():
@@ -313,7 +344,9 @@ def test_init_against_pytorch(shape):
         dlgrad.manual_seed(7)
         got = getattr(nn.init, name)(dlgrad.empty(shape), *args)
         close(got, want, rtol=3e-6, atol=1e-6)
-        assert dlgrad.rand(1).item() == pytest.approx(following), f"{name} drew another number of values"
+        assert dlgrad.rand(1).item() == pytest.approx(following), (
+            f"{name} drew another number of values"
+        )
 
 
 def test_gains_and_orthogonal():
@@ -345,9 +378,22 @@ class Net(nn.Module):
 
 def test_registration():
     net = Net()
-    assert [name for name, _ in net.named_parameters()] == ["scale", "first.weight", "first.bias", "rest.0.weight", "rest.0.bias"]
+    assert [name for name, _ in net.named_parameters()] == [
+        "scale",
+        "first.weight",
+        "first.bias",
+        "rest.0.weight",
+        "rest.0.bias",
+    ]
     assert [name for name, _ in net.named_buffers()] == ["seen", "scratch"]
-    assert list(net.state_dict()) == ["scale", "seen", "first.weight", "first.bias", "rest.0.weight", "rest.0.bias"]
+    assert list(net.state_dict()) == [
+        "scale",
+        "seen",
+        "first.weight",
+        "first.bias",
+        "rest.0.weight",
+        "rest.0.bias",
+    ]
     assert [name for name, _ in net.named_children()] == ["first", "rest"]
     assert [name for name, _ in net.named_modules()] == ["", "first", "rest", "rest.0", "rest.1"]
     assert net.get_submodule("rest.0") is net.rest[0]
@@ -407,16 +453,31 @@ def _non_leaf(layer):
 def test_load_state_dict_tells_everything_that_is_wrong():
     net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
     with pytest.raises(RuntimeError) as caught:
-        net.load_state_dict({"0.weight": dlgrad.zeros(3, 3), "1.weight": dlgrad.zeros(1, 3), "2.bias": dlgrad.zeros(1)})
+        net.load_state_dict(
+            {
+                "0.weight": dlgrad.zeros(3, 3),
+                "1.weight": dlgrad.zeros(1, 3),
+                "2.bias": dlgrad.zeros(1),
+            }
+        )
     text = str(caught.value)
-    for part in ('Missing key(s) in state_dict: "0.bias", "1.bias"', 'Unexpected key(s) in state_dict: "2.bias"', "size mismatch for 0.weight"):
+    for part in (
+        'Missing key(s) in state_dict: "0.bias", "1.bias"',
+        'Unexpected key(s) in state_dict: "2.bias"',
+        "size mismatch for 0.weight",
+    ):
         assert part in text
     result = net.load_state_dict({"0.bias": dlgrad.ones(3), "x": dlgrad.zeros(1)}, strict=False)
-    assert result.missing_keys == ["0.weight", "1.weight", "1.bias"] and result.unexpected_keys == ["x"]
+    assert result.missing_keys == ["0.weight", "1.weight", "1.bias"] and result.unexpected_keys == [
+        "x"
+    ]
     assert net[0].bias.tolist() == [1, 1, 1]
     assert str(net.load_state_dict(net.state_dict())) == "<All keys matched successfully>"
     other = nn.Linear(2, 3)
-    given = {"weight": dlgrad.ones(3, 2, dtype=dlgrad.float64), "bias": dlgrad.ones(3, dtype=dlgrad.float64)}
+    given = {
+        "weight": dlgrad.ones(3, 2, dtype=dlgrad.float64),
+        "bias": dlgrad.ones(3, dtype=dlgrad.float64),
+    }
     other.load_state_dict(given, assign=True)
     assert other.weight.dtype == dlgrad.float64 and isinstance(other.weight, nn.Parameter)
     with pytest.raises(TypeError, match="dict-like"):
@@ -427,10 +488,14 @@ def test_state_dict_hooks():
     net = nn.Linear(2, 2)
     calls = []
     handles = [
-        net.register_state_dict_pre_hook(lambda m, prefix, keep: calls.append(("pre", prefix, keep))),
+        net.register_state_dict_pre_hook(
+            lambda m, prefix, keep: calls.append(("pre", prefix, keep))
+        ),
         net.register_state_dict_post_hook(lambda m, state, prefix, meta: state.update(extra=1)),
         net.register_load_state_dict_pre_hook(lambda m, state, *rest: state.pop("extra", None)),
-        net.register_load_state_dict_post_hook(lambda m, keys: calls.append(("post", list(keys.missing_keys)))),
+        net.register_load_state_dict_post_hook(
+            lambda m, keys: calls.append(("post", list(keys.missing_keys)))
+        ),
     ]
     state = net.state_dict()
     assert list(state) == ["weight", "bias", "extra"]
@@ -454,7 +519,11 @@ def test_modes_and_conversion():
     weight = net.first.weight
     net(dlgrad.ones(1, 3)).sum().backward()
     assert net.double() is net
-    assert net.first.weight is weight and weight.dtype == dlgrad.float64 and weight.grad.dtype == dlgrad.float64
+    assert (
+        net.first.weight is weight
+        and weight.dtype == dlgrad.float64
+        and weight.grad.dtype == dlgrad.float64
+    )
     assert net.seen.dtype == dlgrad.float64
     net.to("cpu").to(dlgrad.float32).to(device="cpu", dtype=dlgrad.float32)
     assert weight.dtype == dlgrad.float32 and weight.requires_grad
@@ -500,13 +569,25 @@ def hooked(library, tensor):
     net = library.Sequential(library.Linear(3, 3), library.Tanh(), library.Linear(3, 2))
     with dlgrad.no_grad(), torch.no_grad():
         for i, p in enumerate(net.parameters()):
-            p.copy_(tensor([0.1 * ((7 * k + i) % 5 - 2) for k in range(p.numel())]).reshape(tuple(p.shape)))
-    numbers = lambda values: [None if v is None else np.round(to_numpy(v), 5).tolist() for v in values]  # noqa: E731
+            p.copy_(
+                tensor([0.1 * ((7 * k + i) % 5 - 2) for k in range(p.numel())]).reshape(
+                    tuple(p.shape)
+                )
+            )
+    numbers = lambda values: [
+        None if v is None else np.round(to_numpy(v), 5).tolist() for v in values
+    ]  # noqa: E731
     net[1].register_forward_pre_hook(lambda m, a: (log.append("pre"), (a[0] * 2,))[1])
     net[1].register_forward_hook(lambda m, a, o: (log.append("post"), o * 3)[1])
-    net[1].register_forward_hook(lambda m, a, k, o: log.append(("kwargs", k)), with_kwargs=True, prepend=True)
-    net[0].register_full_backward_hook(lambda m, gi, go: log.append(("first", numbers(gi), numbers(go))))
-    net[2].register_full_backward_hook(lambda m, gi, go: (log.append(("last", numbers(gi))), (gi[0] * 2,))[1])
+    net[1].register_forward_hook(
+        lambda m, a, k, o: log.append(("kwargs", k)), with_kwargs=True, prepend=True
+    )
+    net[0].register_full_backward_hook(
+        lambda m, gi, go: log.append(("first", numbers(gi), numbers(go)))
+    )
+    net[2].register_full_backward_hook(
+        lambda m, gi, go: (log.append(("last", numbers(gi))), (gi[0] * 2,))[1]
+    )
     net[2].register_full_backward_pre_hook(lambda m, go: (log.append("before"), (go[0] * 0.5,))[1])
     net(tensor([[1.0, 2.0, 3.0], [0.5, -1.0, 2.0]])).sum().backward()
     return log, to_numpy(net[0].weight.grad)
@@ -525,7 +606,9 @@ def test_hooks_can_be_removed_and_are_global_if_asked():
     layer, log = nn.Linear(2, 2), []
     with layer.register_forward_hook(lambda *a: log.append("own")):
         layer(dlgrad.ones(1, 2))
-    handle = nn.modules.module.register_module_forward_hook(lambda m, a, o: log.append(type(m).__name__))
+    handle = nn.modules.module.register_module_forward_hook(
+        lambda m, a, o: log.append(type(m).__name__)
+    )
     layer(dlgrad.ones(1, 2))
     handle.remove()
     layer(dlgrad.ones(1, 2))
@@ -546,14 +629,21 @@ def test_containers():
     modules = nn.ModuleList(nn.Linear(2, 2) for _ in range(3))
     modules += [nn.ReLU()]
     text = repr(modules)
-    assert "(0-2): 3 x Linear(in_features=2, out_features=2, bias=True)" in text and "(3): ReLU()" in text
+    assert (
+        "(0-2): 3 x Linear(in_features=2, out_features=2, bias=True)" in text
+        and "(3): ReLU()" in text
+    )
     with pytest.raises(IndexError):
         modules[4]
     table = nn.ModuleDict({"x": nn.Linear(1, 1)})
     table["y"] = nn.ReLU()
     assert list(table) == ["x", "y"] and "x" in table and isinstance(table.pop("y"), nn.ReLU)
     parameters = nn.ParameterList([dlgrad.ones(2), dlgrad.zeros(1)])
-    assert len(parameters) == 2 and isinstance(parameters[0], nn.Parameter) and list(parameters.state_dict()) == ["0", "1"]
+    assert (
+        len(parameters) == 2
+        and isinstance(parameters[0], nn.Parameter)
+        and list(parameters.state_dict()) == ["0", "1"]
+    )
     named = nn.ParameterDict({"w": dlgrad.ones(2)})
     named["v"] = nn.Parameter(dlgrad.zeros(1))
     assert list(named.keys()) == ["w", "v"] and list(named.state_dict()) == ["w", "v"]
@@ -581,7 +671,9 @@ def test_parameters_as_vector_and_clipping():
         p.grad = dlgrad.ones(*p.shape) * 2
     norm = nn.utils.clip_grad_norm_(net.parameters(), 1.0)
     assert norm.item() == pytest.approx(math.sqrt(32))
-    assert math.sqrt(sum((p.grad * p.grad).sum().item() for p in net.parameters())) == pytest.approx(1, abs=1e-5)
+    assert math.sqrt(
+        sum((p.grad * p.grad).sum().item() for p in net.parameters())
+    ) == pytest.approx(1, abs=1e-5)
     nn.utils.clip_grad_value_(net.parameters(), 0.1)
     assert max(p.grad.max().item() for p in net.parameters()) <= 0.1 + 1e-7
     net.bias.grad = dlgrad.tensor([math.inf, 0.0])
@@ -660,11 +752,16 @@ def test_everything_has_pytorchs_name_and_signature():
     assert not missing
     for name in F.__all__:
         try:
-            want = [(p.name, p.default) for p in inspect.signature(getattr(TF, name)).parameters.values()]
+            want = [
+                (p.name, p.default)
+                for p in inspect.signature(getattr(TF, name)).parameters.values()
+            ]
         except (AttributeError, ValueError):
             continue
         if [p for p, _ in want] != ["args", "kwargs"]:
-            got = [(p.name, p.default) for p in inspect.signature(getattr(F, name)).parameters.values()]
+            got = [
+                (p.name, p.default) for p in inspect.signature(getattr(F, name)).parameters.values()
+            ]
             assert got == want, name
 
 
@@ -677,8 +774,8 @@ def test_pytorchs_file_names():
 
 
 def test_importing_nn_loads_no_layer():
-    code = (
-        "import sys, dlgrad, dlgrad.nn; print([m for m in sys.modules if m.startswith('dlgrad.nn.')], 'numpy' in sys.modules)"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    code = "import sys, dlgrad, dlgrad.nn; print([m for m in sys.modules if m.startswith('dlgrad.nn.')], 'numpy' in sys.modules)"
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert out.strip() == "[] False"

@@ -6,12 +6,24 @@ import json
 import os
 import struct
 
-import dlgrad
 import pytest
+
+import dlgrad
 from dlgrad import nn
 from dlgrad.serialization import CheckpointError, load_file, save_file
 
-DTYPES = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"]
+DTYPES = [
+    "float64",
+    "float32",
+    "float16",
+    "bfloat16",
+    "int64",
+    "int32",
+    "int16",
+    "int8",
+    "uint8",
+    "bool",
+]
 
 
 def same(a, b):
@@ -207,7 +219,11 @@ def test_pytorch_file(tmp_path):
     assert loaded["t"].tolist() == base.t().tolist() and type(loaded["p"]) is nn.Parameter
     loaded["row"][0] = 99.0  # the two share memory, as they did
     assert loaded["t"][0, 1].item() == 99.0
-    assert loaded["dtype"] == dlgrad.float32 and loaded["n"] == [None, (1, 2.5)] and loaded["half"].dtype == dlgrad.bfloat16
+    assert (
+        loaded["dtype"] == dlgrad.float32
+        and loaded["n"] == [None, (1, 2.5)]
+        and loaded["half"].dtype == dlgrad.bfloat16
+    )
 
 
 def test_pytorch_file_that_wants_to_run_code(tmp_path):
@@ -232,7 +248,11 @@ def test_damaged_pytorch_file(tmp_path):
     path = tmp_path / "x.pt"
     torch.save({"x": torch.ones(300)}, path)
     whole = path.read_bytes()
-    for data in (whole[:-200], whole[: len(whole) // 2], whole.replace(b"\0\0\x80\x3f", b"\0\0\x80\x3e", 3)):
+    for data in (
+        whole[:-200],
+        whole[: len(whole) // 2],
+        whole.replace(b"\0\0\x80\x3f", b"\0\0\x80\x3e", 3),
+    ):
         path.write_bytes(data)
         with pytest.raises(CheckpointError, match="x.pt"):
             dlgrad.load(path)

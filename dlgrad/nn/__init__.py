@@ -3,6 +3,7 @@
 Layers are grouped by family in the files of this folder, each loaded when one of its names is used:
 `import dlgrad.nn` itself loads none of them.
 """
+
 from __future__ import annotations
 
 import importlib

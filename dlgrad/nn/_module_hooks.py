@@ -1,4 +1,5 @@
 """Hooks of a Module: registration, hooks for all modules, and the taps that backward hooks hang on."""
+
 from __future__ import annotations
 
 import warnings
@@ -159,8 +160,12 @@ class ModuleHooks:
             # error of theirs must not hide the first one.
             for owner, hooks, flags, with_kwargs in (
                 (None, forward_hooks, forward_hooks_always_called, forward_hooks_with_kwargs),
-                (self, self._forward_hooks, self._forward_hooks_always_called,
-                 self._forward_hooks_with_kwargs),
+                (
+                    self,
+                    self._forward_hooks,
+                    self._forward_hooks_always_called,
+                    self._forward_hooks_with_kwargs,
+                ),
             ):
                 for key, hook in list(hooks.items()):
                     if key in flags and (owner is None, key) not in called:

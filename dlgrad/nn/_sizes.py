@@ -1,4 +1,5 @@
 """Sizes given as one number or as one number a dimension."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable

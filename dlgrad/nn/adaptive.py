@@ -1,4 +1,5 @@
 """Adaptive softmax for many classes of uneven frequency (arXiv 1609.04309)."""
+
 from __future__ import annotations
 
 from collections import namedtuple
@@ -22,15 +23,26 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     each cluster's width shrinks. Called with (input, target): (log-probability of the target, loss).
     """
 
-    def __init__(self, in_features, n_classes, cutoffs, div_value=4.0, head_bias=False, device=None,
-                 dtype=None):
+    def __init__(
+        self,
+        in_features,
+        n_classes,
+        cutoffs,
+        div_value=4.0,
+        head_bias=False,
+        device=None,
+        dtype=None,
+    ):
         super().__init__()
         cutoffs = list(cutoffs)
         if not cutoffs:
             raise ValueError("cutoffs should be a sequence of length larger than 0")
         if (
-            cutoffs != sorted(cutoffs) or min(cutoffs) <= 0 or max(cutoffs) > n_classes - 1
-            or len(set(cutoffs)) != len(cutoffs) or any(int(c) != c for c in cutoffs)
+            cutoffs != sorted(cutoffs)
+            or min(cutoffs) <= 0
+            or max(cutoffs) > n_classes - 1
+            or len(set(cutoffs)) != len(cutoffs)
+            or any(int(c) != c for c in cutoffs)
         ):
             raise ValueError(
                 "cutoffs should be a sequence of unique, positive integers sorted in an increasing "
@@ -50,10 +62,12 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         for i in range(self.n_clusters):
             hidden = int(in_features // (div_value ** (i + 1)))
             size = self.cutoffs[i + 1] - self.cutoffs[i]
-            self.tail.append(Sequential(
-                Linear(in_features, hidden, bias=False, **factory),
-                Linear(hidden, size, bias=False, **factory),
-            ))
+            self.tail.append(
+                Sequential(
+                    Linear(in_features, hidden, bias=False, **factory),
+                    Linear(hidden, size, bias=False, **factory),
+                )
+            )
 
     def reset_parameters(self):
         """Draws the weights anew."""
@@ -65,14 +79,20 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     def forward(self, input_, target_):
         if target_.dim() == 1:
             if input_.shape[0] != target_.shape[0]:
-                raise RuntimeError("Input and target should have the same size in the batch dimension.")
+                raise RuntimeError(
+                    "Input and target should have the same size in the batch dimension."
+                )
             if input_.dim() != 2:
-                raise RuntimeError("1D target tensor expects 2D input tensors, but found inputs with "
-                                   f"size {list(input_.shape)}")
+                raise RuntimeError(
+                    "1D target tensor expects 2D input tensors, but found inputs with "
+                    f"size {list(input_.shape)}"
+                )
         elif target_.dim() == 0:
             if input_.dim() != 1:
-                raise RuntimeError("0D target tensor expects 1D input tensors, but found inputs with "
-                                   f"size {list(input_.shape)}")
+                raise RuntimeError(
+                    "0D target tensor expects 1D input tensors, but found inputs with "
+                    f"size {list(input_.shape)}"
+                )
         else:
             raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
         single = target_.dim() == 0
@@ -105,7 +125,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         """The log-probabilities of all classes: (N, n_classes)."""
         head = self.head(input)
         logs = F.log_softmax(head, dim=1)
-        parts = [logs[:, :self.shortlist_size]]
+        parts = [logs[:, : self.shortlist_size]]
         for i in range(self.n_clusters):
             cluster = F.log_softmax(self.tail[i](input), dim=1)
             parts.append(cluster + logs[:, self.shortlist_size + i].unsqueeze(1))

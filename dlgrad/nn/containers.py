@@ -1,4 +1,5 @@
 """Modules that hold modules or parameters: Sequential, ModuleList, ModuleDict, ParameterList/Dict."""
+
 from __future__ import annotations
 
 import operator

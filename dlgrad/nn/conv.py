@@ -1,4 +1,5 @@
 """Convolutions and transposed convolutions over 1, 2 and 3 dimensions."""
+
 from __future__ import annotations
 
 import math
@@ -13,8 +14,17 @@ from .module import Module
 from .parameter import Parameter, UninitializedParameter
 
 __all__ = [
-    "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d",
-    "LazyConv1d", "LazyConv2d", "LazyConv3d", "LazyConvTranspose1d", "LazyConvTranspose2d",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
+    "LazyConv1d",
+    "LazyConv2d",
+    "LazyConv3d",
+    "LazyConvTranspose1d",
+    "LazyConvTranspose2d",
     "LazyConvTranspose3d",
 ]
 
@@ -24,8 +34,22 @@ _PADDING_MODES = {"zeros", "reflect", "replicate", "circular"}
 class _ConvNd(Module):
     """What convolutions have in common: checked sizes, weight, bias, initial values, repr."""
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride, padding, dilation, transposed,
-                 output_padding, groups, bias, padding_mode, device=None, dtype=None):
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride,
+        padding,
+        dilation,
+        transposed,
+        output_padding,
+        groups,
+        bias,
+        padding_mode,
+        device=None,
+        dtype=None,
+    ):
         super().__init__()
         if groups <= 0:
             raise ValueError(f"groups must be a positive integer, got {groups}")
@@ -94,8 +118,10 @@ class _ConvNd(Module):
                 init.uniform_(self.bias, -bound, bound)
 
     def extra_repr(self):
-        parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
-                 f"stride={self.stride}"]
+        parts = [
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
+            f"stride={self.stride}"
+        ]
         n = len(self.padding)
         if self.padding != (0,) * n:
             parts.append(f"padding={self.padding}")
@@ -122,13 +148,35 @@ class _Conv(_ConvNd):
     _dims = 0
     _function = None
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1,
-                 groups=1, bias=True, padding_mode="zeros", device=None, dtype=None):
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        dilation=1,
+        groups=1,
+        bias=True,
+        padding_mode="zeros",
+        device=None,
+        dtype=None,
+    ):
         n = self._dims
         super().__init__(
-            in_channels, out_channels, ntuple(kernel_size, n), ntuple(stride, n),
-            padding if isinstance(padding, str) else ntuple(padding, n), ntuple(dilation, n),
-            False, ntuple(0, n), groups, bias, padding_mode, device, dtype,
+            in_channels,
+            out_channels,
+            ntuple(kernel_size, n),
+            ntuple(stride, n),
+            padding if isinstance(padding, str) else ntuple(padding, n),
+            ntuple(dilation, n),
+            False,
+            ntuple(0, n),
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
         )
 
     def _conv_forward(self, input, weight, bias):
@@ -177,17 +225,38 @@ class _ConvTransposeNd(_ConvNd):
     _dims = 0
     _function = None
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, output_padding=0,
-                 groups=1, bias=True, dilation=1, padding_mode="zeros", device=None, dtype=None):
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        output_padding=0,
+        groups=1,
+        bias=True,
+        dilation=1,
+        padding_mode="zeros",
+        device=None,
+        dtype=None,
+    ):
         if padding_mode != "zeros":
-            raise ValueError(
-                f'Only "zeros" padding mode is supported for {type(self).__name__}'
-            )
+            raise ValueError(f'Only "zeros" padding mode is supported for {type(self).__name__}')
         n = self._dims
         super().__init__(
-            in_channels, out_channels, ntuple(kernel_size, n), ntuple(stride, n),
-            ntuple(padding, n), ntuple(dilation, n), True, ntuple(output_padding, n), groups, bias,
-            padding_mode, device, dtype,
+            in_channels,
+            out_channels,
+            ntuple(kernel_size, n),
+            ntuple(stride, n),
+            ntuple(padding, n),
+            ntuple(dilation, n),
+            True,
+            ntuple(output_padding, n),
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
         )
 
     def _output_padding(self, input, output_size):
@@ -222,8 +291,14 @@ class _ConvTransposeNd(_ConvNd):
 
     def forward(self, input, output_size=None):
         return type(self)._function(
-            input, self.weight, self.bias, self.stride, self.padding,
-            self._output_padding(input, output_size), self.groups, self.dilation,
+            input,
+            self.weight,
+            self.bias,
+            self.stride,
+            self.padding,
+            self._output_padding(input, output_size),
+            self.groups,
+            self.dilation,
         )
 
 
@@ -254,7 +329,9 @@ class ConvTranspose3d(_ConvTransposeNd):
 class _LazyConv(LazyModuleMixin):
     """A convolution that takes in_channels from its first input."""
 
-    def __init__(self, out_channels, kernel_size, *args, bias=None, device=None, dtype=None, **kwargs):
+    def __init__(
+        self, out_channels, kernel_size, *args, bias=None, device=None, dtype=None, **kwargs
+    ):
         # After kernel_size come stride, two sizes, groups and then bias, in both kinds.
         args = list(args)
         if len(args) > 4:

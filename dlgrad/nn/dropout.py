@@ -1,4 +1,5 @@
 """Dropout: of elements, of channels, and of the kinds that keep mean and variance."""
+
 from __future__ import annotations
 
 from . import functional as F

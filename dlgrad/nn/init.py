@@ -1,4 +1,5 @@
 """Initial values of parameters: in place, outside of any graph, with PyTorch's numbers for a seed."""
+
 from __future__ import annotations
 
 import functools
@@ -8,15 +9,35 @@ import warnings
 import dlgrad
 
 __all__ = [
-    "calculate_gain", "uniform_", "normal_", "trunc_normal_", "constant_", "ones_", "zeros_", "eye_",
-    "dirac_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_",
-    "orthogonal_", "sparse_",
+    "calculate_gain",
+    "uniform_",
+    "normal_",
+    "trunc_normal_",
+    "constant_",
+    "ones_",
+    "zeros_",
+    "eye_",
+    "dirac_",
+    "xavier_uniform_",
+    "xavier_normal_",
+    "kaiming_uniform_",
+    "kaiming_normal_",
+    "orthogonal_",
+    "sparse_",
 ]
 
-_UNIT_GAIN = frozenset((
-    "linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
-    "conv_transpose3d", "sigmoid",
-))
+_UNIT_GAIN = frozenset(
+    (
+        "linear",
+        "conv1d",
+        "conv2d",
+        "conv3d",
+        "conv_transpose1d",
+        "conv_transpose2d",
+        "conv_transpose3d",
+        "sigmoid",
+    )
+)
 
 
 def calculate_gain(nonlinearity, param=None):
@@ -163,9 +184,7 @@ def _calculate_fan_in_and_fan_out(tensor):
 def _calculate_correct_fan(tensor, mode):
     mode = mode.lower()
     if mode not in ("fan_in", "fan_out"):
-        raise ValueError(
-            f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']"
-        )
+        raise ValueError(f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']")
     fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor)
     return fan_in if mode == "fan_in" else fan_out
 
@@ -220,7 +239,9 @@ def orthogonal_(tensor, gain=1, generator=None):
     rows = tensor.size(0)
     columns = tensor.numel() // rows
     with dlgrad.no_grad():
-        matrix = dlgrad.empty((rows, columns), dtype=tensor.dtype).normal_(0, 1, generator=generator)
+        matrix = dlgrad.empty((rows, columns), dtype=tensor.dtype).normal_(
+            0, 1, generator=generator
+        )
         if rows < columns:
             matrix = matrix.t()
         q, r = dlgrad.linalg.qr(matrix)

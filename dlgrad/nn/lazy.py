@@ -1,4 +1,5 @@
 """Modules that take the missing sizes from their first input."""
+
 from __future__ import annotations
 
 import itertools

@@ -1,4 +1,5 @@
 """Identity, Linear, Bilinear."""
+
 from __future__ import annotations
 
 import math
@@ -35,7 +36,9 @@ class Linear(Module):
         super().__init__()
         self.in_features = in_features
         self.out_features = out_features
-        self.weight = Parameter(dlgrad.empty((out_features, in_features), device=device, dtype=dtype))
+        self.weight = Parameter(
+            dlgrad.empty((out_features, in_features), device=device, dtype=dtype)
+        )
         if bias:
             self.bias = Parameter(dlgrad.empty(out_features, device=device, dtype=dtype))
         else:
@@ -76,7 +79,9 @@ class NonDynamicallyQuantizableLinear(Linear):
 class Bilinear(Module):
     """y_o = x1^T A_o x2 + b_o, for inputs (*, in1_features) and (*, in2_features)."""
 
-    def __init__(self, in1_features, in2_features, out_features, bias=True, device=None, dtype=None):
+    def __init__(
+        self, in1_features, in2_features, out_features, bias=True, device=None, dtype=None
+    ):
         super().__init__()
         if in1_features <= 0:
             raise ValueError(f"in1_features must be > 0, but got {in1_features}")

@@ -1,4 +1,5 @@
 """Module: the base class of every layer and model."""
+
 from __future__ import annotations
 
 from collections import OrderedDict
@@ -44,9 +45,16 @@ def _forward_unimplemented(self, *input):
 
 # The dictionaries of a module, in the order in which __init__ makes them.
 _ORDERED = (
-    "_backward_pre_hooks", "_backward_hooks", "_forward_hooks", "_forward_hooks_with_kwargs",
-    "_forward_hooks_always_called", "_forward_pre_hooks", "_forward_pre_hooks_with_kwargs",
-    "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks",
+    "_backward_pre_hooks",
+    "_backward_hooks",
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+    "_state_dict_hooks",
+    "_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks",
     "_load_state_dict_post_hooks",
 )
 
@@ -211,13 +219,19 @@ class Module(ModuleState, ModuleHooks):
         own = self.__dict__
         if not isinstance(value, (Tensor, Module)):
             # The common case, a plain attribute, must be quick.
-            for registry, kind in (("_parameters", "parameter"), ("_modules", "child module"),
-                                   ("_buffers", "buffer")):
+            for registry, kind in (
+                ("_parameters", "parameter"),
+                ("_modules", "child module"),
+                ("_buffers", "buffer"),
+            ):
                 values = own.get(registry)
                 if values is not None and name in values:
                     if value is not None:
-                        wanted = {"parameter": "dlgrad.nn.Parameter", "buffer": "dlgrad.Tensor",
-                                  "child module": "dlgrad.nn.Module"}[kind]
+                        wanted = {
+                            "parameter": "dlgrad.nn.Parameter",
+                            "buffer": "dlgrad.Tensor",
+                            "child module": "dlgrad.nn.Module",
+                        }[kind]
                         raise TypeError(
                             f"cannot assign '{_type_name(value)}' as {kind} '{name}' "
                             f"({wanted} or None expected)"
@@ -307,8 +321,13 @@ class Module(ModuleState, ModuleHooks):
             super().__delattr__(name)
 
     def __dir__(self):
-        names = {*dir(type(self)), *self.__dict__, *self._parameters, *self._modules,
-                 *self._buffers}
+        names = {
+            *dir(type(self)),
+            *self.__dict__,
+            *self._parameters,
+            *self._modules,
+            *self._buffers,
+        }
         return sorted(name for name in names if not name[0].isdigit())
 
     def __setstate__(self, state):
@@ -585,9 +604,7 @@ def _dtype_of_to(args, kwargs):
         elif isinstance(value, (str, dlgrad.device)):
             device = value
         elif value is not None and not isinstance(value, bool):
-            raise TypeError(
-                f"to() takes a dtype, a device or a tensor, got {type(value).__name__}"
-            )
+            raise TypeError(f"to() takes a dtype, a device or a tensor, got {type(value).__name__}")
     if tensor is not None:
         dtype = tensor.dtype
     if device is not None and str(device).split(":")[0] != "cpu":

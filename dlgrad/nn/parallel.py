@@ -1,4 +1,5 @@
 """DataParallel for programs that use it: with one device it calls the module itself."""
+
 from __future__ import annotations
 
 from .module import Module

@@ -1,4 +1,5 @@
 """Parameter and Buffer: the tensors that a Module registers when they are assigned to it."""
+
 from __future__ import annotations
 
 import dlgrad
@@ -75,7 +76,9 @@ class Buffer(Tensor):
     def __deepcopy__(self, memo):
         if id(self) in memo:
             return memo[id(self)]
-        result = _rebuild_buffer(type(self), self.detach().clone(), self.requires_grad, self.persistent)
+        result = _rebuild_buffer(
+            type(self), self.detach().clone(), self.requires_grad, self.persistent
+        )
         memo[id(self)] = result
         return result
 

@@ -1,4 +1,5 @@
 """Recurrent networks: RNN, LSTM, GRU over sequences, and their cells for one step."""
+
 from __future__ import annotations
 
 import math
@@ -68,7 +69,7 @@ def _scan(step, rows, state, batch_sizes, reverse, w_hh, b_hh, w_hr):
     outputs = [None] * count
     initial = state
     if reverse:
-        state = tuple(value[:batch_sizes[-1]] for value in initial) if count else initial
+        state = tuple(value[: batch_sizes[-1]] for value in initial) if count else initial
         for t in reversed(range(count)):
             size, now = state[0].shape[0], batch_sizes[t]
             if now > size:
@@ -98,8 +99,20 @@ class RNNBase(Module):
     `proj_size`), with "_reverse" behind the second direction's; uniform in +-1/sqrt(hidden_size).
     """
 
-    def __init__(self, mode, input_size, hidden_size, num_layers=1, bias=True, batch_first=False,
-                 dropout=0.0, bidirectional=False, proj_size=0, device=None, dtype=None):
+    def __init__(
+        self,
+        mode,
+        input_size,
+        hidden_size,
+        num_layers=1,
+        bias=True,
+        batch_first=False,
+        dropout=0.0,
+        bidirectional=False,
+        proj_size=0,
+        device=None,
+        dtype=None,
+    ):
         super().__init__()
         if (
             not isinstance(dropout, numbers.Number)
@@ -110,14 +123,21 @@ class RNNBase(Module):
                 "dropout should be a number in range [0, 1] representing the probability of an "
                 "element being zeroed"
             )
-        for name, value, kind in (("bias", bias, bool), ("batch_first", batch_first, bool),
-                                  ("input_size", input_size, int), ("hidden_size", hidden_size, int)):
+        for name, value, kind in (
+            ("bias", bias, bool),
+            ("batch_first", batch_first, bool),
+            ("input_size", input_size, int),
+            ("hidden_size", hidden_size, int),
+        ):
             if not isinstance(value, kind):
                 raise TypeError(
                     f"{name} should be of type {kind.__name__}, got: {type(value).__name__}"
                 )
-        for name, value in (("input_size", input_size), ("hidden_size", hidden_size),
-                            ("num_layers", num_layers)):
+        for name, value in (
+            ("input_size", input_size),
+            ("hidden_size", hidden_size),
+            ("num_layers", num_layers),
+        ):
             if value <= 0:
                 raise ValueError(f"{name} must be greater than zero")
         if proj_size < 0:
@@ -218,7 +238,7 @@ class RNNBase(Module):
     def _state_widths(self):
         """The width of each state: hidden, and for an LSTM the cell's."""
         output = self.proj_size if self.proj_size > 0 else self.hidden_size
-        return (output, self.hidden_size)[:_MODES[self.mode][2]]
+        return (output, self.hidden_size)[: _MODES[self.mode][2]]
 
     def _initial(self, state, batch, dtype, batched):
         """The checked initial state, a tuple of (layers * directions, batch, width)."""
@@ -261,17 +281,21 @@ class RNNBase(Module):
                 # The input's part of all steps is one product.
                 rows = F.linear(data, w_ih, b_ih).split(batch_sizes)
                 out, final = _scan(
-                    step, rows, tuple(value[index] for value in state), batch_sizes,
-                    direction == 1, w_hh, b_hh, w_hr,
+                    step,
+                    rows,
+                    tuple(value[index] for value in state),
+                    batch_sizes,
+                    direction == 1,
+                    w_hh,
+                    b_hh,
+                    w_hr,
                 )
                 outputs.append(dlgrad.cat(out))
                 finals.append(final)
             data = outputs[0] if directions == 1 else dlgrad.cat(outputs, 1)
             if self.dropout > 0 and layer < self.num_layers - 1:
                 data = F.dropout(data, self.dropout, self.training)
-        states = tuple(
-            dlgrad.stack([final[i] for final in finals]) for i in range(len(finals[0]))
-        )
+        states = tuple(dlgrad.stack([final[i] for final in finals]) for i in range(len(finals[0])))
         return data, states
 
     def forward(self, input, hx=None):
@@ -289,7 +313,9 @@ class RNNBase(Module):
             input = input.transpose(0, 1)
         time, batch, width = input.shape
         if time == 0:
-            raise RuntimeError(f"{type(self).__name__}: Expected sequence length to be larger than 0")
+            raise RuntimeError(
+                f"{type(self).__name__}: Expected sequence length to be larger than 0"
+            )
         state = self._initial(hx, batch, input.dtype, batched)
         data, states = self._run(input.reshape(time * batch, width), [batch] * time, state)
         output = data.reshape(time, batch, -1)
@@ -321,15 +347,35 @@ class RNN(RNNBase):
     PackedSequence; returns (output, h_n).
     """
 
-    def __init__(self, input_size, hidden_size, num_layers=1, nonlinearity="tanh", bias=True,
-                 batch_first=False, dropout=0.0, bidirectional=False, device=None, dtype=None):
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        num_layers=1,
+        nonlinearity="tanh",
+        bias=True,
+        batch_first=False,
+        dropout=0.0,
+        bidirectional=False,
+        device=None,
+        dtype=None,
+    ):
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(
                 f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'."
             )
         super().__init__(
-            "RNN_TANH" if nonlinearity == "tanh" else "RNN_RELU", input_size, hidden_size,
-            num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype,
+            "RNN_TANH" if nonlinearity == "tanh" else "RNN_RELU",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            0,
+            device,
+            dtype,
         )
         self.nonlinearity = nonlinearity
 
@@ -340,19 +386,62 @@ class LSTM(RNNBase):
     Returns (output, (h_n, c_n)); with `proj_size` the hidden state is projected (arXiv 1402.1128).
     """
 
-    def __init__(self, input_size, hidden_size, num_layers=1, bias=True, batch_first=False,
-                 dropout=0.0, bidirectional=False, proj_size=0, device=None, dtype=None):
-        super().__init__("LSTM", input_size, hidden_size, num_layers, bias, batch_first, dropout,
-                         bidirectional, proj_size, device, dtype)
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        num_layers=1,
+        bias=True,
+        batch_first=False,
+        dropout=0.0,
+        bidirectional=False,
+        proj_size=0,
+        device=None,
+        dtype=None,
+    ):
+        super().__init__(
+            "LSTM",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            proj_size,
+            device,
+            dtype,
+        )
 
 
 class GRU(RNNBase):
     """Gated recurrent units (arXiv 1406.1078); gates in the order r, z, n. Returns (output, h_n)."""
 
-    def __init__(self, input_size, hidden_size, num_layers=1, bias=True, batch_first=False,
-                 dropout=0.0, bidirectional=False, device=None, dtype=None):
-        super().__init__("GRU", input_size, hidden_size, num_layers, bias, batch_first, dropout,
-                         bidirectional, 0, device, dtype)
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        num_layers=1,
+        bias=True,
+        batch_first=False,
+        dropout=0.0,
+        bidirectional=False,
+        device=None,
+        dtype=None,
+    ):
+        super().__init__(
+            "GRU",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            0,
+            device,
+            dtype,
+        )
 
 
 class RNNCellBase(Module):
@@ -391,9 +480,7 @@ class RNNCellBase(Module):
         """Runs `step` on (N, input_size) or (input_size); returns the new state."""
         name = type(self).__name__
         if input.dim() not in (1, 2):
-            raise ValueError(
-                f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead"
-            )
+            raise ValueError(f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead")
         batched = input.dim() == 2
         if not batched:
             input = input.unsqueeze(0)
@@ -414,9 +501,7 @@ class RNNCellBase(Module):
                         f"{name}: Expected {what} to be 1D or 2D, got {value.dim()}D instead"
                     )
             if not batched:
-                state = tuple(
-                    value.unsqueeze(0) if value.dim() == 1 else value for value in state
-                )
+                state = tuple(value.unsqueeze(0) if value.dim() == 1 else value for value in state)
             for value in state:
                 if tuple(value.shape) != (input.shape[0], self.hidden_size):
                     raise RuntimeError(
@@ -431,8 +516,9 @@ class RNNCellBase(Module):
 class RNNCell(RNNCellBase):
     """One step of an RNN: h' = tanh(W_ih x + b_ih + W_hh h + b_hh), or relu."""
 
-    def __init__(self, input_size, hidden_size, bias=True, nonlinearity="tanh", device=None,
-                 dtype=None):
+    def __init__(
+        self, input_size, hidden_size, bias=True, nonlinearity="tanh", device=None, dtype=None
+    ):
         super().__init__(input_size, hidden_size, bias, 1, device, dtype)
         self.nonlinearity = nonlinearity
 

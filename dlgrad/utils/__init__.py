@@ -1,4 +1,5 @@
 """Utilities: `data` (datasets and loaders), `hooks`, `checkpoint`."""
+
 from __future__ import annotations
 
 import importlib

@@ -1,4 +1,5 @@
 """Handles of registered hooks."""
+
 from __future__ import annotations
 
 import itertools

@@ -3,6 +3,7 @@
 Functions are grouped by family in the files of this folder and loaded on first use. They check
 arguments and compose; what computes is in `dlgrad.ops`.
 """
+
 from __future__ import annotations
 
 import importlib

@@ -1,4 +1,5 @@
 """Activations and the softmax family."""
+
 from __future__ import annotations
 
 import warnings
@@ -7,11 +8,42 @@ import dlgrad
 from dlgrad import Tensor, ops
 
 __all__ = [
-    "threshold", "threshold_", "relu", "relu_", "glu", "hardtanh", "hardtanh_", "relu6", "elu",
-    "elu_", "selu", "selu_", "celu", "celu_", "leaky_relu", "leaky_relu_", "prelu", "rrelu",
-    "rrelu_", "logsigmoid", "gelu", "hardshrink", "tanhshrink", "softsign", "softplus", "softmin",
-    "softmax", "gumbel_softmax", "log_softmax", "softshrink", "tanh", "sigmoid", "hardsigmoid",
-    "silu", "mish", "hardswish",
+    "threshold",
+    "threshold_",
+    "relu",
+    "relu_",
+    "glu",
+    "hardtanh",
+    "hardtanh_",
+    "relu6",
+    "elu",
+    "elu_",
+    "selu",
+    "selu_",
+    "celu",
+    "celu_",
+    "leaky_relu",
+    "leaky_relu_",
+    "prelu",
+    "rrelu",
+    "rrelu_",
+    "logsigmoid",
+    "gelu",
+    "hardshrink",
+    "tanhshrink",
+    "softsign",
+    "softplus",
+    "softmin",
+    "softmax",
+    "gumbel_softmax",
+    "log_softmax",
+    "softshrink",
+    "tanh",
+    "sigmoid",
+    "hardsigmoid",
+    "silu",
+    "mish",
+    "hardswish",
 ]
 
 
@@ -26,8 +58,7 @@ def _floating(name, input):
     _check(name, input)
     if not input.is_floating_point():
         raise RuntimeError(
-            f"[{name}] not implemented for {input.dtype}; convert the input first, "
-            "as with .float()"
+            f"[{name}] not implemented for {input.dtype}; convert the input first, as with .float()"
         )
 
 

@@ -1,4 +1,5 @@
 """Attention."""
+
 from __future__ import annotations
 
 import math
@@ -12,8 +13,9 @@ from ._linear import linear
 __all__ = ["scaled_dot_product_attention", "multi_head_attention_forward"]
 
 
-def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False,
-                                 scale=None, enable_gqa=False):
+def scaled_dot_product_attention(
+    query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
+):
     """softmax(query key^T scale + mask) value (arXiv 1706.03762).
 
     query (..., L, E), key (..., S, E), value (..., S, Ev); `scale` is 1/sqrt(E) unless given. A
@@ -127,13 +129,33 @@ def _project_packed(q, k, v, weight, bias):
     return tuple(linear(x, w, b) for x, w, b in zip((q, k, v), weights, biases))
 
 
-def multi_head_attention_forward(query, key, value, embed_dim_to_check, num_heads, in_proj_weight,
-                                 in_proj_bias, bias_k, bias_v, add_zero_attn, dropout_p,
-                                 out_proj_weight, out_proj_bias, training=True,
-                                 key_padding_mask=None, need_weights=True, attn_mask=None,
-                                 use_separate_proj_weight=False, q_proj_weight=None,
-                                 k_proj_weight=None, v_proj_weight=None, static_k=None,
-                                 static_v=None, average_attn_weights=True, is_causal=False):
+def multi_head_attention_forward(
+    query,
+    key,
+    value,
+    embed_dim_to_check,
+    num_heads,
+    in_proj_weight,
+    in_proj_bias,
+    bias_k,
+    bias_v,
+    add_zero_attn,
+    dropout_p,
+    out_proj_weight,
+    out_proj_bias,
+    training=True,
+    key_padding_mask=None,
+    need_weights=True,
+    attn_mask=None,
+    use_separate_proj_weight=False,
+    q_proj_weight=None,
+    k_proj_weight=None,
+    v_proj_weight=None,
+    static_k=None,
+    static_v=None,
+    average_attn_weights=True,
+    is_causal=False,
+):
     """Multi-head attention (arXiv 1706.03762): (output, attention weights or None).
 
     query (L, N, E), key and value (S, N, E*), or without N. `key_padding_mask` (N, S) and
@@ -255,8 +277,11 @@ def multi_head_attention_forward(query, key, value, embed_dim_to_check, num_head
             else:
                 attn_mask = attn_mask.reshape(batch, num_heads, -1, source)
         mixed = scaled_dot_product_attention(
-            q.reshape(batch, num_heads, length, head), k.reshape(batch, num_heads, source, head),
-            v.reshape(batch, num_heads, source, head), attn_mask, dropout_p,
+            q.reshape(batch, num_heads, length, head),
+            k.reshape(batch, num_heads, source, head),
+            v.reshape(batch, num_heads, source, head),
+            attn_mask,
+            dropout_p,
         ).reshape(batch * num_heads, length, head)
         weights = None
     # (N heads, L, head) -> (L, N, E)

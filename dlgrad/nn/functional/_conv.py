@@ -1,4 +1,5 @@
 """Convolutions, and the blocks of an image as columns."""
+
 from __future__ import annotations
 
 import math
@@ -9,8 +10,15 @@ from dlgrad import Tensor, ops
 from .._sizes import ntuple
 
 __all__ = [
-    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
-    "conv_tbc", "unfold", "fold",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "conv_tbc",
+    "unfold",
+    "fold",
 ]
 
 
@@ -88,6 +96,7 @@ def _check_conv(name, n, input, weight, bias, groups, transposed):
 
 def _exact(operation):
     """`operation` for integers too: in double precision, which holds sums up to 2^53 exactly."""
+
     def compute(input, *args):
         if input.is_floating_point():
             return operation(input, *args)
@@ -137,8 +146,16 @@ def recall(key):
 def _conv(name, operation, n, input, weight, bias, stride, padding, dilation, groups):
     key = None
     if isinstance(input, Tensor) and isinstance(weight, Tensor):
-        key = (name, input._layout, weight._layout, None if bias is None else bias._layout, stride,
-               padding, dilation, groups)
+        key = (
+            name,
+            input._layout,
+            weight._layout,
+            None if bias is None else bias._layout,
+            stride,
+            padding,
+            dilation,
+            groups,
+        )
         sizes = recall(key)
         if sizes is not None:
             return operation(input, weight, bias, *sizes, groups)
@@ -196,8 +213,9 @@ def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     return _conv("conv3d", ops.conv3d, 3, input, weight, bias, stride, padding, dilation, groups)
 
 
-def _conv_transpose(name, operation, n, input, weight, bias, stride, padding, output_padding, groups,
-                    dilation):
+def _conv_transpose(
+    name, operation, n, input, weight, bias, stride, padding, output_padding, groups, dilation
+):
     _check_conv(name, n, input, weight, bias, groups, transposed=True)
     if not input.is_floating_point():
         operation = _exact(operation)
@@ -225,25 +243,61 @@ def _conv_transpose(name, operation, n, input, weight, bias, stride, padding, ou
     return operation(input, *args)
 
 
-def conv_transpose1d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1,
-                     dilation=1):
+def conv_transpose1d(
+    input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
+):
     """Transposed convolution of (N, C, L) or (C, L) with weight (C, C_out / groups, K)."""
-    return _conv_transpose("conv_transpose1d", ops.conv_transpose1d, 1, input, weight, bias, stride,
-                           padding, output_padding, groups, dilation)
+    return _conv_transpose(
+        "conv_transpose1d",
+        ops.conv_transpose1d,
+        1,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
+    )
 
 
-def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1,
-                     dilation=1):
+def conv_transpose2d(
+    input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
+):
     """Transposed convolution of (N, C, H, W) or (C, H, W)."""
-    return _conv_transpose("conv_transpose2d", ops.conv_transpose2d, 2, input, weight, bias, stride,
-                           padding, output_padding, groups, dilation)
+    return _conv_transpose(
+        "conv_transpose2d",
+        ops.conv_transpose2d,
+        2,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
+    )
 
 
-def conv_transpose3d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1,
-                     dilation=1):
+def conv_transpose3d(
+    input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
+):
     """Transposed convolution of (N, C, D, H, W) or (C, D, H, W)."""
-    return _conv_transpose("conv_transpose3d", ops.conv_transpose3d, 3, input, weight, bias, stride,
-                           padding, output_padding, groups, dilation)
+    return _conv_transpose(
+        "conv_transpose3d",
+        ops.conv_transpose3d,
+        3,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
+    )
 
 
 def conv_tbc(input, weight, bias, pad=0):
@@ -346,4 +400,4 @@ def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
     zeros = dlgrad.zeros((batch, channels, math.prod(padded)), dtype=input.dtype)
     image = zeros.index_add(2, where, input.reshape(batch, channels, area * columns))
     image = image.reshape(batch, channels, *padded)
-    return image[:, :, padding[0]:padding[0] + size[0], padding[1]:padding[1] + size[1]]
+    return image[:, :, padding[0] : padding[0] + size[0], padding[1] : padding[1] + size[1]]

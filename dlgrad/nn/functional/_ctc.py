@@ -1,4 +1,5 @@
 """Connectionist temporal classification."""
+
 from __future__ import annotations
 
 import dlgrad
@@ -13,13 +14,17 @@ _LOG_ZERO = -1e30
 
 def _lengths(name, value, batch):
     """Lengths given as a tensor or a sequence, as a list of `batch` numbers."""
-    values = value.reshape(-1).tolist() if isinstance(value, dlgrad.Tensor) else [
-        int(v) for v in (value if hasattr(value, "__iter__") else (value,))
-    ]
+    values = (
+        value.reshape(-1).tolist()
+        if isinstance(value, dlgrad.Tensor)
+        else [int(v) for v in (value if hasattr(value, "__iter__") else (value,))]
+    )
     if isinstance(value, dlgrad.Tensor) and value.is_floating_point():
         raise RuntimeError(f"[ctc_loss] {name} must be integral, got {value.dtype}")
     if len(values) != batch:
-        raise RuntimeError(f"[ctc_loss] {name} must be of size batch_size = {batch}, got {len(values)}")
+        raise RuntimeError(
+            f"[ctc_loss] {name} must be of size batch_size = {batch}, got {len(values)}"
+        )
     return values
 
 
@@ -40,7 +45,7 @@ def _target_rows(targets, target_lengths, batch):
             )
         rows, start = [], 0
         for length in target_lengths:
-            rows.append(values[start:start + length])
+            rows.append(values[start : start + length])
             start += length
         return rows
     if targets.dim() != 2 or len(values) != batch:
@@ -55,8 +60,15 @@ def _target_rows(targets, target_lengths, batch):
     return [row[:length] for row, length in zip(values, target_lengths)]
 
 
-def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reduction="mean",
-             zero_infinity=False):
+def ctc_loss(
+    log_probs,
+    targets,
+    input_lengths,
+    target_lengths,
+    blank=0,
+    reduction="mean",
+    zero_infinity=False,
+):
     """-log of the probability of `targets`, summed over all alignments (Graves et al., 2006).
 
     log_probs is (T, N, C) or (T, C); targets (N, S), or all in one dimension. "mean" divides each
@@ -65,7 +77,9 @@ def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reducti
     reduction = _reduction(reduction)
     _check_tensors("ctc_loss", log_probs=log_probs, targets=targets)
     if log_probs.dim() not in (2, 3):
-        raise RuntimeError(f"[ctc_loss] log_probs must be (T, N, C) or (T, C), got {list(log_probs.shape)}")
+        raise RuntimeError(
+            f"[ctc_loss] log_probs must be (T, N, C) or (T, C), got {list(log_probs.shape)}"
+        )
     if not log_probs.is_floating_point():
         raise RuntimeError(f"[ctc_loss] log_probs must be floating point, got {log_probs.dtype}")
     if targets.is_floating_point():
@@ -75,7 +89,9 @@ def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reducti
         log_probs = log_probs.unsqueeze(1)
     time, batch, classes = log_probs.shape
     if not 0 <= blank < classes:
-        raise RuntimeError(f"[ctc_loss] blank must be in label range, got {blank} for {classes} labels")
+        raise RuntimeError(
+            f"[ctc_loss] blank must be in label range, got {blank} for {classes} labels"
+        )
     input_lengths = _lengths("input_lengths", input_lengths, batch)
     target_lengths = _lengths("target_lengths", target_lengths, batch)
     for length in input_lengths:
@@ -129,12 +145,15 @@ def _ctc_losses(log_probs, rows, input_lengths, target_lengths, blank):
                     f"[ctc_loss] target {label} is out of the label range 0 to {classes - 1}"
                 )
         extended = [blank] * width
-        extended[1:2 * len(row):2] = row
+        extended[1 : 2 * len(row) : 2] = row
         labels.append(extended)
         # From two back only to a label that differs from it.
-        may_skip.append([
-            s >= 2 and extended[s] != blank and extended[s] != extended[s - 2] for s in range(width)
-        ])
+        may_skip.append(
+            [
+                s >= 2 and extended[s] != blank and extended[s] != extended[s - 2]
+                for s in range(width)
+            ]
+        )
     labels = dlgrad.tensor(labels, dtype=dlgrad.int64)
     may_skip = dlgrad.tensor(may_skip, dtype=dlgrad.bool)
     # A probability of 0 may come as -inf: keep it finite.

@@ -1,4 +1,5 @@
 """The dropout family."""
+
 from __future__ import annotations
 
 import math
@@ -7,7 +8,14 @@ import warnings
 import dlgrad
 from dlgrad import ops
 
-__all__ = ["dropout", "alpha_dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout"]
+__all__ = [
+    "dropout",
+    "alpha_dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "feature_alpha_dropout",
+]
 
 
 def _check_p(p):

@@ -1,4 +1,5 @@
 """Linear maps and table look-ups."""
+
 from __future__ import annotations
 
 import dlgrad
@@ -88,8 +89,15 @@ def _renormalize(weight, indices, max_norm, norm_type):
         weight.detach().index_copy_(0, rows, used * scale.to(used.dtype))
 
 
-def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0,
-              scale_grad_by_freq=False, sparse=False):
+def embedding(
+    input,
+    weight,
+    padding_idx=None,
+    max_norm=None,
+    norm_type=2.0,
+    scale_grad_by_freq=False,
+    sparse=False,
+):
     """Rows of `weight` (rows, columns) picked by `input`, indices of any shape (*).
 
     Output (*, columns). The row `padding_idx` gets no gradient; `max_norm` rescales the used rows
@@ -104,16 +112,30 @@ def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0,
     return ops.embedding(input, weight, padding_idx, scale_grad_by_freq)
 
 
-def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale_grad_by_freq=False,
-                  mode="mean", sparse=False, per_sample_weights=None, include_last_offset=False,
-                  padding_idx=None):
+def embedding_bag(
+    input,
+    weight,
+    offsets=None,
+    max_norm=None,
+    norm_type=2,
+    scale_grad_by_freq=False,
+    mode="mean",
+    sparse=False,
+    per_sample_weights=None,
+    include_last_offset=False,
+    padding_idx=None,
+):
     """The sum, mean or max of the rows of each bag of indices.
 
     `input` is (B, N), a bag a row; or 1-D, with `offsets` that say where each bag starts (and, with
     `include_last_offset`, where the last one ends). Rows `padding_idx` are left out.
     """
-    if isinstance(input, Tensor) and isinstance(weight, Tensor) and not weight.is_floating_point() \
-            and input.is_floating_point():
+    if (
+        isinstance(input, Tensor)
+        and isinstance(weight, Tensor)
+        and not weight.is_floating_point()
+        and input.is_floating_point()
+    ):
         raise TypeError(
             "[embedding_bag] the arguments are in the wrong order: indices come first, "
             "then the weight"
@@ -177,7 +199,9 @@ def _bags(input, offsets, include_last_offset):
         bag_of = dlgrad.arange(bags).unsqueeze(1).expand(bags, length).reshape(-1)
         return bag_of, input.reshape(-1).long(), bags
     if input.dim() != 1:
-        raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.dim()}")
+        raise ValueError(
+            f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.dim()}"
+        )
     if offsets is None:
         raise ValueError("offsets has to be a 1D Tensor but got None")
     if offsets.dim() != 1:
@@ -239,8 +263,18 @@ def one_hot(tensor, num_classes=-1):
     return result.scatter_(-1, tensor.unsqueeze(-1), 1)
 
 
-def linear_cross_entropy(input, linear_weight, target, *, linear_bias=None, weight=None,
-                         reduction="mean", ignore_index=None, label_smoothing=0.0, options=None):
+def linear_cross_entropy(
+    input,
+    linear_weight,
+    target,
+    *,
+    linear_bias=None,
+    weight=None,
+    reduction="mean",
+    ignore_index=None,
+    label_smoothing=0.0,
+    options=None,
+):
     """cross_entropy(linear(input, linear_weight, linear_bias), target).
 
     input (N, features) or (features), linear_weight (C, d..., features), linear_bias (C, d...).
@@ -249,11 +283,20 @@ def linear_cross_entropy(input, linear_weight, target, *, linear_bias=None, weig
     from ._loss import cross_entropy
 
     outputs = tuple(linear_weight.shape[:-1])
+    if len(outputs) > 1 and input.dim() != 2:
+        raise RuntimeError(
+            f"[linear_cross_entropy] a weight of shape {tuple(linear_weight.shape)} (several outputs "
+            f"of each class) takes inputs (N, features), got shape {tuple(input.shape)}"
+        )
     flat_weight = linear_weight.reshape(-1, linear_weight.shape[-1])
     flat_bias = None
     if linear_bias is not None:
-        flat_bias = linear_bias.expand(outputs) if linear_bias.dim() == len(outputs) else (
-            linear_bias.reshape(linear_bias.shape + (1,) * (len(outputs) - 1)).expand(outputs)
+        flat_bias = (
+            linear_bias.expand(outputs)
+            if linear_bias.dim() == len(outputs)
+            else (
+                linear_bias.reshape(linear_bias.shape + (1,) * (len(outputs) - 1)).expand(outputs)
+            )
         )
         flat_bias = flat_bias.reshape(-1)
     logits = linear(input, flat_weight, flat_bias)
@@ -264,7 +307,10 @@ def linear_cross_entropy(input, linear_weight, target, *, linear_bias=None, weig
             "probabilities"
         )
     return cross_entropy(
-        logits, target, weight=weight, reduction=reduction,
+        logits,
+        target,
+        weight=weight,
+        reduction=reduction,
         ignore_index=-100 if ignore_index is None else ignore_index,
         label_smoothing=label_smoothing,
     )

@@ -1,4 +1,5 @@
 """Losses: cross entropy and its kin, and regression."""
+
 from __future__ import annotations
 
 import math
@@ -8,9 +9,17 @@ import dlgrad
 from dlgrad import Tensor, ops
 
 __all__ = [
-    "nll_loss", "poisson_nll_loss", "gaussian_nll_loss", "kl_div", "cross_entropy",
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "smooth_l1_loss", "huber_loss",
-    "l1_loss", "mse_loss",
+    "nll_loss",
+    "poisson_nll_loss",
+    "gaussian_nll_loss",
+    "kl_div",
+    "cross_entropy",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "smooth_l1_loss",
+    "huber_loss",
+    "l1_loss",
+    "mse_loss",
 ]
 
 
@@ -81,8 +90,9 @@ def _check_targets(name, input, target, weight, ignore_index):
         )
 
 
-def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None,
-             reduction="mean"):
+def nll_loss(
+    input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"
+):
     """-weight[target] input[target] for log-probabilities (N, C, d...) and class indices (N, d...).
 
     "mean" divides by the weights that were used. Targets `ignore_index` count for nothing.
@@ -95,8 +105,16 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
     return ops.nll_loss(input, target, weight, ignore_index, reduction)
 
 
-def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None,
-                  reduction="mean", label_smoothing=0.0):
+def cross_entropy(
+    input,
+    target,
+    weight=None,
+    size_average=None,
+    ignore_index=-100,
+    reduce=None,
+    reduction="mean",
+    label_smoothing=0.0,
+):
     """nll_loss of log_softmax(input), for scores (N, C, d...) or (C).
 
     `target` has class indices (N, d...), or probabilities of the shape of the input.
@@ -148,8 +166,16 @@ def _soft_cross_entropy(input, target, weight, reduction, label_smoothing):
     return total if reduction == "sum" else total / (input.numel() // max(classes, 1))
 
 
-def poisson_nll_loss(input, target, log_input=True, full=False, size_average=None, eps=1e-8,
-                     reduce=None, reduction="mean"):
+def poisson_nll_loss(
+    input,
+    target,
+    log_input=True,
+    full=False,
+    size_average=None,
+    eps=1e-8,
+    reduce=None,
+    reduction="mean",
+):
     """exp(x) - target x (or x - target log(x + eps) without log_input) [+ Stirling's term]."""
     reduction = _reduction(reduction, size_average, reduce)
     _check_tensors("poisson_nll_loss", input=input, target=target)
@@ -215,8 +241,9 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
     return result / input.shape[0] if by_batch and input.dim() != 0 else result
 
 
-def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None,
-                         reduction="mean"):
+def binary_cross_entropy(
+    input, target, weight=None, size_average=None, reduce=None, reduction="mean"
+):
     """-(target log(x) + (1 - target) log(1 - x)) for x in [0, 1]; logarithms are at least -100."""
     reduction = _reduction(reduction, size_average, reduce)
     _check_tensors("binary_cross_entropy", input=input, target=target)
@@ -250,8 +277,9 @@ def _bce(input, target):
     return (target - 1) * log_rest - target * log_x
 
 
-def binary_cross_entropy_with_logits(input, target, weight=None, size_average=None, reduce=None,
-                                     reduction="mean", pos_weight=None):
+def binary_cross_entropy_with_logits(
+    input, target, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None
+):
     """binary_cross_entropy(sigmoid(x), target), computed without overflow.
 
     `pos_weight` scales the terms of positive targets.
@@ -308,9 +336,7 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
     distance = (input - target).abs()
     if beta == 0.0:
         return _reduced(distance, reduction)
-    loss = dlgrad.where(
-        distance < beta, distance * distance * (0.5 / beta), distance - 0.5 * beta
-    )
+    loss = dlgrad.where(distance < beta, distance * distance * (0.5 / beta), distance - 0.5 * beta)
     return _reduced(loss, reduction)
 
 

@@ -1,4 +1,5 @@
 """Losses by margin or distance, and the distances."""
+
 from __future__ import annotations
 
 import math
@@ -8,15 +9,24 @@ import dlgrad
 from ._loss import _check_tensors, _reduced, _reduction
 
 __all__ = [
-    "margin_ranking_loss", "hinge_embedding_loss", "multilabel_margin_loss", "soft_margin_loss",
-    "multilabel_soft_margin_loss", "cosine_embedding_loss", "multi_margin_loss",
-    "triplet_margin_loss", "triplet_margin_with_distance_loss", "pairwise_distance",
-    "cosine_similarity", "pdist",
+    "margin_ranking_loss",
+    "hinge_embedding_loss",
+    "multilabel_margin_loss",
+    "soft_margin_loss",
+    "multilabel_soft_margin_loss",
+    "cosine_embedding_loss",
+    "multi_margin_loss",
+    "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
+    "pairwise_distance",
+    "cosine_similarity",
+    "pdist",
 ]
 
 
-def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, reduce=None,
-                        reduction="mean"):
+def margin_ranking_loss(
+    input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"
+):
     """max(0, -target (x1 - x2) + margin), target 1 or -1."""
     reduction = _reduction(reduction, size_average, reduce)
     _check_tensors("margin_ranking_loss", input1=input1, input2=input2, target=target)
@@ -29,8 +39,9 @@ def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, red
     return _reduced((-target * (input1 - input2) + margin).clamp(min=0), reduction)
 
 
-def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None,
-                         reduction="mean"):
+def hinge_embedding_loss(
+    input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"
+):
     """x where target is 1, max(0, margin - x) where it is -1."""
     reduction = _reduction(reduction, size_average, reduce)
     _check_tensors("hinge_embedding_loss", input=input, target=target)
@@ -59,7 +70,9 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
     reduction = _reduction(reduction, size_average, reduce)
     _check_tensors("multilabel_margin_loss", input=input, target=target)
     rows, single = _rows("multilabel_margin_loss", input)
-    if tuple(target.shape) != tuple(input.shape) and not (single and target.numel() == input.numel()):
+    if tuple(target.shape) != tuple(input.shape) and not (
+        single and target.numel() == input.numel()
+    ):
         raise RuntimeError(
             f"[multilabel_margin_loss] inconsistent target size: {list(target.shape)} for input of "
             f"size: {list(input.shape)}"
@@ -88,8 +101,9 @@ def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="m
     return _reduced(dlgrad.log1p((-target * input).exp()), reduction)
 
 
-def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, reduce=None,
-                                reduction="mean"):
+def multilabel_soft_margin_loss(
+    input, target, weight=None, size_average=None, reduce=None, reduction="mean"
+):
     """The mean over classes of the binary cross entropy of sigmoid(x) and target."""
     reduction = _reduction(reduction, size_average, reduce)
     _check_tensors("multilabel_soft_margin_loss", input=input, target=target)
@@ -100,8 +114,9 @@ def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, r
     return _reduced(loss.sum(-1) / input.shape[-1], reduction)
 
 
-def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, reduce=None,
-                          reduction="mean"):
+def cosine_embedding_loss(
+    input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"
+):
     """1 - cos where target is 1, max(0, cos - margin) where it is -1."""
     reduction = _reduction(reduction, size_average, reduce)
     _check_tensors("cosine_embedding_loss", input1=input1, input2=input2, target=target)
@@ -133,8 +148,9 @@ def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, r
     return _reduced(loss, reduction)
 
 
-def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None,
-                      reduction="mean"):
+def multi_margin_loss(
+    input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean"
+):
     """sum over i != y of max(0, margin - x[y] + x[i])^p / C, times weight[y]."""
     reduction = _reduction(reduction, size_average, reduce)
     _check_tensors("multi_margin_loss", input=input, target=target)
@@ -187,19 +203,35 @@ def _triplet(distance, anchor, positive, negative, margin, swap, reduction):
     return _reduced((margin + near - far).clamp(min=0), reduction)
 
 
-def triplet_margin_loss(anchor, positive, negative, margin=1.0, p=2, eps=1e-6, swap=False,
-                        size_average=None, reduce=None, reduction="mean"):
+def triplet_margin_loss(
+    anchor,
+    positive,
+    negative,
+    margin=1.0,
+    p=2,
+    eps=1e-6,
+    swap=False,
+    size_average=None,
+    reduce=None,
+    reduction="mean",
+):
     """max(0, |anchor - positive| - |anchor - negative| + margin) in the p-norm."""
     reduction = _reduction(reduction, size_average, reduce)
     _check_triplet(margin, anchor, positive, negative)
     return _triplet(
-        lambda a, b: pairwise_distance(a, b, p, eps), anchor, positive, negative, margin, swap,
+        lambda a, b: pairwise_distance(a, b, p, eps),
+        anchor,
+        positive,
+        negative,
+        margin,
+        swap,
         reduction,
     )
 
 
-def triplet_margin_with_distance_loss(anchor, positive, negative, *, distance_function=None,
-                                      margin=1.0, swap=False, reduction="mean"):
+def triplet_margin_with_distance_loss(
+    anchor, positive, negative, *, distance_function=None, margin=1.0, swap=False, reduction="mean"
+):
     """triplet_margin_loss with any distance."""
     reduction = _reduction(reduction)
     _check_triplet(margin, anchor, positive, negative)
@@ -235,9 +267,7 @@ def pdist(input, p=2.0):
     """The p-norm distance of every pair of rows i < j, in that order."""
     _check_tensors("pdist", input=input)
     if input.dim() != 2:
-        raise RuntimeError(
-            f"pdist only supports 2D tensors, got: {input.dim()}D"
-        )
+        raise RuntimeError(f"pdist only supports 2D tensors, got: {input.dim()}D")
     if not input.is_floating_point():
         raise RuntimeError("pdist only supports floating-point dtypes")
     if p < 0:
@@ -245,9 +275,10 @@ def pdist(input, p=2.0):
     count = input.shape[0]
     first = [i for i in range(count) for _ in range(i + 1, count)]
     second = [j for i in range(count) for j in range(i + 1, count)]
-    difference = input[dlgrad.tensor(first, dtype=dlgrad.int64)] - input[
-        dlgrad.tensor(second, dtype=dlgrad.int64)
-    ]
+    difference = (
+        input[dlgrad.tensor(first, dtype=dlgrad.int64)]
+        - input[dlgrad.tensor(second, dtype=dlgrad.int64)]
+    )
     if p == math.inf:
         return difference.abs().amax(-1) if difference.numel() else difference.sum(-1)
     return difference.norm(p, -1)

@@ -1,4 +1,5 @@
 """Normalizations."""
+
 from __future__ import annotations
 
 import math
@@ -7,7 +8,12 @@ import dlgrad
 from dlgrad import Tensor, ops
 
 __all__ = [
-    "batch_norm", "instance_norm", "layer_norm", "rms_norm", "group_norm", "local_response_norm",
+    "batch_norm",
+    "instance_norm",
+    "layer_norm",
+    "rms_norm",
+    "group_norm",
+    "local_response_norm",
     "normalize",
 ]
 
@@ -37,8 +43,9 @@ def _check_more_than_one(size):
         )
 
 
-def batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1,
-               eps=1e-5):
+def batch_norm(
+    input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
+):
     """Normalizes each channel (dimension 1) over all others.
 
     In training by the batch's mean and biased variance, and running_mean and running_var move by
@@ -53,6 +60,8 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
         )
     if training:
         _check_more_than_one(input.shape)
+        if eps <= 0.0:
+            raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
     elif running_mean is None or running_var is None:
         raise RuntimeError(
             "[batch_norm] running_mean and running_var must be defined in evaluation mode"
@@ -64,15 +73,27 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
         or (weight is not None and weight.shape != own)
         or (bias is not None and bias.shape != own)
     ):
-        _check_channels("batch_norm", input.shape[1], running_mean=running_mean,
-                        running_var=running_var, weight=weight, bias=bias)
-    return ops.batch_norm(
-        input, running_mean, running_var, weight, bias, training, momentum, eps
-    )
+        _check_channels(
+            "batch_norm",
+            input.shape[1],
+            running_mean=running_mean,
+            running_var=running_var,
+            weight=weight,
+            bias=bias,
+        )
+    return ops.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
 
 
-def instance_norm(input, running_mean=None, running_var=None, weight=None, bias=None,
-                  use_input_stats=True, momentum=0.1, eps=1e-5):
+def instance_norm(
+    input,
+    running_mean=None,
+    running_var=None,
+    weight=None,
+    bias=None,
+    use_input_stats=True,
+    momentum=0.1,
+    eps=1e-5,
+):
     """Normalizes each channel of each sample of (N, C, *) over its positions."""
     _check("instance_norm", input)
     if input.dim() < 2:
@@ -90,16 +111,28 @@ def instance_norm(input, running_mean=None, running_var=None, weight=None, bias=
         raise ValueError(
             "Expected running_mean and running_var to be defined when use_input_stats=False"
         )
-    _check_channels("instance_norm", channels, running_mean=running_mean, running_var=running_var,
-                    weight=weight, bias=bias)
+    _check_channels(
+        "instance_norm",
+        channels,
+        running_mean=running_mean,
+        running_var=running_var,
+        weight=weight,
+        bias=bias,
+    )
     # Every sample's channels become channels of one long sample.
     means, variances, weights, biases = (
         value if value is None else value.repeat(batch)
         for value in (running_mean, running_var, weight, bias)
     )
     result = ops.batch_norm(
-        input.reshape(1, batch * channels, *sizes), means, variances, weights, biases,
-        use_input_stats, momentum, eps,
+        input.reshape(1, batch * channels, *sizes),
+        means,
+        variances,
+        weights,
+        biases,
+        use_input_stats,
+        momentum,
+        eps,
     )
     if use_input_stats:
         with dlgrad.no_grad():
@@ -124,7 +157,7 @@ def _check_normalized_shape(name, input, normalized_shape, **values):
                 f"[{name}] Expected {what} to be of same shape as normalized_shape, but got {what} "
                 f"of shape {list(value.shape)} and normalized_shape = {list(shape)}"
             )
-    if input.dim() < len(shape) or tuple(input.shape[-len(shape):]) != shape:
+    if input.dim() < len(shape) or tuple(input.shape[-len(shape) :]) != shape:
         expected = ", ".join(["*", *(str(size) for size in shape)])
         raise RuntimeError(
             f"[{name}] Given normalized_shape={list(shape)}, expected input with shape [{expected}], "
@@ -156,9 +189,13 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
     """Normalizes (N, C, *) over the channels and positions of each of `num_groups` groups."""
     _check("group_norm", input)
     if input.dim() < 2:
-        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.dim()}")
+        raise RuntimeError(
+            f"Expected at least 2 dimensions for input tensor but received {input.dim()}"
+        )
     if num_groups <= 0:
-        raise RuntimeError(f"[group_norm] Expected num groups to be greater than 0, got {num_groups}")
+        raise RuntimeError(
+            f"[group_norm] Expected num groups to be greater than 0, got {num_groups}"
+        )
     batch, channels = input.shape[:2]
     if channels % num_groups != 0:
         raise RuntimeError(
@@ -181,9 +218,7 @@ def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
     _check("local_response_norm", input)
     rank = input.dim()
     if rank < 3:
-        raise ValueError(
-            f"Expected 3D or higher dimensionality input (got {rank} dimensions)"
-        )
+        raise ValueError(f"Expected 3D or higher dimensionality input (got {rank} dimensions)")
     if input.numel() == 0:
         return input
     F = dlgrad.nn.functional

@@ -1,4 +1,5 @@
 """Padding, and rearranging channels and pixels."""
+
 from __future__ import annotations
 
 import dlgrad
@@ -37,7 +38,7 @@ def pad(input, pad, mode="constant", value=None):
         )
     lead = input.dim() - n
     # A batch may be empty, nothing else.
-    if 0 in input.shape[1 if lead == 2 else 0:]:
+    if 0 in input.shape[1 if lead == 2 else 0 :]:
         raise RuntimeError(
             f"[pad] mode {mode!r} needs non-empty dimensions (but for the batch), got input of "
             f"shape {list(input.shape)}"
@@ -170,7 +171,9 @@ def channel_shuffle(input, groups):
             f"{list(input.shape)}"
         )
     if groups <= 0:
-        raise RuntimeError(f"Number of groups to divide channels in must be positive. Value of groups:{groups}")
+        raise RuntimeError(
+            f"Number of groups to divide channels in must be positive. Value of groups:{groups}"
+        )
     batch, channels, *rest = input.shape
     if channels % groups != 0:
         raise RuntimeError(

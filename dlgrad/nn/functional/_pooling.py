@@ -1,4 +1,5 @@
 """Pooling and max-unpooling."""
+
 from __future__ import annotations
 
 import math
@@ -10,13 +11,34 @@ from .._sizes import ntuple
 from ._conv import _exact, _sizes, recall, remember
 
 __all__ = [
-    "avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool1d", "max_pool2d", "max_pool3d",
-    "max_pool1d_with_indices", "max_pool2d_with_indices", "max_pool3d_with_indices", "max_unpool1d",
-    "max_unpool2d", "max_unpool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d", "adaptive_max_pool1d",
-    "adaptive_max_pool2d", "adaptive_max_pool3d", "adaptive_max_pool1d_with_indices",
-    "adaptive_max_pool2d_with_indices", "adaptive_max_pool3d_with_indices", "adaptive_avg_pool1d",
-    "adaptive_avg_pool2d", "adaptive_avg_pool3d", "fractional_max_pool2d", "fractional_max_pool3d",
-    "fractional_max_pool2d_with_indices", "fractional_max_pool3d_with_indices",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "max_pool1d_with_indices",
+    "max_pool2d_with_indices",
+    "max_pool3d_with_indices",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
+    "adaptive_max_pool1d_with_indices",
+    "adaptive_max_pool2d_with_indices",
+    "adaptive_max_pool3d_with_indices",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "fractional_max_pool2d",
+    "fractional_max_pool3d",
+    "fractional_max_pool2d_with_indices",
+    "fractional_max_pool3d_with_indices",
 ]
 
 
@@ -27,7 +49,7 @@ def _check_input(name, input, n):
         raise RuntimeError(
             f"[{name}] Expected {n + 1}D or {n + 2}D input, but got shape {list(input.shape)}"
         )
-    if 0 in input.shape[-n - 1:]:
+    if 0 in input.shape[-n - 1 :]:
         raise RuntimeError(
             f"[{name}] Expected non-zero sizes (the batch alone may be empty), but got shape "
             f"{list(input.shape)}"
@@ -92,38 +114,44 @@ def _max_pool(n, input, kernel_size, stride, padding, dilation, ceil_mode, retur
     return (values, indices) if return_indices else values
 
 
-def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,
-               return_indices=False):
+def max_pool1d(
+    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
+):
     """The largest value of each window of (N, C, L) or (C, L), and where it was if asked."""
     return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
-def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,
-               return_indices=False):
+def max_pool2d(
+    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
+):
     """The largest value of each window of (N, C, H, W) or (C, H, W), and where it was if asked."""
     return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
-def max_pool3d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,
-               return_indices=False):
+def max_pool3d(
+    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
+):
     """The largest value of each window of (N, C, D, H, W) or (C, D, H, W), and where it was."""
     return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
-def max_pool1d_with_indices(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,
-                            return_indices=False):
+def max_pool1d_with_indices(
+    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
+):
     """max_pool1d with return_indices=True."""
     return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, True)
 
 
-def max_pool2d_with_indices(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,
-                            return_indices=False):
+def max_pool2d_with_indices(
+    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
+):
     """max_pool2d with return_indices=True."""
     return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, True)
 
 
-def max_pool3d_with_indices(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,
-                            return_indices=False):
+def max_pool3d_with_indices(
+    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
+):
     """max_pool3d with return_indices=True."""
     return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, True)
 
@@ -140,8 +168,17 @@ def _avg_pool(n, input, kernel_size, stride, padding, ceil_mode, count_include_p
         if input.dtype is not dlgrad.int64:
             raise RuntimeError(f"[{name}] not implemented for {input.dtype}")
         operation = _exact(operation)
-    return _pooled(operation, n, input, kernel, stride, padding, bool(ceil_mode),
-                   bool(count_include_pad), divisor)
+    return _pooled(
+        operation,
+        n,
+        input,
+        kernel,
+        stride,
+        padding,
+        bool(ceil_mode),
+        bool(count_include_pad),
+        divisor,
+    )
 
 
 def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
@@ -149,18 +186,34 @@ def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, coun
     return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
-def avg_pool2d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
-               divisor_override=None):
+def avg_pool2d(
+    input,
+    kernel_size,
+    stride=None,
+    padding=0,
+    ceil_mode=False,
+    count_include_pad=True,
+    divisor_override=None,
+):
     """The mean of each window of (N, C, H, W) or (C, H, W)."""
-    return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad,
-                     divisor_override)
+    return _avg_pool(
+        2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
 
 
-def avg_pool3d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
-               divisor_override=None):
+def avg_pool3d(
+    input,
+    kernel_size,
+    stride=None,
+    padding=0,
+    ceil_mode=False,
+    count_include_pad=True,
+    divisor_override=None,
+):
     """The mean of each window of (N, C, D, H, W) or (C, D, H, W)."""
-    return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad,
-                     divisor_override)
+    return _avg_pool(
+        3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
 
 
 def _lp_pool(n, pool, input, norm_type, kernel_size, stride, ceil_mode):
@@ -208,7 +261,7 @@ def _adaptive_size(name, input, output_size, n):
         raise RuntimeError(
             f"[{name}] elements of output_size must be greater than or equal to 0, got {size}"
         )
-    if 0 in input.shape[-n - 1:]:
+    if 0 in input.shape[-n - 1 :]:
         raise RuntimeError(
             f"[{name}] Expected input to have non-zero size for non-batch dimensions, but input has "
             f"sizes {list(input.shape)}"
@@ -306,7 +359,9 @@ def _max_unpool(n, input, indices, kernel_size, stride, padding, output_size):
     padding = _sizes(name, "padding", padding, n, 0)
     _check_input(name, input, n)
     if indices.dtype is not dlgrad.int64:
-        raise RuntimeError(f"[{name}] elements in indices should be type int64, got {indices.dtype}")
+        raise RuntimeError(
+            f"[{name}] elements in indices should be type int64, got {indices.dtype}"
+        )
     if tuple(indices.shape) != tuple(input.shape):
         raise RuntimeError(
             f"[{name}] Expected shape of indices to be same as that of the input tensor "
@@ -365,9 +420,7 @@ def _fractional_max_pool(n, input, kernel_size, output_size, output_ratio, sampl
         output_size = [int(size * r) for size, r in zip(input.shape[-n:], ratio)]
     out = _sizes(name, "output_size", output_size, n, 1)
     if input.dim() == n + 1:
-        values, indices = _fractional_max_pool(
-            n, input.unsqueeze(0), kernel, out, None, samples
-        )
+        values, indices = _fractional_max_pool(n, input.unsqueeze(0), kernel, out, None, samples)
         return values.squeeze(0), indices.squeeze(0)
     batch, channels = input.shape[:2]
     sizes = input.shape[2:]
@@ -379,7 +432,9 @@ def _fractional_max_pool(n, input, kernel_size, output_size, output_ratio, sampl
             )
     if samples is None:
         samples = dlgrad.rand((batch, channels, n), dtype=input.dtype)
-    elif samples.dim() != 3 or samples.shape[0] < batch or tuple(samples.shape[1:]) != (channels, n):
+    elif (
+        samples.dim() != 3 or samples.shape[0] < batch or tuple(samples.shape[1:]) != (channels, n)
+    ):
         raise RuntimeError(
             f"[{name}] Expect _random_samples of shape {(batch, channels, n)}, got "
             f"{tuple(samples.shape)}"
@@ -404,27 +459,51 @@ def _fractional_max_pool(n, input, kernel_size, output_size, output_ratio, sampl
     return values.reshape(batch, channels, *out), indices.reshape(batch, channels, *out)
 
 
-def fractional_max_pool2d(input, kernel_size, output_size=None, output_ratio=None,
-                          return_indices=False, _random_samples=None):
+def fractional_max_pool2d(
+    input,
+    kernel_size,
+    output_size=None,
+    output_ratio=None,
+    return_indices=False,
+    _random_samples=None,
+):
     """Max pooling of (N, C, H, W) over windows at pseudo-random steps (arXiv 1412.6071)."""
     result = _fractional_max_pool(2, input, kernel_size, output_size, output_ratio, _random_samples)
     return result if return_indices else result[0]
 
 
-def fractional_max_pool3d(input, kernel_size, output_size=None, output_ratio=None,
-                          return_indices=False, _random_samples=None):
+def fractional_max_pool3d(
+    input,
+    kernel_size,
+    output_size=None,
+    output_ratio=None,
+    return_indices=False,
+    _random_samples=None,
+):
     """fractional_max_pool2d over (N, C, D, H, W)."""
     result = _fractional_max_pool(3, input, kernel_size, output_size, output_ratio, _random_samples)
     return result if return_indices else result[0]
 
 
-def fractional_max_pool2d_with_indices(input, kernel_size, output_size=None, output_ratio=None,
-                                       return_indices=False, _random_samples=None):
+def fractional_max_pool2d_with_indices(
+    input,
+    kernel_size,
+    output_size=None,
+    output_ratio=None,
+    return_indices=False,
+    _random_samples=None,
+):
     """fractional_max_pool2d with return_indices=True."""
     return _fractional_max_pool(2, input, kernel_size, output_size, output_ratio, _random_samples)
 
 
-def fractional_max_pool3d_with_indices(input, kernel_size, output_size=None, output_ratio=None,
-                                       return_indices=False, _random_samples=None):
+def fractional_max_pool3d_with_indices(
+    input,
+    kernel_size,
+    output_size=None,
+    output_ratio=None,
+    return_indices=False,
+    _random_samples=None,
+):
     """fractional_max_pool3d with return_indices=True."""
     return _fractional_max_pool(3, input, kernel_size, output_size, output_ratio, _random_samples)

@@ -1,4 +1,5 @@
 """Resampling: interpolate, grid_sample, affine_grid."""
+
 from __future__ import annotations
 
 import math
@@ -9,13 +10,23 @@ import dlgrad
 from dlgrad import Tensor
 
 __all__ = [
-    "upsample", "interpolate", "upsample_nearest", "upsample_bilinear", "grid_sample", "affine_grid",
+    "upsample",
+    "interpolate",
+    "upsample_nearest",
+    "upsample_bilinear",
+    "grid_sample",
+    "affine_grid",
 ]
 
 # mode -> the input's dim() it takes (None: any), and whether align_corners means something
 _MODES = {
-    "nearest": (None, False), "nearest-exact": (None, False), "area": (None, False),
-    "linear": (3, True), "bilinear": (4, True), "bicubic": (4, True), "trilinear": (5, True),
+    "nearest": (None, False),
+    "nearest-exact": (None, False),
+    "area": (None, False),
+    "linear": (3, True),
+    "bilinear": (4, True),
+    "bicubic": (4, True),
+    "trilinear": (5, True),
 }
 
 
@@ -92,8 +103,15 @@ def _target_size(input, size, scale_factor, recompute):
     return sizes, [None] * n if recompute else factors
 
 
-def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corners=None,
-                recompute_scale_factor=None, antialias=False):
+def interpolate(
+    input,
+    size=None,
+    scale_factor=None,
+    mode="nearest",
+    align_corners=None,
+    recompute_scale_factor=None,
+    antialias=False,
+):
     """Resamples (N, C, d...) to `size`, or to its size times `scale_factor`.
 
     `align_corners`: whether the corner pixels' centres stay at the corners. `antialias` (bilinear
@@ -118,9 +136,7 @@ def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corne
         )
     sizes, factors = _target_size(input, size, scale_factor, recompute_scale_factor)
     if rank is not None and input.dim() != rank:
-        raise NotImplementedError(
-            f"Got {input.dim()}D input, but {mode} mode needs {rank}D input"
-        )
+        raise NotImplementedError(f"Got {input.dim()}D input, but {mode} mode needs {rank}D input")
     if antialias and mode not in ("bilinear", "bicubic"):
         raise ValueError(
             "Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D tensor "
@@ -197,6 +213,7 @@ def _nearest_positions(size, out, factor, exact):
 
 def _cubic_weights(t, a=-0.75):
     """The weights of the four neighbours at distance 1 + t, t, 1 - t, 2 - t (Keys 1981)."""
+
     def near(x):
         return ((a + 2) * x - (a + 3)) * x * x + 1
 
@@ -285,8 +302,10 @@ def affine_grid(theta, size, align_corners=None):
     # x goes with the last dimension, y with the one before.
     for i in reversed(range(n)):
         length = sizes[i]
-        line = dlgrad.linspace(-1, 1, length, dtype=theta.dtype) if length > 1 else dlgrad.zeros(
-            1, dtype=theta.dtype
+        line = (
+            dlgrad.linspace(-1, 1, length, dtype=theta.dtype)
+            if length > 1
+            else dlgrad.zeros(1, dtype=theta.dtype)
         )
         if not align_corners:
             line = line * ((length - 1) / length)

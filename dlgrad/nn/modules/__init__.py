@@ -2,6 +2,7 @@
 
 The layers are in the files beside this folder; each of PyTorch's names is an alias of one of them.
 """
+
 from __future__ import annotations
 
 import importlib
@@ -9,13 +10,30 @@ import sys
 
 # PyTorch's file -> ours
 _ALIASES = {
-    "module": "module", "container": "containers", "linear": "linear", "conv": "conv",
-    "pooling": "pooling", "normalization": "normalization", "batchnorm": "normalization",
-    "instancenorm": "normalization", "activation": "activation", "dropout": "dropout",
-    "sparse": "sparse", "loss": "loss", "rnn": "rnn", "transformer": "transformer",
-    "flatten": "vision", "padding": "vision", "upsampling": "vision", "pixelshuffle": "vision",
-    "channelshuffle": "vision", "fold": "vision", "distance": "vision", "adaptive": "adaptive",
-    "lazy": "lazy", "utils": "_sizes",
+    "module": "module",
+    "container": "containers",
+    "linear": "linear",
+    "conv": "conv",
+    "pooling": "pooling",
+    "normalization": "normalization",
+    "batchnorm": "normalization",
+    "instancenorm": "normalization",
+    "activation": "activation",
+    "dropout": "dropout",
+    "sparse": "sparse",
+    "loss": "loss",
+    "rnn": "rnn",
+    "transformer": "transformer",
+    "flatten": "vision",
+    "padding": "vision",
+    "upsampling": "vision",
+    "pixelshuffle": "vision",
+    "channelshuffle": "vision",
+    "fold": "vision",
+    "distance": "vision",
+    "adaptive": "adaptive",
+    "lazy": "lazy",
+    "utils": "_sizes",
 }
 _parent = __name__.rpartition(".")[0]
 

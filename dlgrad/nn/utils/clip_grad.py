@@ -1,4 +1,5 @@
 """Clipping of gradients."""
+
 from __future__ import annotations
 
 import functools
@@ -8,7 +9,10 @@ import dlgrad
 from dlgrad import Tensor
 
 __all__ = [
-    "clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_",
+    "clip_grad_norm",
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "clip_grads_with_norm_",
     "get_total_norm",
 ]
 
@@ -18,8 +22,9 @@ def _as_list(tensors):
         return [tensors]
     values = list(tensors)
     if not values and not isinstance(tensors, (list, tuple)):
-        warnings.warn("`parameters` is an empty generator, no gradient clipping will occur.",
-                      stacklevel=3)
+        warnings.warn(
+            "`parameters` is an empty generator, no gradient clipping will occur.", stacklevel=3
+        )
     return values
 
 

@@ -1,4 +1,5 @@
 """Sequences of different lengths as one batch: padded, or packed."""
+
 from __future__ import annotations
 
 from collections import namedtuple
@@ -7,14 +8,20 @@ import dlgrad
 from dlgrad import Tensor
 
 __all__ = [
-    "PackedSequence", "invert_permutation", "pack_padded_sequence", "pad_packed_sequence",
-    "pad_sequence", "unpad_sequence", "pack_sequence", "unpack_sequence",
+    "PackedSequence",
+    "invert_permutation",
+    "pack_padded_sequence",
+    "pad_packed_sequence",
+    "pad_sequence",
+    "unpad_sequence",
+    "pack_sequence",
+    "unpack_sequence",
 ]
 
 
-class PackedSequence(namedtuple(
-    "PackedSequence", ["data", "batch_sizes", "sorted_indices", "unsorted_indices"]
-)):
+class PackedSequence(
+    namedtuple("PackedSequence", ["data", "batch_sizes", "sorted_indices", "unsorted_indices"])
+):
     """Sequences without their padding: the rows of time 0 of all, then of time 1, and so on.
 
     `batch_sizes[t]` says how many sequences reach time t; they are sorted by length, longest first
@@ -121,15 +128,16 @@ def pad_packed_sequence(sequence, batch_first=False, padding_value=0.0, total_le
     rows = []
     start = 0
     for size in sizes + [0] * (time - len(sizes)):
-        row = sequence.data[start:start + size]
+        row = sequence.data[start : start + size]
         start += size
         if size < batch:
             fill = dlgrad.full((batch - size, *rest), padding_value, dtype=row.dtype)
             row = dlgrad.cat([row, fill])
         rows.append(row)
     padded = dlgrad.stack(rows)
-    lengths = dlgrad.tensor([sum(size > i for size in sizes) for i in range(batch)],
-                            dtype=dlgrad.int64)
+    lengths = dlgrad.tensor(
+        [sum(size > i for size in sizes) for i in range(batch)], dtype=dlgrad.int64
+    )
     order = sequence.unsorted_indices
     if order is not None:
         padded = padded.index_select(1, order)
@@ -147,7 +155,9 @@ def pad_sequence(sequences, batch_first=False, padding_value=0.0, padding_side="
             f"{type(sequences)}"
         )
     if padding_side not in ("left", "right"):
-        raise RuntimeError(f"Expected padding_side to be one of left or right, but got {padding_side}.")
+        raise RuntimeError(
+            f"Expected padding_side to be one of left or right, but got {padding_side}."
+        )
     sequences = tuple(sequences)
     if not sequences:
         raise RuntimeError("pad_sequence: received an empty list of sequences")

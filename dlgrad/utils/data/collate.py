@@ -1,4 +1,5 @@
 """Samples into a batch."""
+
 from __future__ import annotations
 
 import collections.abc

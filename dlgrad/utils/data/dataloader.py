@@ -1,4 +1,5 @@
 """DataLoader: batches of a dataset, fetched here or by worker processes."""
+
 from __future__ import annotations
 
 import itertools
@@ -14,6 +15,7 @@ from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, dr
 from .worker import End, Failure, Fetcher, Resume, run_worker
 
 __all__ = ["DataLoader"]
+
 
 class _Endless(Sampler):
     """None, for ever: what an iterable dataset is asked for."""
@@ -35,18 +37,37 @@ class DataLoader:
 
     _iterator = None
 
-    def __init__(self, dataset, batch_size=1, shuffle=None, sampler=None, batch_sampler=None,
-                 num_workers=0, collate_fn=None, pin_memory=False, drop_last=False, timeout=0,
-                 worker_init_fn=None, multiprocessing_context=None, generator=None, *,
-                 prefetch_factor=None, persistent_workers=False, pin_memory_device="", in_order=True):
+    def __init__(
+        self,
+        dataset,
+        batch_size=1,
+        shuffle=None,
+        sampler=None,
+        batch_sampler=None,
+        num_workers=0,
+        collate_fn=None,
+        pin_memory=False,
+        drop_last=False,
+        timeout=0,
+        worker_init_fn=None,
+        multiprocessing_context=None,
+        generator=None,
+        *,
+        prefetch_factor=None,
+        persistent_workers=False,
+        pin_memory_device="",
+        in_order=True,
+    ):
         _check_workers(num_workers, timeout, prefetch_factor, persistent_workers)
         if num_workers > 0 and prefetch_factor is None:
             prefetch_factor = 2
         self._iterable = isinstance(dataset, IterableDataset)
         if self._iterable:
-            for name, value, unset in (("shuffle", shuffle, (None, False)),
-                                       ("sampler", sampler, (None,)),
-                                       ("batch_sampler", batch_sampler, (None,))):
+            for name, value, unset in (
+                ("shuffle", shuffle, (None, False)),
+                ("sampler", sampler, (None,)),
+                ("batch_sampler", batch_sampler, (None,)),
+            ):
                 if not any(value is other for other in unset):
                     raise ValueError(
                         "DataLoader with IterableDataset: expected unspecified "
@@ -224,8 +245,15 @@ class _Workers:
                 reader, writer = context.Pipe(duplex=False)
                 worker = context.Process(
                     target=run_worker,
-                    args=(loader._fetcher_args(), index_queue, writer, base_seed, worker_id,
-                          loader.num_workers, loader.worker_init_fn),
+                    args=(
+                        loader._fetcher_args(),
+                        index_queue,
+                        writer,
+                        base_seed,
+                        worker_id,
+                        loader.num_workers,
+                        loader.worker_init_fn,
+                    ),
                     daemon=True,
                 )
                 worker.start()

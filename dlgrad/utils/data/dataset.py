@@ -1,4 +1,5 @@
 """Datasets: by index, by iteration, and combinations of them."""
+
 from __future__ import annotations
 
 import bisect
@@ -10,8 +11,14 @@ from typing import Generic, TypeVar
 import dlgrad
 
 __all__ = [
-    "Dataset", "IterableDataset", "TensorDataset", "StackDataset", "ConcatDataset", "ChainDataset",
-    "Subset", "random_split",
+    "Dataset",
+    "IterableDataset",
+    "TensorDataset",
+    "StackDataset",
+    "ConcatDataset",
+    "ChainDataset",
+    "Subset",
+    "random_split",
 ]
 
 T_co = TypeVar("T_co", covariant=True)
@@ -182,4 +189,4 @@ def random_split(dataset, lengths, generator=None):
         raise ValueError("Sum of input lengths does not equal the length of the input dataset!")
     order = dlgrad.randperm(sum(lengths), generator=generator).tolist()
     ends = itertools.accumulate(lengths)
-    return [Subset(dataset, order[end - length:end]) for end, length in zip(ends, lengths)]
+    return [Subset(dataset, order[end - length : end]) for end, length in zip(ends, lengths)]

@@ -1,4 +1,5 @@
 """Samplers: in which order a DataLoader takes the samples. Random ones follow PyTorch's draws."""
+
 from __future__ import annotations
 
 import itertools
@@ -8,8 +9,13 @@ from typing import Generic, TypeVar
 import dlgrad
 
 __all__ = [
-    "Sampler", "SequentialSampler", "RandomSampler", "SubsetRandomSampler", "WeightedRandomSampler",
-    "BatchSampler", "DistributedSampler",
+    "Sampler",
+    "SequentialSampler",
+    "RandomSampler",
+    "SubsetRandomSampler",
+    "WeightedRandomSampler",
+    "BatchSampler",
+    "DistributedSampler",
 ]
 
 T_co = TypeVar("T_co", covariant=True)
@@ -166,7 +172,9 @@ class DistributedSampler(Sampler[int]):
     `set_epoch` changes the order of the next iteration.
     """
 
-    def __init__(self, dataset, num_replicas=None, rank=None, shuffle=True, seed=0, drop_last=False):
+    def __init__(
+        self, dataset, num_replicas=None, rank=None, shuffle=True, seed=0, drop_last=False
+    ):
         num_replicas = 1 if num_replicas is None else num_replicas
         rank = 0 if rank is None else rank
         if not 0 <= rank < num_replicas:
@@ -193,8 +201,10 @@ class DistributedSampler(Sampler[int]):
             generator.manual_seed(self.seed + self.epoch)
             indices = dlgrad.randperm(len(indices), generator=generator).tolist()
         # Every process must have as many: repeat from the start, or leave the rest out.
-        indices = list(itertools.islice(itertools.cycle(indices), self.total_size)) if indices else []
-        return iter(indices[self.rank::self.num_replicas])
+        indices = (
+            list(itertools.islice(itertools.cycle(indices), self.total_size)) if indices else []
+        )
+        return iter(indices[self.rank :: self.num_replicas])
 
     def __len__(self):
         return self.num_samples

@@ -1,4 +1,5 @@
 """A DataLoader's worker process: fetches the batches whose indices it is sent."""
+
 from __future__ import annotations
 
 import os
@@ -154,8 +155,9 @@ class _Sender:
         self.connection.close()
 
 
-def run_worker(fetcher_args, index_queue, connection, base_seed, worker_id, num_workers,
-               worker_init_fn):
+def run_worker(
+    fetcher_args, index_queue, connection, base_seed, worker_id, num_workers, worker_init_fn
+):
     """The worker's main loop: takes (number, index) until None; sends (epoch, number, result)."""
     global _info
     sender = _Sender(connection)
