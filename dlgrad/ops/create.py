@@ -332,7 +332,8 @@ def pack(values, dtype, op="tensor"):
             from array import array
 
             wide = from_bytes(array("f", map(float, values)).tobytes(), (len(values),), dt.float32)
-            return bytes(ffi.buffer(to_dtype(wide, dtype)._ptr, 2 * len(values)))
+            narrow = to_dtype(wide, dtype)  # kept alive until its bytes are copied
+            return bytes(ffi.buffer(narrow._ptr, 2 * len(values)))
         if dtype.format == "f":
             from array import array
 

@@ -34,7 +34,8 @@ class Row:
         self.family = family
         self.arity = arity
         # "any": the inputs' common dtype; "float": the same, integers become the default dtype; "bool": the
-        # result is bool; "int": integers and bool only; "number": any but bool
+        # result is bool; "int": integers and bool only; "number": any but bool; "floating": floating point
+        # only; "whole": integers come back as they are
         self.kind = kind
         self.doc = doc
         self.derivatives = derivatives
@@ -185,6 +186,10 @@ def unary(name, derivative=None, doc="", *, kind="float", kernel=None, family="u
         if plan is None:
             if kind == "float" and not lay.dtype.is_floating_point:
                 return op(input.to(dt.get_default_dtype()))
+            if kind == "whole" and not lay.dtype.is_floating_point:
+                if lay.dtype is dt.bool:
+                    raise RuntimeError(f"{name}(): not implemented for bool")
+                return input.clone()
             _check_kind(row, lay.dtype)
             out = result_layout(dt.bool if kind == "bool" else lay.dtype, lay.shape, lay)
             plan = remember(plans, lay, make_plan(family, row.kernel, (out,), (lay,), name=name))
@@ -220,6 +225,8 @@ def unary(name, derivative=None, doc="", *, kind="float", kernel=None, family="u
 
 
 def _check_kind(row, d):
+    if row.kind == "floating" and not d.is_floating_point:
+        raise RuntimeError(f"{row.name}(): not implemented for {d.name}: it takes floating point tensors")
     if row.kind == "int" and d.is_floating_point:
         raise RuntimeError(f'{row.name}(): not implemented for {d.name}: it takes integers and bool')
     if row.kind == "number" and d is dt.bool:

@@ -1,29 +1,33 @@
 """Operations of one tensor, element by element. A row: the name in zig/ops/unary.zig, its derivative, its meaning.
 
-Derivatives are from the Handbook of Mathematical Functions (Abramowitz and Stegun) unless they say otherwise."""
+Derivatives are from Abramowitz and Stegun, Handbook of Mathematical Functions, unless they say otherwise."""
 
 from __future__ import annotations
 
 import math
 
-from .elementwise import unary
+from .. import dtypes as dt
+from .. import plan as door
+from ..autograd.graph import record
+from ..autograd.mode import mode
+from ..tensor import Tensor, method
+from .binary import (fused, gelu_backward, gelu_tanh_backward, hardsigmoid_backward, hardswish_backward,
+                     log_sigmoid_backward, mish_backward, relu_backward, sigmoid_backward, silu_backward,
+                     tanh_backward)  # fmt: skip
+from .elementwise import as_number, is_scalar, result_layout, unary, write_inplace, write_out
 
 _TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
+_LN2, _LN10 = math.log(2), math.log(10)
 
 neg = unary("neg", lambda g: -g, "-x.", kind="number", aliases=("negative",))
+positive = unary("positive", lambda g: g, "x.", kind="number", inplace=False)
 abs = unary("abs", lambda g, x: g * x.sign(), "|x|; the derivative at 0 is 0.", kind="any", aliases=("absolute",))
-sign = unary("sign", lambda g: g * 0, "-1, 0 or 1; nan for nan.", kind="any")
+sign = unary("sign", lambda g: g * 0, "-1, 0 or 1; 0 for nan.", kind="any")
+sgn = unary("sgn", lambda g: g * 0, "sign(x), for real numbers.", kind="any", kernel="sign")
 square = unary("square", lambda g, x: g * (x * 2), "x^2.", kind="any")
 relu = unary("relu", lambda g, y: relu_backward(g, y), "max(x, 0); the derivative at 0 is 0.", kind="number")
-sqrt = unary("sqrt", lambda g, y: g / (y * 2), "The square root; nan below 0.")
-rsqrt = unary("rsqrt", lambda g, y: g * (y * y * y * -0.5), "1 / sqrt(x).")
-reciprocal = unary("reciprocal", lambda g, y: -g * (y * y), "1 / x.")
-floor = unary("floor", lambda g: g * 0, "The largest integer not above x.", kind="any")
-ceil = unary("ceil", lambda g: g * 0, "The smallest integer not below x.", kind="any")
-trunc = unary("trunc", lambda g: g * 0, "x without its fraction.", kind="any", aliases=("fix",))
-frac = unary("frac", lambda g: g, "x - trunc(x).")
 bitwise_not = unary("bitwise_not", None, "All bits flipped (bool: not).", kind="int")
-logical_not = unary("logical_not", None, "True where x is 0.", kind="bool", inplace=False)
+logical_not = unary("logical_not", None, "True where x is 0.", kind="bool")
 isnan = unary("isnan", None, "True where x is nan.", kind="bool", inplace=False)
 isinf = unary("isinf", None, "True where x is +-inf.", kind="bool", inplace=False)
 isfinite = unary("isfinite", None, "True where x is neither nan nor infinite.", kind="bool", inplace=False)
@@ -31,7 +35,398 @@ isposinf = unary("isposinf", None, "True where x is +inf.", kind="bool", inplace
 isneginf = unary("isneginf", None, "True where x is -inf.", kind="bool", inplace=False)
 signbit = unary("signbit", None, "True where the sign bit is set (so of -0.0 too).", kind="bool", inplace=False)
 
+floor = unary("floor", lambda g: g * 0, "The largest integer not above x.", kind="whole")
+ceil = unary("ceil", lambda g: g * 0, "The smallest integer not below x.", kind="whole")
+trunc = unary("trunc", lambda g: g * 0, "x without its fraction.", kind="whole", aliases=("fix",))
+frac = unary("frac", lambda g: g, "x - trunc(x).", kind="floating")
 
-def relu_backward(g, y):
-    """g where y > 0, else 0: the derivative of relu from its result."""
-    return g * (y > 0)
+sqrt = unary("sqrt", lambda g, y: g / (y * 2), "The square root; nan below 0.")
+rsqrt = unary("rsqrt", lambda g, y: g * (y * y * y * -0.5), "1 / sqrt(x).")
+reciprocal = unary("reciprocal", lambda g, y: -g * (y * y), "1 / x.")
+exp = unary("exp", lambda g, y: g * y, "e^x.")
+exp2 = unary("exp2", lambda g, y: g * y * _LN2, "2^x.")
+expm1 = unary("expm1", lambda g, y: g * (y + 1), "e^x - 1, exact near 0.")
+log = unary("log", lambda g, x: g / x, "The natural logarithm; -inf at 0, nan below.")
+log2 = unary("log2", lambda g, x: g / (x * _LN2), "The logarithm to base 2.")
+log10 = unary("log10", lambda g, x: g / (x * _LN10), "The logarithm to base 10.")
+log1p = unary("log1p", lambda g, x: g / (x + 1), "log(1 + x), exact near 0.")
+sin = unary("sin", lambda g, x: g * cos(x), "The sine (radians).")
+cos = unary("cos", lambda g, x: g * -sin(x), "The cosine (radians).")
+tan = unary("tan", lambda g, y: g * (y * y + 1), "The tangent (radians).")
+asin = unary("asin", lambda g, x: g * rsqrt(1 - x * x), "The inverse sine, in [-pi/2, pi/2].", aliases=("arcsin",))
+acos = unary("acos", lambda g, x: g * -rsqrt(1 - x * x), "The inverse cosine, in [0, pi].", aliases=("arccos",))
+atan = unary("atan", lambda g, x: g / (x * x + 1), "The inverse tangent, in [-pi/2, pi/2].", aliases=("arctan",))
+sinh = unary("sinh", lambda g, x: g * cosh(x), "The hyperbolic sine.")
+cosh = unary("cosh", lambda g, x: g * sinh(x), "The hyperbolic cosine.")
+tanh = unary("tanh", lambda g, y: tanh_backward(g, y), "The hyperbolic tangent.")
+asinh = unary("asinh", lambda g, x: g * rsqrt(x * x + 1), "The inverse hyperbolic sine.", aliases=("arcsinh",))
+acosh = unary("acosh", lambda g, x: g * rsqrt(x * x - 1), "The inverse hyperbolic cosine (x >= 1).", aliases=("arccosh",))
+atanh = unary("atanh", lambda g, x: g / (1 - x * x), "The inverse hyperbolic tangent (|x| <= 1).", aliases=("arctanh",))
+erf = unary("erf", lambda g, x: g * (exp(-(x * x)) * _TWO_OVER_SQRT_PI), "The error function.")
+erfc = unary("erfc", lambda g, x: g * (exp(-(x * x)) * -_TWO_OVER_SQRT_PI), "1 - erf(x), exact for large x.")
+erfinv = unary("erfinv", lambda g, y: g * (exp(y * y) / _TWO_OVER_SQRT_PI), "The inverse error function (|x| <= 1).")
+lgamma = unary("lgamma", lambda g, x: g * digamma(x), "log |Gamma(x)|.")
+digamma = unary("digamma", lambda g, x: g * _trigamma(x), "The derivative of lgamma.")
+i0 = unary("i0", None, "The modified Bessel function of order 0.")
+sinc = unary("sinc", lambda g, x: g * _sinc_slope(x), "sin(pi x) / (pi x); 1 at 0.")
+sigmoid = unary("sigmoid", lambda g, y: sigmoid_backward(g, y), "1 / (1 + e^-x).")
+log_sigmoid = unary("log_sigmoid", lambda g, x: log_sigmoid_backward(g, x), "log(sigmoid(x)).", methods=False, inplace=False, kind="floating")
+silu = unary("silu", lambda g, x: silu_backward(g, x), "x sigmoid(x) (Elfwing 2017).", methods=False, inplace=False, kind="floating")
+mish = unary("mish", lambda g, x: mish_backward(g, x), "x tanh(softplus(x)) (Misra 2019).", methods=False, inplace=False, kind="floating")
+softsign = unary("softsign", lambda g, x: g / square(1 + abs(x)), "x / (1 + |x|).", methods=False, inplace=False)
+hardswish = unary("hardswish", lambda g, x: hardswish_backward(g, x), "x relu6(x + 3) / 6 (Howard 2019).", methods=False, inplace=False, kind="floating")
+hardsigmoid = unary("hardsigmoid", lambda g, x: hardsigmoid_backward(g, x), "relu6(x + 3) / 6.", methods=False, inplace=False, kind="floating")
+_gelu = unary("gelu", lambda g, x: gelu_backward(g, x), "x Phi(x) (Hendrycks 2016).", methods=False, inplace=False, kind="floating")
+_gelu_tanh = unary("gelu_tanh", lambda g, x: gelu_tanh_backward(g, x), "gelu by tanh.", methods=False, inplace=False, kind="floating")
+
+negative, absolute, fix = neg, abs, trunc
+arcsin, arccos, arctan, arcsinh, arccosh, arctanh = asin, acos, atan, asinh, acosh, atanh
+Tensor.logical_not_ = lambda self: self.copy_(logical_not(self))
+
+
+def _trigamma(x):
+    """The derivative of digamma: reflection below 0.5, recurrence up to 8, then the asymptotic series (A&S 6.4)."""
+    from .ternary import where
+
+    reflected = x < 0.5
+    z = where(reflected, 1 - x, x)
+    total = z * 0
+    for _ in range(8):
+        total = total + 1 / (z * z)
+        z = z + 1
+    w = 1 / (z * z)
+    tail = 1 / z + w / 2 + w / z * (1 / 6 - w * (1 / 30 - w * (1 / 42 - w * (1 / 30 - w * (5 / 66)))))
+    value = total + tail
+    s = sin(x * math.pi)
+    return where(reflected, (math.pi * math.pi) / (s * s) - value, value)
+
+
+def _sinc_slope(x):
+    from .ternary import where
+
+    p = x * math.pi
+    near = x == 0
+    safe = where(near, 1.0, x)
+    return where(near, 0.0, (p * cos(p) - sin(p)) / (safe * safe * math.pi))
+
+
+def gelu(input, approximate="none"):
+    """x Phi(x), Phi being the normal distribution's; approximate='tanh': by its tanh form (Hendrycks and Gimpel 2016)."""
+    if approximate == "none":
+        return _gelu(input)
+    if approximate != "tanh":
+        raise RuntimeError(f"gelu(): approximate argument must be either none or tanh, got {approximate!r}")
+    return _gelu_tanh(input)
+
+
+# ---------------------------------------------------------------------- with parameters
+
+
+def _scalars(x, values):
+    """Run-time scalars in the type that the row computes in."""
+    kind = float if x._layout.dtype.is_floating_point else int
+    return tuple([kind(v) for v in values])
+
+
+def _tensor(name, x):
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(x).__name__}")
+
+
+def _floating(name, x):
+    _tensor(name, x)
+    if not x._layout.dtype.is_floating_point:
+        raise RuntimeError(f'{name}(): not implemented for {x._layout.dtype.name}: it takes floating point tensors')
+
+
+def apply(name, x, scalars, rule=None, row=None, ints=()):
+    """A unary row with run-time scalars. rule: its derivative, from the gradient and x."""
+    lay = x._layout
+    out = door.call("unary", row or name, result_layout(lay.dtype, lay.shape, lay), (x,), ints=ints,
+                    scalars=_scalars(x, scalars), name=name)  # fmt: skip
+    if rule is not None and x._requires_grad:
+        record(out, "".join(w.capitalize() for w in name.split("_")) + "Backward0", rule, (x,), (x,))
+    return out
+
+
+def softplus(input, beta=1, threshold=20):
+    """log(1 + e^(beta x)) / beta, and x itself where beta x > threshold."""
+    _floating("softplus", input)
+
+    def rule(g, x):
+        if not mode.enabled:
+            return fused("softplus_backward", g, x, (float(beta), float(threshold)))
+        from .ternary import where
+
+        return where(x * beta > threshold, g, g * sigmoid(x * beta))
+
+    return apply("softplus", input, (beta, threshold), rule)
+
+
+def elu(input, alpha=1.0, scale=1.0, input_scale=1.0):
+    """scale x above 0, scale alpha (e^(input_scale x) - 1) below (Clevert 2015)."""
+    _floating("elu", input)
+
+    def rule(g, x):
+        if not mode.enabled:
+            return fused("elu_backward", g, x, (float(alpha), float(scale), float(input_scale)))
+        from .ternary import where
+
+        return where(x > 0, g * scale, g * (exp(x * input_scale) * (alpha * scale * input_scale)))
+
+    return apply("elu", input, (alpha, scale, input_scale), rule)
+
+
+def selu(input):
+    """The self-normalising elu (Klambauer 2017)."""
+    return elu(input, 1.6732632423543772848170429916717, 1.0507009873554804934193349852946)
+
+
+def celu(input, alpha=1.0):
+    """max(0, x) + min(0, alpha (e^(x / alpha) - 1)) (Barron 2017)."""
+    if alpha == 0:
+        raise RuntimeError("celu(): ZeroDivisionError: alpha cannot be 0 for CELU")
+    return elu(input, alpha, 1.0, 1.0 / alpha)
+
+
+def leaky_relu(input, negative_slope=0.01):
+    """x above 0, negative_slope x below."""
+    _floating("leaky_relu", input)
+
+    def rule(g, x):
+        if not mode.enabled:
+            return fused("leaky_relu_backward", g, x, (float(negative_slope),))
+        from .ternary import where
+
+        return where(x > 0, g, g * negative_slope)
+
+    return apply("leaky_relu", input, (negative_slope,), rule)
+
+
+def threshold(input, threshold, value):
+    """x where it is above `threshold`, else `value`."""
+    _tensor("threshold", input)
+
+    def rule(g, x):
+        return fused("threshold_backward", g, x, (float(threshold),)) if not mode.enabled else g * (x > threshold)
+
+    return apply("threshold", input, (threshold, value), rule)
+
+
+def hardtanh(input, min_val=-1.0, max_val=1.0):
+    """x kept within [min_val, max_val]; the derivative at the borders is 0."""
+    _tensor("hardtanh", input)
+    if input._layout.dtype is dt.bool:
+        raise RuntimeError("hardtanh(): not implemented for bool")
+    if min_val > max_val:
+        raise ValueError(f"hardtanh(): min_val ({min_val}) cannot be greater than max_val ({max_val})")
+
+    def rule(g, x):
+        if not mode.enabled:
+            return fused("hardtanh_backward", g, x, (float(min_val), float(max_val)))
+        return g * ((x > min_val) & (x < max_val))
+
+    return apply("hardtanh", input, (min_val, max_val), rule, row="clamp")
+
+
+def relu6(input):
+    """min(max(x, 0), 6)."""
+    return hardtanh(input, 0.0, 6.0)
+
+
+def _shrink(name):
+    def f(input, lambd=0.5):
+        _floating(name, input)
+        if lambd < 0 and name == "softshrink":
+            raise RuntimeError(f"softshrink(): lambda must be greater or equal to 0, but found to be {lambd}")
+
+        def rule(g, x):
+            if not mode.enabled:
+                return fused("shrink_backward", g, x, (float(lambd),))
+            return g * ((x > lambd) | (x < -lambd))
+
+        return apply(name, input, (lambd,), rule)
+
+    f.__name__ = f.__qualname__ = name
+    return f
+
+
+softshrink = _shrink("softshrink")
+softshrink.__doc__ = "x - lambd above lambd, x + lambd below -lambd, else 0."
+hardshrink = _shrink("hardshrink")
+hardshrink.__doc__ = "x where |x| > lambd, else 0."
+Tensor.hardshrink = hardshrink
+
+
+def logit(input, eps=None, *, out=None):
+    """log(x / (1 - x)); x is kept within [eps, 1 - eps] if eps is given."""
+    _tensor("logit", input)
+    if not input._layout.dtype.is_floating_point:
+        input = input.to(dt.get_default_dtype())
+
+    def rule(g, x):
+        from .ternary import where
+
+        slope = g / (x * (1 - x))
+        if eps is None:
+            return where((x >= 0) & (x <= 1), slope, float("nan"))
+        return where((x >= eps) & (x <= 1 - eps), slope, 0.0)
+
+    result = apply("logit", input, (-1.0 if eps is None else eps,), rule)
+    return result if out is None else write_out("logit", out, result)
+
+
+Tensor.logit = logit
+
+
+@method
+def nan_to_num(input, nan=0.0, posinf=None, neginf=None, *, out=None):
+    """x with nan, +inf and -inf replaced (by default by 0 and the dtype's largest and smallest numbers)."""
+    _tensor("nan_to_num", input)
+    d = input._layout.dtype
+    if not d.is_floating_point:
+        result = input.clone()
+    else:
+        info = dt.finfo(d)
+        values = (0.0 if nan is None else nan, info.max if posinf is None else posinf, info.min if neginf is None else neginf)
+        result = apply("nan_to_num", input, values, lambda g, x: g * isfinite(x))
+    return result if out is None else write_out("nan_to_num", out, result)
+
+
+@method
+def round(input, *, decimals=0, out=None):
+    """The nearest integer, ties to even; `decimals`: at that many decimal places."""
+    _tensor("round", input)
+    d = input._layout.dtype
+    if not d.is_floating_point:
+        if decimals:
+            raise RuntimeError(f"round(): decimals={decimals} is not implemented for {d.name}")
+        result = input.clone()
+    elif decimals == 0:
+        result = apply("round", input, (), lambda g, x: g * 0)
+    else:
+        power = 10.0 ** (decimals if decimals > 0 else -decimals)
+        result = apply("round_decimals", input, (power,), lambda g, x: g * 0, ints=(int(decimals < 0),))
+    return result if out is None else write_out("round", out, result)
+
+
+def _bound(name, t, bound):
+    if bound is not None and not isinstance(bound, Tensor) and not is_scalar(bound):
+        raise TypeError(f"{name}(): a bound must be a number or a Tensor, not {type(bound).__name__}")
+
+
+@method
+def clamp(input, min=None, max=None, *, out=None):
+    """x kept within [min, max] (numbers, or tensors that broadcast). The derivative is 1 at the borders."""
+    from .elementwise import result_type
+
+    _tensor("clamp", input)
+    if min is None and max is None:
+        raise RuntimeError("clamp(): At least one of 'min' or 'max' must not be None")
+    _bound("clamp", input, min)
+    _bound("clamp", input, max)
+    if input._layout.dtype is dt.bool:
+        raise RuntimeError("clamp(): not implemented for bool")
+    if isinstance(min, Tensor) or isinstance(max, Tensor):
+        if (min is not None and not isinstance(min, Tensor)) or (max is not None and not isinstance(max, Tensor)):
+            raise TypeError("clamp(): min and max must both be numbers or both be Tensors")
+        result = _clamp_tensors(input, min, max)
+        return result if out is None else write_out("clamp", out, result)
+    bounds = [as_number(b) for b in (min, max) if b is not None]
+    common = result_type(input, *bounds)
+    x = input.to(common)
+
+    def rule(g, x):
+        inside = (x >= low if low is not None else None), (x <= high if high is not None else None)
+        if not mode.enabled and low is not None and high is not None and common.is_floating_point:
+            return fused("clamp_backward", g, x, (float(low), float(high)))
+        if inside[0] is None or inside[1] is None:
+            return g * (inside[0] if inside[1] is None else inside[1])
+        return g * (inside[0] & inside[1])
+
+    low, high = min, max
+    low = None if low is None else as_number(low)
+    high = None if high is None else as_number(high)
+    if _is_nan(low) or _is_nan(high):
+        result = x * float("nan")
+    elif high is None:
+        result = apply("clamp", x, (low,), rule, row="clamp_min")
+    elif low is None:
+        result = apply("clamp", x, (high,), rule, row="clamp_max")
+    else:
+        result = apply("clamp", x, (low, high), rule)
+    return result if out is None else write_out("clamp", out, result)
+
+
+def _is_nan(v):
+    """Whether the number is nan."""
+    return v is not None and v != v
+
+
+def _clamp_tensors(x, low, high):
+    """min(max(x, low), high) for tensors: the gradient goes to x inside and at the borders, else to the bound."""
+    from .binary import maximum, minimum
+    from .elementwise import result_type
+
+    common = result_type(*[t for t in (x, low, high) if t is not None])
+    x = x.to(common)
+    if low is None:
+        return _pick(x, high.to(common), minimum)
+    if high is None:
+        return _pick(x, low.to(common), maximum)
+    low, high = low.to(common), high.to(common)
+    return _pick(_pick(x, low, maximum), high, minimum)
+
+
+def _pick(x, bound, extreme):
+    """maximum or minimum of x and a bound, with the whole gradient to x on a tie."""
+    from .ternary import where
+
+    chosen = extreme(x.detach(), bound.detach())
+    take_x = (chosen == x) | (isnan(chosen) & isnan(x))
+    return where(take_x, x, bound)
+
+
+clip = clamp
+Tensor.clip = clamp
+
+
+@method
+def clamp_min(input, min, *, out=None):
+    """max(x, min)."""
+    return clamp(input, min=min, out=out)
+
+
+@method
+def clamp_max(input, max, *, out=None):
+    """min(x, max)."""
+    return clamp(input, max=max, out=out)
+
+
+class _Row:
+    """What write_inplace needs of an operation that is no elementwise row."""
+
+    plans: dict = {}
+    arity = 9
+    kind = "any"
+
+    def __init__(self, name, function):
+        self.name = name
+        self.op = self.function = function
+
+
+def inplace(name, function):
+    """Attaches the in-place method `name_` of a function whose first parameter is the tensor."""
+    row = _Row(name, function)
+
+    def method_(self, *args, **kwargs):
+        return write_inplace(name + "_", self, row, args, kwargs)
+
+    method_.__name__ = name + "_"
+    method_.__doc__ = f"In-place form of `{name}`."
+    setattr(Tensor, name + "_", method_)
+
+
+for _name, _f in (("clamp", clamp), ("clip", clamp), ("clamp_min", clamp_min), ("clamp_max", clamp_max), ("round", round),
+                  ("nan_to_num", nan_to_num), ("logit", logit)):  # fmt: skip
+    inplace(_name, _f)

@@ -1,0 +1,325 @@
+"""x[...] reading and writing, as in PyTorch: integers, slices, None, Ellipsis, integer tensors that broadcast,
+boolean masks, and any mix of them.
+
+Integers, slices, None and Ellipsis make views. With tensors (or lists) among the indices a new tensor is made:
+the views first, then one kernel call for the indexed dimensions."""
+
+from __future__ import annotations
+
+from .. import dtypes as dt
+from ..autograd.graph import edge_of, record
+from ..autograd.mode import mode
+from ..layout import broadcast_shapes, contiguous
+from ..tensor import Tensor, make_tensor
+from .elementwise import check_inplace, check_writable, expanded, is_scalar, replace_history
+from .gather import index_positions, nonzero, put_positions
+from .ternary import expand_raw
+from .view import permute, select, slice_, unsqueeze, view
+
+
+def _is_array(i):
+    return hasattr(i, "__array_interface__") and getattr(i, "ndim", 0) > 0
+
+
+def _as_index(i):
+    """A list or array index as a Tensor."""
+    from .create import tensor
+
+    t = i if isinstance(i, Tensor) else tensor(i if not isinstance(i, range) else list(i))
+    if t._layout.numel == 0 and not isinstance(i, Tensor):
+        t = t.to(dt.int64)
+    d = t._layout.dtype
+    if d.is_floating_point:
+        raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors, got {d.name}")
+    return t
+
+
+def _views(x, key):
+    """Applies the part of the key that makes views. Returns the view and {dimension of it: index tensor}."""
+    if not isinstance(key, tuple):
+        key = (key,)
+    consumed = 0
+    for i in key:
+        if i is None or i is Ellipsis or isinstance(i, bool):
+            continue
+        if isinstance(i, Tensor) and i._layout.dtype in (dt.bool, dt.uint8):
+            consumed += i._layout.ndim
+        elif isinstance(i, (list, tuple)) and not isinstance(i, Tensor) and _mask_depth(i):
+            consumed += _mask_depth(i)
+        elif _is_array(i) and str(i.dtype) == "bool":
+            consumed += i.ndim
+        else:
+            consumed += 1
+    ndim = x._layout.ndim
+    if consumed > ndim:
+        raise IndexError(f"too many indices for tensor of dimension {ndim} (shape {list(x.shape)}): got {consumed}")
+    if sum(i is Ellipsis for i in key) > 1:
+        raise IndexError("an index can only have a single ellipsis ('...')")
+    dim = 0
+    tensors = {}
+    for i in key:
+        if i is Ellipsis:
+            dim += ndim - consumed
+        elif i is None:
+            x = unsqueeze(x, dim)
+            dim += 1
+        elif isinstance(i, bool):
+            x = unsqueeze(x, dim)
+            t = _as_index([0] if i else [])
+            tensors[dim] = t
+            dim += 1
+        elif isinstance(i, slice):
+            start, stop, step = (_bound(v) for v in (i.start, i.stop, i.step))
+            if step is not None and step <= 0:
+                raise ValueError(f"slice step must be positive, got {step}; use flip() to reverse")
+            if not (start is None and stop is None and step is None):
+                x = slice_(x, dim, start, stop, 1 if step is None else step)
+            dim += 1
+        elif isinstance(i, int) or (not isinstance(i, (Tensor, list, tuple, range)) and hasattr(i, "__index__") and not _is_array(i)):
+            n = x._layout.shape[dim]
+            k = i.__index__()
+            if not -n <= k < n:
+                raise IndexError(f"index {k} is out of bounds for dimension {dim} with size {n}")
+            x = select(x, dim, k)
+        elif isinstance(i, (Tensor, list, tuple, range)) or _is_array(i):
+            t = _as_index(i)
+            if t._layout.dtype in (dt.bool, dt.uint8):
+                shape = x._layout.shape[dim : dim + t._layout.ndim]
+                if t._layout.ndim == 0:
+                    x = unsqueeze(x, dim)
+                    tensors[dim] = _as_index([0] if bool(t) else [])
+                    dim += 1
+                    continue
+                if tuple(shape) != tuple(t._layout.shape):
+                    for j, (a, b) in enumerate(zip(t._layout.shape, shape)):
+                        if a != b:
+                            raise IndexError(
+                                f"The shape of the mask {list(t.shape)} at index {j} does not match the shape of the indexed tensor "
+                                f"{list(x.shape)} at index {dim + j}"
+                            )
+                for p in nonzero(t, as_tuple=True):
+                    tensors[dim] = p
+                    dim += 1
+            elif t._layout.ndim == 0 and isinstance(i, Tensor) and i._layout.dtype is not dt.bool and not tensors and not _more(key):
+                x = select(x, dim, _checked(i, x, dim))
+            else:
+                tensors[dim] = t if t._layout.dtype is dt.int64 else t.to(dt.int64)
+                dim += 1
+        else:
+            raise TypeError(
+                f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {type(i).__name__})"
+            )
+    return x, tensors
+
+
+def _more(key):
+    """Whether the key has index tensors of some dimensions (a 0-d one is then one of them, not an integer)."""
+    return any((isinstance(i, Tensor) and i._layout.ndim > 0) or isinstance(i, (list, range)) or _is_array(i) for i in key)
+
+
+def _checked(i, x, dim):
+    n, k = x._layout.shape[dim], int(i.item())
+    if not -n <= k < n:
+        raise IndexError(f"index {k} is out of bounds for dimension {dim} with size {n}")
+    return k
+
+
+def _mask_depth(i):
+    """The number of dimensions of a nested list of bools (0: not one)."""
+    depth = 0
+    while isinstance(i, (list, tuple)) and i:
+        depth += 1
+        i = i[0]
+    return depth if isinstance(i, bool) else 0
+
+
+def _bound(v):
+    if v is None or type(v) is int:
+        return v
+    if isinstance(v, float) or not hasattr(v, "__index__"):
+        raise TypeError(f"slice indices must be integers or None or have an __index__ method, got {type(v).__name__}")
+    return v.__index__()
+
+
+def _arranged(x, tensors):
+    """x with the indexed dimensions side by side, their first one, the indices of one shape, and the order used."""
+    dims = sorted(tensors)
+    shape = broadcast_shapes(*[tensors[d]._layout.shape for d in dims], op="index: shape mismatch: indexing tensors")
+    indices = [expand_raw(tensors[d], shape) for d in dims]
+    start, order = dims[0], None
+    if dims[-1] - dims[0] + 1 != len(dims):  # not adjacent: they go to the front
+        order = tuple(dims + [d for d in range(x._layout.ndim) if d not in dims])
+        x, start = permute(x, order), 0
+    return x, start, indices, shape, order
+
+
+def _indices(dims, start):
+    return tuple(range(start, start + dims))
+
+
+def getitem(self, key):
+    """self[key]."""
+    kind = type(key)
+    if kind is int:
+        if self._layout.ndim == 0:
+            raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python to convert it to a number")
+        n = self._layout.shape[0]
+        if not -n <= key < n:
+            raise IndexError(f"index {key} is out of bounds for dimension 0 with size {n}")
+        return select(self, 0, key)
+    x, tensors = _views(self, key)
+    if not tensors:
+        return view(x, x._layout.shape) if x is self else x
+    return take_positions(x, tensors)
+
+
+def take_positions(x, tensors):
+    """x[..., i, j, ...] for index tensors: a new tensor."""
+    x, start, indices, shape, _ = _arranged(x, tensors)
+    result = index_positions(x, tuple(indices), start, True, tuple(shape))
+    if x._requires_grad and mode.enabled:
+        before = x._layout.shape
+
+        def rule(g, *indices):
+            return put_new(tuple(before), g, indices, start)
+
+        record(result, "IndexBackward0", rule, (x,), tuple(indices))
+    return result
+
+
+def put_new(shape, g, indices, start):
+    """Zeros of this shape with g added at the positions: the derivative of reading them, and linear itself."""
+    from .create import zeros
+
+    out = zeros(shape, dtype=g._layout.dtype)
+    put_positions(out, indices, g, start, True, True, "index_put")
+    out._storage.version = 0
+
+    def rule(gg, *indices):
+        size = indices[0]._layout.shape
+        y = index_positions(gg, indices, start, True, tuple(size))
+        record(y, "IndexBackward0", lambda ggg, *i: put_new(shape, ggg, i, start), (gg,), indices)
+        return y
+
+    record(out, "IndexPutBackward0", rule, (g,), tuple(indices))
+    return out
+
+
+def _value(self, value, name="__setitem__"):
+    from .create import tensor
+
+    if isinstance(value, Tensor):
+        return value
+    if is_scalar(value) or isinstance(value, (list, tuple)) or hasattr(value, "__array_interface__"):
+        if isinstance(value, complex):
+            raise TypeError("can't assign a complex to a real tensor")
+        d = self._layout.dtype
+        if is_scalar(value) and not d.is_floating_point and d is not dt.bool:
+            value = int(value)
+        return tensor(value, dtype=d)
+    raise TypeError(f"can't assign a {type(value).__name__} to a {self._layout.dtype.name} tensor")
+
+
+def setitem(self, key, value):
+    """self[key] = value."""
+    value = _value(self, value)
+    x, tensors = _views(self, key)
+    if tensors:
+        write_positions(self, key, value, False, "__setitem__", (x, tensors))
+        return
+    if x is self:
+        x = view(self, self._layout.shape)
+    if value is x or (value._storage is x._storage and value._ptr == x._ptr and value._layout is x._layout):
+        return  # x[i] += y has already written there
+    try:
+        x.copy_(_trimmed(value, x))
+    except RuntimeError as e:
+        if "expand" in str(e):
+            raise RuntimeError(
+                f"__setitem__: shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing result of shape {list(x.shape)}"
+            ) from None
+        raise
+
+
+def _trimmed(value, x):
+    """The value without leading dimensions of size 1 that the target does not have."""
+    while value._layout.ndim > x._layout.ndim and value._layout.shape[0] == 1:
+        value = value.squeeze(0)
+    return value
+
+
+def write_positions(self, key, value, accumulate, name, parsed=None):
+    """Writes (or adds) `value` at the positions of a key with index tensors, in place and in the graph."""
+    x, tensors = parsed or _views(self, key)
+    if not isinstance(value, Tensor):
+        value = _value(self, value)
+    if not tensors:
+        x.add_(value) if accumulate else x.copy_(value)
+        return
+    if value._layout.dtype is not x._layout.dtype:
+        if accumulate or name == "index_put_":
+            raise RuntimeError(f"{name}: Index put requires the source and destination dtypes match, got {x._layout.dtype.name} for the destination and {value._layout.dtype.name} for the source.")
+        value = value.to(x._layout.dtype)
+    check_inplace(name, self)
+    check_writable(name, self)
+    with_grad = mode.enabled and (self.requires_grad or value.requires_grad)
+    x, start, indices, shape, order = _arranged(x, tensors)
+    lay = x._layout
+    k = len(indices)
+    full = (*lay.shape[:start], *shape, *lay.shape[start + k :])
+    v = _trimmed_to(value, full, name)
+    if not with_grad:
+        source = v.clone() if v._storage is self._storage else v
+        put_positions(x, tuple(indices), source, start, True, accumulate, name)
+        return
+
+    def compute(old):
+        new = old.detach().clone(memory_format="contiguous")
+        put_positions(new, tuple(indices), v, start, True, accumulate, name)
+        new._storage.version = 0
+
+        def to_old(g, *indices):
+            if accumulate:
+                return g
+            zero = g.new_zeros(()).expand(full)
+            out = g.clone()
+            put_positions(out, indices, zero, start, True, False, name)
+            return _linked(out, g, lambda gg: to_old(gg, *indices))
+
+        def to_value(g, *indices):
+            y = index_positions(g, indices, start, True, tuple(shape))
+            record(y, "IndexBackward0", lambda gg, *i: put_new(tuple(lay.shape), gg, i, start), (g,), indices)
+            return y
+
+        return record(new, "IndexPutBackward0", (to_old, to_value), (old, v), tuple(indices))
+
+    # x is a view of self (or self): its new history reaches self through the view.
+    if x is self or (x._view is None and edge_of(x) is None and x._storage is not self._storage):
+        replace_history(name, self, compute)
+    else:
+        replace_history(name, x, compute)
+
+
+def _linked(out, g, rule):
+    """The result of a linear map of `g` computed outside of the graph, with its derivative."""
+    out = out.detach()
+    return record(out, "IndexPutBackward1", rule, (g,))
+
+
+def _trimmed_to(value, full, name):
+    lay = value._layout
+    extra = lay.ndim - len(full)
+    if extra > 0 and tuple(lay.shape[:extra]) == (1,) * extra:
+        value = value.reshape(tuple(lay.shape[extra:]))
+    try:
+        return value.expand(tuple(full))
+    except RuntimeError:
+        raise RuntimeError(
+            f"{name}: shape mismatch: value tensor of shape {list(lay.shape)} cannot be broadcast to indexing result of shape {list(full)}"
+        ) from None
+
+
+Tensor.__getitem__ = getitem
+Tensor.__setitem__ = setitem
+
+__all__ = ["contiguous", "expanded", "make_tensor"]

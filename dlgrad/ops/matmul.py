@@ -1,0 +1,397 @@
+"""Products of matrices and vectors. All of them run as a row of zig/ops/matmul.zig, which reads transposed
+inputs through their strides."""
+
+from __future__ import annotations
+
+from .. import dtypes as dt
+from .. import plan as door
+from ..autograd.graph import record
+from ..layout import broadcast_shapes, contiguous
+from ..tensor import Tensor, make_tensor, method
+from .elementwise import as_number, expanded, result_type, sum_to, write_out
+
+
+def _tensors(name, *tensors):
+    for t in tensors:
+        if not isinstance(t, Tensor):
+            raise TypeError(f"{name}(): expected Tensors, got {type(t).__name__}")
+    d = tensors[0]._layout.dtype
+    for t in tensors[1:]:
+        if t._layout.dtype is not d:
+            raise RuntimeError(
+                f"{name}(): expected m1 and m2 to have the same dtype, but got: {d.name} != {t._layout.dtype.name}; convert one with .to()"
+            )
+    return d
+
+
+def _product(a, b, name):
+    """a (B..., M, K) @ b (B..., K, N), at least 2-d both; batches broadcast. No graph."""
+    la, lb = a._layout, b._layout
+    (m, k), (k2, n) = la.shape[-2:], lb.shape[-2:]
+    if k != k2:
+        raise RuntimeError(
+            f"{name}: mat1 and mat2 shapes cannot be multiplied ({m}x{k} and {k2}x{n}): the inner sizes {k} and {k2} must be "
+            f"equal (shapes {list(la.shape)} and {list(lb.shape)})"
+        )
+    if la.ndim == 2 and lb.ndim == 2:
+        return door.call("matmul", "matmul", contiguous(la.dtype, (m, n)), (a, b), name=name)
+    batch = broadcast_shapes(la.shape[:-2], lb.shape[:-2], op=name)
+    if lb.ndim == 2 and la.contiguous:
+        # One product of all rows.
+        rows = make_tensor(a._ptr, contiguous(la.dtype, (la.numel // k if k else _count(la.shape[:-1]), k)), a._storage)
+        out = door.call("matmul", "matmul", contiguous(la.dtype, (rows._layout.shape[0], n)), (rows, b), name=name)
+        return make_tensor(out._ptr, contiguous(la.dtype, (*la.shape[:-1], n)), out._storage)
+    a = make_tensor(a._ptr, expanded(la, (*batch, m, k)), a._storage)
+    b = make_tensor(b._ptr, expanded(lb, (*batch, k, n)), b._storage)
+    return door.call("matmul", "matmul", contiguous(la.dtype, (*batch, m, n)), (a, b), name=name)
+
+
+def _count(shape):
+    n = 1
+    for s in shape:
+        n *= s
+    return n
+
+
+def _matrices(a, b, name):
+    """The product of two tensors of at least 2 dimensions, in the graph."""
+    out = _product(a, b, name)
+    if a._requires_grad or b._requires_grad:
+        sa, sb = a._layout.shape, b._layout.shape
+
+        def left(g, a, b):
+            return sum_to(_matrices(g, b.mT, name), sa)
+
+        def right(g, a, b):
+            if len(sb) == 2 and len(sa) > 2:  # one product, not a batch of them to sum
+                return _matrices(a.reshape((-1, sa[-1])).mT, g.reshape((-1, g._layout.shape[-1])), name)
+            return sum_to(_matrices(a.mT, g, name), sb)
+
+        record(out, "MmBackward0" if a._layout.ndim == b._layout.ndim == 2 else "BmmBackward0", (left, right), (a, b), (a, b))
+    return out
+
+
+@method
+def matmul(input, other, *, out=None):
+    """The matrix product, with PyTorch's rules: vectors by dot product or as a row or column, matrices,
+    batches that broadcast. Raises RuntimeError naming both shapes where they don't fit."""
+    if not isinstance(other, Tensor) or not isinstance(input, Tensor):
+        bad = other if isinstance(input, Tensor) else input
+        raise TypeError(f"matmul(): argument 'other' must be Tensor, not {type(bad).__name__}")
+    _tensors("matmul", input, other)
+    na, nb = input._layout.ndim, other._layout.ndim
+    if na == 0 or nb == 0:
+        raise RuntimeError(f"matmul(): both arguments need to be at least 1D, but they are {na}D and {nb}D")
+    if na == 1 and nb == 1:
+        result = dot(input, other)
+    elif na == 1:
+        result = _matrices(input.unsqueeze(0), other, "matmul()").squeeze(-2)
+    elif nb == 1:
+        if input._layout.shape[-1] != other._layout.shape[0]:
+            raise RuntimeError(
+                f"matmul(): size mismatch, got input {list(input.shape)}, vector {list(other.shape)}: the inner sizes must be equal"
+            )
+        result = _matrices(input, other.unsqueeze(1), "matmul()").squeeze(-1)
+    else:
+        result = _matrices(input, other, "matmul()")
+    return result if out is None else write_out("matmul", out, result)
+
+
+def _need(name, t, ndim, what):
+    if t._layout.ndim != ndim:
+        raise RuntimeError(f"{name}(): {what} must be {ndim}-D, got {t._layout.ndim}-D (shape {list(t.shape)})")
+
+
+@method
+def mm(input, mat2, *, out=None):
+    """The product of two matrices."""
+    _tensors("mm", input, mat2)
+    _need("mm", input, 2, "self")
+    _need("mm", mat2, 2, "mat2")
+    result = _matrices(input, mat2, "mm()")
+    return result if out is None else write_out("mm", out, result)
+
+
+@method
+def bmm(input, mat2, *, out=None):
+    """The products of two batches of matrices (no broadcasting)."""
+    _tensors("bmm", input, mat2)
+    _need("bmm", input, 3, "batch1")
+    _need("bmm", mat2, 3, "batch2")
+    if input._layout.shape[0] != mat2._layout.shape[0]:
+        raise RuntimeError(
+            f"bmm(): Expected size for first two dimensions of batch2 tensor to be: [{input.shape[0]}, {input.shape[2]}] but got: "
+            f"[{mat2.shape[0]}, {mat2.shape[1]}]"
+        )
+    result = _matrices(input, mat2, "bmm()")
+    return result if out is None else write_out("bmm", out, result)
+
+
+@method
+def mv(input, vec, *, out=None):
+    """A matrix times a vector."""
+    _tensors("mv", input, vec)
+    _need("mv", input, 2, "input")
+    _need("mv", vec, 1, "vec")
+    result = matmul(input, vec)
+    return result if out is None else write_out("mv", out, result)
+
+
+@method
+def dot(input, tensor, *, out=None):
+    """The sum of the products of two vectors."""
+    _tensors("dot", input, tensor)
+    if input._layout.ndim != 1 or tensor._layout.ndim != 1:
+        raise RuntimeError(f"dot(): 1D tensors expected, but got {input._layout.ndim}D and {tensor._layout.ndim}D tensors")
+    if input._layout.shape != tensor._layout.shape:
+        raise RuntimeError(
+            f"dot(): inconsistent tensor size, expected tensor {list(input.shape)} and src {list(tensor.shape)} to have the same number of elements"
+        )
+    result = door.call("matmul", "dot", contiguous(input._layout.dtype, ()), (input, tensor))
+    record(result, "DotBackward0", (lambda g, a, b: g * b, lambda g, a, b: g * a), (input, tensor), (input, tensor))
+    return result if out is None else write_out("dot", out, result)
+
+
+vdot = dot
+Tensor.vdot = dot
+
+
+def inner(input, other, *, out=None):
+    """The sums of products over the last dimensions."""
+    _tensors("inner", input, other)
+    if input._layout.ndim == 0 or other._layout.ndim == 0:
+        result = input * other
+    else:
+        if input._layout.shape[-1] != other._layout.shape[-1]:
+            raise RuntimeError(f"inner(): the last dimension must match on both input tensors but got shapes {list(input.shape)} and {list(other.shape)}")
+        result = tensordot(input, other, ([-1], [-1]))
+    return result if out is None else write_out("inner", out, result)
+
+
+Tensor.inner = inner
+
+
+def _number(name, dtype, v, what):
+    v = as_number(v)
+    if isinstance(v, float) and not dtype.is_floating_point:
+        raise RuntimeError(f"{name}(): For integral input tensors, argument {what} must not be a floating point number, got {v}")
+    return v
+
+
+def _add_product(name, input, a, b, beta, alpha, out, shape):
+    """beta input + alpha (a @ b), input broadcast to the product's shape."""
+    d = a._layout.dtype
+    beta, alpha = _number(name, d, beta, "beta"), _number(name, d, alpha, "alpha")
+    if input._layout.dtype is not d:
+        raise RuntimeError(f"{name}(): self and mat2 must have the same dtype, but got {input._layout.dtype.name} and {d.name}")
+    try:
+        full = broadcast_shapes(input._layout.shape, shape, op=name)
+    except RuntimeError:
+        full = None
+    if full is None or tuple(full) != tuple(shape):
+        raise RuntimeError(f"{name}(): the input's shape {list(input.shape)} does not expand to the product's shape {list(shape)}")
+    kind = float if d.is_floating_point else int
+    c = make_tensor(input._ptr, expanded(input._layout, shape), input._storage)
+    if d is dt.bool:
+        raise RuntimeError(f"{name}(): not implemented for bool")
+    result = door.call("matmul", "matmul_acc", contiguous(d, tuple(shape)), (a, b, c), scalars=(kind(alpha), kind(beta)), name=name)
+    if input._requires_grad or a._requires_grad or b._requires_grad:
+        before = input._layout.shape
+
+        def first(g, a, b):
+            return sum_to(g if beta == 1 else g * beta, before)
+
+        def left(g, a, b):
+            r = _matrices(g, b.mT, name)
+            return r if alpha == 1 else r * alpha
+
+        def right(g, a, b):
+            r = _matrices(a.mT, g, name)
+            return r if alpha == 1 else r * alpha
+
+        record(result, "AddmmBackward0", (first, left, right), (input, a, b), (a, b))
+    return result if out is None else write_out(name, out, result)
+
+
+def _fits(name, a, b):
+    if a._layout.shape[-1] != b._layout.shape[-2]:
+        raise RuntimeError(
+            f"{name}(): mat1 and mat2 shapes cannot be multiplied ({'x'.join(map(str, a.shape))} and {'x'.join(map(str, b.shape))})"
+        )
+
+
+@method
+def addmm(input, mat1, mat2, *, beta=1, alpha=1, out=None):
+    """beta input + alpha (mat1 @ mat2)."""
+    _tensors("addmm", mat1, mat2)
+    _tensors("addmm", input)
+    _need("addmm", mat1, 2, "mat1")
+    _need("addmm", mat2, 2, "mat2")
+    _fits("addmm", mat1, mat2)
+    return _add_product("addmm", input, mat1, mat2, beta, alpha, out, (mat1._layout.shape[0], mat2._layout.shape[1]))
+
+
+@method
+def baddbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
+    """beta input + alpha (batch1 @ batch2), batch by batch."""
+    _tensors("baddbmm", batch1, batch2)
+    _need("baddbmm", batch1, 3, "batch1")
+    _need("baddbmm", batch2, 3, "batch2")
+    _fits("baddbmm", batch1, batch2)
+    if batch1._layout.shape[0] != batch2._layout.shape[0]:
+        raise RuntimeError(f"baddbmm(): batch1 and batch2 must have same number of batches, got {batch1.shape[0]} and {batch2.shape[0]}")
+    shape = (batch1._layout.shape[0], batch1._layout.shape[1], batch2._layout.shape[2])
+    return _add_product("baddbmm", input, batch1, batch2, beta, alpha, out, shape)
+
+
+@method
+def addbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
+    """beta input + alpha times the sum of the batches' products."""
+    _tensors("addbmm", batch1, batch2)
+    _need("addbmm", batch1, 3, "batch1")
+    _need("addbmm", batch2, 3, "batch2")
+    _fits("addbmm", batch1, batch2)
+    if batch1._layout.shape[0] != batch2._layout.shape[0]:
+        raise RuntimeError(f"addbmm(): batch1 and batch2 must have same number of batches, got {batch1.shape[0]} and {batch2.shape[0]}")
+    n, p = batch1._layout.shape[1], batch2._layout.shape[2]
+    left = batch1.permute(1, 0, 2).reshape((n, -1))
+    right = batch2.reshape((-1, p))
+    return _add_product("addbmm", input, left, right, beta, alpha, out, (n, p))
+
+
+@method
+def addmv(input, mat, vec, *, beta=1, alpha=1, out=None):
+    """beta input + alpha (mat @ vec)."""
+    _tensors("addmv", mat, vec)
+    _need("addmv", mat, 2, "mat")
+    _need("addmv", vec, 1, "vec")
+    if mat._layout.shape[1] != vec._layout.shape[0]:
+        raise RuntimeError(f"addmv(): size mismatch, got input ({mat.shape[0]}), mat ({mat.shape[0]}x{mat.shape[1]}), vec ({vec.shape[0]})")
+    d = mat._layout.dtype
+    beta, alpha = _number("addmv", d, beta, "beta"), _number("addmv", d, alpha, "alpha")
+    product = mv(mat, vec) * alpha
+    result = product if beta == 0 else input * beta + product
+    if tuple(result._layout.shape) != (mat._layout.shape[0],):
+        raise RuntimeError(f"addmv(): the input's shape {list(input.shape)} does not expand to [{mat.shape[0]}]")
+    return result if out is None else write_out("addmv", out, result)
+
+
+@method
+def addr(input, vec1, vec2, *, beta=1, alpha=1, out=None):
+    """beta input + alpha (vec1 outer vec2)."""
+    result = outer(vec1, vec2) * alpha
+    result = result if beta == 0 else input * beta + result
+    return result if out is None else write_out("addr", out, result)
+
+
+@method
+def outer(input, vec2, *, out=None):
+    """The products of all pairs of elements of two vectors."""
+    for t, n in ((input, "self"), (vec2, "vec2")):
+        if not isinstance(t, Tensor):
+            raise TypeError(f"outer(): expected Tensors, got {type(t).__name__}")
+        if t._layout.ndim != 1:
+            raise RuntimeError(f"outer(): Expected 1-D argument {n}, but got {t._layout.ndim}-D")
+    result = input.unsqueeze(1) * vec2
+    return result if out is None else write_out("outer", out, result)
+
+
+ger = outer
+Tensor.ger = outer
+
+
+def linear(input, weight, bias=None):
+    """input @ weight^T + bias: input (..., in), weight (out, in) or (in,), bias (out,).
+
+    Raises RuntimeError naming the shapes where they don't fit."""
+    d = _tensors("linear", input, weight, *(() if bias is None else (bias,)))
+    lx, lw = input._layout, weight._layout
+    if lx.ndim == 0:
+        raise RuntimeError("linear(): both arguments need to be at least 1D, but the input is 0D")
+    if lw.ndim == 1:
+        result = matmul(input, weight)
+        return result if bias is None else result + bias
+    if lw.ndim != 2:
+        raise RuntimeError(f"linear(): weight must be 1-D or 2-D, got {lw.ndim}-D (shape {list(lw.shape)})")
+    n, k = lw.shape
+    if lx.shape[-1] != k:
+        rows = lx.numel // lx.shape[-1] if lx.shape[-1] else 0
+        raise RuntimeError(
+            f"linear(): mat1 and mat2 shapes cannot be multiplied ({rows}x{lx.shape[-1]} and {k}x{n}): input {list(lx.shape)} has "
+            f"{lx.shape[-1]} features, weight {list(lw.shape)} takes {k}"
+        )
+    if bias is not None and tuple(bias._layout.shape) != (n,):
+        if bias._layout.ndim > 1 or bias._layout.numel not in (1, n):
+            raise RuntimeError(f"linear(): bias of shape {list(bias.shape)} does not fit the {n} outputs of weight {list(lw.shape)}")
+        bias = bias.expand(n)
+    result = door.call("matmul", "linear", contiguous(d, (*lx.shape[:-1], n)), (input, weight, bias), ints=(int(bias is not None),), name="linear")
+
+    def to_input(g, x, w):
+        return _matrices(g, w, "linear") if g._layout.ndim > 1 else matmul(g, w)
+
+    def to_weight(g, x, w):
+        return _matrices(g.reshape((-1, n)).mT, x.reshape((-1, k)), "linear")
+
+    if bias is None:
+        record(result, "LinearBackward0", (to_input, to_weight), (input, weight), (input, weight))
+    else:
+        record(result, "AddmmBackward0", (to_input, to_weight, lambda g, x, w: sum_to(g, (n,))),
+               (input, weight, bias), (input, weight))  # fmt: skip
+    return result
+
+
+def bilinear(input1, input2, weight, bias=None):
+    """y[..., o] = input1[..., i] weight[o, i, j] input2[..., j] + bias[o]."""
+    from .einsum import einsum
+
+    y = einsum("...i,oij,...j->...o", input1, weight, input2)
+    return y if bias is None else y + bias
+
+
+def tensordot(a, b, dims=2, out=None):
+    """The sums of products over the dimensions `dims`: an int (the last of a with the first of b) or two lists."""
+    for t in (a, b):
+        if not isinstance(t, Tensor):
+            raise TypeError(f"tensordot(): expected Tensors, got {type(t).__name__}")
+    la, lb = a._layout, b._layout
+    if isinstance(dims, Tensor):
+        dims = dims.tolist()
+    if isinstance(dims, int):
+        if dims < 0:
+            raise RuntimeError(f"tensordot(): expects dims >= 0, but got dims={dims}")
+        if dims > min(la.ndim, lb.ndim):
+            raise RuntimeError(f"tensordot(): expects dims < ndim_a or ndim_b, but got dims={dims}")
+        da, db = list(range(la.ndim - dims, la.ndim)), list(range(dims))
+    else:
+        da, db = ([d] if isinstance(d, int) else list(d) for d in dims)
+        da, db = [d % la.ndim for d in da], [d % lb.ndim for d in db]
+    if len(da) != len(db):
+        raise RuntimeError(f"tensordot(): both dimension lists should have same length, got {da} and {db}")
+    for x, y in zip(da, db):
+        if la.shape[x] != lb.shape[y]:
+            raise RuntimeError(
+                f"tensordot(): contracted dimensions need to match, but first has size {la.shape[x]} in dim {x} and second has size {lb.shape[y]} in dim {y}"
+            )
+    fa, fb = [i for i in range(la.ndim) if i not in da], [i for i in range(lb.ndim) if i not in db]
+    k = _count(la.shape[d] for d in da)
+    left = a.permute(tuple(fa + da)).reshape((_count(la.shape[i] for i in fa), k))
+    right = b.permute(tuple(db + fb)).reshape((k, _count(lb.shape[i] for i in fb)))
+    common = result_type(a, b)
+    result = _matrices(left.to(common), right.to(common), "tensordot").reshape((*[la.shape[i] for i in fa], *[lb.shape[i] for i in fb]))
+    return result if out is None else write_out("tensordot", out, result)
+
+
+def chain_matmul(*matrices, out=None):
+    """The product of several matrices, in the cheapest order."""
+    from .linalg import multi_dot
+
+    return multi_dot(matrices, out=out)
+
+
+def _operator(self, other):
+    return matmul(self, other) if isinstance(other, Tensor) else NotImplemented
+
+
+Tensor.__matmul__ = _operator
+Tensor.__rmatmul__ = lambda self, other: matmul(other, self) if isinstance(other, Tensor) else NotImplemented
+Tensor.__imatmul__ = lambda self, other: self.copy_(matmul(self, other))

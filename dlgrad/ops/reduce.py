@@ -1,0 +1,497 @@
+"""Reductions: sums, means, extrema, variances, norms, any and all, over any dimensions.
+
+A reduction runs as one row of zig/ops/reduce.zig over the dimensions in `ints`; keepdim is a view of its result.
+Sums follow one fixed tree, whatever the number of threads."""
+
+from __future__ import annotations
+
+import math
+from collections import namedtuple
+
+from .. import dtypes as dt
+from .. import plan as door
+from ..autograd.graph import record
+from ..layout import contiguous, wrap_dim, wrap_dims
+from ..tensor import Tensor, make_tensor, method
+from .elementwise import as_number, write_out
+
+_max = max
+
+
+def check(name, input):
+    """Raises TypeError unless `input` is a Tensor."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
+
+
+def dims_of(dim, ndim, name):
+    """The reduced dimensions: all for None and for an empty list."""
+    if isinstance(dim, (list, tuple)) and not dim:
+        dim = None
+    return wrap_dims(dim, ndim, name)
+
+
+def kept(shape, dims, keepdim):
+    """The result's shape: without the reduced dimensions, or with them as 1."""
+    if keepdim:
+        return tuple(1 if i in dims else s for i, s in enumerate(shape))
+    return tuple(s for i, s in enumerate(shape) if i not in dims)
+
+
+def run(row, x, dims, keepdim, dtypes, floats=(), name=None):
+    """Runs a row of zig/ops/reduce.zig over `dims`; one result, or a tuple for several dtypes."""
+    lay = x._layout
+    dims = tuple(d for d in dims if d < lay.ndim)
+    shape = kept(lay.shape, dims, False)
+    if not dims and lay.ndim == 0:
+        # A 0-d tensor reduces over its one (virtual) dimension.
+        x = make_tensor(x._ptr, contiguous(lay.dtype, (1,)), x._storage)
+        dims = (0,)
+    outs = tuple(contiguous(d, shape) for d in dtypes)
+    results = door.call("reduce", row, outs if len(outs) > 1 else outs[0], (x,), ints=dims, floats=floats, name=name)
+    if keepdim and dims and lay.ndim:
+        full = kept(lay.shape, dims, True)
+        fix = lambda t: make_tensor(t._ptr, contiguous(t._layout.dtype, full), t._storage)  # noqa: E731
+        return fix(results) if isinstance(results, Tensor) else tuple(fix(t) for t in results)
+    return results
+
+
+def spread(g, shape, dims, keepdim):
+    """A reduction's gradient (or value) expanded to the input's shape."""
+    if not keepdim and len(shape):
+        g = g.reshape(kept(shape, dims, True))
+    return g.expand(tuple(shape))
+
+
+def _result_dtype(name, x, dtype):
+    if dtype is not None:
+        return dtype
+    d = x._layout.dtype
+    return d if d.is_floating_point else dt.int64
+
+
+def sum(input, dim=None, keepdim=False, *, dtype=None, out=None):
+    """The sum over `dim` (all dimensions unless given). Integers and bool sum in int64."""
+    check("sum", input)
+    lay = input._layout
+    dims = dims_of(dim, lay.ndim, "sum")
+    result = run("sum", input, dims, keepdim, (_result_dtype("sum", input, dtype),))
+    if input._requires_grad:
+        shape, d = lay.shape, lay.dtype
+
+        def rule(g):
+            g = spread(g, shape, dims, keepdim)
+            return g if g._layout.dtype is d else g.to(d)
+
+        record(result, "SumBackward1", rule, (input,))
+    return result if out is None else write_out("sum", out, result)
+
+
+def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None):
+    """The sum over `dim` with nan counted as 0."""
+    check("nansum", input)
+    lay = input._layout
+    dims = dims_of(dim, lay.ndim, "nansum")
+    result = run("nansum", input, dims, keepdim, (_result_dtype("nansum", input, dtype),))
+    record(result, "NansumBackward0", lambda g, x: spread(g, lay.shape, dims, keepdim) * ~x.isnan(), (input,), (input,))
+    return result if out is None else write_out("nansum", out, result)
+
+
+def _mean_dtype(name, input, dtype):
+    d = dtype or input._layout.dtype
+    if not d.is_floating_point:
+        raise RuntimeError(
+            f"{name}(): could not infer output dtype. Input dtype must be a floating point dtype, got {d.name}; give dtype=float32, say"
+        )
+    return d
+
+
+def mean(input, dim=None, keepdim=False, *, dtype=None, out=None):
+    """The mean over `dim` (all dimensions unless given); nan of nothing."""
+    check("mean", input)
+    lay = input._layout
+    d = _mean_dtype("mean", input, dtype)
+    dims = dims_of(dim, lay.ndim, "mean")
+    result = run("mean", input, dims, keepdim, (d,))
+    if input._requires_grad:
+        n = count(lay.shape, dims)
+
+        def rule(g):
+            g = spread(g / n, lay.shape, dims, keepdim)
+            return g if g._layout.dtype is lay.dtype else g.to(lay.dtype)
+
+        record(result, "MeanBackward1", rule, (input,))
+    return result if out is None else write_out("mean", out, result)
+
+
+def count(shape, dims):
+    """How many elements each result is made from."""
+    n = 1
+    for d in dims:
+        if d < len(shape):
+            n *= shape[d]
+    return n
+
+
+def nanmean(input, dim=None, keepdim=False, *, dtype=None, out=None):
+    """The mean of the elements that are not nan."""
+    check("nanmean", input)
+    _mean_dtype("nanmean", input, dtype)
+    n = (~input.isnan()).sum(dim, keepdim) if dim is not None else (~input.isnan()).sum()
+    result = nansum(input, dim, keepdim, dtype=dtype) / n
+    return result if out is None else write_out("nanmean", out, result)
+
+
+def _prod_all(x, dims):
+    """The dimensions `dims` moved to the end and made one."""
+    rest = [i for i in range(x._layout.ndim) if i not in dims]
+    moved = x.permute(tuple(rest + list(dims)))
+    return moved.reshape((*moved._layout.shape[: len(rest)], -1)) if x._layout.ndim else x.reshape((1,))
+
+
+def prod(input, dim=None, keepdim=False, *, dtype=None, out=None):
+    """The product over `dim` (all dimensions unless given). The gradient is right at zeros too."""
+    check("prod", input)
+    lay = input._layout
+    dims = dims_of(dim, lay.ndim, "prod")
+    result = run("prod", input, dims, keepdim, (_result_dtype("prod", input, dtype),))
+    if input._requires_grad:
+
+        def rule(g, x):
+            d = dims if lay.ndim else (0,)
+            n = count(lay.shape, dims)
+            if n == 0:
+                return x * 0
+            flat = _prod_all(x, d)
+            others = _product_of_others(flat)
+            rest = [i for i in range(lay.ndim) if i not in d]
+            shape = [lay.shape[i] for i in rest] + [lay.shape[i] for i in d]
+            order = rest + list(d)
+            back = [order.index(i) for i in range(lay.ndim)]
+            others = others.reshape(tuple(shape)).permute(tuple(back)) if lay.ndim else others.reshape(())
+            return spread(g, lay.shape, dims, keepdim) * others
+
+        record(result, "ProdBackward0", rule, (input,), (input,))
+    return result if out is None else write_out("prod", out, result)
+
+
+def _product_of_others(x):
+    """For each element of the last dimension: the product of all the others (no division: zeros are fine)."""
+    from .create import ones
+    from .scan import cumprod
+    from .view import cat
+
+    one = ones((*x._layout.shape[:-1], 1), dtype=x._layout.dtype)
+    before = cumprod(cat((one, x[..., :-1]), -1), -1)
+    after = cumprod(cat((one, x.flip(-1)[..., :-1]), -1), -1).flip(-1)
+    return before * after
+
+
+def _bool_reduction(name, doc):
+    def f(input, dim=None, keepdim=False, *, out=None):
+        check(name, input)
+        d = dt.uint8 if input._layout.dtype is dt.uint8 else dt.bool
+        dims = dims_of(dim, input._layout.ndim, name)
+        result = run(name, input, dims, keepdim, (dt.bool,))
+        if d is dt.uint8:
+            result = result.to(d)
+        return result if out is None else write_out(name, out, result)
+
+    f.__name__ = f.__qualname__ = name
+    f.__doc__ = doc
+    return f
+
+
+any = _bool_reduction("any", "Whether some element over `dim` is not 0.")
+all = _bool_reduction("all", "Whether no element over `dim` is 0.")
+
+
+def count_nonzero(input, dim=None):
+    """How many elements over `dim` are not 0."""
+    check("count_nonzero", input)
+    return run("count_nonzero", input, dims_of(dim, input._layout.ndim, "count_nonzero"), False, (dt.int64,))
+
+
+# ---------------------------------------------------------------------- extrema
+
+
+def _not_empty(name, lay, dims):
+    if lay.numel == 0:
+        for d in dims:
+            if d < lay.ndim and lay.shape[d] == 0:
+                raise (IndexError if lay.ndim and len(dims) == 1 else RuntimeError)(
+                    f"{name}(): Expected reduction dim {d} to have non-zero size (the input has shape {list(lay.shape)}); "
+                    "an extremum of nothing has no identity"
+                )
+
+
+def _extremum(name, row):
+    def f(input, dim=(), keepdim=False, *, out=None):
+        check(name, input)
+        lay = input._layout
+        dims = dims_of(dim, lay.ndim, name)
+        _not_empty(name, lay, dims if lay.ndim else ())
+        result = run(row, input, dims, keepdim, (lay.dtype,), name=name)
+        record(result, name.capitalize() + "Backward0", lambda g, x, y: _shared(g, x, y, dims, keepdim), (input,), (input, None), own=1)
+        return result if out is None else write_out(name, out, result)
+
+    f.__name__ = f.__qualname__ = name
+    f.__doc__ = f"The {'largest' if row == 'max' else 'smallest'} element over `dim`; nan wins. Ties share the gradient evenly."
+    return f
+
+
+def _shared(g, x, y, dims, keepdim):
+    """The gradient of an extremum: shared evenly among the elements that have it."""
+    shape = x._layout.shape
+    y = spread(y, shape, dims, keepdim)
+    hit = (x == y) | (x.isnan() & y.isnan())
+    hit = hit.to(g._layout.dtype)
+    n = sum(hit, dims, True) if shape else hit
+    return hit * (spread(g, shape, dims, keepdim) / n)
+
+
+amax = _extremum("amax", "max")
+amin = _extremum("amin", "min")
+
+
+def _with_indices(name):
+    result_type = namedtuple(name, ("values", "indices"))
+    result_type.__module__ = "dlgrad.return_types"
+
+    def f(input, dim=None, keepdim=False, *, out=None):
+        check(name, input)
+        if isinstance(dim, Tensor):  # max(a, b): the elementwise form
+            from . import binary
+
+            result = (binary.maximum if name == "max" else binary.minimum)(input, dim)
+            return result if out is None else write_out(name, out, result)
+        lay = input._layout
+        if dim is None:
+            if lay.numel == 0:
+                raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim "
+                                   "with the 'dim' argument.")  # fmt: skip
+            dims = tuple(range(lay.ndim))
+            result = run(name, input, dims, False, (lay.dtype,))
+            record(result, name.capitalize() + "Backward1", lambda g, x, y: _shared(g, x, y, dims, False), (input,), (input, None), own=1)
+            return result if out is None else write_out(name, out, result)
+        dims = (wrap_dim(dim, lay.ndim, name),)
+        _not_empty(name, lay, dims)
+        values, indices = run(name + "_dim", input, dims, keepdim, (lay.dtype, dt.int64), name=name)
+        record(values, name.capitalize() + "Backward0", lambda g, i: route(g, i, lay.shape, dims[0], keepdim), (input,), (indices,))
+        result = result_type(values, indices)
+        return result if out is None else write_out(name, out, result)
+
+    f.__name__ = f.__qualname__ = name
+    f.__doc__ = f"The {'largest' if name == 'max' else 'smallest'} element; with `dim` also its (first) index: (values, indices)."
+    return f, result_type
+
+
+def route(g, indices, shape, dim, keepdim):
+    """The gradient of picking one element along `dim`: g where it was, zeros elsewhere."""
+    from .create import zeros
+
+    if not len(shape):
+        return g
+    if not keepdim:
+        g, indices = g.unsqueeze(dim), indices.unsqueeze(dim)
+    return zeros(tuple(shape), dtype=g._layout.dtype).scatter(dim, indices, g)
+
+
+max, max_result = _with_indices("max")
+min, min_result = _with_indices("min")
+
+
+def _arg(name):
+    def f(input, dim=None, keepdim=False):
+        check(name, input)
+        lay = input._layout
+        if dim is None:
+            if lay.numel == 0:
+                raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0")
+            dims = tuple(range(lay.ndim))
+        else:
+            dims = (wrap_dim(dim, lay.ndim, name),)
+            _not_empty(name, lay, dims)
+        return run(name, input, dims, keepdim, (dt.int64,))
+
+    f.__name__ = f.__qualname__ = name
+    f.__doc__ = f"The index of the (first) {'largest' if name == 'argmax' else 'smallest'} element along `dim`, or in the flattened input."
+    return f
+
+
+argmax, argmin = _arg("argmax"), _arg("argmin")
+
+aminmax_result = namedtuple("aminmax", ("min", "max"))
+aminmax_result.__module__ = "dlgrad.return_types"
+
+
+def aminmax(input, *, dim=None, keepdim=False, out=None):
+    """The smallest and the largest element over `dim`: (min, max)."""
+    check("aminmax", input)
+    if dim is None and input._layout.numel == 0:
+        raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity")
+    d = () if dim is None else (wrap_dim(dim, input._layout.ndim, "aminmax"),)
+    result = aminmax_result(amin(input, d, keepdim), amax(input, d, keepdim))
+    if dim is None and keepdim:
+        full = (1,) * input._layout.ndim
+        result = aminmax_result(result[0].reshape(full), result[1].reshape(full))
+    return result if out is None else write_out("aminmax", out, result)
+
+
+# ---------------------------------------------------------------------- moments
+
+
+def _moment_args(name, args, kwargs):
+    """dim, correction, keepdim of var's signatures: (dim, unbiased, keepdim), (unbiased), (dim, correction=, keepdim=)."""
+    dim, correction, keepdim = None, kwargs.pop("correction", None), kwargs.pop("keepdim", False)
+    unbiased = kwargs.pop("unbiased", None)
+    out = kwargs.pop("out", None)
+    dim = kwargs.pop("dim", None)
+    if kwargs:
+        raise TypeError(f"{name}(): got an unexpected keyword argument {next(iter(kwargs))!r}")
+    args = list(args)
+    if args and isinstance(args[0], bool):
+        unbiased = args.pop(0)
+    elif args:
+        dim = args.pop(0)
+        if args:
+            unbiased = args.pop(0)
+        if args:
+            keepdim = args.pop(0)
+    if args:
+        raise TypeError(f"{name}(): too many arguments")
+    if correction is None:
+        correction = 1 if unbiased is None or unbiased else 0
+    return dim, as_number(correction), keepdim, out
+
+
+def _moment(name, several):
+    def f(input, *args, **kwargs):
+        check(name, input)
+        dim, correction, keepdim, out = _moment_args(name, args, kwargs)
+        lay = input._layout
+        if not lay.dtype.is_floating_point:
+            raise RuntimeError(f"{name}(): only support floating point dtypes, got {lay.dtype.name}; convert the input first")
+        dims = dims_of(dim, lay.ndim, name)
+        results = run(name, input, dims, keepdim, (lay.dtype,) * (1 + several), floats=(float(correction),))
+        n = count(lay.shape, dims)
+        var = results[0] if several else results
+        if input._requires_grad:
+
+            def var_rule(g, x):
+                centred = x - mean(x, dims if lay.ndim else None, True)
+                return spread(g * (2 / (n - correction) if n > correction else math.nan), lay.shape, dims, keepdim) * centred
+
+            def std_rule(g, x, y):
+                from .ternary import where
+
+                g = where(y == 0, 0.0, g / (y * 2)) if n > correction else g / (y * 2)
+                return var_rule(g, x)
+
+            if name.startswith("var"):
+                record(var, "VarBackward0", var_rule, (input,), (input,))
+            else:
+                record(var, "StdBackward0", std_rule, (input,), (input, None), own=1)
+            if several:
+                record(results[1], "MeanBackward1", lambda g: spread(g / n, lay.shape, dims, keepdim), (input,))
+        return results if out is None else write_out(name, out, results)
+
+    f.__name__ = f.__qualname__ = name
+    what = "variance" if name.startswith("var") else "standard deviation"
+    f.__doc__ = f"The {what} over `dim` (divided by n - correction, 1 by default){' and the mean' if several else ''}."
+    return f
+
+
+var, std = _moment("var", False), _moment("std", False)
+var_mean, std_mean = _moment("var_mean", True), _moment("std_mean", True)
+
+
+def logsumexp(input, dim, keepdim=False, *, out=None):
+    """log of the sum of exp over `dim`, without overflow."""
+    check("logsumexp", input)
+    if not input._layout.dtype.is_floating_point:
+        input = input.to(dt.get_default_dtype())
+    lay = input._layout
+    dims = dims_of(dim, lay.ndim, "logsumexp")
+    result = run("logsumexp", input, dims, keepdim, (lay.dtype,))
+
+    def rule(g, x, y):
+        y = spread(y, lay.shape, dims, keepdim)
+        from .ternary import where
+
+        y = where(y.isinf(), 0.0, y)
+        return spread(g, lay.shape, dims, keepdim) * (x - y).exp()
+
+    record(result, "LogsumexpBackward0", rule, (input,), (input, None), own=1)
+    return result if out is None else write_out("logsumexp", out, result)
+
+
+# ---------------------------------------------------------------------- norms
+
+
+def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
+    """(sum |x|^ord)^(1 / ord) over `dim`; ord inf, -inf: the largest, smallest |x|; 0: how many are not 0."""
+    check("vector_norm", x)
+    if dtype is not None:
+        x = x.to(dtype)
+    lay = x._layout
+    if not lay.dtype.is_floating_point:
+        raise RuntimeError(f"vector_norm(): Expected a floating point or complex tensor as input. Got {lay.dtype.name}")
+    ord = float(as_number(ord.item() if isinstance(ord, Tensor) else ord))
+    dims = dims_of(dim, lay.ndim, "vector_norm")
+    if math.isinf(ord) or ord < 0:
+        if count(lay.shape, dims) == 0:
+            raise RuntimeError(f"vector_norm(): cannot compute the {ord} norm on the dimension {list(dims)} of an empty tensor: it has no identity")
+    rows = {2.0: "norm2", 1.0: "norm1", 0.0: "norm0", math.inf: "norm_inf", -math.inf: "norm_neg_inf"}
+    row = rows.get(ord, "norm_p")
+    result = run(row, x, dims, keepdim, (lay.dtype,), floats=(ord,) if row == "norm_p" else (), name="vector_norm")
+    record(result, "LinalgVectorNormBackward0", lambda g, x, y: _norm_rule(g, x, y, ord, dims, keepdim), (x,), (x, None), own=1)
+    return result if out is None else write_out("vector_norm", out, result)
+
+
+def _norm_rule(g, x, y, p, dims, keepdim):
+    from .ternary import where
+
+    shape = x._layout.shape
+    g, y = spread(g, shape, dims, keepdim), spread(y, shape, dims, keepdim)
+    if p == 0:
+        return g * 0
+    if p == 1:
+        return g * x.sign()
+    if p == 2:
+        return where(y == 0, 0.0, g * (x / y))
+    if math.isinf(p):
+        size = x.abs()
+        hit = ((size == y) | (size.isnan() & y.isnan())).to(g._layout.dtype)
+        n = sum(hit, dims, True) if len(shape) else hit
+        return g * x.sign() * hit / n
+    if p < 1:
+        slope = x.sign() * x.abs() ** (p - 1) * y ** (1 - p)
+        return g * where(x == 0, 0.0, slope)
+    if p < 2:
+        return where(y == 0, 0.0, g * (x.sign() * x.abs() ** (p - 1) / y ** (p - 1)))
+    return where(y == 0, 0.0, g * (x * x.abs() ** (p - 2) / y ** (p - 1)))
+
+
+def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
+    """The vector norm of order p over `dim` ('fro': 2)."""
+    check("norm", input)
+    if p in ("fro", None):
+        p = 2
+    elif isinstance(p, str):
+        raise RuntimeError(f"norm(): unsupported order {p!r}; use 'fro' or a number")
+    if isinstance(dim, (list, tuple)) and not dim:
+        dim = None
+    if not (dtype or input._layout.dtype).is_floating_point:
+        raise RuntimeError(f"norm(): Expected a floating point or complex tensor as input. Got {input._layout.dtype.name}")
+    return vector_norm(input, p, dim, keepdim, dtype=dtype, out=out)
+
+
+def dist(input, other, p=2):
+    """The norm of order p of input - other."""
+    return norm(input - other, p)
+
+
+for _f in (sum, nansum, mean, nanmean, prod, any, all, count_nonzero, amax, amin, max, min, argmax, argmin, aminmax, var, std,
+           logsumexp, norm, dist):  # fmt: skip
+    method(_f)
