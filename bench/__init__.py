@@ -1,0 +1,1 @@
+"""Times of dlgrad, beside PyTorch's where that is installed: `python -m bench`."""
