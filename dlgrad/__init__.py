@@ -1,7 +1,138 @@
-"""dlgrad: a lightweight autograd engine for deep learning, with PyTorch's names."""
+"""dlgrad: a lightweight autograd engine for deep learning, with PyTorch's names.
 
-from .dtypes import *  # noqa: F403
-from .ops.create import tensor, zeros, ones, empty, arange, full
-from .ops import unary, binary
-from .ops.binary import add, mul
-from .tensor import Tensor
+Python owns shapes, dtypes and the graph; a library of SIMD kernels in Zig owns the numbers. `import dlgrad as torch`
+runs most programs written for PyTorch's CPU build. Heavy submodules (nn, optim, ...) load on first use.
+"""
+
+from __future__ import annotations
+
+import importlib as _importlib
+import math as _math
+
+from ._lib import lib as _lib
+from .dtypes import (  # noqa: F401
+    bfloat16, bool, can_cast, dtype, finfo, float16, float32, float64, get_default_dtype, iinfo, int8, int16, int32, int64,
+    promote_types, set_default_dtype, uint8,
+)  # fmt: skip
+from .tensor import Tensor, device  # noqa: F401
+from . import plan as _plan  # noqa: F401
+from .ops import *  # noqa: F403
+from .ops.create import range_ as range  # noqa: F401
+from .ops.elementwise import result_type  # noqa: F401
+from .autograd.mode import (  # noqa: F401
+    enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled,
+)  # fmt: skip
+from .layout import Size  # noqa: F401
+from .random import (  # noqa: F401
+    Generator, default_generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state,
+)  # fmt: skip
+from .storage import OutOfMemoryError, empty_cache, memory_stats, reset_peak_memory_stats  # noqa: F401
+from . import linalg  # noqa: F401
+
+__version__ = "0.1.0"
+
+half, float, double, short, int, long = float16, float32, float64, int16, int32, int64
+pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
+
+_SUBMODULES = frozenset(("nn", "optim", "utils", "autograd", "random", "datasets", "serialization", "interop", "printing", "special"))
+_LAZY = {
+    "save": "serialization", "load": "serialization", "from_numpy": "interop", "from_dlpack": "interop", "frombuffer": "interop",
+    "set_printoptions": "printing",
+}  # fmt: skip
+
+
+def __getattr__(name):
+    if name in _SUBMODULES:
+        return _importlib.import_module("." + name, __name__)
+    if name in _LAZY:
+        return getattr(_importlib.import_module("." + _LAZY[name], __name__), name)
+    raise AttributeError(f"module 'dlgrad' has no attribute {name!r}")
+
+
+class layout:  # noqa: N801
+    """How a tensor's elements are stored: always `strided` here."""
+
+    def __repr__(self):
+        return "dlgrad.strided"
+
+
+class memory_format:  # noqa: N801
+    """The order of dimensions in memory; accepted where PyTorch takes one."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __repr__(self):
+        return f"dlgrad.{self.name}"
+
+
+strided = layout()
+contiguous_format = memory_format("contiguous_format")
+preserve_format = memory_format("preserve_format")
+channels_last = memory_format("channels_last")
+channels_last_3d = memory_format("channels_last_3d")
+
+
+def is_tensor(obj):
+    """Whether it is a Tensor."""
+    return isinstance(obj, Tensor)
+
+
+def is_floating_point(input):
+    """Whether the tensor's dtype is a floating point type."""
+    return input.is_floating_point()
+
+
+def is_complex(input):
+    """Whether the tensor's dtype is complex (none is, yet)."""
+    return input.is_complex()
+
+
+def is_nonzero(input):
+    """The truth of a tensor of one element."""
+    return input.__bool__()
+
+
+def numel(input):
+    """The number of elements."""
+    return input.numel()
+
+
+def broadcast_shapes(*shapes):
+    """The shape that all of them expand to."""
+    from .layout import broadcast_shapes as broadcast
+
+    return broadcast(*[(s,) if isinstance(s, type(1)) else tuple(s) for s in shapes])
+
+
+def get_num_threads():
+    """How many threads an operation may use."""
+    return _lib.dlgrad_threads()
+
+
+def set_num_threads(n):
+    """Sets how many threads an operation may use. Results don't depend on it."""
+    if not isinstance(n, type(1)) or n < 1:
+        raise RuntimeError(f"set_num_threads(): expects a positive integer, got {n!r}")
+    _lib.dlgrad_set_threads(n)
+
+
+def cpu_level():
+    """The CPU level whose kernels are in use, such as 'x86_64_v4'."""
+    from ._abi import ffi
+
+    return ffi.string(_lib.dlgrad_level()).decode()
+
+
+def are_deterministic_algorithms_enabled():
+    """Always True: every operation gives the same bits for the same input."""
+    return True
+
+
+def use_deterministic_algorithms(mode, *, warn_only=False):
+    """Accepted for PyTorch programs; operations are deterministic anyway."""
+
+
+def typename(obj):
+    """The name of a tensor's type, or of an object's class."""
+    return obj.type() if isinstance(obj, Tensor) else f"{type(obj).__module__}.{type(obj).__qualname__}"

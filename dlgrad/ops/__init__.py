@@ -1,0 +1,62 @@
+"""All operations, as functions. A stem here is a stem in zig/ops: rows there, signatures and derivatives here."""
+
+from .unary import (  # noqa: F401  (first: binary and unary name each other)
+    abs, absolute, acos, acosh, arccos, arccosh, arcsin, arcsinh, arctan, arctanh, asin, asinh, atan, atanh, bitwise_not, ceil,
+    celu, clamp, clamp_max, clamp_min, clip, cos, cosh, digamma, elu, erf, erfc, erfinv, exp, exp2, expm1, fix, floor, frac,
+    gelu, hardshrink, hardsigmoid, hardswish, hardtanh, i0, isfinite, isinf, isnan, isneginf, isposinf, leaky_relu, lgamma, log,
+    log10, log1p, log2, log_sigmoid, logical_not, logit, mish, nan_to_num, neg, negative, positive, reciprocal, relu, relu6,
+    round, rsqrt, selu, sgn, sigmoid, sign, signbit, silu, sin, sinc, sinh, softplus, softshrink, softsign, sqrt, square, tan,
+    tanh, threshold, trunc,
+)  # fmt: skip
+from .binary import (  # noqa: F401
+    _methods, _operators, add, arctan2, atan2, bitwise_and, bitwise_left_shift, bitwise_or, bitwise_right_shift, bitwise_xor,
+    copysign, div, divide, eq, equal, float_power, floor_divide, fmax, fmin, fmod, gcd, ge, greater, greater_equal, gt, heaviside,
+    hypot, lcm, ldexp, le, less, less_equal, logaddexp, logaddexp2, logical_and, logical_or, logical_xor, lt, maximum, minimum,
+    mul, multiply, ne, nextafter, not_equal, pow, remainder, rsub, sub, subtract, true_divide, xlog1py, xlogy,
+)  # fmt: skip
+from .ternary import addcdiv, addcmul, lerp, masked_fill, where  # noqa: F401
+from .create import (  # noqa: F401
+    arange, as_tensor, asarray, empty, empty_like, empty_strided, eye, full, full_like, linspace, logspace, ones, ones_like,
+    scalar_tensor, tensor, zeros, zeros_like,
+)  # fmt: skip
+from .view import (  # noqa: F401
+    adjoint, as_strided, broadcast_tensors, broadcast_to, cat, chunk, clone, concat, concatenate, diagonal, dsplit, flatten, hsplit,
+    moveaxis, movedim, narrow, permute, ravel, reshape, select, split, split_with_sizes, squeeze, stack, swapaxes, swapdims, t,
+    tensor_split, transpose, unbind, unflatten, unsqueeze, vsplit,
+)  # fmt: skip
+from .reduce import (  # noqa: F401
+    all, amax, amin, aminmax, any, argmax, argmin, count_nonzero, dist, logsumexp, max, mean, min, nanmean, nansum, norm, prod,
+    std, std_mean, sum, var, var_mean,
+)  # fmt: skip
+from .scan import cummax, cummin, cumprod, cumsum, diff, logcumsumexp  # noqa: F401
+from .matmul import (  # noqa: F401
+    addbmm, addmm, addmv, addr, baddbmm, bilinear, bmm, chain_matmul, dot, ger, inner, linear, matmul, mm, mv, outer, tensordot, vdot,
+)  # fmt: skip
+from .einsum import einsum  # noqa: F401
+from .gather import (  # noqa: F401
+    argwhere, gather, index_add, index_copy, index_fill, index_put, index_put_, index_select, masked_scatter, masked_select, nonzero,
+    put, repeat_interleave, scatter, scatter_add, scatter_reduce, take, take_along_dim,
+)  # fmt: skip
+try:
+    from .arrange import *  # noqa: F403
+    from .sort import *  # noqa: F403
+except ImportError:
+    pass
+from . import indexing  # noqa: F401
+from .softmax import log_softmax, softmax  # noqa: F401
+from .norm import batch_norm, group_norm, layer_norm, rms_norm  # noqa: F401
+from .conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d  # noqa: F401
+from .pool import (  # noqa: F401
+    adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d, adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d,
+    avg_pool1d, avg_pool2d, avg_pool3d, max_pool1d, max_pool2d, max_pool3d,
+)  # fmt: skip
+from .loss import cross_entropy, nll_loss  # noqa: F401
+from .attention import scaled_dot_product_attention  # noqa: F401
+from .embedding import embedding  # noqa: F401
+from .random import *  # noqa: F403
+
+_methods()
+_operators()
+
+_MODULE = type(indexing)
+__all__ = [name for name, value in list(globals().items()) if not name.startswith("_") and not isinstance(value, _MODULE)]

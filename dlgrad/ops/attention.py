@@ -1,0 +1,89 @@
+"""Scaled dot-product attention, in tiles: the matrix of scores is never kept (Dao 2023, arXiv 2307.08691)."""
+
+from __future__ import annotations
+
+import math
+
+from .. import dtypes as dt
+from .. import plan as door
+from ..autograd.graph import grad, record_several, wants_grad
+from ..autograd.mode import mode
+from ..layout import broadcast_shapes, contiguous
+from .ternary import expand_raw, where
+
+
+def _four(t):
+    """(..., T, D) as (B, H, T, D)."""
+    shape = t._layout.shape
+    lead = shape[:-2]
+    if len(lead) == 2:
+        return t
+    if len(lead) == 0:
+        return t.reshape((1, 1, *shape))
+    if len(lead) == 1:
+        return t.unsqueeze(1)
+    return t.reshape((-1, *shape[-3:]))
+
+
+def composed(query, key, value, mask, dropout_p, is_causal, scale, enable_gqa):
+    """The formula in Tensor operations: with dropout, with a mask that wants a gradient, and for higher derivatives."""
+    from . import random  # noqa: F401
+    from .create import ones
+    from .softmax import softmax
+
+    if enable_gqa and key._layout.shape[-3] != query._layout.shape[-3]:
+        times = query._layout.shape[-3] // key._layout.shape[-3]
+        key, value = key.repeat_interleave(times, -3), value.repeat_interleave(times, -3)
+    scores = (query * scale) @ key.mT
+    low = float("-inf")
+    if is_causal:
+        t, s = query._layout.shape[-2], key._layout.shape[-2]
+        scores = where(ones((t, s), dtype=dt.bool).tril(), scores, low)
+    if mask is not None:
+        scores = where(mask, scores, low) if mask._layout.dtype is dt.bool else scores + mask
+    weights = softmax(scores, -1)
+    dead = (scores == low).all(-1, True)
+    weights = where(dead, 0.0, weights)
+    if dropout_p > 0:
+        from .random import dropout
+
+        weights = dropout(weights, dropout_p)
+    return weights @ value
+
+
+def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False):
+    """softmax(scale query key^T + mask) value for query (..., H, T, D), key and value (..., H, S, D).
+
+    scale: 1 / sqrt(D) unless given. A bool mask is True where a key takes part; a query without any gives zeros."""
+    scale = (1 / math.sqrt(query._layout.shape[-1]) if query._layout.shape[-1] else 1.0) if scale is None else float(scale)
+    if dropout_p > 0 or (attn_mask is not None and attn_mask.requires_grad):
+        return composed(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
+    lead = broadcast_shapes(query._layout.shape[:-2], *([] if enable_gqa else [key._layout.shape[:-2], value._layout.shape[:-2]]),
+                            op="scaled_dot_product_attention")  # fmt: skip
+    if not enable_gqa:
+        query, key, value = (t if t._layout.shape[:-2] == lead else t.expand((*lead, *t._layout.shape[-2:])) for t in (query, key, value))
+    q, k, v = _four(query), _four(key), _four(value)
+    b, h, tq, _ = q._layout.shape
+    tk, dv = k._layout.shape[-2], v._layout.shape[-1]
+    d = q._layout.dtype
+    mask = None
+    if attn_mask is not None:
+        mask = attn_mask.expand((*lead, tq, tk)) if attn_mask._layout.ndim >= 2 else attn_mask.expand((tq, tk))
+        mask = _four(mask) if mask._layout.ndim > 2 else mask
+        mask = expand_raw(mask.detach(), (b, h, tq, tk))
+    stat = dt.float64 if d is dt.float64 else dt.float32
+    ints, floats = (int(is_causal), int(mask is not None)), (scale,)
+    out, lse = door.call("attention", "attention", (contiguous(d, (b, h, tq, dv)), contiguous(stat, (b, h, tq))), (q, k, v, mask),
+                         ints=ints, floats=floats, name="scaled_dot_product_attention")  # fmt: skip
+    if wants_grad(q, k, v):
+
+        def rule(g, gl, q, k, v, mask, out, lse):
+            if not mode.enabled:
+                like = tuple(contiguous(d, tuple(t._layout.shape)) for t in (q, k, v))
+                return door.call("attention", "attention_backward", like, (g, q, k, v, mask, out, lse), ints=ints, floats=floats)
+            again = composed(q, k, v, mask, 0.0, is_causal, scale, True)
+            return grad(again, (q, k, v), g, create_graph=True, allow_unused=True)
+
+        record_several((out, lse), "ScaledDotProductFlashAttentionForCpuBackward0", rule, (q, k, v), (q, k, v, mask, out, lse), (True, False))
+    shape = (*query._layout.shape[:-1], dv)
+    return out if out._layout.shape == shape else out.reshape(tuple(shape))
