@@ -83,14 +83,13 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-@pytest.mark.parametrize(
-    ("dtype", "rtol", "atol"),
-    [("float64", 1e-11, 1e-13), ("float32", 2e-6, 2e-6), ("bfloat16", 0.03, 0.03)],
-)
+TOLERANCES = [("float64", 1e-11, 1e-13), ("float32", 2e-6, 2e-6), ("bfloat16", 0.03, 0.03)]
+# In bfloat16 rprop and asgd are left out: a sign that differs in a rounding changes the step.
+STEPS = [(name, *t) for name in VARIANTS for t in TOLERANCES if t[0] != "bfloat16" or name not in ("rprop", "asgd")]
+
+
+@pytest.mark.parametrize(("name", "dtype", "rtol", "atol"), STEPS)
 def test_steps_are_pytorchs(name, dtype, rtol, atol):
-    if dtype == "bfloat16" and name in ("rprop", "asgd"):
-        pytest.skip("a sign that differs in a rounding changes the step")
     pair = Pair(VARIANTS[name], dtype)
     for _ in range(8):
         pair.step()

@@ -165,7 +165,7 @@ def entry(dtype="F32", shape=(1,), offsets=(0, 4)):
 
 
 @pytest.mark.parametrize("data, fault", [
-    (b"", "empty"), (b"abc", "3 bytes"), (os.urandom(7) + b"\x7f" + b"x" * 90, "cut short"), (b"PK\x03\x04 not a checkpoint" * 9, "damaged"),
+    (b"", "empty"), (b"abc", "3 bytes"), (bytes([0x91, 2, 0, 0, 0, 0, 0]) + b"\x7f" + b"x" * 90, "cut short"), (b"PK\x03\x04 not a checkpoint" * 9, "damaged"),
     (b"\x80\x02}q\x00.", "pickle"), (raw_file(b"{nonsense"), "header"), (raw_file(b"[1]"), "no JSON object"), (raw_file({"x": entry()}, b"123"), "cut short"),
     (raw_file({"x": entry()}, b"12345"), "1 bytes too many"), (raw_file({"x": entry(shape=(2,))}, b"1234"), "'x' of shape [2]"),
     (raw_file({"x": entry("F7")}, b"1234"), "dtype F7"), (raw_file({"x": {"dtype": "F32"}}, b"1234"), "bad header entry for tensor 'x'"),

@@ -135,7 +135,7 @@ def _backward_row(name, dg, dx):
     return binary(name, dg, dx, "The derivative of " + name.removesuffix("_backward") + ".", kind="any", methods=False, inplace=False)
 
 
-relu_backward = _backward_row("relu_backward", lambda g, b: relu_backward(g, b), None)
+relu_backward = _backward_row("relu_backward", lambda g, b: relu_backward(g, b), lambda g: g * 0)
 sigmoid_backward = _backward_row("sigmoid_backward", lambda g, b: sigmoid_backward(g, b), lambda g, a, b: g * a * (1 - 2 * b))
 tanh_backward = _backward_row("tanh_backward", lambda g, b: tanh_backward(g, b), lambda g, a, b: g * a * b * -2)
 

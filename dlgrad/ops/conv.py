@@ -45,11 +45,17 @@ def _to_input(g, w, bias, shape, geo):
     y = door.call("conv", "conv_grad_input", out, (g, w, bias), ints=geo.ints(bias is not None), name=f"conv_transpose{geo.dims}d")
     if g._requires_grad or w._requires_grad or (bias is not None and bias._requires_grad):
         sw = tuple(w._layout.shape)
+        places = tuple(g._layout.shape[2:])
         record(y, "ConvolutionBackward0",
-               (lambda gg, g, w: _forward(gg, w, None, geo), lambda gg, g, w: _to_weight(g, gg, sw, geo),
+               (lambda gg, g, w: _cropped(_forward(gg, w, None, geo), places), lambda gg, g, w: _to_weight(g, gg, sw, geo),
                 lambda gg, g, w: gg.sum((0, *range(2, geo.dims + 2)))),
                (g, w, bias), (g, w))  # fmt: skip
     return y
+
+
+def _cropped(y, places):
+    """Without the places beyond those asked for (a transposed convolution's output_padding can make room for more)."""
+    return y[(slice(None), slice(None), *[slice(0, n) for n in places])] if tuple(y._layout.shape[2:]) != places else y
 
 
 def _to_weight(g, x, shape, geo):

@@ -167,6 +167,20 @@ def sum_to(g, shape):
     return g
 
 
+def tie(result, x):
+    """A first derivative whose slope is flat in `x` (a step, a choice), joined to `x` with a gradient of zeros, so that
+    second derivatives are zeros there and not an error, as in PyTorch."""
+    if not mode.enabled or edge_of(x) is None:
+        return result
+    alias = make_tensor(result._ptr, result._layout, result._storage)
+    shape, d = x._layout.shape, x._layout.dtype
+
+    def zeros(g):
+        return g.new_zeros(tuple(shape), dtype=d)
+
+    return record(alias, "TieBackward0", (lambda g: g, zeros), (result, x))
+
+
 # ---------------------------------------------------------------------- unary
 
 

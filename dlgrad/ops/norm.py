@@ -32,9 +32,14 @@ def _composed(g, x, weight, bias, mean, rstd, reduced, parameter_dims, spread_we
     gy = g if weight is None else g * spread_weight
     correction = y * (gy * y).mean(reduced, True)
     gx = (gy - correction) * rstd if mean is None else (gy - gy.mean(reduced, True) - correction) * rstd
-    gw = None if weight is None else (g * y).sum(parameter_dims).reshape(tuple(weight.shape))
-    gb = None if bias is None else g.sum(parameter_dims).reshape(tuple(bias.shape))
+    gw = None if weight is None else _over(g * y, parameter_dims).reshape(tuple(weight.shape))
+    gb = None if bias is None else _over(g, parameter_dims).reshape(tuple(bias.shape))
     return gx, gw, gb
+
+
+def _over(t, dims):
+    """The sum over these dimensions (none: as it is)."""
+    return t.sum(dims) if dims else t
 
 
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):

@@ -6,6 +6,7 @@ from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
 from ..layout import contiguous
+from .elementwise import tie
 
 
 def _out_size(size, kernel, stride, padding, dilation, ceil_mode):
@@ -39,7 +40,7 @@ def _max_pool(dims):
         full = (*shape[:-dims], *_out_size(shape[-dims:], kernel, stride, padding, dilation, ceil_mode))
         out, indices = door.call("pool", "max_pool", (contiguous(lay.dtype, full), contiguous(dt.int64, full)), (input,),
                                  ints=(dims, *kernel, *stride, *padding, *dilation), name=f"max_pool{dims}d")  # fmt: skip
-        record(out, f"MaxPool{dims}DWithIndicesBackward0", lambda g, i: _scatter_max(g, i, shape, dims), (input,), (indices,))
+        record(out, f"MaxPool{dims}DWithIndicesBackward0", lambda g, x, i: tie(_scatter_max(g, i, shape, dims), x), (input,), (input, indices))
         return out, indices
 
     pool.__name__ = pool.__qualname__ = f"max_pool{dims}d"
@@ -97,7 +98,7 @@ def _adaptive_max(dims):
         full = (*shape[:-dims], *[s if o is None else o for s, o in zip(shape[-dims:], output_size)])
         out, indices = door.call("pool", "adaptive_max_pool", (contiguous(lay.dtype, full), contiguous(dt.int64, full)), (input,),
                                  ints=(dims,), name=f"adaptive_max_pool{dims}d")  # fmt: skip
-        record(out, f"AdaptiveMaxPool{dims}DBackward0", lambda g, i: _scatter_max(g, i, shape, dims), (input,), (indices,))
+        record(out, f"AdaptiveMaxPool{dims}DBackward0", lambda g, x, i: tie(_scatter_max(g, i, shape, dims), x), (input,), (input, indices))
         return out, indices
 
     pool.__name__ = pool.__qualname__ = f"adaptive_max_pool{dims}d"

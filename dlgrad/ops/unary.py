@@ -14,7 +14,7 @@ from ..tensor import Tensor, method
 from .binary import (fused, gelu_backward, gelu_tanh_backward, hardsigmoid_backward, hardswish_backward,
                      log_sigmoid_backward, mish_backward, relu_backward, sigmoid_backward, silu_backward,
                      tanh_backward)  # fmt: skip
-from .elementwise import as_number, is_scalar, result_layout, unary, write_inplace, write_out
+from .elementwise import as_number, is_scalar, result_layout, tie, unary, write_inplace, write_out
 
 _TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
 _LN2, _LN10 = math.log(2), math.log(10)
@@ -198,7 +198,7 @@ def leaky_relu(input, negative_slope=0.01):
             return fused("leaky_relu_backward", g, x, (float(negative_slope),))
         from .ternary import where
 
-        return where(x > 0, g, g * negative_slope)
+        return tie(where(x > 0, g, g * negative_slope), x)
 
     return apply("leaky_relu", input, (negative_slope,), rule)
 
@@ -208,7 +208,7 @@ def threshold(input, threshold, value):
     _tensor("threshold", input)
 
     def rule(g, x):
-        return fused("threshold_backward", g, x, (float(threshold),)) if not mode.enabled else g * (x > threshold)
+        return fused("threshold_backward", g, x, (float(threshold),)) if not mode.enabled else tie(g * (x > threshold), x)
 
     return apply("threshold", input, (threshold, value), rule)
 
@@ -224,7 +224,7 @@ def hardtanh(input, min_val=-1.0, max_val=1.0):
     def rule(g, x):
         if not mode.enabled:
             return fused("hardtanh_backward", g, x, (float(min_val), float(max_val)))
-        return g * ((x > min_val) & (x < max_val))
+        return tie(g * ((x > min_val) & (x < max_val)), x)
 
     return apply("hardtanh", input, (min_val, max_val), rule, row="clamp")
 
@@ -243,7 +243,7 @@ def _shrink(name):
         def rule(g, x):
             if not mode.enabled:
                 return fused("shrink_backward", g, x, (float(lambd),))
-            return g * ((x > lambd) | (x < -lambd))
+            return tie(g * ((x > lambd) | (x < -lambd)), x)
 
         return apply(name, input, (lambd,), rule)
 
@@ -341,8 +341,8 @@ def clamp(input, min=None, max=None, *, out=None):
         if not mode.enabled and low is not None and high is not None and common.is_floating_point:
             return fused("clamp_backward", g, x, (float(low), float(high)))
         if inside[0] is None or inside[1] is None:
-            return g * (inside[0] if inside[1] is None else inside[1])
-        return g * (inside[0] & inside[1])
+            return tie(g * (inside[0] if inside[1] is None else inside[1]), x)
+        return tie(g * (inside[0] & inside[1]), x)
 
     low, high = min, max
     low = None if low is None else as_number(low)
