@@ -38,7 +38,8 @@ def run_worker(library, threads, seconds, names):
         cwd=ROOT, env=environment, capture_output=True, text=True,
     )  # fmt: skip
     if done.returncode != 0:
-        sys.exit(f"bench: the process that times {library} ended with {done.returncode}\n{done.stderr}")
+        ending = f"ended with {done.returncode}\n{done.stderr}"
+        sys.exit(f"bench: the process that times {library} {ending}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -92,7 +93,8 @@ def table(results, libraries):
             cells = [name, str(threads)]
             for library in libraries:
                 r = by_library[library]
-                cells += ["failed", ""] if "error" in r else [text_of(r["median"]), text_of(r["best"])]
+                failed = "error" in r
+                cells += ["failed", ""] if failed else [text_of(r["median"]), text_of(r["best"])]
             if len(libraries) > 1:
                 medians = [by_library[library].get("median") for library in libraries]
                 cells.append(f"{medians[0] / medians[1]:.2f}" if all(medians) else "")

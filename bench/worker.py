@@ -1,4 +1,4 @@
-"""The process that times the programs with one library: `python -m bench.worker dlgrad 0.2 name ...`.
+"""The process that times programs with one library: `python -m bench.worker dlgrad 0.2 name ...`.
 
 Prints one JSON object: name -> {"median": seconds, "best": seconds}, or {"error": message}. Threads
 are set by the environment, before the library is loaded.

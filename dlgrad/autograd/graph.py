@@ -32,9 +32,12 @@ class Node:
     with as many gradients (None where nothing flowed).
     """
 
-    __slots__ = ("seq", "name_", "edges", "rule", "saved", "versions", "outputs", "own", "hooks", "trace",
-                 "layouts", "__dict__", "__weakref__")  # fmt: skip
+    __slots__ = ("seq", "name_", "edges", "rule", "saved", "versions", "__dict__", "__weakref__")
     number = 0
+    # What few nodes have lives in __dict__, over these defaults.
+    outputs = 0  # 0: one result, whose tensors point at the node itself
+    own = -1  # which of `saved` is this node's own result
+    hooks = trace = layouts = None
 
     def __init__(self, name, edges, rule, saved, versions):
         self.seq = _numbers()
@@ -43,11 +46,6 @@ class Node:
         self.rule = rule
         self.saved = saved
         self.versions = versions
-        self.outputs = 0  # 0: one result, whose tensors point at the node itself
-        self.own = -1  # which of `saved` is this node's own result
-        self.hooks = None
-        self.trace = None
-        self.layouts = None
         if special is not None:
             special(self)
 
@@ -266,7 +264,8 @@ def record(out, name, rule, inputs, saved=(), own=-1):
     if own >= 0:
         saved = (*saved[:own], make_tensor(out._ptr, out._layout, out._storage), *saved[own + 1 :])
     node = Node(name, edges, rule, *save(saved))
-    node.own = own
+    if own >= 0:
+        node.own = own
     out._requires_grad = True
     out._grad_fn = node
     return out
@@ -343,6 +342,7 @@ def run(roots, retain_graph, create_graph, capture=None, needed=None):
             have = entry[1].get(number)
             entry[1][number] = g if have is None else have + g
 
+    plain = capture is None and anomaly is None
     before = mode.enabled
     mode.enabled = create_graph
     try:
@@ -351,6 +351,28 @@ def run(roots, retain_graph, create_graph, capture=None, needed=None):
         while heap:
             seq = -pop(heap)
             node, g, _ = pending.pop(seq)
+            rule = node.rule
+            if plain and type(rule) is tuple and node.hooks is None:
+                # The usual case, an operation of one result with a rule for each input, without the detours below.
+                saved = node.saved
+                if saved:
+                    saved = node.unpack()
+                    if not retain_graph:
+                        node.saved = FREED
+                last = None
+                for r, edge in zip(rule, node.edges):
+                    if edge is None:
+                        continue
+                    grad = r(g, *saved)
+                    if grad is None:
+                        continue
+                    if type(edge) is Node and edge.outputs == 0 and edge.seq not in pending:
+                        pending[edge.seq] = [edge, grad, False]
+                        push(heap, -edge.seq)
+                    else:
+                        send(edge, grad, grad is not g and grad is not last and grad._view is None)
+                    last = grad
+                continue
             if node.hooks is not None:
                 g = _hooked(node, g)
             if capture is not None:
@@ -366,7 +388,6 @@ def run(roots, retain_graph, create_graph, capture=None, needed=None):
                 if needed is not None and not needed[seq]:
                     continue
             edges = node.edges
-            rule = node.rule
             saved = node.unpack()
             try:
                 if type(rule) is tuple:

@@ -190,6 +190,7 @@ def unary(name, derivative=None, doc="", *, kind="float", kernel=None, family="u
     row = Row(name, family, 1, kind, doc, (derivative,), kernel)
     plans, need, node_name = row.plans, row.needs[0], row.node_name
     keeps = tuple(need)
+    own = keeps.index("y") if "y" in keeps else -1
 
     def op(input):
         try:
@@ -223,8 +224,8 @@ def unary(name, derivative=None, doc="", *, kind="float", kernel=None, family="u
             if edge is not None:
                 saved = tuple([input if k == "x" else t.detach() for k in keeps])
                 node = Node(node_name, (edge,), derivative, saved, tuple([s._storage.version for s in saved]))
-                if "y" in keeps:
-                    node.own = keeps.index("y")
+                if own >= 0:
+                    node.own = own
                 t._requires_grad = True
                 t._grad_fn = node
         return t
@@ -406,8 +407,14 @@ def _combined(row):
     for choice in (1, 2, 3):
         chosen = [d if choice >> i & 1 else None for i, d in enumerate((da, db))]
         keep = tuple(k for k in "aby" if any(d is not None and k in _parameters(d) for d in chosen))
-        out.append((tuple(None if d is None else _adapted(d, keep) for d in chosen), keep))
+        how = {(): 0, ("a",): 1, ("b",): 2}.get(keep, 4 if "y" in keep else 3)
+        # An input without a derivative (the row has one for the other only) gets none.
+        out.append((tuple(_no_gradient if d is None else _adapted(d, keep) for d in chosen), keep, how))
     return out
+
+
+def _no_gradient(g, *saved):
+    return None
 
 
 def _adapted(fn, keep):
@@ -425,34 +432,37 @@ def _adapted(fn, keep):
 
 
 def _record(t, rules, node_name, a, b, reduce):
-    ea = edge_of(a) if isinstance(a, Tensor) else None
-    eb = edge_of(b) if isinstance(b, Tensor) else None
-    choice = (ea is not None) | (eb is not None) << 1
+    """Puts the result of a binary row into the graph. On the path of every small operation: hence the inlining."""
+    ea = eb = None
+    kind = type(a)
+    if kind is not float and kind is not int and a._requires_grad:
+        ea = edge_of(a) if a._view is not None else a if a._grad_fn is None else a._grad_fn
+    kind = type(b)
+    if kind is not float and kind is not int and b._requires_grad:
+        eb = edge_of(b) if b._view is not None else b if b._grad_fn is None else b._grad_fn
+    choice = (1 if ea is not None else 0) + (2 if eb is not None else 0)
     if not choice:
         return
-    rule, keep = rules[choice]
-    if (rule[0] is None or ea is None) and (rule[1] is None or eb is None):
-        if choice and not (rule[0] or rule[1]):
-            return
+    rule, keep, how = rules[choice]
     if reduce is not None:
         rule = tuple([r if r is None or s is None else _reduced(r, s) for r, s in zip(rule, reduce)])
     own = -1
-    if not keep:
+    if how == 0:
         saved = versions = ()
+    elif how == 1:
+        saved = (a,)
+        versions = (a._storage.version if isinstance(a, Tensor) else None,)
+    elif how == 2:
+        saved = (b,)
+        versions = (b._storage.version if isinstance(b, Tensor) else None,)
     else:
-        values = {"a": a, "b": b}
-        saved, versions = [], []
-        for k in keep:
-            if k == "y":
-                own = len(saved)
-                v = t.detach()
-            else:
-                v = values[k]
-            saved.append(v)
-            versions.append(v._storage.version if isinstance(v, Tensor) else None)
-        saved, versions = tuple(saved), tuple(versions)
-    node = Node(node_name, (ea if rule[0] is not None else None, eb if rule[1] is not None else None), rule, saved, versions)
-    node.own = own
+        saved = tuple([a if k == "a" else b if k == "b" else t.detach() for k in keep])
+        versions = tuple([v._storage.version if isinstance(v, Tensor) else None for v in saved])
+        if how == 4:
+            own = keep.index("y")
+    node = Node(node_name, (ea, eb), rule, saved, versions)
+    if own >= 0:
+        node.own = own
     t._requires_grad = True
     t._grad_fn = node
 
