@@ -6,8 +6,10 @@
 
 Each round starts one process for each library, one after the other and in turns, so that a slow
 moment of the machine meets both. Within a process a program is timed in batches; the table shows
-the median over the rounds of the processes' medians, and the best batch of all. The ratio is
-dlgrad's median over PyTorch's: below 1, dlgrad is faster. Without torch, only dlgrad is timed.
+the median over the rounds of the processes' medians, and the best batch of all. The ratios are
+dlgrad's time over PyTorch's: below 1, dlgrad is faster. On a machine that others use too, several
+threads wait for the slowest of them, so there only the best times say much. Without torch, only
+dlgrad is timed.
 """
 
 from __future__ import annotations
@@ -86,7 +88,7 @@ def table(results, libraries):
     head = ["program", "threads"]
     head += [f"{titles[library]} {what}" for library in libraries for what in ("median", "best")]
     if len(libraries) > 1:
-        head.append("ratio")
+        head += ["ratio of medians", "of bests"]
     lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     for threads, programs in results.items():
         for name, by_library in programs.items():
@@ -96,8 +98,9 @@ def table(results, libraries):
                 failed = "error" in r
                 cells += ["failed", ""] if failed else [text_of(r["median"]), text_of(r["best"])]
             if len(libraries) > 1:
-                medians = [by_library[library].get("median") for library in libraries]
-                cells.append(f"{medians[0] / medians[1]:.2f}" if all(medians) else "")
+                for what in ("median", "best"):
+                    first, second = (by_library[library].get(what) for library in libraries)
+                    cells.append(f"{first / second:.2f}" if first and second else "")
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -49,8 +49,8 @@ def test_table_shows_ratio_and_failures():
         "b": {"dlgrad": {"error": "E"}, "torch": {"median": 2e-3, "best": 1e-3}},
     }}  # fmt: skip
     lines = bench.table(results, ["dlgrad", "torch"]).splitlines()
-    assert lines[2] == "| a | 1 | 1 us | 900 ns | 2 us | 1 us | 0.50 |"
-    assert lines[3] == "| b | 1 | failed |  | 2 ms | 1 ms |  |"
+    assert lines[2] == "| a | 1 | 1 us | 900 ns | 2 us | 1 us | 0.50 | 0.90 |"
+    assert lines[3] == "| b | 1 | failed |  | 2 ms | 1 ms |  |  |"
     assert len({line.count("|") for line in lines}) == 1
 
 
