@@ -373,7 +373,8 @@ fn allocLarge(class: u32) ?[*]align(64) u8 {
 
     at_fork.register();
     const mapped = stride >= pages.huge_page_bytes;
-    const bytes = if (mapped) std.mem.alignForward(usize, stride, pages.page_bytes) else stride;
+    const size = stride + 64 - @sizeOf(Header); // no next block, whose first 56 bytes are the user's
+    const bytes = if (mapped) std.mem.alignForward(usize, size, pages.page_bytes) else size;
     const memory = tryTwice(bytes, if (mapped) mapLarge else pages.heapAlloc);
     lock();
     defer unlock();
