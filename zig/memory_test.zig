@@ -5,10 +5,11 @@ const memory = @import("memory.zig");
 const expect = std.testing.expect;
 
 const sizes = [_]usize{
-    0,     1,      56,      57,      64,            100,     4096,
-    65536, 65_537, 100_000, 1 << 20, (2 << 20) + 1, 5 << 20,
-    // The last bytes of a class: 56 beyond its multiple of 64.
-    (11 << 13) + 56, (9 << 17) + 56, (1 << 21) + 56,
+    0,              1,              56,      57,      64,            100,     4096,
+    65536,          65_537,         100_000, 1 << 20, (2 << 20) + 1, 5 << 20,
+        // The last bytes of a class: 56 beyond its multiple of 64.
+    (11 << 13) + 56,
+    (9 << 17) + 56, (1 << 21) + 56,
 };
 
 test "blocks are aligned, apart, and reused" {

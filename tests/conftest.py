@@ -1,0 +1,30 @@
+"""What all tests share: how hypothesis runs, and a state that no test leaves changed."""
+
+import os
+
+import hypothesis
+import pytest
+
+import dlgrad
+
+# The same examples each time, so that a failure is a change's and nobody's luck.
+# DLGRAD_TEST_EXAMPLES=2000 looks further, and elsewhere each time.
+_examples = int(os.environ.get("DLGRAD_TEST_EXAMPLES", "0"))
+hypothesis.settings.register_profile(
+    "dlgrad",
+    deadline=None,
+    database=None,
+    derandomize=not _examples,
+    max_examples=_examples or 100,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
+)
+hypothesis.settings.load_profile("dlgrad")
+
+
+@pytest.fixture(autouse=True)
+def unchanged_state():
+    """The default dtype, the grad mode and the memory limit are after a test what they were before."""
+    yield
+    dlgrad.set_default_dtype(dlgrad.float32)
+    dlgrad.autograd.mode.mode.enabled = True
+    dlgrad.storage.set_memory_limit(0)
