@@ -37,11 +37,8 @@ from .gather import (  # noqa: F401
     argwhere, gather, index_add, index_copy, index_fill, index_put, index_put_, index_select, masked_scatter, masked_select, nonzero,
     put, repeat_interleave, scatter, scatter_add, scatter_reduce, take, take_along_dim,
 )  # fmt: skip
-try:
-    from .arrange import *  # noqa: F403
-    from .sort import *  # noqa: F403
-except ImportError:
-    pass
+from .arrange import *  # noqa: F403
+from .sort import *  # noqa: F403
 from . import indexing  # noqa: F401
 from .softmax import log_softmax, softmax  # noqa: F401
 from .norm import batch_norm, group_norm, layer_norm, rms_norm  # noqa: F401

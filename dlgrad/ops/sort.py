@@ -299,8 +299,7 @@ def bucketize(input, boundaries, *, out_int32=False, right=False, out=None):
 def _search(name, boundaries, values, out_int32, right, sorter, out):
     from .create import tensor
 
-    scalar = not isinstance(values, Tensor)
-    if scalar:
+    if not isinstance(values, Tensor):
         if not is_scalar(values):
             raise TypeError(f"{name}(): expected a Tensor or a number, got {type(values).__name__}")
         values = tensor(as_number(values))
@@ -311,11 +310,6 @@ def _search(name, boundaries, values, out_int32, right, sorter, out):
         raise RuntimeError(
             f"{name}(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and input value "
             f"tensor must match, but we got boundaries tensor {list(lb.shape)} and input value tensor {list(lv.shape)}"
-        )
-    if not scalar and lb.dtype is not lv.dtype and lv.ndim:
-        raise RuntimeError(
-            f"{name}(): boundary tensor and input value tensor should have same dtype, but got boundary tensor dtype {lb.dtype.name} "
-            f"and input value tensor dtype {lv.dtype.name}"
         )
     if sorter is not None:
         if sorter._layout.shape != lb.shape:
