@@ -247,7 +247,7 @@ def meshgrid(*tensors, indexing=None):
     its dimension (indexing 'xy': the first two dimensions exchanged). Views."""
     ts = _tensors("meshgrid", tensors)
     if not ts:
-        raise ValueError("meshgrid(): expects a non-empty list of tensors")
+        raise RuntimeError("meshgrid(): expects a non-empty list of tensors")
     if any(t._layout.ndim > 1 for t in ts):
         raise RuntimeError(f"meshgrid(): Expected 0D or 1D tensor in the tensor list but got: {[list(t.shape) for t in ts]}")
     if len({t._layout.dtype for t in ts}) > 1:
@@ -260,7 +260,6 @@ def meshgrid(*tensors, indexing=None):
     shape = tuple(t._layout.numel for t in ts)
     grids = [t.reshape((1,) * i + (-1,) + (1,) * (len(ts) - 1 - i)).expand(shape) for i, t in enumerate(ts)]
     if swapped:
-        grids = [g.transpose(0, 1) for g in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 
@@ -562,7 +561,9 @@ def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
     common = result_type(x1, x2)
     lead = tuple(broadcast_shapes(a[:-2], b[:-2], op="cdist"))
     x1, x2 = x1.to(common).expand((*lead, *a[-2:])), x2.to(common).expand((*lead, *b[-2:]))
-    if p != 2 or a[-1] == 0:
+    if a[-1] == 0:
+        p = 1.0  # nothing to add up: zeros, whatever p
+    if p != 2:
         return vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
     u, v = x1.detach(), x2.detach()
     if compute_mode == modes[1] or (compute_mode == modes[0] and (a[-2] > _MATMUL_FROM or b[-2] > _MATMUL_FROM)):
@@ -641,6 +642,8 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False):
     common = result_type(elements, test_elements)
     x = to_tensor("isin", elements).detach().to(common)
     among = to_tensor("isin", test_elements).detach().to(common).reshape(-1)
+    if common.is_floating_point:
+        among = among.masked_select(among == among)  # no nan: it equals nothing, and would mislead the search
     n = among._layout.numel
     if n <= 1:
         found = x == among[0] if n else (x == x) & False
@@ -748,8 +751,10 @@ def _trapezoids(name, y, x, dx, dim):
     n = lay.shape[d]
     if x is not None and dx is not None:
         raise RuntimeError(f"{name}(): give x or dx, not both")
+    if lay.dtype is dt.bool:
+        raise RuntimeError(f"{name}(): received a bool input for `y`, but bool is not supported")
     if n == 0:
-        return y * 1, d
+        return y.detach(), d
     sums = y.narrow(d, 1, n - 1) + y.narrow(d, 0, n - 1)
     if x is None:
         return (sums if dx is None else sums * dx), d
@@ -770,7 +775,8 @@ def _trapezoids(name, y, x, dx, dim):
 def trapezoid(y, x=None, *, dx=None, dim=-1):
     """The integral of y along `dim` by the trapezoidal rule, over the points x or steps dx (1)."""
     areas, d = _trapezoids("trapezoid", y, x, dx, dim)
-    return areas.sum(d) / 2
+    total = areas.sum(d)
+    return total / 2 if y._layout.shape[d] else total.to(y._layout.dtype)
 
 
 def trapz(y, x=None, *, dx=None, dim=-1):
