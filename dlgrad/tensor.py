@@ -395,7 +395,7 @@ class Tensor:
     def __repr__(self, *, tensor_contents=None):
         from .printing import tensor_repr
 
-        return tensor_repr(self)
+        return tensor_repr(self, tensor_contents)
 
     def __format__(self, spec):
         if self._layout.ndim == 0 and spec:
