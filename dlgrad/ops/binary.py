@@ -24,9 +24,9 @@ maximum = binary("maximum", lambda g, a, b: g * _share(a, b, "gt"), lambda g, a,
                  "The larger one; nan if either is. On a tie each gets half of the gradient.", inplace=False)  # fmt: skip
 minimum = binary("minimum", lambda g, a, b: g * _share(a, b, "lt"), lambda g, a, b: g * _share(b, a, "lt"),
                  "The smaller one; nan if either is. On a tie each gets half of the gradient.", inplace=False)  # fmt: skip
-fmax = binary("fmax", lambda g, a, b: g * ((a >= b) | b.isnan()), lambda g, a, b: g * ~((a >= b) | b.isnan()),
+fmax = binary("fmax", lambda g, a, b: g * ((a >= b) | (b != b)), lambda g, a, b: g * ~((a >= b) | (b != b)),
               "The larger one; of nan and a number the number.", inplace=False)  # fmt: skip
-fmin = binary("fmin", lambda g, a, b: g * ((a <= b) | b.isnan()), lambda g, a, b: g * ~((a <= b) | b.isnan()),
+fmin = binary("fmin", lambda g, a, b: g * ((a <= b) | (b != b)), lambda g, a, b: g * ~((a <= b) | (b != b)),
               "The smaller one; of nan and a number the number.", inplace=False)  # fmt: skip
 atan2 = binary("atan2", lambda g, a, b: g * (b / (a * a + b * b)), lambda g, a, b: g * (-a / (a * a + b * b)),
                "The angle of the point (b, a), in (-pi, pi].", kind="float", aliases=("arctan2",))  # fmt: skip
@@ -182,7 +182,7 @@ silu_backward = _smooth("silu_backward", _silu_slope)
 mish_backward = _smooth("mish_backward", _mish_slope)
 log_sigmoid_backward = _smooth("log_sigmoid_backward", lambda x: (-x).sigmoid())
 hardswish_backward = _smooth("hardswish_backward", lambda x: ((x > -3) & (x < 3)) * (x / 3 + 0.5) + (x >= 3))
-hardsigmoid_backward = _smooth("hardsigmoid_backward", lambda x: ((x > -3) & (x < 3)) * (1 / 6) + x * 0)
+hardsigmoid_backward = _smooth("hardsigmoid_backward", lambda x: ((x > -3) & (x < 3)).to(x.dtype) * (1 / 6))
 
 
 # ---------------------------------------------------------------------- with more arguments

@@ -127,8 +127,8 @@ def logcumsumexp(input, dim, *, out=None):
         low = float("-inf")
         if x._layout.ndim == 0:
             return g
-        up = where(g > 0, g.abs().log(), low) - y
-        down = where(g < 0, g.abs().log(), low) - y
+        up = where(g > 0, g.abs().log() - y, low)
+        down = where(g < 0, g.abs().log() - y, low)
         back = lambda t: logcumsumexp(t.flip(d), d).flip(d)  # noqa: E731
         return (back(up) + x).exp() - (back(down) + x).exp()
 
