@@ -210,7 +210,8 @@ def build_library(root: Path, target: str, out: Path, only_levels: str = "") -> 
         return compiler.make(
             f"{family} for {level}",
             f"{family}_{level}.o",
-            ["build-obj", "-fllvm", "-mcpu", cpu],
+            # The oldest CPUs get small code: few have them, everybody downloads it.
+            ["build-obj", "-fllvm", "-mcpu", cpu, *(["-O", "small"] if cpu == "x86_64" else [])],
             f'pub const family = "{family}";\npub const level = "{level}";\n',
             "kernel_object.zig",
             sources(
