@@ -1,4 +1,35 @@
 """Automatic differentiation: backward, grad, modes, hooks, Function, checks (PyTorch's `torch.autograd`)."""
 
+from . import graph  # noqa: F401
+from .anomaly import detect_anomaly, set_detect_anomaly  # noqa: F401
+from .function import Function  # noqa: F401
+from .gradcheck import GradcheckError, gradcheck, gradgradcheck  # noqa: F401
 from .graph import Node, backward, grad, saved_tensors_hooks  # noqa: F401
 from .mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled  # noqa: F401
+
+__all__ = [
+    "Function",
+    "GradcheckError",
+    "backward",
+    "detect_anomaly",
+    "enable_grad",
+    "functional",
+    "grad",
+    "gradcheck",
+    "gradgradcheck",
+    "graph",
+    "inference_mode",
+    "is_grad_enabled",
+    "no_grad",
+    "saved_tensors_hooks",
+    "set_detect_anomaly",
+    "set_grad_enabled",
+]
+
+
+def __getattr__(name):
+    if name == "functional":
+        import importlib
+
+        return importlib.import_module(".functional", __name__)
+    raise AttributeError(f"module 'dlgrad.autograd' has no attribute {name!r}")
