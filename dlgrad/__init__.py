@@ -27,7 +27,7 @@ from .random import (  # noqa: F401
     Generator, default_generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state,
 )  # fmt: skip
 from .storage import OutOfMemoryError, empty_cache, memory_stats, reset_peak_memory_stats  # noqa: F401
-from . import linalg  # noqa: F401
+from . import interop, linalg  # noqa: F401
 
 __version__ = "0.1.0"
 

@@ -412,9 +412,9 @@ def as_tensor(data, dtype=None, device=None):
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)
     if hasattr(data, "__array_interface__") and not is_scalar(data):
-        from ..interop import from_numpy
+        from ..interop import as_tensor_from_array
 
-        t = from_numpy(data)
+        t = as_tensor_from_array(data)
         return t if dtype is None else t.to(dtype)
     return tensor(data, dtype=dtype, device=device)
 
