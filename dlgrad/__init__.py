@@ -133,6 +133,21 @@ def use_deterministic_algorithms(mode, *, warn_only=False):
     """Accepted for PyTorch programs; operations are deterministic anyway."""
 
 
+def zero_(input):
+    """Writes zeros into the tensor."""
+    return input.zero_()
+
+
+def fill(input, value):
+    """A tensor of this shape and dtype full of `value`."""
+    return input.clone().fill_(value)
+
+
+def fill_(input, value):
+    """Writes the number into all elements."""
+    return input.fill_(value)
+
+
 def typename(obj):
     """The name of a tensor's type, or of an object's class."""
     return obj.type() if isinstance(obj, Tensor) else f"{type(obj).__module__}.{type(obj).__qualname__}"

@@ -77,7 +77,7 @@ def matrix_power(A, n, *, out=None):  # noqa: N803
         if n:
             square = square @ square
     if result is None:
-        result = eye(A.shape[-1], dtype=A.dtype).expand(tuple(A.shape)).clone()
+        result = eye(A.shape[-1], dtype=A.dtype) + A * 0  # in the graph, as PyTorch's is
     elif result is A:
         result = A.clone()
     return result if out is None else write_out("matrix_power", out, result)

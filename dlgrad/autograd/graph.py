@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import os
+import threading
 import traceback
 import warnings
 
@@ -92,13 +94,13 @@ class Node:
                     f"{value._storage.version}; expected version {version} instead. Hint: use the out-of-place form of "
                     f"the operation that wrote to it, or find the forward line with dlgrad.autograd.set_detect_anomaly(True)"
                 )
+        if self.trace is not None and self.trace.unpack is not None:
+            saved = self.trace.unpack(saved)
         if self.own >= 0 and mode.enabled:  # for a graph of the backward the result needs its history
             y = saved[self.own]
             y = make_tensor(y._ptr, y._layout, y._storage)
             y._requires_grad, y._grad_fn = True, self
             saved = (*saved[: self.own], y, *saved[self.own + 1 :])
-        if self.trace is not None and self.trace.unpack is not None:
-            saved = self.trace.unpack(saved)
         return saved
 
     @property
@@ -185,44 +187,109 @@ class Trace:
 
 special = None  # called with every new node while anomaly detection or saved-tensor hooks are on
 anomaly = None  # None, or whether to look for nan too
-_saved_hooks: list = []
+_here = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+class _SavedHooks(threading.local):
+    """The (pack, unpack) pairs that are in force in this thread, the innermost last."""
+
+    def __init__(self):
+        self.stack = []
+
+
+_saved_hooks = _SavedHooks()
+_hooked_blocks = 0  # how many saved_tensors_hooks are entered, in all threads
+_hooked_lock = threading.Lock()
 
 
 def _refresh_special():
     global special
-    special = _on_node if anomaly is not None or _saved_hooks else None
+    special = _on_node if anomaly is not None or _hooked_blocks else None
 
 
 def _on_node(node):
     stack = None
     if anomaly is not None:
-        stack = "".join(traceback.format_list(
-            [f for f in traceback.extract_stack() if "/dlgrad/" not in f.filename.replace("\\", "/")][-6:]
-        ))  # fmt: skip
+        frames = [f for f in traceback.extract_stack() if not f.filename.startswith(_here)]
+        stack = "".join(traceback.format_list(frames[-6:]))
+    hooks = _saved_hooks.stack
+    if stack is None and not hooks:
+        return
     node.trace = Trace(stack)
-    if _saved_hooks:
-        pack, unpack = _saved_hooks[-1]
-        is_tensor = [isinstance(v, Tensor) for v in node.saved]
-        node.saved = tuple(pack(v) if t else v for v, t in zip(node.saved, is_tensor))
-        node.versions = (None,) * len(node.saved)
-        node.own = -1
-        node.trace.unpack = lambda saved: tuple(unpack(v) if t else v for v, t in zip(saved, is_tensor))
+    if hooks and node.saved:
+        _pack(node, *hooks[-1])
+
+
+def _pack(node, pack, unpack):
+    """Puts what `pack` makes of them in the place of the tensors that a node saved."""
+    values = node.saved
+    is_tensor = [isinstance(v, Tensor) for v in values]
+    edges = [edge_of(v) if t else None for v, t in zip(values, is_tensor)]
+    before, mode.enabled = mode.enabled, False
+    try:
+        node.saved = tuple(pack(v) if t else v for v, t in zip(values, is_tensor))
+    finally:
+        mode.enabled = before
+    # What still lies in the same memory can still be overwritten.
+    node.versions = tuple(
+        p._storage.version if t and isinstance(p, Tensor) and p._storage is v._storage else None
+        for v, p, t in zip(values, node.saved, is_tensor)
+    )
+
+    def unpacked(saved):
+        out = []
+        for p, t, edge in zip(saved, is_tensor, edges):
+            v = p
+            if t:
+                before, mode.enabled = mode.enabled, False
+                try:
+                    v = unpack(p)
+                finally:
+                    mode.enabled = before
+                if not isinstance(v, Tensor):
+                    raise TypeError(
+                        f"saved_tensors_hooks: unpack_hook must return a Tensor, got {type(v).__name__}"
+                    )
+                if mode.enabled and edge is not None:
+                    v = _with_history(v, edge)
+            out.append(v)
+        return tuple(out)
+
+    node.trace.unpack = unpacked
+
+
+def _with_history(v, edge):
+    """`v` as a tensor whose gradient goes to `edge`."""
+    v = make_tensor(v._ptr, v._layout, v._storage)
+    v._requires_grad = True
+    v._grad_fn = Node("AliasBackward0", (edge,), _identity, (), ()) if isinstance(edge, Tensor) else edge
+    return v
+
+
+def _identity(g):
+    return g
 
 
 class saved_tensors_hooks:  # noqa: N801
     """Inside, `pack_hook` is applied to each tensor that is saved for backward, and `unpack_hook` to what it
-    returned when the rule needs it."""
+    returned when the rule needs it. For this thread; the innermost pair counts. Neither is recorded."""
 
     def __init__(self, pack_hook, unpack_hook):
         self.hooks = (pack_hook, unpack_hook)
 
     def __enter__(self):
-        _saved_hooks.append(self.hooks)
-        _refresh_special()
+        global _hooked_blocks
+        with _hooked_lock:
+            _hooked_blocks += 1
+            _refresh_special()
+        _saved_hooks.stack.append(self.hooks)
 
     def __exit__(self, *exc):
-        _saved_hooks.pop()
-        _refresh_special()
+        global _hooked_blocks
+        _saved_hooks.stack.pop()
+        with _hooked_lock:
+            _hooked_blocks -= 1
+            _refresh_special()
 
 
 def edge_of(t):
@@ -388,8 +455,8 @@ def run(roots, retain_graph, create_graph, capture=None, needed=None):
                 if needed is not None and not needed[seq]:
                     continue
             edges = node.edges
-            saved = node.unpack()
             try:
+                saved = node.unpack()
                 if type(rule) is tuple:
                     grads = [r(g, *saved) if e is not None and (needed is None or _on_way(e, needed, capture)) else None
                              for r, e in zip(rule, edges)]  # fmt: skip
@@ -398,7 +465,7 @@ def run(roots, retain_graph, create_graph, capture=None, needed=None):
                 else:
                     grads = rule(*[g.get(i) for i in range(node.outputs)], *saved)
             except Exception as e:
-                if node.trace is not None and node.trace.stack:
+                if anomaly is not None:
                     _anomaly_note(node, e)
                 raise
             if not retain_graph and saved:
@@ -480,7 +547,13 @@ def _check_nan(node, grads):
 
 
 def _anomaly_note(node, error):
-    text = f"Error detected in {node.name_}. Traceback of forward call that caused the error:\n{node.trace and node.trace.stack}"
+    if node.trace is not None and node.trace.stack:
+        text = f"Error detected in {node.name_}. Traceback of forward call that caused the error:\n{node.trace.stack}"
+    else:
+        text = (
+            f"Error detected in {node.name_}. No forward pass information available. Enable detect anomaly during "
+            "forward pass for more information."
+        )
     warnings.warn(text, stacklevel=2)
     if hasattr(error, "add_note"):
         error.add_note(text)

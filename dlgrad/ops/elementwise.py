@@ -525,6 +525,11 @@ def check_inplace(name, t):
     if not mode.enabled:
         return
     if t._view is not None:
+        if t._view_mode == "function" and t.requires_grad:
+            raise RuntimeError(
+                f"{name}: Output of a custom Function is a view (or an input returned as-is) and is being modified "
+                "inplace, which would override the Function's backward; clone() the output of the Function"
+            )
         if t._view_mode is not None and t._view.requires_grad:
             raise RuntimeError(
                 f"{name}: a view created in no_grad mode (or by an operation that returns several views) and its base "

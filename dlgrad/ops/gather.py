@@ -21,7 +21,7 @@ def index_tensor(name, index, what="index"):
     d = index._layout.dtype
     if d is dt.int64:
         return index
-    if d is dt.int32:
+    if d is dt.int32 or index._layout.numel == 0:
         return index.to(dt.int64)
     raise RuntimeError(f"{name}(): Expected dtype int64 (or int32) for {what}, got {d.name}")
 
@@ -42,8 +42,8 @@ def _as_shape(t, shape):
 
 def _check_ranks(name, lay, index, dim, smaller_ok, src=None):
     """Raises RuntimeError where index does not fit the tensor (and src), as PyTorch does."""
-    if index.numel == 0 and name == "gather":
-        pass
+    if index.numel == 0:
+        return
     n, m = max(lay.ndim, 1), max(index.ndim, 1)
     if n != m:
         raise RuntimeError(
@@ -77,9 +77,14 @@ def gather(input, dim, index, *, sparse_grad=False, out=None):
     lay = input._layout
     d = wrap_dim(dim, lay.ndim, "gather")
     _check_ranks("gather", lay, index._layout, d, True)
-    i = _raw(index)
-    result = door.call("gather", "gather", contiguous(lay.dtype, tuple(i._layout.shape)), (_raw(input), i), ints=(d,))
-    result = _as_shape(result, index._layout.shape)
+    if index._layout.numel == 0:
+        from .create import empty
+
+        result = empty(tuple(index._layout.shape), dtype=lay.dtype)
+    else:
+        i = _raw(index)
+        result = door.call("gather", "gather", contiguous(lay.dtype, tuple(i._layout.shape)), (_raw(input), i), ints=(d,))
+        result = _as_shape(result, index._layout.shape)
 
     def rule(g, index):
         from .create import zeros

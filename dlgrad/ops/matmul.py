@@ -174,7 +174,9 @@ Tensor.inner = inner
 def _number(name, dtype, v, what):
     v = as_number(v)
     if isinstance(v, float) and not dtype.is_floating_point:
-        raise RuntimeError(f"{name}(): For integral input tensors, argument {what} must not be a floating point number, got {v}")
+        if name in ("addmm", "addr"):
+            raise RuntimeError(f"{name}(): For integral input tensors, argument {what} must not be a floating point number, got {v}")
+        return int(v)  # the others of the family cut it off, as PyTorch's do
     return v
 
 
@@ -368,6 +370,12 @@ def tensordot(a, b, dims=2, out=None):
     if len(da) != len(db):
         raise RuntimeError(f"tensordot(): both dimension lists should have same length, got {da} and {db}")
     for x, y in zip(da, db):
+        if la.shape[x] == 1 != lb.shape[y]:  # sizes of 1 broadcast: the other's elements are summed first
+            b = b.sum(y, True)
+            lb = b._layout
+        elif lb.shape[y] == 1 != la.shape[x]:
+            a = a.sum(x, True)
+            la = a._layout
         if la.shape[x] != lb.shape[y]:
             raise RuntimeError(
                 f"tensordot(): contracted dimensions need to match, but first has size {la.shape[x]} in dim {x} and second has size {lb.shape[y]} in dim {y}"

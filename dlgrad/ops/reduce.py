@@ -158,7 +158,9 @@ def prod(input, dim=None, keepdim=False, *, dtype=None, out=None):
     if input._requires_grad:
 
         def rule(g, x):
-            d = dims if lay.ndim else (0,)
+            if lay.ndim == 0:
+                return g + x * 0
+            d = dims
             n = count(lay.shape, dims)
             if n == 0:
                 return x * 0

@@ -24,7 +24,7 @@ positive = unary("positive", lambda g: g, "x.", kind="number", inplace=False)
 abs = unary("abs", lambda g, x: g * x.sign(), "|x|; the derivative at 0 is 0.", kind="any", aliases=("absolute",))
 sign = unary("sign", lambda g: g * 0, "-1, 0 or 1; 0 for nan.", kind="any")
 sgn = unary("sgn", lambda g: g * 0, "sign(x), for real numbers.", kind="any", kernel="sign")
-square = unary("square", lambda g, x: g * (x * 2), "x^2.", kind="any")
+_square = unary("square", lambda g, x: g * (x * 2), "x^2.", kind="any")
 relu = unary("relu", lambda g, y: relu_backward(g, y), "max(x, 0); the derivative at 0 is 0.", kind="number")
 bitwise_not = unary("bitwise_not", None, "All bits flipped (bool: not).", kind="int")
 logical_not = unary("logical_not", None, "True where x is 0.", kind="bool")
@@ -82,6 +82,18 @@ _gelu_tanh = unary("gelu_tanh", lambda g, x: gelu_tanh_backward(g, x), "gelu by 
 negative, absolute, fix = neg, abs, trunc
 arcsin, arccos, arctan, arcsinh, arccosh, arctanh = asin, acos, atan, asinh, acosh, atanh
 Tensor.logical_not_ = lambda self: self.copy_(logical_not(self))
+
+
+def square(input, *, out=None):
+    """x^2 (int64 for bool)."""
+    _tensor("square", input)
+    if input._layout.dtype is dt.bool:
+        input = input.to(dt.int64)
+    return _square(input, out=out)
+
+
+square.op = _square.op
+Tensor.square = lambda self: square(self)
 
 
 def _trigamma(x):
@@ -325,7 +337,7 @@ def clamp(input, min=None, max=None, *, out=None):
         raise RuntimeError("clamp(): At least one of 'min' or 'max' must not be None")
     _bound("clamp", input, min)
     _bound("clamp", input, max)
-    if input._layout.dtype is dt.bool:
+    if input._layout.dtype is dt.bool and min is not None and max is not None:
         raise RuntimeError("clamp(): not implemented for bool")
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         if (min is not None and not isinstance(min, Tensor)) or (max is not None and not isinstance(max, Tensor)):

@@ -10,9 +10,9 @@ from __future__ import annotations
 from .. import plan as door
 from ..autograd.graph import Node, edge_of, record, record_several
 from ..autograd.mode import mode
-from ..layout import (Layout, Size, contiguous as row_major_layout, expand_strides, infer_size, layout,
+from ..layout import (Layout, contiguous as row_major_layout, expand_strides, infer_size, layout,
                       remember_view, view_strides, wrap_dim)  # fmt: skip
-from ..tensor import MAYBE, Tensor, method
+from ..tensor import MAYBE, Tensor, make_tensor, method
 from .elementwise import _dense, copy_into, result_layout, sum_to
 
 _new = object.__new__
@@ -54,6 +54,11 @@ def refresh_view(t):
         return
     if t._requires_grad is False:
         return  # made under no_grad
+    if t._view_mode == "function":
+        raise RuntimeError(
+            "a view that a custom Function returned (or an input that it returned as it is) was used after its base was "
+            "modified in-place: what the Function's backward would do is lost; clone the Function's result"
+        )
     before, lay = base._layout, t._layout
     offset = (t._ptr - base._ptr) // lay.dtype.itemsize
     t._grad_fn = Node("AsStridedBackward0", (edge,), lambda g: strided_backward(g, before, lay, offset), (), ())
@@ -458,7 +463,7 @@ def slice_(input, dim=0, start=None, end=None, step=1):
     hit = lay.views.get(key)
     if hit is None:
         if lay.ndim == 0:
-            raise RuntimeError("slice(): cannot be applied to a 0-dim tensor")
+            raise IndexError("slice(): cannot be applied to a 0-dim tensor")
         d = wrap_dim(dim, lay.ndim, "slice")
         if step is None:
             step = 1
@@ -843,4 +848,31 @@ def stack(tensors, dim=0, *, out=None):
     return cat([unsqueeze(x, d) for x in tensors], d, out=out)
 
 
-__all__ = ["Size"]
+# ---------------------------------------------------------------------- in place
+
+
+def _reshaped_in_place(name, f):
+    def method_(self, *args, **kwargs):
+        from .elementwise import check_inplace
+
+        check_inplace(name, self)
+        old = make_tensor(self._ptr, self._layout, self._storage)
+        edge = edge_of(self)
+        if edge is not None:
+            old._requires_grad, old._grad_fn = True, edge
+        new = f(old, *args, **kwargs)
+        self._ptr, self._layout = new._ptr, new._layout
+        if edge is not None:
+            self._grad_fn = new._grad_fn
+            if self._view is not None:
+                self._view_version = self._storage.version
+        return self
+
+    method_.__name__ = name
+    method_.__doc__ = f"Changes this tensor's own shape as `{name[:-1]}` does; the memory stays."
+    setattr(Tensor, name, method_)
+
+
+for _name, _f in (("squeeze_", squeeze), ("unsqueeze_", unsqueeze), ("transpose_", transpose), ("t_", t), ("swapaxes_", transpose),
+                  ("swapdims_", transpose), ("as_strided_", as_strided)):  # fmt: skip
+    _reshaped_in_place(_name, _f)
