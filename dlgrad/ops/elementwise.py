@@ -312,6 +312,8 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
             plan = plans[a._layout, type(b)]
         except (KeyError, AttributeError):
             return general(a, b)
+        if plan.extra is not None and not plan.extra[0] <= b <= plan.extra[1]:
+            return general(a, b)
         ptr = plan.run(plan.handle, a._ptr, b)
         if not ptr:
             plan.fail(a)
@@ -326,6 +328,8 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
         try:
             plan = plans[type(a), b._layout]
         except (KeyError, AttributeError):
+            return general(a, b)
+        if plan.extra is not None and not plan.extra[0] <= a <= plan.extra[1]:
             return general(a, b)
         ptr = plan.run(plan.handle, b._ptr, a)
         if not ptr:
@@ -369,6 +373,8 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
                     full = to_tensor(name, number, dt.int64)
                     return op(t.to(dt.int64), full) if ta else op(full, t.to(dt.int64))
             number = fit_scalar(name, number, common)
+            if common is dt.bool:
+                number = bool(number)  # a plan for bools must not be found by an int
         else:
             number = float(number) if isinstance(number, bool) else number
         lay = t._layout
@@ -394,6 +400,9 @@ def _scalar_plan(row, out, lay, scalar_is_right):
     """A plan whose other operand is a number given at each run."""
     plan = make_plan("binary", row.kernel, (out,), (lay,), (1 if scalar_is_right else 2,), name=row.name)
     plan.run = run1f if lay.dtype.is_floating_point else run1i
+    if not lay.dtype.is_floating_point and lay.dtype is not dt.bool:
+        info = dt.iinfo(lay.dtype)
+        plan.extra = (info.min, info.max)  # the numbers that the plan is for
     return plan
 
 
