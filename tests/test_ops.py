@@ -496,3 +496,35 @@ def test_errors_name_the_operation_and_the_shapes():
         dlgrad.exp("x")
     with pytest.raises(IndexError, match="sum"):
         dlgrad.ones(2, 2).sum(2)
+
+
+def test_a_number_beside_integers_is_not_cut_to_their_type():
+    """Whatever number came before it: plans are kept by the number's type."""
+    x = dlgrad.tensor([50, 1], dtype=dlgrad.uint8)
+    for _ in range(2):
+        assert (x < 3).tolist() == [False, True]
+        assert (x < 300).tolist() == [True, True]
+        assert (300 > x).tolist() == [True, True]
+        assert (x > -1).tolist() == [True, True]
+        assert (x + 3).tolist() == [53, 4]
+        with pytest.raises(RuntimeError, match="add.*300.*uint8"):
+            x + 300
+        with pytest.raises(RuntimeError, match="sub.*300.*uint8"):
+            300 - x
+    b = dlgrad.tensor([True, False])
+    for _ in range(2):
+        assert (b + True).dtype is dlgrad.bool and (b + True).tolist() == [True, True]
+        assert (b + 3).dtype is dlgrad.int64 and (b + 3).tolist() == [4, 3]
+        assert (3 + b).tolist() == [4, 3] and (True * b).tolist() == [True, False]
+
+
+def test_gradients_of_empty_products():
+    for sa, sb in (((0, 3), (3, 4)), ((2, 0), (0, 4)), ((2, 3), (3, 0)), ((0, 2, 3), (3,)), ((0, 0, 0), (0,)), ((2, 0, 3), (3, 2))):
+        a, b = dlgrad.ones(sa, requires_grad=True), dlgrad.ones(sb, requires_grad=True)
+        (a @ b).sum().backward()
+        assert a.grad.shape == a.shape and b.grad.shape == b.shape
+    x = dlgrad.ones(0, 3, requires_grad=True)
+    for f in (lambda: x.prod(), lambda: x.prod(0), lambda: x.prod(1)):
+        x.grad = None
+        f().sum().backward()
+        assert x.grad.shape == (0, 3)

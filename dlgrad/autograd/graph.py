@@ -741,4 +741,7 @@ def retain_grad(t):
         if t is not None:
             t._grad = g.clone() if t._grad is None else t._grad + g
 
-    register_tensor_hook(t, keep)
+    before = t.__dict__.get("_retained")
+    if before is not None:  # of the value that a write to `t` has replaced
+        before.remove()
+    t._retained = register_tensor_hook(t, keep)

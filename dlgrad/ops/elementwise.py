@@ -277,6 +277,12 @@ def _inplace_method(row):
 # ---------------------------------------------------------------------- binary
 
 
+# Where PyTorch's functions (not the operators) take no Python number: in either place, or in the first.
+_TENSORS_ONLY = frozenset("atan2 fmax fmin hypot logaddexp logaddexp2 maximum minimum nextafter heaviside gcd lcm logical_and "
+                          "logical_or logical_xor".split())  # fmt: skip
+_TENSOR_FIRST = frozenset("eq ne lt le gt ge fmod copysign".split())
+
+
 def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=True, aliases=(), methods=True):
     """Makes the function of a row with two inputs and attaches its methods. da, db: the derivatives."""
     row = Row(name, "binary", 2, kind, doc, (da, db), kernel)
@@ -386,10 +392,19 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
         remember(plans, key, plan)
         return scalar_right(t, number) if ta else scalar_left(number, t)
 
+    left_number, right_number = name not in _TENSOR_FIRST | _TENSORS_ONLY, name not in _TENSORS_ONLY
+
     def function(input, other, *, out=None):
+        first, second = isinstance(input, Tensor), isinstance(other, Tensor)
+        if not ((first or left_number) and (second or right_number) and (first or second)):
+            raise TypeError(
+                f"{name}(): argument {'other' if first else 'input'!r} must be Tensor, not {type(other if first else input).__name__}"
+            )
         return op(input, other) if out is None else write_out(name, out, op(input, other))
 
     def method_(self, other):
+        if not right_number and not isinstance(other, Tensor):
+            raise TypeError(f"{name}(): argument 'other' must be Tensor, not {type(other).__name__}")
         return op(self, other)
 
     row.scalar_left = scalar_left

@@ -106,7 +106,7 @@ def _views(x, key):
                 tensors[dim] = t if t._layout.dtype is dt.int64 else t.to(dt.int64)
                 dim += 1
         else:
-            raise TypeError(
+            raise IndexError(
                 f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {type(i).__name__})"
             )
     return x, tensors

@@ -53,6 +53,12 @@ def _count(shape):
     return n
 
 
+def _flat(t):
+    """`t` as a matrix of its last dimension's rows (also where it has no elements)."""
+    shape = t._layout.shape
+    return t.reshape((_count(shape[:-1]), shape[-1]))
+
+
 def _matrices(a, b, name):
     """The product of two tensors of at least 2 dimensions, in the graph."""
     out = _product(a, b, name)
@@ -64,7 +70,7 @@ def _matrices(a, b, name):
 
         def right(g, a, b):
             if len(sb) == 2 and len(sa) > 2:  # one product, not a batch of them to sum
-                return _matrices(a.reshape((-1, sa[-1])).mT, g.reshape((-1, g._layout.shape[-1])), name)
+                return _matrices(_flat(a).mT, _flat(g), name)
             return sum_to(_matrices(a.mT, g, name), sb)
 
         record(out, "MmBackward0" if a._layout.ndim == b._layout.ndim == 2 else "BmmBackward0", (left, right), (a, b), (a, b))
@@ -256,8 +262,9 @@ def addbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
     if batch1._layout.shape[0] != batch2._layout.shape[0]:
         raise RuntimeError(f"addbmm(): batch1 and batch2 must have same number of batches, got {batch1.shape[0]} and {batch2.shape[0]}")
     n, p = batch1._layout.shape[1], batch2._layout.shape[2]
-    left = batch1.permute(1, 0, 2).reshape((n, -1))
-    right = batch2.reshape((-1, p))
+    rows = batch2._layout.shape[0] * batch2._layout.shape[1]
+    left = batch1.permute(1, 0, 2).reshape((n, rows))
+    right = batch2.reshape((rows, p))
     return _add_product("addbmm", input, left, right, beta, alpha, out, (n, p))
 
 
@@ -332,7 +339,7 @@ def linear(input, weight, bias=None):
         return _matrices(g, w, "linear") if g._layout.ndim > 1 else matmul(g, w)
 
     def to_weight(g, x, w):
-        return _matrices(g.reshape((-1, n)).mT, x.reshape((-1, k)), "linear")
+        return _matrices(_flat(g).mT, _flat(x), "linear")
 
     if bias is None:
         record(result, "LinearBackward0", (to_input, to_weight), (input, weight), (input, weight))

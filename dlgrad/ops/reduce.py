@@ -161,8 +161,7 @@ def prod(input, dim=None, keepdim=False, *, dtype=None, out=None):
             if lay.ndim == 0:
                 return g + x * 0
             d = dims
-            n = count(lay.shape, dims)
-            if n == 0:
+            if lay.numel == 0:
                 return x * 0
             flat = _prod_all(x, d)
             others = _product_of_others(flat)

@@ -1,0 +1,107 @@
+"""x[key]: random keys against PyTorch, reading, writing, gradients and errors."""
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import dlgrad
+
+from .both import agree, both, outcome
+
+
+@st.composite
+def cases(draw):
+    """(shape, key for dlgrad, key for torch). Keys that PyTorch refuses are among them."""
+    shape = draw(st.lists(st.integers(0, 4), max_size=4).map(tuple))
+    ours, theirs = [], []
+    for _ in range(draw(st.integers(0, 4))):
+        kind = draw(st.sampled_from(["int", "slice", "none", "ellipsis", "tensor", "mask", "list", "bool", "0-d", "mask2"]))
+        if kind in ("tensor", "list", "0-d"):
+            size = () if kind == "0-d" else draw(st.sampled_from([(1,), (2,), (3,), (2, 1), (2, 2), (0,)]))
+            if kind == "list":
+                size = (size[0],)
+            index = np.array(draw(st.lists(st.integers(-3, 2), min_size=int(np.prod(size)), max_size=int(np.prod(size)))), np.int64)
+            a, b = (index.tolist(), index.tolist()) if kind == "list" else both(index.reshape(size))
+        elif kind in ("mask", "mask2"):
+            size = (draw(st.integers(1, 4)),) if kind == "mask" else (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
+            a, b = both(np.array(draw(st.lists(st.booleans(), min_size=int(np.prod(size)), max_size=int(np.prod(size))))).reshape(size))
+        else:
+            a = b = draw(
+                {
+                    "int": st.integers(-4, 4),
+                    "slice": st.slices(4).filter(lambda s: s.step is None or s.step > 0),
+                    "none": st.none(),
+                    "ellipsis": st.just(...),
+                    "bool": st.booleans(),
+                }[kind]
+            )
+        if a is ... and ... in [k for k in ours if k is ...]:
+            continue
+        ours.append(a), theirs.append(b)
+    if len(ours) == 1 and draw(st.booleans()):
+        return shape, ours[0], theirs[0]
+    return shape, tuple(ours), tuple(theirs)
+
+
+def numbered(shape):
+    return np.arange(int(np.prod(shape)), dtype=np.float64).reshape(shape)
+
+
+@settings(max_examples=400)
+@given(cases())
+def test_reading(case):
+    shape, ours, theirs = case
+    x, y = both(numbered(shape), grad=True)
+    expected, error = outcome(lambda: y[theirs])
+    actual, our_error = outcome(lambda: x[ours])
+    assert (error is None) == (our_error is None), (shape, theirs, repr(error), repr(our_error))
+    if error is not None:
+        return
+    agree(actual, expected, message=(shape, theirs))
+    weight = both(np.random.default_rng(0).uniform(1, 2, tuple(expected.shape)))
+    expected.backward(weight[1])
+    actual.backward(weight[0])
+    agree(x.grad, y.grad, message=(shape, theirs))
+
+
+@settings(max_examples=400)
+@given(cases(), st.sampled_from(["number", "tensor", "row"]))
+def test_writing(case, what):
+    shape, ours, theirs = case
+    probe, error = outcome(lambda: torch.tensor(numbered(shape))[theirs])
+    if error is not None:
+        size = ()
+    else:
+        places = probe.reshape(-1).tolist()
+        if len(set(places)) != len(places):
+            return  # which value stays is not said
+        size = {"number": (), "tensor": tuple(probe.shape), "row": tuple(probe.shape[-1:])}[what]
+    x, y = both(numbered(shape), grad=True)
+    v, w = both(-1 - numbered(size), grad=True)
+    t, u = x * 2, y * 2
+
+    def write(target, key, value):
+        target[key] = value
+        return target
+
+    _, error = outcome(lambda: write(u, theirs, w))
+    _, our_error = outcome(lambda: write(t, ours, v))
+    assert (error is None) == (our_error is None), (shape, theirs, size, repr(error), repr(our_error))
+    if error is not None:
+        return
+    agree(t, u, message=(shape, theirs, size))
+    weight = both(np.random.default_rng(0).uniform(1, 2, shape))
+    (u * weight[1]).sum().backward()
+    (t * weight[0]).sum().backward()
+    agree(x.grad, y.grad, message=(shape, theirs, size))
+    if w.grad is not None and v.grad is not None:
+        agree(v.grad, w.grad, message=(shape, theirs, size))
+
+
+def test_error_kinds():
+    for text in ("x[5]", "x[0, 0, 0]", "x['a']", "x[::-1]", "x[1.5]", "x[[9]]", "x[m.tensor([0.5])]", "x[m.tensor([True])]",
+                 "x[[0, 1], [0, 1, 2]]"):  # fmt: skip
+        _, theirs = outcome(lambda: eval(text, {"x": torch.zeros(2, 3), "m": torch}))
+        _, ours = outcome(lambda: eval(text, {"x": dlgrad.zeros(2, 3), "m": dlgrad}))
+        assert type(ours) is type(theirs), (text, repr(ours), repr(theirs))
