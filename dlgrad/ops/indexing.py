@@ -144,7 +144,13 @@ def _bound(v):
 def _arranged(x, tensors):
     """x with the indexed dimensions side by side, their first one, the indices of one shape, and the order used."""
     dims = sorted(tensors)
-    shape = broadcast_shapes(*[tensors[d]._layout.shape for d in dims], op="index: shape mismatch: indexing tensors")
+    try:
+        shape = broadcast_shapes(*[tensors[d]._layout.shape for d in dims])
+    except RuntimeError:
+        shapes = ", ".join(str(list(tensors[d]._layout.shape)) for d in dims)
+        raise IndexError(
+            f"shape mismatch: indexing tensors could not be broadcast together with shapes {shapes}"
+        ) from None
     indices = [expand_raw(tensors[d], shape) for d in dims]
     start, order = dims[0], None
     if dims[-1] - dims[0] + 1 != len(dims):  # not adjacent: they go to the front
