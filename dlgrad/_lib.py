@@ -14,8 +14,10 @@ from ._abi import ffi
 
 _name = {"win32": "dlgrad.dll", "darwin": "libdlgrad.dylib"}.get(sys.platform, "libdlgrad.so")
 _path = os.environ.get("DLGRAD_LIBRARY") or str(Path(__file__).with_name(_name))
+# At exit Python may collect the library before the last plans and storages, which still call it.
+_flags = getattr(ffi, "RTLD_NOW", 0) | getattr(ffi, "RTLD_NODELETE", 0)
 try:
-    lib = ffi.dlopen(_path)
+    lib = ffi.dlopen(_path, _flags)
 except OSError as problem:
     if os.path.exists(_path):
         raise ImportError(f"dlgrad: the kernel library does not load: {problem}") from None
