@@ -293,6 +293,29 @@ def test_retain_grad_is_of_the_value_after_a_write():
     assert x.grad.tolist() == [10, 10]
 
 
+def test_retain_grad_through_views():
+    x = leaf(1, 2)
+    base = x * 1
+    view = base[:1]
+    base.retain_grad()
+    view.retain_grad()
+    base.mul_(2)
+    view.mul_(3)
+    (view * 5).sum().backward()
+    assert base.grad.tolist() == [5, 0]
+    assert view.grad.tolist() == [5]
+    assert x.grad.tolist() == [30, 0]
+
+
+def test_a_leaf_that_no_longer_wants_a_gradient():
+    x, w = leaf(1, 2), leaf(3, 4)
+    y = (x * w).sum()
+    x.requires_grad_(False)
+    y.backward()
+    assert x.grad is None
+    assert w.grad.tolist() == [1, 2]
+
+
 # ---------------------------------------------------------------------- in-place writes
 
 
@@ -352,6 +375,18 @@ def test_a_write_makes_a_leaf_part_of_the_graph():
     assert y.requires_grad
     y.sum().backward()
     assert w.grad.tolist() == [4, 6]
+
+
+def test_what_a_write_keeps_of_a_tensor_without_history():
+    w = leaf(2, 3)
+    y = dlgrad.tensor([5.0, 7.0], dtype=F64)
+    y.mul_(w).mul_(w)
+    y.sum().backward()
+    assert w.grad.tolist() == [20, 42]
+    z = dlgrad.ones(2, 2, dtype=F64)
+    z[1].mul_(w)
+    z[1] /= w**2
+    assert close(autograd.grad(z.sum(), w)[0], [-1 / 4, -1 / 9])
 
 
 def test_writes_through_views_reach_the_base():

@@ -519,6 +519,8 @@ def _hooked(node, g):
 
 def _accumulate(leaf, g, fresh, create_graph):
     """Adds `g` to the leaf's gradient. `fresh`: nobody else holds `g`, so that it can be kept as it is."""
+    if not leaf._requires_grad:  # it was switched off since
+        return
     if leaf._hooks:
         g = _run_hooks(leaf._hooks, g)
         fresh = False

@@ -640,7 +640,8 @@ def copy_(self, src, non_blocking=False):
         src = src.expand(shape)
     if mode.enabled and (self.requires_grad or src.requires_grad) and self._layout.dtype.is_floating_point:
         d = self._layout.dtype
-        return replace_history("copy_", self, lambda x: src.to(d) if src._layout.dtype is not d else src.clone())
+        return replace_history("copy_", self, lambda _: src.to(d) if src._layout.dtype is not d else src.clone(),
+                               reads=False)  # fmt: skip
     copy_into(self, src)
     return self
 

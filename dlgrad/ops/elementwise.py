@@ -636,16 +636,14 @@ def store(name, t, result):
     return t
 
 
-def replace_history(name, t, compute):
+def replace_history(name, t, compute, reads=True):
     """An in-place write that is recorded: `t` becomes compute(t), in its memory and in the graph.
 
     The new value is computed beside the old one, so that what its node saves of the old value is a copy
-    that the write does not touch."""
+    that the write does not touch. reads: whether `compute` looks at the old value at all."""
     from .view import scatter_view
 
-    old = make_tensor(t._ptr, t._layout, t._storage)
-    if t.requires_grad:
-        old = t.clone()
+    old = t.clone() if reads else make_tensor(t._ptr, t._layout, t._storage)
     result = compute(old)
     if result is old or result._storage is t._storage:
         result = result.clone()

@@ -8,7 +8,7 @@ goes the other way: `embed` writes it into zeros of the input's shape.
 from __future__ import annotations
 
 from .. import plan as door
-from ..autograd.graph import Node, edge_of, record, record_several
+from ..autograd.graph import Node, edge_of, record, record_several, retain_grad
 from ..autograd.mode import mode
 from ..layout import (Layout, contiguous as row_major_layout, expand_strides, infer_size, layout,
                       remember_view, view_strides, wrap_dim)  # fmt: skip
@@ -63,6 +63,8 @@ def refresh_view(t):
     offset = (t._ptr - base._ptr) // lay.dtype.itemsize
     t._grad_fn = Node("AsStridedBackward0", (edge,), lambda g: strided_backward(g, before, lay, offset), (), ())
     t._requires_grad = True
+    if t._retain:
+        retain_grad(t)
 
 
 def scatter_view(base, t, result):
@@ -82,6 +84,8 @@ def scatter_view(base, t, result):
 
         base._grad_fn = Node("CopySlices", (old, new), (_graphed(to_base, before, lay, offset), to_result), (), ())
         base._requires_grad = True
+        if base._retain:
+            retain_grad(base)
     t._view_version = -1  # whatever the storage's version: look again
 
 
