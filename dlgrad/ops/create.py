@@ -614,7 +614,7 @@ def _write(t, name, write):
     check_inplace(name, t)
     check_writable(name, t)
     if mode.enabled and t.requires_grad:
-        constant = lambda x: record(write(empty_like(x)), "ZeroBackward0", lambda g: g * 0, (x,))  # noqa: E731
+        constant = lambda x: record(write(empty_like(x)), "ZeroBackward0", zeros_like, (x,))  # noqa: E731
         return replace_history(name, t, constant)
     write(t)
     return t
