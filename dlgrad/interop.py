@@ -124,7 +124,8 @@ def _copy_array(array, dtype):
 
 def _from_list(data, dtype):
     """One tensor of arrays (or tensors, or lists) of equal shape; their dtypes are promoted as PyTorch's."""
-    from .ops.create import copy_into, new_tensor, tensor
+    from .ops.create import new_tensor, tensor
+    from .ops.writing import copy_into
 
     parts = [tensor(d) for d in data]
     shape = parts[0]._layout.shape
@@ -314,7 +315,8 @@ Tensor.__array_interface__ = property(_array_interface)
 def __buffer__(self, flags):
     """The buffer protocol (PEP 688, which Python knows from 3.12 on): a memoryview of this tensor's memory.
 
-    Raises BufferError for a tensor that requires grad, for bfloat16, and for gaps in memory."""
+    Raises BufferError for a tensor that requires grad, for bfloat16, for gaps in memory, and for an
+    empty tensor of several dimensions, whose shape a memoryview cannot have."""
     lay = self._layout
     if self.requires_grad:
         raise BufferError("a tensor that requires grad gives no buffer; use tensor.detach()")
@@ -322,12 +324,14 @@ def __buffer__(self, flags):
         what = "bfloat16 has no format" if lay.contiguous else f"strides {lay.strides} are not contiguous"
         raise BufferError(f"this tensor gives no buffer: {what}")
     view = memoryview(_held_bytes(self)).cast("B")
-    if lay.numel == 0:
-        return view if lay.dtype.format == "e" else view.cast(lay.dtype.format)
     try:
-        return view.cast(lay.dtype.format, tuple(lay.shape))
-    except ValueError:  # float16, before Python knows its format
-        return view
+        if lay.numel > 0:
+            return view.cast(lay.dtype.format, tuple(lay.shape))
+        if lay.ndim == 1:
+            return view.cast(lay.dtype.format)
+    except ValueError:  # float16, where this Python does not know its format
+        pass
+    raise BufferError(f"this tensor gives no buffer: no memoryview is of {lay.dtype} and shape {tuple(lay.shape)}")
 
 
 # ---------------------------------------------------------------------- DLPack

@@ -247,3 +247,10 @@ def infer_size(shape, numel, op) -> tuple:
     if known != numel:
         raise RuntimeError(f"{op}(): shape {list(shape)} is invalid for input of size {numel} (it holds {known})")
     return tuple(shape)
+
+
+def expanded(lay: Layout, shape) -> Layout:
+    """`lay` read as the larger `shape`."""
+    if lay.shape == shape:
+        return lay
+    return layout(lay.dtype, tuple(shape), expand_strides(lay, shape))

@@ -144,7 +144,7 @@ class Function:
     @classmethod
     def apply(cls, *args, **kwargs):
         """Runs forward on `args`, and puts its results into the graph."""
-        from ..ops.elementwise import check_inplace
+        from ..ops.writing import check_inplace
 
         separate = cls.setup_context is not Function.setup_context
         if separate:
@@ -263,7 +263,7 @@ def _connect(cls, ctx, args, edges, outs, handed):
 
 def _written(t, differentiable, edge):
     """Gives an input that forward wrote to its new history."""
-    from ..ops.elementwise import check_inplace
+    from ..ops.writing import check_inplace
 
     if not differentiable:
         if t._view is None:

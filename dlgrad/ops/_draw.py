@@ -11,7 +11,8 @@ from ..layout import contiguous, layout
 from ..random import block_of
 from ..tensor import Tensor, make_tensor
 from .create import _check, _sizes, new_tensor
-from .elementwise import _dense, copy_into
+from .elementwise import _dense
+from .writing import copy_into
 
 # Plans that take no scalars, by (row, layouts ...).
 plans: dict = {}

@@ -11,10 +11,11 @@ from .. import plan as door
 from ..autograd.graph import record
 from ..layout import broadcast_shapes, contiguous, wrap_dim, wrap_dims
 from ..tensor import Tensor, method
-from .elementwise import copy_into, result_type, to_tensor, write_out
+from .elementwise import result_type, to_tensor, write_out
 from .reduce import check, vector_norm
 from .unary import inplace
 from .view import cat, select, sizes_of, slice_, stack, strided_view
+from .writing import copy_into
 
 
 def _tensors(name, tensors):
@@ -39,7 +40,7 @@ def _triangle(name, doc):
         k = diagonal.__index__()
         result = door.call("fill", name, contiguous(lay.dtype, tuple(lay.shape)), (input,), ints=(k,))
         record(result, name.capitalize() + "Backward0", lambda g: f(g, k), (input,))
-        return result if out is None else write_out(name, out, result)
+        return result if out is None else write_out(name, out, result, exact=True)
 
     f.__name__ = f.__qualname__ = name
     f.__doc__ = doc
@@ -199,7 +200,7 @@ def diag(input, diagonal=0, *, out=None):
     if n not in (1, 2):
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {n}D")
     result = diag_embed(input, diagonal) if n == 1 else input.diagonal(diagonal).clone()
-    return result if out is None else write_out("diag", out, result)
+    return result if out is None else write_out("diag", out, result, exact=True)
 
 
 @method
@@ -504,7 +505,7 @@ def histc(input, bins=100, min=0, max=0, *, out=None):
     x = x.masked_select((x >= low) & (x <= high))
     position = ((x - low) / (high - low) * bins).to(dt.int64).clamp(0, bins - 1)
     result = bincount(position, minlength=bins).to(lay.dtype)
-    return result if out is None else write_out("histc", out, result)
+    return result if out is None else write_out("histc", out, result, exact=True)
 
 
 # ---------------------------------------------------------------------- products and distances

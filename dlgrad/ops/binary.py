@@ -17,9 +17,9 @@ mul = binary("mul", lambda g, b: g * b, lambda g, a: g * a, "a b.", aliases=("mu
 _div = binary("div", lambda g, b: g / b, lambda g, b, y: -g * (y / b), "a / b.", kind="float", aliases=("divide", "true_divide"))
 _floor_divide = binary("floor_divide", None, None, "floor(a / b).", kind="number")
 _trunc_divide = binary("trunc_divide", None, None, "trunc(a / b).", kind="number", methods=False, inplace=False)
-remainder = binary("remainder", lambda g: g, lambda g, a, b: -g * _floor_divide(a, b), "a - b floor(a / b): the sign of b.", kind="number")
-fmod = binary("fmod", lambda g: g, lambda g, a, b: -g * _trunc_divide(a, b), "a - b trunc(a / b): the sign of a.", kind="number")
-pow = binary("pow", lambda g, a, b: _pow_base(g, a, b), lambda g, a, b, y: _pow_exponent(g, a, b, y), "a^b.")
+remainder = binary("remainder", lambda g: g, lambda g, a, b: -g * floor_divide(a, b), "a - b floor(a / b): the sign of b.", kind="number")
+fmod = binary("fmod", lambda g: g, lambda g, a, b: -g * _rounded(_trunc_divide, a, b), "a - b trunc(a / b): the sign of a.", kind="number")
+pow = binary("pow", lambda g, a, b: _pow_base(g, a, b), lambda g, a, b, y: _pow_exponent(g, a, b, y), "a^b.", whole_from=0)
 maximum = binary("maximum", lambda g, a, b: g * _share(a, b, "gt"), lambda g, a, b: g * _share(b, a, "gt"),
                  "The larger one; nan if either is. On a tie each gets half of the gradient.", inplace=False)  # fmt: skip
 minimum = binary("minimum", lambda g, a, b: g * _share(a, b, "lt"), lambda g, a, b: g * _share(b, a, "lt"),
@@ -34,7 +34,7 @@ hypot = binary("hypot", lambda g, a, y: g * (a / y), lambda g, b, y: g * (b / y)
 logaddexp = binary("logaddexp", lambda g, a, y: g * (a - y).exp(), lambda g, b, y: g * (b - y).exp(), "log(e^a + e^b).", kind="floating", inplace=False)
 logaddexp2 = binary("logaddexp2", lambda g, a, y: g * (a - y).exp2(), lambda g, b, y: g * (b - y).exp2(), "log2(2^a + 2^b).", kind="floating", inplace=False)
 copysign = binary("copysign", lambda g, a, y: g * (_times_sign(a, y)), lambda g: g * 0, "|a| with the sign of b.", kind="float")
-nextafter = binary("nextafter", None, None, "The next number after a on the way to b.", kind="floating")
+nextafter = binary("nextafter", lambda g, a, b: g * (a != b), lambda g: g * 0, "The next number after a on the way to b.", kind="floating")
 heaviside = binary("heaviside", None, None, "0 below 0, b at 0, 1 above.", kind="any")
 xlogy = binary("xlogy", lambda g, a, b: g * _xlogy_slope(a, b), lambda g, a, b: g * (a / b), "a log(b); 0 where a is 0.", kind="float")
 xlog1py = binary("xlog1py", lambda g, a, b: g * _xlogy_slope(a, b + 1), lambda g, a, b: g * (a / (b + 1)),
@@ -219,6 +219,8 @@ _right_sub = _sub.op
 
 def rsub(input, other, *, alpha=1):
     """b - alpha a."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"rsub(): argument 'input' must be Tensor, not {type(input).__name__}")
     return sub(to_tensor("rsub", other) if is_scalar(other) and alpha != 1 else other, input, alpha=alpha)
 
 
@@ -267,6 +269,9 @@ def float_power(input, exponent, *, out=None):
 
 def ldexp(input, other, *, out=None):
     """a 2^b."""
+    for value, what in ((input, "input"), (other, "other")):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"ldexp(): argument '{what}' must be Tensor, not {type(value).__name__}")
     result = mul(input, pow.op(2.0, other))
     return result if out is None else write_out("ldexp", out, result)
 
@@ -312,9 +317,11 @@ def _reflected(row_left, op):
     def f(self, other):
         if is_scalar(other):
             return row_left(other, self)
-        if isinstance(other, Tensor):
-            return op(other, self)
-        return NotImplemented
+        if not isinstance(other, Tensor):
+            return NotImplemented
+        if not isinstance(self, Tensor):
+            raise TypeError(f"a reflected operator of Tensor doesn't apply to a {type(self).__name__} object")
+        return op(other, self)
 
     return f
 

@@ -12,8 +12,9 @@ from ..autograd.graph import record
 from ..layout import MAX_NUMEL, Layout, contiguous as row_major_layout, layout
 from ..storage import Storage, allocate
 from ..tensor import Tensor, device as Device, make_tensor, method  # noqa: N812
-from .elementwise import as_number, copy_into, is_scalar, result_layout, scalar_dtype, write_out
+from .elementwise import as_number, is_scalar, result_layout, scalar_dtype
 from .view import sizes_of
+from .writing import check_inplace, check_writable, copy_into, replace_history, write_out
 
 
 # ---------------------------------------------------------------------- by shape
@@ -609,7 +610,6 @@ def zero_(self):
 def _write(t, name, write):
     """A write of constants into `t`, by `write(t)`: in the graph, `t` becomes a constant."""
     from ..autograd.mode import mode
-    from .elementwise import check_inplace, check_writable, replace_history
 
     check_inplace(name, t)
     check_writable(name, t)
@@ -624,7 +624,6 @@ def _write(t, name, write):
 def copy_(self, src, non_blocking=False):
     """Writes `src` (broadcast to this shape, converted to this dtype) over this tensor."""
     from ..autograd.mode import mode
-    from .elementwise import check_inplace, check_writable, replace_history
 
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_(): argument 'src' must be Tensor, not {type(src).__name__}")

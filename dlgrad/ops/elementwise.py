@@ -13,13 +13,13 @@ from __future__ import annotations
 import numbers
 
 from .. import dtypes as dt
-from .. import plan as door
 from ..autograd.graph import edge_of, Node, record
 from ..autograd.mode import mode
-from ..layout import Layout, broadcast_shapes, contiguous, expand_strides, layout
-from ..plan import NULL, make_plan, remember, run1, run1f, run1i, run2
+from ..layout import Layout, broadcast_shapes, contiguous, expanded, layout
+from ..plan import make_plan, remember, run1, run1f, run1i, run2
 from ..storage import Storage
 from ..tensor import Tensor, make_tensor
+from .writing import write_inplace, write_out
 
 ROWS: dict = {}  # name -> Row: what the tests, the stubs and the reference pages are made from
 
@@ -44,6 +44,15 @@ class Row:
         self.plans: dict = {}
         self.needs = [_parameters(d) for d in derivatives]
         ROWS[name] = self
+
+    def check(self, d):
+        """Raises RuntimeError where the operation is not there for this dtype."""
+        if self.kind == "floating" and not d.is_floating_point:
+            raise RuntimeError(f"{self.name}(): not implemented for {d.name}: it takes floating point tensors")
+        if self.kind == "int" and d.is_floating_point:
+            raise RuntimeError(f"{self.name}(): not implemented for {d.name}: it takes integers and bool")
+        if self.kind == "number" and d is dt.bool:
+            raise RuntimeError(f"{self.name}(): not implemented for bool; use logical_not() or a cast")
 
 
 def _parameters(fn):
@@ -132,13 +141,6 @@ def result_layout(dtype, shape, *inputs) -> Layout:
     return contiguous(dtype, tuple(shape))
 
 
-def expanded(lay: Layout, shape) -> Layout:
-    """`lay` read as the larger `shape`."""
-    if lay.shape == shape:
-        return lay
-    return layout(lay.dtype, tuple(shape), expand_strides(lay, shape))
-
-
 def to_tensor(op, value, like=None):
     """A 0-d tensor for a number."""
     from .create import scalar_tensor
@@ -181,6 +183,13 @@ def tie(result, x):
     return record(alias, "TieBackward0", (lambda g: g, zeros), (result, x))
 
 
+def anchored(x):
+    """`x` for an operation made of others whose derivative PyTorch works out from x: its gradient is tied to x."""
+    if not (mode.enabled and x._requires_grad):
+        return x
+    return record(make_tensor(x._ptr, x._layout, x._storage), "AliasBackward0", lambda g, x: tie(g, x), (x,), (x,))
+
+
 # ---------------------------------------------------------------------- unary
 
 
@@ -205,7 +214,7 @@ def unary(name, derivative=None, doc="", *, kind="float", kernel=None, family="u
                 if lay.dtype is dt.bool:
                     raise RuntimeError(f"{name}(): not implemented for bool")
                 return input.clone()
-            _check_kind(row, lay.dtype)
+            row.check(lay.dtype)
             out = result_layout(dt.bool if kind == "bool" else lay.dtype, lay.shape, lay)
             plan = remember(plans, lay, make_plan(family, row.kernel, (out,), (lay,), name=name))
         ptr = run1(plan.handle, input._ptr)
@@ -237,15 +246,6 @@ def unary(name, derivative=None, doc="", *, kind="float", kernel=None, family="u
         return op(self)
 
     return _finish(row, op, function, method_, inplace, aliases, methods)
-
-
-def _check_kind(row, d):
-    if row.kind == "floating" and not d.is_floating_point:
-        raise RuntimeError(f"{row.name}(): not implemented for {d.name}: it takes floating point tensors")
-    if row.kind == "int" and d.is_floating_point:
-        raise RuntimeError(f'{row.name}(): not implemented for {d.name}: it takes integers and bool')
-    if row.kind == "number" and d is dt.bool:
-        raise RuntimeError(f"{row.name}(): not implemented for bool; use logical_not() or a cast")
 
 
 def _finish(row, op, function, method_, inplace, aliases, methods):
@@ -283,9 +283,12 @@ _TENSORS_ONLY = frozenset("atan2 fmax fmin hypot logaddexp logaddexp2 maximum mi
 _TENSOR_FIRST = frozenset("eq ne lt le gt ge fmod copysign".split())
 
 
-def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=True, aliases=(), methods=True):
-    """Makes the function of a row with two inputs and attaches its methods. da, db: the derivatives."""
+def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=True, aliases=(), methods=True,
+           whole_from=None):  # fmt: skip
+    """Makes the function of a row with two inputs and attaches its methods. da, db: the derivatives.
+    whole_from: the smallest number that integers take on their right."""
     row = Row(name, "binary", 2, kind, doc, (da, db), kernel)
+    row.whole_from = whole_from
     plans = row.plans
     rules = _combined(row)
 
@@ -352,11 +355,11 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
             bad = b if (ta or is_scalar(a)) else a
             raise TypeError(f"{name}(): expected Tensors or numbers, got {type(bad).__name__}")
         if not ta and not tb:
-            return general(to_tensor(name, a), b)
+            raise TypeError(f"{name}(): one of the arguments must be a Tensor, got {type(a).__name__} and {type(b).__name__}")
         common = result_type(a, b)
         if kind == "float" and not common.is_floating_point:
             common = dt.get_default_dtype()
-        _check_kind(row, common)
+        row.check(common)
         if ta and tb:
             if a._layout.dtype is not common or b._layout.dtype is not common:
                 return op(a.to(common), b.to(common))
@@ -379,6 +382,11 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
                     full = to_tensor(name, number, dt.int64)
                     return op(t.to(dt.int64), full) if ta else op(full, t.to(dt.int64))
             number = fit_scalar(name, number, common)
+            if ta and whole_from is not None and number < whole_from:
+                raise RuntimeError(
+                    f"{name}(): Integers to negative integer powers are not allowed (a {common.name} tensor, {number}); convert the "
+                    "tensor first, as with .float()"
+                )
             if common is dt.bool:
                 number = bool(number)  # a plan for bools must not be found by an int
         else:
@@ -417,7 +425,8 @@ def _scalar_plan(row, out, lay, scalar_is_right):
     plan.run = run1f if lay.dtype.is_floating_point else run1i
     if not lay.dtype.is_floating_point and lay.dtype is not dt.bool:
         info = dt.iinfo(lay.dtype)
-        plan.extra = (info.min, info.max)  # the numbers that the plan is for
+        low = info.min if row.whole_from is None or not scalar_is_right else row.whole_from
+        plan.extra = (low, info.max)  # the numbers that the plan is for
     return plan
 
 
@@ -493,172 +502,3 @@ def _record(t, rules, node_name, a, b, reduce):
 
 def _reduced(rule, shape):
     return lambda g, *saved: sum_to(rule(g, *saved), shape)
-
-
-# ---------------------------------------------------------------------- writing into a tensor
-
-
-def check_writable(name, t):
-    """Raises RuntimeError where elements of `t` share memory, so that a write to it means nothing."""
-    lay = t._layout
-    if any(st == 0 and s > 1 for s, st in zip(lay.shape, lay.strides)):
-        raise RuntimeError(
-            f"{name}: unsupported operation: more than one element of the written-to tensor (shape {list(lay.shape)}, "
-            "expanded) refers to a single memory location. Please clone() the tensor before performing the operation"
-        )
-
-
-def write_out(name, out, result):
-    """The `out=` form: copies `result` into `out`, which is resized to its shape if it has another."""
-    if isinstance(out, (tuple, list)) and isinstance(result, tuple):
-        if len(out) != len(result):
-            raise TypeError(f"{name}(): out= takes {len(result)} tensors, got {len(out)}")
-        done = [write_out(name, o, r) for o, r in zip(out, result)]
-        return type(result)(*done) if hasattr(result, "_fields") else tuple(done)
-    if not isinstance(out, Tensor):
-        raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
-    if mode.enabled and (result._requires_grad or out.requires_grad):
-        raise RuntimeError(
-            f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the "
-            "arguments requires grad"
-        )
-    if not dt.can_cast(result._layout.dtype, out._layout.dtype):
-        raise RuntimeError(
-            f"{name}(): result type {result._layout.dtype.name} can't be cast to the desired output type {out._layout.dtype.name}"
-        )
-    check_writable(name, out)
-    if out._layout.shape != result._layout.shape:
-        out.resize_(tuple(result._layout.shape))
-    copy_into(out, result)
-    return out
-
-
-def copy_into(out, source):
-    """Writes `source` (of out's shape, or broadcast to it) over `out`, and counts its version up."""
-    lay = source._layout
-    if lay.shape != out._layout.shape:
-        lay = expanded(lay, out._layout.shape)
-        source = make_tensor(source._ptr, lay, source._storage)
-    if source._storage is out._storage and not (lay is out._layout and source._offset() == out._offset()):
-        source = source.clone()  # it may overlap
-    door.call("cast", "copy", out._layout, (source,), into=out, name="copy_")
-
-
-def check_inplace(name, t):
-    """Raises RuntimeError for a write that autograd cannot follow."""
-    if not mode.enabled:
-        return
-    if t._view is not None:
-        if t._view_mode == "function" and t.requires_grad:
-            raise RuntimeError(
-                f"{name}: Output of a custom Function is a view (or an input returned as-is) and is being modified "
-                "inplace, which would override the Function's backward; clone() the output of the Function"
-            )
-        if t._view_mode is not None and t._view.requires_grad:
-            raise RuntimeError(
-                f"{name}: a view created in no_grad mode (or by an operation that returns several views) and its base "
-                "that requires grad cannot be modified in-place with grad mode enabled; use the out-of-place form"
-            )
-        base = t._view
-        if base._requires_grad is True and base._grad_fn is None:
-            raise RuntimeError(f"{name}: a view of a leaf Variable that requires grad is being used in an in-place operation.")
-    elif t._requires_grad and t._grad_fn is None:
-        raise RuntimeError(f"{name}: a leaf Variable that requires grad is being used in an in-place operation.")
-
-
-def write_inplace(name, t, row, args, kwargs):
-    """The in-place form of a row: t.row_(*args)."""
-    check_inplace(name, t)
-    check_writable(name, t)
-    op = row.op if not kwargs else row.function
-    if not (mode.enabled and (t.requires_grad or any(isinstance(a, Tensor) and a.requires_grad for a in (*args, *kwargs.values())))):
-        before = mode.enabled
-        mode.enabled = False
-        try:
-            if not kwargs and _write_directly(row, t, args):
-                return t
-            return store(name, t, op(t, *args, **kwargs))
-        finally:
-            mode.enabled = before
-    return replace_history(name, t, lambda x: op(x, *args, **kwargs))
-
-
-def _write_directly(row, t, args):
-    """Computes straight into t's memory, where dtypes and shapes allow it."""
-    lay = t._layout
-    if row.kind == "bool" or (row.kind == "float" and not lay.dtype.is_floating_point):
-        return False
-    if row.arity == 1 and not args:
-        _check_kind(row, lay.dtype)
-        key = ("into", lay)
-        plan = row.plans.get(key) or remember(
-            row.plans, key, make_plan(row.family, row.kernel, (lay,), (lay,), name=row.name + "_"))
-        status = door.into(plan.handle, t._ptr, t._ptr, NULL, NULL)
-        t._storage.version += 1
-        if status:
-            plan.fail(t)
-        return True
-    if row.arity != 2 or len(args) != 1 or not isinstance(args[0], Tensor):
-        return False
-    b = args[0]
-    lb = b._layout
-    if lb.dtype is not lay.dtype or (b._storage is t._storage and not (lb is lay and b._offset() == t._offset())):
-        return False
-    key = ("into", lay, lb)
-    plan = row.plans.get(key)
-    if plan is None:
-        _check_kind(row, lay.dtype)
-        shape = broadcast_shapes(lay.shape, lb.shape, op=row.name + "_")
-        if shape != lay.shape:
-            raise RuntimeError(
-                f"{row.name}_: output with shape {list(lay.shape)} doesn't match the broadcast shape {list(shape)}"
-            )
-        plan = make_plan("binary", row.kernel, (lay,), (lay, expanded(lb, shape)), name=row.name + "_")
-        remember(row.plans, key, plan)
-    status = door.into(plan.handle, t._ptr, t._ptr, b._ptr, NULL)
-    t._storage.version += 1
-    if status:
-        plan.fail(t, b)
-    return True
-
-
-def store(name, t, result):
-    """Writes the result of an in-place operation over `t`."""
-    if result._layout.shape != t._layout.shape:
-        raise RuntimeError(
-            f"{name}: output with shape {list(t.shape)} doesn't match the broadcast shape {list(result.shape)}"
-        )
-    if not dt.can_cast(result._layout.dtype, t._layout.dtype):
-        raise RuntimeError(
-            f"{name}: result type {result._layout.dtype.name} can't be cast to the desired output type {t._layout.dtype.name}"
-        )
-    copy_into(t, result)
-    return t
-
-
-def replace_history(name, t, compute, reads=True):
-    """An in-place write that is recorded: `t` becomes compute(t), in its memory and in the graph.
-
-    The new value is computed beside the old one, so that what its node saves of the old value is a copy
-    that the write does not touch. reads: whether `compute` looks at the old value at all."""
-    from .view import scatter_view
-
-    old = t.clone() if reads else make_tensor(t._ptr, t._layout, t._storage)
-    result = compute(old)
-    if result is old or result._storage is t._storage:
-        result = result.clone()
-    if result._layout.dtype is not t._layout.dtype and dt.can_cast(result._layout.dtype, t._layout.dtype):
-        result = result.to(t._layout.dtype)
-    store(name, t, result)
-    base = t._view
-    if base is None:
-        t._requires_grad = result.requires_grad
-        t._grad_fn = edge_of(result) if t._requires_grad else None
-        if t._retain and t._requires_grad:
-            from ..autograd.graph import retain_grad
-
-            retain_grad(t)
-        return t
-    # A write through a view: the base gets a new history, in which the viewed part is the result.
-    scatter_view(base, t, result)
-    return t

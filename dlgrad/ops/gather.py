@@ -12,6 +12,7 @@ from ..layout import broadcast_shapes, contiguous, wrap_dim
 from ..tensor import Tensor, make_tensor, method
 from .elementwise import as_number, expanded, fit_scalar, is_scalar, to_tensor, write_out
 from .ternary import expand_raw
+from .writing import check_apart
 
 
 def index_tensor(name, index, what="index"):
@@ -92,7 +93,7 @@ def gather(input, dim, index, *, sparse_grad=False, out=None):
         return scatter_add(zeros(tuple(lay.shape), dtype=g._layout.dtype), d, index, g)
 
     record(result, "GatherBackward0", rule, (input,), (index,))
-    return result if out is None else write_out("gather", out, result)
+    return result if out is None else write_out("gather", out, result, exact=True, apart=(input, index))
 
 
 def take_along_dim(input, indices, dim=None, *, out=None):
@@ -103,7 +104,7 @@ def take_along_dim(input, indices, dim=None, *, out=None):
         raise RuntimeError(f"take_along_dim(): dtype of indices should be Long but got {indices._layout.dtype.name}")
     if dim is None:
         result = gather(input.reshape(-1), 0, indices.reshape(-1))
-        return result if out is None else write_out("take_along_dim", out, result)
+        return result if out is None else write_out("take_along_dim", out, result, exact=True, apart=(input, indices))
     if input._layout.ndim != indices._layout.ndim:
         raise RuntimeError(
             f"take_along_dim(): input and indices should have the same number of dimensions, but got {input._layout.ndim} "
@@ -117,7 +118,7 @@ def take_along_dim(input, indices, dim=None, *, out=None):
     i = indices.expand((*common[:d], b[d], *common[d + 1 :])) if indices._layout.ndim else indices
     size = x._layout.shape[d] if x._layout.ndim else 1
     result = gather(x, d, _wrapped(i, size))
-    return result if out is None else write_out("take_along_dim", out, result)
+    return result if out is None else write_out("take_along_dim", out, result, exact=True, apart=(input, indices))
 
 
 Tensor.take_along_dim = take_along_dim
@@ -182,7 +183,7 @@ def scatter(input, dim, index, src=None, *, value=None, reduce=None, out=None):
             record(result, "ScatterBackward1", lambda g, i: scatter(g, d, i, 0), (input,), (index,))
 
         result = _write("scatter", "scatter_value", input, dim, index, None, (), rules, (number,))
-    return result if out is None else write_out("scatter", out, result)
+    return result if out is None else write_out("scatter", out, result, exact=True, apart=(index, src))
 
 
 def _padded(t, shape):
@@ -211,7 +212,7 @@ def scatter_add(input, dim, index, src, *, out=None):
         record(result, "ScatterAddBackward0", (lambda g, i: g, to_src), (input, src), (index,))
 
     result = _write("scatter_add", "scatter_add", input, dim, index, src, (), rules)
-    return result if out is None else write_out("scatter_add", out, result)
+    return result if out is None else write_out("scatter_add", out, result, exact=True, apart=(index, src))
 
 
 _REDUCTIONS = {"sum": 0, "prod": 1, "amax": 2, "amin": 3}
@@ -225,7 +226,7 @@ def scatter_reduce(input, dim, index, src, reduce, *, include_self=True, out=Non
     if not isinstance(src, Tensor):
         raise TypeError(f"scatter_reduce(): argument 'src' must be Tensor, not {type(src).__name__}")
     result = _scatter_reduce("scatter_reduce", input, dim, index, src, reduce, include_self)
-    return result if out is None else write_out("scatter_reduce", out, result)
+    return result if out is None else write_out("scatter_reduce", out, result, exact=True, apart=(index, src))
 
 
 def _lowest(d, high):
@@ -237,7 +238,7 @@ def _lowest(d, high):
 
 
 def _scatter_reduce(name, input, dim, index, src, reduce, include_self):
-    from .create import ones_like, zeros_like
+    from .create import ones_like
     from .ternary import where
 
     d = input._layout.dtype
@@ -260,18 +261,14 @@ def _scatter_reduce(name, input, dim, index, src, reduce, include_self):
         if reduce == "prod":
 
             def to_start(g, i, x, s, y):
-                zero_at = scatter_add(zeros_like(x), at, i, (s == 0).to(g._layout.dtype))
-                others = _write("scatter_reduce", "scatter_reduce", x * 0 + 1, at, i, s, (1,), lambda *a: None)
-                del zero_at
-                return g * others
+                return g * _scatter_reduce(name, ones_like(x.detach()), at, i, s, "prod", True)
 
             def to_src(g, i, x, s, y):
                 zeros_in = scatter_add((x == 0).to(g._layout.dtype), at, i, (s == 0).to(g._layout.dtype))
                 no_zero = where(s == 0, 1.0, s)
-                without = _write("scatter_reduce", "scatter_reduce", where(x == 0, 1.0, x), at, i, no_zero, (1,), lambda *a: None)
-                k = gather(zeros_in, at, i)
-                rest = gather(g * without, at, i) / no_zero
-                return where((k == 0) | ((k == 1) & (s == 0)), rest, 0.0)
+                without = _scatter_reduce(name, where(x == 0, 1.0, x), at, i, no_zero, "prod", True)
+                lone = (s == 0) & (gather(zeros_in, at, i) == 1)  # the only zero among its factors
+                return where(lone, gather(g * without, at, i), gather(g * y, at, i) / no_zero)
 
             record(result, "ScatterReduceBackward0", (to_start, to_src), (start, src), (index, start, src, None), own=3)
             return
@@ -339,7 +336,7 @@ def index_select(input, dim, index, *, out=None):
         return index_add(zeros(tuple(lay.shape), dtype=g._layout.dtype), d, i, g)
 
     record(result, "IndexSelectBackward0", rule, (input,), (i,))
-    return result if out is None else write_out("index_select", out, result)
+    return result if out is None else write_out("index_select", out, result, exact=True, apart=(input, index))
 
 
 def _into_slices(name, input, dim, index, source, accumulate):
@@ -375,7 +372,7 @@ def index_add(input, dim, index, source, *, alpha=1, out=None):
     result, d, i = _into_slices("index_add", input, dim, index, src, True)
     shape = src._layout.shape
     record(result, "IndexAddBackward0", (lambda g, i: g, lambda g, i: index_select(g, d, i).reshape(tuple(shape))), (input, src), (i,))
-    return result if out is None else write_out("index_add", out, result)
+    return result if out is None else write_out("index_add", out, result, exact=True, apart=(index, source))
 
 
 @method
@@ -387,7 +384,7 @@ def index_copy(input, dim, index, source, *, out=None):
     shape = source._layout.shape
     record(result, "IndexCopyBackward0",
            (lambda g, i: index_fill(g, d, i, 0), lambda g, i: index_select(g, d, i).reshape(tuple(shape))), (input, source), (i,))  # fmt: skip
-    return result if out is None else write_out("index_copy", out, result)
+    return result if out is None else write_out("index_copy", out, result, exact=True, apart=(index, source))
 
 
 @method
@@ -412,7 +409,7 @@ def index_fill(input, dim, index, value):
     # Negative indices count from the end here, as in PyTorch.
     put_positions(target, (i,), values, d, True, False, "index_fill")
     result._storage.version = 0
-    record(result, "IndexFillBackward0", (lambda g, i: index_fill(g, d, i, 0), lambda g, i: index_select(g, d, _wrapped(i, shape[d])).sum()), (input, v), (i,))
+    record(result, "IndexFillBackward0", (lambda g, i: index_fill(g, d, i, 0), lambda g, i: index_select(g, d, _wrapped(i, shape[d]).unique()).sum()), (input, v), (i,))
     return result
 
 
@@ -435,7 +432,7 @@ def take(input, index, *, out=None):
     input_shape = input._layout.shape
     result = _as_shape(result, index._layout.shape)
     record(result, "TakeBackward0", rule, (input,), (index,))
-    return result if out is None else write_out("take", out, result)
+    return result if out is None else write_out("take", out, result, exact=True, apart=(input, index))
 
 
 @method
@@ -469,7 +466,7 @@ def nonzero(input, *, out=None, as_tuple=False):
     result = door.call("gather", "nonzero", contiguous(dt.int64, (n, input._layout.ndim)), (input,))
     if as_tuple:
         return tuple(result.unbind(1))
-    return result if out is None else write_out("nonzero", out, result)
+    return result if out is None else write_out("nonzero", out, result, exact=True, apart=(input,))
 
 
 Tensor.nonzero = nonzero
@@ -498,7 +495,7 @@ def masked_select(input, mask, *, out=None):
 
     before = input._layout.shape
     record(result, "MaskedSelectBackward0", rule, (input,), (m,))
-    return result if out is None else write_out("masked_select", out, result)
+    return result if out is None else write_out("masked_select", out, result, exact=True, apart=(input, mask))
 
 
 @method
@@ -597,11 +594,25 @@ def index_put_(self, indices, values, accumulate=False):
     return self
 
 
+def _reads_apart(name):
+    """Lets an in-place method refuse arguments that lie in the memory it writes to."""
+    write = getattr(Tensor, name)
+
+    def method_(self, *args, **kwargs):
+        check_apart(name, self, *args, *kwargs.values())
+        return write(self, *args, **kwargs)
+
+    method_.__name__, method_.__doc__ = name, write.__doc__
+    setattr(Tensor, name, method_)
+
+
 def _inplace_forms():
     from .unary import inplace
 
     for f in (scatter, scatter_add, scatter_reduce, index_add, index_copy, index_fill, masked_scatter, put):
         inplace(f.__name__, f)
+        if f is not masked_scatter:
+            _reads_apart(f.__name__ + "_")
     from .ternary import addcdiv, addcmul, lerp, masked_fill
     from .scan import cumprod, cumsum
     from .matmul import addbmm, addmm, addmv, addr, baddbmm

@@ -9,12 +9,13 @@ from __future__ import annotations
 from .. import dtypes as dt
 from ..autograd.graph import edge_of, record
 from ..autograd.mode import mode
-from ..layout import broadcast_shapes, contiguous
-from ..tensor import Tensor, make_tensor
-from .elementwise import check_inplace, check_writable, expanded, is_scalar, replace_history
+from ..layout import broadcast_shapes
+from ..tensor import Tensor
+from .elementwise import is_scalar
 from .gather import index_positions, nonzero, put_positions
 from .ternary import expand_raw
 from .view import permute, select, slice_, unsqueeze, view
+from .writing import check_apart, check_inplace, check_writable, replace_history
 
 
 def _is_array(i):
@@ -268,6 +269,7 @@ def write_positions(self, key, value, accumulate, name, parsed=None):
         value = value.to(x._layout.dtype)
     check_inplace(name, self)
     check_writable(name, self)
+    check_apart(name, x, value, *tensors.values())
     with_grad = mode.enabled and (self.requires_grad or value.requires_grad)
     x, start, indices, shape, order = _arranged(x, tensors)
     lay = x._layout
@@ -275,7 +277,7 @@ def write_positions(self, key, value, accumulate, name, parsed=None):
     full = (*lay.shape[:start], *shape, *lay.shape[start + k :])
     v = _trimmed_to(value, full, name)
     if not with_grad:
-        source = v.clone() if v._storage is self._storage else v
+        source = v.clone() if v._storage is self._storage else v  # with gaps, it may lie between
         put_positions(x, tuple(indices), source, start, True, accumulate, name)
         return
 
@@ -328,4 +330,3 @@ def _trimmed_to(value, full, name):
 Tensor.__getitem__ = getitem
 Tensor.__setitem__ = setitem
 
-__all__ = ["contiguous", "expanded", "make_tensor"]

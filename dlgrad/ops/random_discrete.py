@@ -306,7 +306,7 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
             if replacement
             else (_without_replacement(chances, num_samples, generator))
         )
-    return result if out is None else write_out("multinomial", out, result)
+    return result if out is None else write_out("multinomial", out, result, exact=True)
 
 
 def _with_replacement(p, samples, generator):

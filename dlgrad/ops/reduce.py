@@ -13,7 +13,7 @@ from .. import plan as door
 from ..autograd.graph import record
 from ..layout import contiguous, wrap_dim, wrap_dims
 from ..tensor import Tensor, make_tensor, method
-from .elementwise import as_number, write_out
+from .elementwise import as_number, tie, write_out
 
 _max = max
 
@@ -159,7 +159,7 @@ def prod(input, dim=None, keepdim=False, *, dtype=None, out=None):
 
         def rule(g, x):
             if lay.ndim == 0:
-                return g + x * 0
+                return g.clone()
             d = dims
             if lay.numel == 0:
                 return x * 0
@@ -170,7 +170,7 @@ def prod(input, dim=None, keepdim=False, *, dtype=None, out=None):
             order = rest + list(d)
             back = [order.index(i) for i in range(lay.ndim)]
             others = others.reshape(tuple(shape)).permute(tuple(back)) if lay.ndim else others.reshape(())
-            return spread(g, lay.shape, dims, keepdim) * others
+            return tie(spread(g, lay.shape, dims, keepdim) * others, x)
 
         record(result, "ProdBackward0", rule, (input,), (input,))
     return result if out is None else write_out("prod", out, result)
@@ -336,7 +336,7 @@ def aminmax(input, *, dim=None, keepdim=False, out=None):
     if dim is None and keepdim:
         full = (1,) * input._layout.ndim
         result = aminmax_result(result[0].reshape(full), result[1].reshape(full))
-    return result if out is None else write_out("aminmax", out, result)
+    return result if out is None else write_out("aminmax", out, result, exact=True)
 
 
 # ---------------------------------------------------------------------- moments

@@ -63,7 +63,7 @@ def sort(input, dim=-1, descending=False, stable=False, *, out=None):
     values, indices = _lines("sort", input, d, size, (int(bool(descending)),))
     _scattered(input, values, indices, d, "SortBackward0")
     result = sort_result(values, indices)
-    return result if out is None else write_out("sort", out, result)
+    return result if out is None else write_out("sort", out, result, exact=True)
 
 
 @method
@@ -79,7 +79,7 @@ def argsort(input, dim=-1, descending=False, stable=False):
 def msort(input, *, out=None):
     """The elements sorted along the first dimension."""
     result = sort(input, 0).values
-    return result if out is None else write_out("msort", out, result)
+    return result if out is None else write_out("msort", out, result, exact=True)
 
 
 @method
@@ -96,7 +96,7 @@ def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
     values, indices = _lines("topk", input, d, k, (k, int(bool(largest))))
     _scattered(input, values, indices, d, "TopkBackward0")
     result = topk_result(values, indices)
-    return result if out is None else write_out("topk", out, result)
+    return result if out is None else write_out("topk", out, result, exact=True)
 
 
 # ---------------------------------------------------------------------- one element of each line
@@ -131,7 +131,7 @@ def kthvalue(input, k, dim=-1, keepdim=False, *, out=None):
     if not 1 <= k <= size:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {d}: k is {k}, the size {size}")
     result = _chosen("kthvalue", "kthvalue", kthvalue_result, input, d, (k,), keepdim)
-    return result if out is None else write_out("kthvalue", out, result)
+    return result if out is None else write_out("kthvalue", out, result, exact=True, apart=(input,))
 
 
 def _median(name, ignore_nan, kind):
@@ -144,7 +144,7 @@ def _median(name, ignore_nan, kind):
             d = wrap_dim(dim, lay.ndim, name)
             _needs_elements(name, lay, d)
             result = _chosen("median", name, kind, input, d, (ignore_nan,), keepdim)
-            return result if out is None else write_out(name, out, result)
+            return result if out is None else write_out(name, out, result, exact=True, apart=(input,))
         if lay.numel == 0:
             from .create import full
 
@@ -176,7 +176,7 @@ def mode(input, dim=-1, keepdim=False, *, out=None):
     d = wrap_dim(dim, input._layout.ndim, "mode")
     _needs_elements("mode", input._layout, d)
     result = _chosen("mode", "mode", mode_result, input, d, (), keepdim)
-    return result if out is None else write_out("mode", out, result)
+    return result if out is None else write_out("mode", out, result, exact=True, apart=(input,))
 
 
 # ---------------------------------------------------------------------- unique

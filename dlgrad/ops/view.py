@@ -13,7 +13,8 @@ from ..autograd.mode import mode
 from ..layout import (Layout, contiguous as row_major_layout, expand_strides, infer_size, layout,
                       remember_view, view_strides, wrap_dim)  # fmt: skip
 from ..tensor import MAYBE, Tensor, make_tensor, method
-from .elementwise import _dense, copy_into, result_layout, sum_to
+from .elementwise import _dense, result_layout, result_type, sum_to
+from .writing import check_inplace, copy_into, write_out
 
 _new = object.__new__
 
@@ -492,6 +493,9 @@ def narrow(input, dim, start, length):
         raise RuntimeError("narrow(): cannot be applied to a 0-dim tensor")
     d = wrap_dim(dim, lay.ndim, "narrow")
     if isinstance(start, Tensor):
+        kind = start._layout
+        if kind.ndim or kind.dtype.is_floating_point or kind.dtype.name == "bool":
+            raise RuntimeError(f"narrow(): start must be an 0-dim integral Tensor, got {kind.dtype.name} {list(kind.shape)}; use an int")
         start = start.__index__()
     n = lay.shape[d]
     if length < 0:
@@ -778,7 +782,6 @@ def cat(tensors, dim=0, *, out=None):
     """The tensors one behind the other along `dim`; they must agree in all other sizes.
 
     1-d tensors of 0 elements are left out, as in PyTorch. Raises RuntimeError naming the shapes that don't fit."""
-    from .elementwise import result_type, write_out
     from .create import empty
 
     if isinstance(tensors, Tensor):
@@ -795,7 +798,9 @@ def cat(tensors, dim=0, *, out=None):
     full = [x for x in tensors if tuple(x._layout.shape) != (0,)]
     if not full:
         wrap_dim(dim, 1, "cat")
-        return empty((0,), dtype=dtype)
+        rules = tuple([lambda g: g.to(lay.dtype) for lay in (x._layout for x in tensors)])
+        result = record(empty((0,), dtype=dtype), "CatBackward0", rules, tensors)
+        return result if out is None else write_out("cat", out, result, apart=tensors)
     first = full[0]._layout
     d = wrap_dim(dim, first.ndim, "cat")
     for x in full[1:]:
@@ -830,7 +835,7 @@ def cat(tensors, dim=0, *, out=None):
 
     dtypes = [x._layout.dtype for x in full]
     record(result, "CatBackward0", rule, full)
-    return result if out is None else write_out("cat", out, result)
+    return result if out is None else write_out("cat", out, result, apart=tensors)
 
 
 concat = concatenate = cat
@@ -857,8 +862,6 @@ def stack(tensors, dim=0, *, out=None):
 
 def _reshaped_in_place(name, f):
     def method_(self, *args, **kwargs):
-        from .elementwise import check_inplace
-
         check_inplace(name, self)
         old = make_tensor(self._ptr, self._layout, self._storage)
         edge = edge_of(self)

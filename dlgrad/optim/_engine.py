@@ -16,7 +16,8 @@ from .._lib import ffi, lib
 from ..autograd.mode import mode
 from ..layout import contiguous
 from ..ops.create import new_tensor, scalar_tensor
-from ..ops.elementwise import _dense, copy_into
+from ..ops.elementwise import _dense
+from ..ops.writing import copy_into
 from ..storage import Storage
 from ..tensor import Tensor, make_tensor
 from .optimizer import Optimizer, as_number, evaluate, step_dtype
