@@ -12,6 +12,7 @@ from ctypes import POINTER, Structure, addressof, c_char_p, c_int, c_int32, c_in
 from ctypes import c_uint64, c_void_p, py_object, pythonapi
 
 from . import dtypes as dt
+from ._lib import ffi, lib
 
 READ_ONLY, COPIED = 1, 2  # flags of a versioned capsule
 _CODES = {"int": 0, "uint": 1, "float": 2, "bfloat": 4, "bool": 6}
@@ -44,6 +45,16 @@ class ManagedVersioned(Structure):
     ]  # fmt: skip
 
 
+class Exported(Structure):
+    """With the Python object, in the eight bytes before, that keeps the memory alive."""
+
+    _fields_ = [("owner", ctypes.c_uint64), ("managed", Managed)]
+
+
+class ExportedVersioned(Structure):
+    _fields_ = [("owner", ctypes.c_uint64), ("managed", ManagedVersioned)]
+
+
 # Prototypes of our own: those of ctypes.pythonapi are everybody's.
 def _api(name, result, *arguments):
     return ctypes.PYFUNCTYPE(result, *arguments)((name, pythonapi))
@@ -53,39 +64,29 @@ _new = _api("PyCapsule_New", py_object, c_void_p, c_void_p, c_void_p)
 _is_valid = _api("PyCapsule_IsValid", c_int, py_object, c_char_p)
 _pointer = _api("PyCapsule_GetPointer", c_void_p, py_object, c_char_p)
 _rename = _api("PyCapsule_SetName", c_int, py_object, c_void_p)
-# While a capsule is being freed it must not be counted up as an object again: its address is passed.
-_dying_is_valid = _api("PyCapsule_IsValid", c_int, c_void_p, c_char_p)
-_dying_pointer = _api("PyCapsule_GetPointer", c_void_p, c_void_p, c_char_p)
+_keep = _api("Py_IncRef", None, py_object)
 
 # Capsules keep the address of their name only: these live as long as the module.
 _NAMES = {n: ctypes.create_string_buffer(n) for n in
           (b"dltensor", b"dltensor_versioned", b"used_dltensor", b"used_dltensor_versioned")}  # fmt: skip
+
 _KINDS = ((b"dltensor_versioned", ManagedVersioned), (b"dltensor", Managed))
+_EXPORTS = {True: (b"dltensor_versioned", ExportedVersioned), False: (b"dltensor", Exported)}
 
-_exported: dict = {}  # address of a structure: what it keeps alive, until its deleter is called
-
-
-@ctypes.CFUNCTYPE(None, c_void_p)
-def _delete(address):
-    _exported.pop(address, None)
-
-
-@ctypes.CFUNCTYPE(None, c_void_p)
-def _capsule_freed(capsule):
-    for name, _ in _KINDS:
-        if _dying_is_valid(capsule, name):  # nobody consumed it
-            _exported.pop(_dying_pointer(capsule, name), None)
-
-
-_delete_address = ctypes.cast(_delete, c_void_p).value
-_capsule_freed_address = ctypes.cast(_capsule_freed, c_void_p).value
+# What the library needs to let go of what was exported (zig/abi.zig, `Python`).
+_RELEASING = ("Py_IsInitialized", "PyGILState_Ensure", "PyGILState_Release", "Py_DecRef", "PyCapsule_GetName",
+              "PyCapsule_GetPointer")  # fmt: skip
+lib.dlgrad_lend_init([ctypes.cast(getattr(pythonapi, name), c_void_p).value for name in _RELEASING])
+_release_address = int(ffi.cast("uintptr_t", ffi.addressof(lib, "dlgrad_lend_release")))
+_capsule_freed_address = int(ffi.cast("uintptr_t", ffi.addressof(lib, "dlgrad_lend_capsule_freed")))
 
 
 def export(t, versioned, copied):
     """A capsule over the tensor's memory."""
     lay = t._layout
-    name, kind = _KINDS[0] if versioned else _KINDS[1]
-    managed = kind()
+    name, kind = _EXPORTS[versioned]
+    exported = kind()
+    managed = exported.managed
     sizes = (c_int64 * max(1, lay.ndim))(*lay.shape)
     strides = (c_int64 * max(1, lay.ndim))(*lay.strides)
     out = managed.tensor
@@ -95,12 +96,14 @@ def export(t, versioned, copied):
     out.lanes = 1
     out.shape = ctypes.cast(sizes, POINTER(c_int64))
     out.strides = ctypes.cast(strides, POINTER(c_int64))
-    managed.deleter = _delete_address
+    managed.deleter = _release_address
     if versioned:
         managed.major, managed.minor = 1, 0
         managed.flags = COPIED if copied else 0
+    owner = (exported, sizes, strides, t._storage)
+    exported.owner = id(owner)
+    _keep(owner)  # until the deleter, or the capsule that nobody took
     address = addressof(managed)
-    _exported[address] = (managed, sizes, strides, t._storage)
     return _new(address, addressof(_NAMES[name]), _capsule_freed_address)
 
 

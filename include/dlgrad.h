@@ -433,6 +433,18 @@ void dlgrad_memory_empty_cache(void);
 /* Live bytes beyond which allocation fails (0: no limit). */
 void dlgrad_memory_limit(size_t bytes);
 
+/* Addresses of the six functions. */
+void dlgrad_lend_init(const int64_t *functions);
+
+/* The deleter of a DLPack structure that Python lent: drops the object whose address stands
+   in the eight bytes before it. Not a Python callback, because a consumer may call it while
+   an exception is on its way. */
+void dlgrad_lend_release(uint8_t *structure);
+
+/* The destructor of its capsule: releases the structure unless a consumer took it over
+   (which renames the capsule to `used_...`). */
+void dlgrad_lend_capsule_freed(uint8_t *capsule);
+
 /* Makes a plan. `description`: operands, outputs, ints, floats (four counts); then for each
    operand its dtype, number of dimensions, sizes, strides (in elements); then the ints; then
    the floats (their bits). null: no kernel for it, or no memory. */

@@ -107,6 +107,45 @@ pub export fn dlgrad_memory_limit(bytes: usize) callconv(.c) void {
     memory.setLimit(bytes);
 }
 
+// ------------------------------------------------------------------ memory lent to other libraries
+
+/// Of the Python that runs us, for the two functions below: Py_IsInitialized, PyGILState_Ensure,
+/// PyGILState_Release, Py_DecRef, PyCapsule_GetName, PyCapsule_GetPointer. Plain pointers, so
+/// that the library is no CPython extension.
+const Python = extern struct {
+    isInitialized: *const fn () callconv(.c) c_int,
+    ensure: *const fn () callconv(.c) c_int,
+    release: *const fn (c_int) callconv(.c) void,
+    decref: *const fn (*anyopaque) callconv(.c) void,
+    capsuleName: *const fn (*anyopaque) callconv(.c) ?[*:0]const u8,
+    capsulePointer: *const fn (*anyopaque, ?[*:0]const u8) callconv(.c) ?[*]u8,
+};
+var python: Python = undefined;
+
+/// Addresses of the six functions.
+pub export fn dlgrad_lend_init(functions: [*]const i64) callconv(.c) void {
+    python = @as(*const Python, @ptrCast(functions)).*;
+}
+
+/// The deleter of a DLPack structure that Python lent: drops the object whose address stands
+/// in the eight bytes before it. Not a Python callback, because a consumer may call it while
+/// an exception is on its way.
+pub export fn dlgrad_lend_release(structure: [*]u8) callconv(.c) void {
+    if (python.isInitialized() == 0) return; // nothing is left to drop it from
+    const state = python.ensure();
+    const owner = @as(*const *anyopaque, @ptrCast(@alignCast(structure - 8))).*;
+    python.decref(owner);
+    python.release(state);
+}
+
+/// The destructor of its capsule: releases the structure unless a consumer took it over
+/// (which renames the capsule to `used_...`).
+pub export fn dlgrad_lend_capsule_freed(capsule: [*]u8) callconv(.c) void {
+    const name = python.capsuleName(capsule) orelse return;
+    if (!std.mem.startsWith(u8, std.mem.span(name), "dltensor")) return;
+    if (python.capsulePointer(capsule, name)) |structure| dlgrad_lend_release(structure);
+}
+
 // ------------------------------------------------------------------ plans
 
 /// Makes a plan. `description`: operands, outputs, ints, floats (four counts); then for each
