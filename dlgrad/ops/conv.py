@@ -62,9 +62,9 @@ def _to_weight(g, x, shape, geo):
     """The gradient by a weight of shape `shape`."""
     y = door.call("conv", "conv_grad_weight", contiguous(g._layout.dtype, shape), (g, x), ints=geo.ints(False), name=f"conv{geo.dims}d")
     if g._requires_grad or x._requires_grad:
-        sx = tuple(x._layout.shape)
+        sx, places = tuple(x._layout.shape), tuple(g._layout.shape[2:])
         record(y, "ConvolutionBackwardBackward0",
-               (lambda gg, g, x: _forward(x, gg, None, geo), lambda gg, g, x: _to_input(g, gg, None, sx, geo)), (g, x), (g, x))  # fmt: skip
+               (lambda gg, g, x: _cropped(_forward(x, gg, None, geo), places), lambda gg, g, x: _to_input(g, gg, None, sx, geo)), (g, x), (g, x))  # fmt: skip
     return y
 
 

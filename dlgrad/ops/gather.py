@@ -238,7 +238,7 @@ def _lowest(d, high):
 
 
 def _scatter_reduce(name, input, dim, index, src, reduce, include_self):
-    from .create import ones_like
+    from .create import ones_like, zeros_like
     from .ternary import where
 
     d = input._layout.dtype
@@ -264,11 +264,11 @@ def _scatter_reduce(name, input, dim, index, src, reduce, include_self):
                 return g * _scatter_reduce(name, ones_like(x.detach()), at, i, s, "prod", True)
 
             def to_src(g, i, x, s, y):
-                zeros_in = scatter_add((x == 0).to(g._layout.dtype), at, i, (s == 0).to(g._layout.dtype))
-                no_zero = where(s == 0, 1.0, s)
-                without = _scatter_reduce(name, where(x == 0, 1.0, x), at, i, no_zero, "prod", True)
-                lone = (s == 0) & (gather(zeros_in, at, i) == 1)  # the only zero among its factors
-                return where(lone, gather(g * without, at, i), gather(g * y, at, i) / no_zero)
+                zero = s == 0
+                zeros_in = scatter_add(zeros_like(x.detach()), at, i, zero.to(x._layout.dtype))
+                lone = zero & (gather(zeros_in, at, i) == 1)  # the only zero of src in its product
+                without = _scatter_reduce(name, x, at, i, where(lone, 1.0, s), "prod", True)
+                return where(lone, gather(g * without, at, i), gather(g * y, at, i) / where(zero, 1.0, s))
 
             record(result, "ScatterReduceBackward0", (to_start, to_src), (start, src), (index, start, src, None), own=3)
             return

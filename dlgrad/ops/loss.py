@@ -7,6 +7,7 @@ from .. import plan as door
 from ..autograd.graph import record, record_several, wants_grad
 from ..autograd.mode import mode
 from ..layout import contiguous
+from .elementwise import tie
 
 _REDUCTION = {"none": 0, "mean": 1, "sum": 2}
 
@@ -105,7 +106,7 @@ def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
 
             return record(y, "NllLossBackwardBackward0", again, (g,), (t, total, weight))
 
-        record_several((loss, total), "NllLossBackward0", lambda g, gt, t, total, weight: backward(g, t, total, weight), (x,), (t, total, weight), (True, False))
+        record_several((loss, total), "NllLossBackward0", lambda g, gt, x, t, total, weight: tie(backward(g, t, total, weight), x), (x,), (x, t, total, weight), (True, False))
     return loss.reshape(tuple(target._layout.shape)) if kind == 0 else loss
 
 

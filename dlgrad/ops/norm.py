@@ -161,7 +161,7 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
         def rule(g, gm, gr, x, mean, rstd, weight):
             if not mode.enabled:
                 return _backward("group_norm_backward", g, x, mean, rstd, weight, bias, (num_groups,))
-            parts = (n, num_groups, -1)
+            parts = (n, num_groups, _count(lay.shape[1:]) // num_groups)
             xs = x.reshape(parts)
             mu = xs.mean(2, True)
             inv = ((xs - mu).square().mean(2, True) + eps).rsqrt()

@@ -66,8 +66,10 @@ def _cumprod_rule(g, x, y, d):
 
     if x._layout.ndim == 0:
         return g
-    if not mode.enabled and not bool((x == 0).any()):
+    if not bool((x == 0).any()):
         return _reverse_sum(g * y, d) / x
+    if mode.enabled:
+        return _cumprod_rule_by_place(g, x, d)
     # Before the first zero z: sum over k < z of g_k y_k / x_i; beyond it all y are 0 and so is that sum.
     zero = x == 0
     zeros_so_far = cumsum(zero.to(dt.int64), d)
@@ -80,6 +82,22 @@ def _cumprod_rule(g, x, y, d):
     safe = where(zero, 1.0, x)
     at_zero = _reverse_sum(where(at_most_one & (zeros_so_far == 1), g * without, 0.0), d)
     return where(first, at_zero, before / safe)
+
+
+def _cumprod_rule_by_place(g, x, d):
+    """The same, one place i at a time: sum over k >= i of g_k times the product of the x_j, j <= k, without x_i. No
+    division and no choice by value, so that its own derivatives are right at zeros too; O(n^2), hence for those only."""
+    from .reduce import prod
+    from .view import cat, narrow, stack
+
+    n = x._layout.shape[d]
+    parts = []
+    for i in range(n):
+        before = prod(narrow(x, d, 0, i), d, True)
+        after = cumprod(narrow(x, d, i + 1, n - i - 1), d)
+        others = cat((before, before * after), d)
+        parts.append((narrow(g, d, i, n - i) * others).sum(d))
+    return stack(parts, d)
 
 
 def _extremum(name):

@@ -255,7 +255,7 @@ def _shrink(name):
         def rule(g, x):
             if not mode.enabled:
                 return fused("shrink_backward", g, x, (float(lambd),))
-            return tie(g * ((x > lambd) | (x < -lambd)), x)
+            return tie(g * ~((x >= -lambd) & (x <= lambd)), x)
 
         return apply(name, input, (lambd,), rule)
 

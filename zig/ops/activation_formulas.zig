@@ -189,5 +189,6 @@ pub inline fn hardshrink(comptime V: type, x: V, l: V) V {
 }
 /// Of both shrinks.
 pub inline fn shrinkBackward(comptime V: type, g: V, x: V, l: V) V {
-    return pick(V, (x < -l) | (x > l), g, c(V, 0));
+    // A gradient at nan too, as PyTorch has it.
+    return pick(V, (x >= -l) & (x <= l), c(V, 0), g);
 }

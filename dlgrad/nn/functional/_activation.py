@@ -6,6 +6,7 @@ import warnings
 
 import dlgrad
 from dlgrad import Tensor, ops
+from dlgrad.ops.elementwise import anchored
 
 __all__ = [
     "threshold",
@@ -70,12 +71,12 @@ def _finish(input, result, inplace):
 def threshold(input, threshold, value, inplace=False):
     """x where x > threshold, else `value`."""
     _check("threshold", input)
-    return _finish(input, dlgrad.where(input > threshold, input, value), inplace)
+    return _finish(input, ops.threshold(input, threshold, value), inplace)
 
 
 def threshold_(input, threshold, value):
     """threshold, in place."""
-    return input.copy_(dlgrad.where(input > threshold, input, value))
+    return input.copy_(ops.threshold(input, threshold, value))
 
 
 def relu(input, inplace=False):
@@ -212,6 +213,7 @@ def prelu(input, weight):
         weight = weight.reshape((1, -1) + (1,) * (input.dim() - 2))
     elif input.dim() == 0:
         weight = weight.reshape(())
+    input = anchored(input)
     return dlgrad.where(input > 0, input, weight * input)
 
 
@@ -249,7 +251,7 @@ def gelu(input, *, approximate="none"):
 def hardshrink(input, lambd=0.5):
     """x where |x| > lambd, else 0."""
     _floating("hardshrink", input)
-    return dlgrad.where((input >= -lambd) & (input <= lambd), dlgrad.zeros_like(input), input)
+    return ops.hardshrink(input, lambd)
 
 
 def tanhshrink(input):
@@ -275,10 +277,7 @@ def softshrink(input, lambd=0.5):
     _floating("softshrink", input)
     if lambd < 0:
         raise RuntimeError(f"[softshrink] lambda must be greater or equal to 0, but found {lambd}")
-    zero = dlgrad.zeros_like(input)
-    shrunk = dlgrad.where(input > 0, input - lambd, input + lambd)
-    inside = (input >= -lambd) & (input <= lambd)
-    return dlgrad.where(inside, zero, shrunk)
+    return ops.softshrink(input, lambd)
 
 
 def tanh(input):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dlgrad
 from dlgrad import Tensor
+from dlgrad.ops.elementwise import anchored
 
 __all__ = ["pad", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle"]
 
@@ -49,6 +50,8 @@ def pad(input, pad, mode="constant", value=None):
         # What is cut off is not wrapped around.
         input = _constant_pad(input, tuple(min(amount, 0) for amount in pad), 0)
         pad = tuple(max(amount, 0) for amount in pad)
+    if mode != "circular":
+        input = anchored(input)
     for i in range(n):
         input = _index_pad(input, mode, input.dim() - 1 - i, pad[2 * i], pad[2 * i + 1])
     return input

@@ -8,6 +8,7 @@ import warnings
 
 import dlgrad
 from dlgrad import Tensor
+from dlgrad.ops.elementwise import anchored
 
 __all__ = [
     "upsample",
@@ -430,7 +431,7 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
             result = _at(flat, [position.detach().round() for position in moved], sizes)
             if grid.requires_grad:
                 # The gradient of the grid is 0, and not missing.
-                result = result + (points * 0).sum(-1).unsqueeze(1)
+                result = result + (anchored(points) * 0).sum(-1).unsqueeze(1)
         else:
             result = _sample_linear(flat, moved, sizes)
     return result.reshape(batch, channels, *out)
