@@ -80,6 +80,10 @@ VARIANTS = {
     "radam decoupled": lambda o, p: o.RAdam(p, weight_decay=0.1, decoupled_weight_decay=True),
     "asgd": lambda o, p: o.ASGD(p, lr=0.1, t0=2, weight_decay=0.01),
     "rprop": lambda o, p: o.Rprop(p, lr=0.1),
+    "adafactor": lambda o, p: o.Adafactor(p, weight_decay=0.1),
+    "adafactor maximize": lambda o, p: o.Adafactor(
+        p, lr=0.1, eps=(1e-6, 1e-2), beta2_decay=-0.6, d=1.5, maximize=True
+    ),
 }
 
 

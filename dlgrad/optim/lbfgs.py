@@ -13,13 +13,14 @@ __all__ = ["LBFGS"]
 def _cubic_minimum(x1, f1, g1, x2, f2, g2, bounds=None):
     """Where the cubic with these two values and slopes has its minimum, within the bounds.
 
+    The slopes are 0-d tensors: the arithmetic is in their dtype, as in PyTorch.
     Nocedal and Wright, Numerical Optimization, equation 3.59."""
     low, high = bounds if bounds is not None else (min(x1, x2), max(x1, x2))
     d1 = g1 + g2 - 3 * (f1 - f2) / (x1 - x2)
     square = d1**2 - g1 * g2
     if not square >= 0:
         return (low + high) / 2.0
-    d2 = square**0.5
+    d2 = square.sqrt()
     if x1 <= x2:
         best = x2 - (x2 - x1) * ((g2 + d2 - d1) / (g2 - g1 + 2 * d2))
     else:
@@ -43,11 +44,11 @@ def _strong_wolfe(
 
     evaluate(t) -> (value, gradient) at that step. Returns value, gradient, step, evaluations.
     Nocedal and Wright, algorithms 3.5 and 3.6."""
-    longest = float(direction.abs().max())
+    longest = direction.abs().max()
 
     def at(t):
         new_value, new_grad = evaluate(t)
-        return _Point(t, new_value, new_grad, float(new_grad.dot(direction)))
+        return _Point(t, new_value, new_grad, new_grad.dot(direction))
 
     start = _Point(0, value, grad, slope)
     before, now = start, at(t)
@@ -161,7 +162,7 @@ class LBFGS(Optimizer):
         at = 0
         for p in self._params:
             n = p.numel()
-            p.add_(direction.narrow(0, at, n).view_as(p), alpha=t)
+            p.add_(direction.narrow(0, at, n).view_as(p), alpha=as_number(t))
             at += n
 
     def _direction(self, state, grad, history_size):
@@ -185,10 +186,10 @@ class LBFGS(Optimizer):
         q = grad.neg()
         for i in reversed(range(len(dirs))):
             al[i] = steps[i].dot(q) * ro[i]
-            q.add_(dirs[i], alpha=-float(al[i]))
+            q.add_(dirs[i], alpha=-as_number(al[i]))
         r = q.mul(state["H_diag"])
         for i in range(len(dirs)):
-            r.add_(steps[i], alpha=float(al[i] - dirs[i].dot(r) * ro[i]))
+            r.add_(steps[i], alpha=as_number(al[i] - dirs[i].dot(r) * ro[i]))
         return r
 
     def _search(self, closure, t, d, loss, grad, slope, max_steps):
@@ -237,9 +238,9 @@ class LBFGS(Optimizer):
             d = self._direction(state, grad, group["history_size"])
             previous = loss
             state["prev_flat_grad"], state["prev_loss"], state["d"] = grad.clone(), loss, d
-            t = min(1.0, 1.0 / float(grad.abs().sum())) * lr if state["n_iter"] == 1 else lr
+            t = min(1.0, 1.0 / grad.abs().sum()) * lr if state["n_iter"] == 1 else lr
             state["t"] = t
-            slope = float(grad.dot(d))
+            slope = grad.dot(d)
             if slope > -tolerance_change:
                 break
             spent = 0

@@ -355,12 +355,12 @@ def step_dtype(fused=False):
     return dt.float64 if not fused and dt.get_default_dtype() is dt.float64 else dt.float32
 
 
-def check_lr(lr):
-    """Raises ValueError for a learning rate that is none."""
+def check_lr(lr, message="Invalid learning rate: "):
+    """Raises ValueError, with this message, for a learning rate that is none."""
     if isinstance(lr, Tensor) and lr.numel() != 1:
         raise ValueError("Tensor lr must be 1-element")
     if not 0.0 <= as_number(lr):
-        raise ValueError(f"Invalid learning rate: {lr}")
+        raise ValueError(f"{message}{lr}")
 
 
 def check_not_negative(**values):
