@@ -196,7 +196,9 @@ def _scaled(name, other, alpha, input):
         raise RuntimeError(f"{name}(): Boolean alpha only supported for Boolean results, the result is {kind.name}")
     if isinstance(alpha, float) and not kind.is_floating_point:
         raise RuntimeError(f"{name}(): For integral input tensors, argument alpha must not be a floating point number, got {alpha}")
-    return mul.op(other, alpha) if isinstance(other, Tensor) else other * alpha
+    if not isinstance(other, Tensor):
+        return other * alpha
+    return mul.op(other if other.dtype is kind else other.to(kind), alpha)  # scaled in the result's dtype
 
 
 def _with_alpha(name, op):
