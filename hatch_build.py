@@ -205,13 +205,16 @@ def build_library(root: Path, target: str, out: Path, only_levels: str = "") -> 
     zig = root / "zig"
     chosen = levels(target.split("-")[0], root, only_levels)
     compiler = Compiler(root, target)
+    # Nothing unwinds through a kernel, and on Linux the tables were 1/20 of a wheel.
+    unwind = ["-fno-unwind-tables"] if "linux" in target else []
 
     def kernels(family: str, level: str, cpu: str) -> Path:
+        # The oldest CPUs get small code: few have them, everybody downloads it.
+        small = ["-O", "small"] if cpu == "x86_64" else []
         return compiler.make(
             f"{family} for {level}",
             f"{family}_{level}.o",
-            # The oldest CPUs get small code: few have them, everybody downloads it.
-            ["build-obj", "-fllvm", "-mcpu", cpu, *(["-O", "small"] if cpu == "x86_64" else [])],
+            ["build-obj", "-fllvm", "-mcpu", cpu, *small, *unwind],
             f'pub const family = "{family}";\npub const level = "{level}";\n',
             "kernel_object.zig",
             sources(

@@ -16,6 +16,13 @@ pub inline fn lanes(comptime T: type) comptime_int {
     return vector_bytes / @sizeOf(T);
 }
 
+/// How many `T` an elementwise kernel takes at a time. No order of operations depends on it, so
+/// CPUs of the baseline x86-64 take one register: a virtual vector is four of them, and would
+/// be four copies of the code.
+pub inline fn elementwiseLanes(comptime T: type) comptime_int {
+    return (if (has_fma) vector_bytes else 16) / @sizeOf(T);
+}
+
 /// The virtual vector of `T`.
 pub fn Vec(comptime T: type) type {
     return @Vector(lanes(T), T);

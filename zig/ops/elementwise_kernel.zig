@@ -44,7 +44,7 @@ pub fn kernelMixed(
     comptime n_in: usize,
     comptime options: KernelOptions,
 ) Kernel {
-    const lanes = simd.lanes(T);
+    const lanes = simd.elementwiseLanes(T);
     const V = @Vector(lanes, T);
     return struct {
         fn kernel(n: usize, out_bytes: [*]u8, in: *const Sources, call: *Call) void {

@@ -104,11 +104,12 @@ fn loadAs(
         while (i < n) : (i += 1) dst[i] = widen(T, d, src[i]);
         return;
     }
-    while (i + 4 <= n) : (i += 4) {
+    // Unrolled where nothing is converted, which is what programs do.
+    if (comptime d == native(T)) while (i + 4 <= n) : (i += 4) {
         const s = src + i * stride;
         const o = dst + i * dst_stride;
         inline for (0..4) |k| o[k * dst_stride] = widen(T, d, s[k * stride]);
-    }
+    };
     while (i < n) : (i += 1) dst[i * dst_stride] = widen(T, d, src[i * stride]);
 }
 
