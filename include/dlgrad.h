@@ -57,6 +57,7 @@ enum dlgrad_family {
     DLGRAD_FAMILY_CONV = 17,
     DLGRAD_FAMILY_POOL = 18,
     DLGRAD_FAMILY_LOSS = 19,
+    DLGRAD_FAMILY_LINALG = 20,
 };
 
 enum dlgrad_unary {
@@ -396,6 +397,17 @@ enum dlgrad_loss {
     DLGRAD_LOSS_SMOOTH_L1_LOSS_BACKWARD = 13,
     DLGRAD_LOSS_HUBER_LOSS = 14,
     DLGRAD_LOSS_HUBER_LOSS_BACKWARD = 15,
+};
+
+enum dlgrad_linalg {
+    DLGRAD_LINALG_LU = 0,
+    DLGRAD_LINALG_LU_SOLVE = 1,
+    DLGRAD_LINALG_CHOLESKY = 2,
+    DLGRAD_LINALG_TRIANGLE = 3,
+    DLGRAD_LINALG_GEQRF = 4,
+    DLGRAD_LINALG_REFLECT = 5,
+    DLGRAD_LINALG_EIGH = 6,
+    DLGRAD_LINALG_SVD = 7,
 };
 
 /* Chooses the kernels: a CPU level's name, or "" for the best one that this CPU can run.

@@ -24,3 +24,4 @@ pub const attention = @import("ops/attention.zig");
 pub const conv = @import("ops/conv.zig");
 pub const pool = @import("ops/pool.zig");
 pub const loss = @import("ops/loss.zig");
+pub const linalg = @import("ops/linalg.zig");

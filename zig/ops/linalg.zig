@@ -1,0 +1,334 @@
+//! Decompositions of matrices and systems of linear equations, batch by batch.
+//!
+//! | row       | outputs                                | inputs               | ints        |
+//! |-----------|----------------------------------------|----------------------|-------------|
+//! | lu        | LU (m, n), pivots (k), info            | A (m, n)             |             |
+//! | lu_solve  | X (n, r)                               | LU (n, n), pivots, B | transposed  |
+//! | cholesky  | L (n, n), info                         | A (n, n)             |             |
+//! | triangle  | X (n, r)                               | T (n, n), B (n, r)   | upper, unit |
+//! | geqrf     | A' (m, n), tau (k)                     | A (m, n)             |             |
+//! | reflect   | Q C (m, r)                             | C, A' (m, >= t), tau (t) | transposed |
+//! | eigh      | values (n), V (n, n) or none, info     | A (n, n)             |             |
+//! | svd       | S (k), U (m, k or m), Vh (k or n, n), info | A (m, n)         |             |
+//!
+//! k = min(m, n). Before these dimensions all operands have the same batch dimensions; strides
+//! are free, of the outputs too. Floating operands are float32 or float64, all alike, and are
+//! computed in float64; pivots and info (one for each matrix) are int32.
+//! lu: A = P L U, pivots from 1, as LAPACK's getrf; info: the first zero pivot, from 1, or 0.
+//! lu_solve: with `transposed`, LU is a transposed one and the system A^T X = B.
+//! cholesky: of the lower triangle; info: the first minor that is not positive, from 1, or 0.
+//! geqrf, reflect: R on and above the diagonal, reflections below it, as LAPACK's geqrf and ormqr;
+//! with `transposed` reflect gives Q^T C. eigh: of the lower triangle, ascending, V's columns.
+//! svd: U and Vh are both there or both left out. info of eigh and svd: 0; the number of the
+//! value that did not converge; or -1: A holds an infinity or nan, and the results are nan.
+//! Each matrix is one thread's: a result depends neither on the batch nor on the threads.
+const std = @import("std");
+const plan = @import("../plan.zig");
+const services = @import("../services.zig");
+const vector = @import("linalg_vector.zig");
+const factor = @import("linalg_factor.zig");
+const spectral = @import("linalg_spectral.zig");
+const Plan = plan.Plan;
+const Call = plan.Call;
+
+pub const family: plan.Family = .{ .prepare = prepare };
+
+const Op = enum { lu, lu_solve, cholesky, triangle, geqrf, reflect, eigh, svd };
+
+pub const names: []const []const u8 = std.meta.fieldNames(Op);
+
+/// How many dimensions of each operand belong to the matrix.
+fn ranks(op: Op) []const u8 {
+    return switch (op) {
+        .lu => &.{ 2, 1, 0, 2 },
+        .lu_solve => &.{ 2, 2, 1, 2 },
+        .cholesky => &.{ 2, 0, 2 },
+        .triangle => &.{ 2, 2, 2 },
+        .geqrf => &.{ 2, 1, 2 },
+        .reflect => &.{ 2, 2, 2, 1 },
+        .eigh => &.{ 1, 2, 0, 2 },
+        .svd => &.{ 1, 2, 2, 0, 2 },
+    };
+}
+
+const Linalg = struct {
+    op: Op,
+    batch: usize,
+    /// Of the decomposed matrix.
+    m: usize,
+    n: usize,
+    /// Columns of the right-hand side.
+    r: usize,
+    /// Numbers of work for one matrix.
+    work: usize,
+    flags: [2]bool,
+};
+
+fn prepare(p: *Plan) plan.PrepareError!void {
+    const op: Op = @fromBackingInt(@as(u3, @intCast(p.op)));
+    const matrix: usize = switch (op) {
+        .lu_solve, .triangle => 1,
+        .reflect => 2,
+        else => p.operands.len - 1,
+    };
+    const dtype = p.operands[matrix].dtype;
+    if (dtype != .float32 and dtype != .float64) return error.Unsupported;
+    const s = try p.create(Linalg);
+    const shape = p.operands[matrix].shape;
+    s.* = .{
+        .op = op,
+        .batch = 1,
+        .m = @intCast(shape[shape.len - 2]),
+        .n = @intCast(shape[shape.len - 1]),
+        .r = 0,
+        .work = 0,
+        .flags = @splat(false),
+    };
+    for (shape[0 .. shape.len - 2]) |size| s.batch *= @intCast(size);
+    for (p.ints, 0..) |flag, i| s.flags[i] = flag != 0;
+    switch (op) {
+        .lu_solve, .triangle, .reflect => {
+            const out = p.operands[0].shape;
+            s.r = @intCast(out[out.len - 1]);
+        },
+        else => {},
+    }
+    const m, const n, const r = .{ s.m, s.n, s.r };
+    s.work = switch (op) {
+        .lu => m * n + @min(m, n),
+        .lu_solve, .triangle => n * n + n * r + n,
+        .cholesky => n * n,
+        .geqrf => m * n + 2 * n + m,
+        .reflect => m * n + m * r + m + r + n,
+        .eigh => 2 * n * n + 4 * n,
+        .svd => m * n + m * m + n * n + 5 * (m + n),
+    };
+    p.run = run;
+}
+
+const Job = struct { s: *const Linalg, plan: *const Plan, call: *Call };
+
+fn run(p: *const Plan, call: *Call) void {
+    const s = p.stateAs(Linalg);
+    const cost = (s.m + s.r) * s.n * @min(s.m, s.n);
+    const grain = @max(1, (1 << 16) / (cost + 64));
+    const job: Job = .{ .s = s, .plan = p, .call = call };
+    services.parallelFor(s.batch, grain, job, piece);
+}
+
+fn piece(job: *const Job, begin: usize, end: usize) void {
+    const work = services.allocSlice(f64, job.s.work + 1) orelse
+        return job.call.fail(.out_of_memory, @splat(0));
+    defer services.free(@ptrCast(work.ptr));
+    for (begin..end) |b| {
+        const one: One = .{ .job = job, .b = b };
+        switch (job.s.op) {
+            .lu => one.lu(work.ptr),
+            .lu_solve, .triangle => one.solve(work.ptr),
+            .cholesky => one.cholesky(work.ptr),
+            .geqrf => one.geqrf(work.ptr),
+            .reflect => one.reflect(work.ptr),
+            .eigh => one.eigh(work.ptr),
+            .svd => one.svd(work.ptr),
+        }
+    }
+}
+
+/// Where one matrix of an operand lies.
+const Place = struct { base: [*]u8, rows: usize, columns: usize, row: usize, column: usize };
+
+/// One matrix of the batch: from the operands into work, and back.
+const One = struct {
+    job: *const Job,
+    b: usize,
+
+    fn place(o: One, k: usize) Place {
+        const operand = o.job.plan.operands[k];
+        const rank = ranks(o.job.s.op)[k];
+        var d = operand.shape.len;
+        var it: Place = .{ .base = undefined, .rows = 1, .columns = 1, .row = 0, .column = 0 };
+        if (rank > 0) {
+            d -= 1;
+            it.columns = @intCast(operand.shape[d]);
+            it.column = @intCast(operand.strides[d]);
+        }
+        if (rank > 1) {
+            d -= 1;
+            it.rows = @intCast(operand.shape[d]);
+            it.row = @intCast(operand.strides[d]);
+        }
+        var rest = o.b;
+        var offset: usize = 0;
+        while (d > 0) {
+            d -= 1;
+            const size: usize = @intCast(operand.shape[d]);
+            offset += rest % size * @as(usize, @intCast(operand.strides[d]));
+            rest /= size;
+        }
+        it.base = o.job.call.ptr[k].? + offset * operand.dtype.size();
+        return it;
+    }
+
+    /// Operand k into dst, row by row, or column by column (`transposed`).
+    fn get(o: One, k: usize, dst: [*]f64, transposed: bool) void {
+        switch (o.job.plan.operands[k].dtype) {
+            .int32 => copy(i32, o.place(k), dst, transposed, .get),
+            .float32 => copy(f32, o.place(k), dst, transposed, .get),
+            else => copy(f64, o.place(k), dst, transposed, .get),
+        }
+    }
+    fn put(o: One, k: usize, src: [*]f64, transposed: bool) void {
+        switch (o.job.plan.operands[k].dtype) {
+            .int32 => copy(i32, o.place(k), src, transposed, .put),
+            .float32 => copy(f32, o.place(k), src, transposed, .put),
+            else => copy(f64, o.place(k), src, transposed, .put),
+        }
+    }
+    fn putInfo(o: One, k: usize, info: i32) void {
+        @as(*i32, @ptrCast(@alignCast(o.place(k).base))).* = info;
+    }
+
+    fn lu(o: One, a: [*]f64) void {
+        const s = o.job.s;
+        const pivots = a + s.m * s.n;
+        o.get(3, a, false);
+        const info = factor.lu(s.m, s.n, a, pivots);
+        o.put(0, a, false);
+        o.put(1, pivots, false);
+        o.putInfo(2, @intCast(info));
+    }
+
+    fn solve(o: One, a: [*]f64) void {
+        const s = o.job.s;
+        const n = s.n;
+        const x = a + n * n;
+        const pivots = x + n * s.r;
+        o.get(1, a, false);
+        if (s.op == .lu_solve) {
+            o.get(3, x, true);
+            o.get(2, pivots, false);
+            factor.solveLu(n, s.r, a, pivots, x, s.flags[0]);
+        } else {
+            o.get(2, x, true);
+            factor.solveTriangle(n, s.r, a, x, .{ .upper = s.flags[0], .unit = s.flags[1] });
+        }
+        o.put(0, x, true);
+    }
+
+    fn cholesky(o: One, a: [*]f64) void {
+        o.get(2, a, false);
+        const info = factor.cholesky(o.job.s.n, a);
+        o.put(0, a, false);
+        o.putInfo(1, @intCast(info));
+    }
+
+    fn geqrf(o: One, a: [*]f64) void {
+        const s = o.job.s;
+        const tau = a + s.m * s.n;
+        const column = tau + s.n;
+        o.get(2, a, false);
+        factor.qr(s.m, s.n, a, tau, column, column + s.m);
+        o.put(0, a, false);
+        o.put(1, tau, false);
+    }
+
+    fn reflect(o: One, c: [*]f64) void {
+        const s = o.job.s;
+        const v = c + s.m * s.r;
+        const tau = v + s.m * s.n;
+        const column = tau + s.n;
+        const count = o.place(3).columns;
+        o.get(1, c, false);
+        o.get(2, v, false);
+        o.get(3, tau, false);
+        factor.applyQ(s.m, s.r, c, v, s.n, tau, count, s.flags[0], column, column + s.m);
+        o.put(0, c, false);
+    }
+
+    fn eigh(o: One, a: [*]f64) void {
+        const n = o.job.s.n;
+        const z = a + n * n;
+        const d = z + n * n;
+        const vectors = o.job.call.ptr[1] != null;
+        o.get(3, a, false);
+        for (0..n) |i| for (0..i) |j| {
+            a[j * n + i] = a[i * n + j];
+        };
+        const scale = scaled(n * n, a);
+        var info: i32 = -1;
+        if (scale > 0) {
+            const failed = spectral.symmetric(n, a, d, if (vectors) z else null, d + n);
+            info = @intCast(failed);
+            for (d[0..n]) |*value| value.* /= scale;
+        } else @memset(z[0 .. n * n + n], std.math.nan(f64));
+        o.put(0, d, false);
+        if (vectors) o.put(1, z, true);
+        o.putInfo(2, info);
+    }
+
+    fn svd(o: One, a: [*]f64) void {
+        const s = o.job.s;
+        // A wide matrix is the transpose of a tall one.
+        const wide = s.m < s.n;
+        const m, const n = .{ @max(s.m, s.n), @min(s.m, s.n) };
+        const left = a + m * n;
+        const right = left + m * m;
+        const d = right + n * n;
+        const vectors = o.job.call.ptr[1] != null;
+        o.get(4, a, wide);
+        const scale = scaled(m * n, a);
+        const it: spectral.Singular = .{
+            .m = m,
+            .n = n,
+            .a = a,
+            .d = d,
+            .e = d + n,
+            .left = if (vectors) left else null,
+            .left_rows = if (!vectors) 0 else if (wide) o.place(2).rows else o.place(1).columns,
+            .right = if (vectors) right else null,
+            .work = d + 2 * n,
+        };
+        var info: i32 = -1;
+        if (scale > 0) {
+            info = @intCast(it.run());
+            for (d[0..n]) |*value| value.* /= scale;
+        } else @memset(left[0 .. m * m + n * n + n], std.math.nan(f64));
+        o.put(0, d, false);
+        if (vectors) {
+            // Both lie as rows of vectors; U has them as columns.
+            o.put(1, if (wide) right else left, true);
+            o.put(2, if (wide) left else right, false);
+        }
+        o.putInfo(3, info);
+    }
+};
+
+/// Multiplies by a power of two that brings the largest element near 1, and returns it; 0 if an
+/// element is infinite or nan.
+fn scaled(n: usize, a: [*]f64) f64 {
+    const size = vector.largest(n, a);
+    if (!std.math.isFinite(size)) return 0;
+    if (size == 0) return 1;
+    const exponent = std.math.clamp(std.math.ilogb(size), -1000, 1000);
+    const scale = std.math.ldexp(@as(f64, 1), -exponent);
+    for (a[0..n]) |*x| x.* *= scale;
+    return scale;
+}
+
+noinline fn copy(comptime T: type, p: Place, work: [*]f64, transposed: bool, way: enum { get, put }) void {
+    for (0..p.rows) |i| for (0..p.columns) |j| {
+        const at = if (transposed) j * p.rows + i else i * p.columns + j;
+        const offset = i * p.row + j * p.column;
+        const element = &@as([*]T, @ptrCast(@alignCast(p.base)))[offset];
+        if (T == i32) {
+            if (way == .get) work[at] = @floatFromInt(element.*) else element.* = @trunc(work[at]);
+        } else {
+            if (way == .get) work[at] = element.* else element.* = @floatCast(work[at]);
+        }
+    };
+}
+
+test {
+    _ = vector;
+    _ = @import("linalg_test.zig");
+}
