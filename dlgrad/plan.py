@@ -103,6 +103,21 @@ def raise_failure(name, outputs, inputs):
 _plans: dict = {}
 
 
+def run_plan(plan, inputs):
+    """Runs a plan of one output and one to three inputs (Tensors; None: left out); returns its result."""
+    if len(inputs) == 1:
+        ptr = run1(plan.handle, inputs[0]._ptr)
+    elif len(inputs) == 2:
+        a, b = inputs
+        ptr = run2(plan.handle, NULL if a is None else a._ptr, NULL if b is None else b._ptr)
+    else:
+        ptr = run3(plan.handle, *[NULL if t is None else t._ptr for t in inputs])
+    if not ptr:
+        plan.fail(*inputs)
+    lay = plan.layout
+    return make_tensor(ptr, lay, Storage(ptr, lay.nbytes))
+
+
 def call(family, row, outputs, inputs, ints=(), floats=(), scalars=(), into=None, name=None):
     """Runs `row` of `family` and returns its result, or a tuple of them.
 
@@ -113,18 +128,17 @@ def call(family, row, outputs, inputs, ints=(), floats=(), scalars=(), into=None
     """
     single = type(outputs) is Layout
     outs = (outputs,) if single else outputs
-    lays = tuple([None if t is None else t._layout for t in inputs])
+    if len(inputs) == 1 and inputs[0] is not None:  # without the cost of a comprehension
+        lays = (inputs[0]._layout,)
+    else:
+        lays = tuple([None if t is None else t._layout for t in inputs])
     key = (family, row, outs, lays, ints, floats)
     plan = _plans.get(key)
     if plan is None:
         plan = remember(_plans, key, make_plan(family, row, outs, lays, ints, floats, name))
     if into is None:
         if single and not scalars and 1 <= len(inputs) <= 3:
-            run = (run1, run2, run3)[len(inputs) - 1]
-            ptr = run(plan.handle, *[NULL if t is None else t._ptr for t in inputs])
-            if not ptr:
-                raise_failure(plan.name, outs, lays)
-            return make_tensor(ptr, outs[0], Storage(ptr, outs[0].nbytes))
+            return run_plan(plan, inputs)
         results = tuple(
             None if lay is None else make_tensor((s := allocate(lay.nbytes, plan.name)).ptr, lay, s) for lay in outs
         )

@@ -24,9 +24,15 @@ def _tensors(name, *tensors):
     return d
 
 
+_plans: dict = {}  # of the products of two matrices
+
+
 def _product(a, b, name):
     """a (B..., M, K) @ b (B..., K, N), at least 2-d both; batches broadcast. No graph."""
     la, lb = a._layout, b._layout
+    plan = _plans.get((la, lb))
+    if plan is not None:
+        return door.run_plan(plan, (a, b))
     (m, k), (k2, n) = la.shape[-2:], lb.shape[-2:]
     if k != k2:
         raise RuntimeError(
@@ -34,7 +40,8 @@ def _product(a, b, name):
             f"equal (shapes {list(la.shape)} and {list(lb.shape)})"
         )
     if la.ndim == 2 and lb.ndim == 2:
-        return door.call("matmul", "matmul", contiguous(la.dtype, (m, n)), (a, b), name=name)
+        plan = door.make_plan("matmul", "matmul", (contiguous(la.dtype, (m, n)),), (la, lb), name=name)
+        return door.run_plan(door.remember(_plans, (la, lb), plan), (a, b))
     batch = broadcast_shapes(la.shape[:-2], lb.shape[:-2], op=name)
     if lb.ndim == 2 and la.contiguous:
         # One product of all rows.
@@ -84,6 +91,9 @@ def matmul(input, other, *, out=None):
     if not isinstance(other, Tensor) or not isinstance(input, Tensor):
         bad = other if isinstance(input, Tensor) else input
         raise TypeError(f"matmul(): argument 'other' must be Tensor, not {type(bad).__name__}")
+    if (input._layout, other._layout) in _plans:  # two matrices that have met before
+        result = _matrices(input, other, "matmul()")
+        return result if out is None else write_out("matmul", out, result)
     _tensors("matmul", input, other)
     na, nb = input._layout.ndim, other._layout.ndim
     if na == 0 or nb == 0:

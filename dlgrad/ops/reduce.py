@@ -12,6 +12,7 @@ from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
 from ..layout import contiguous, wrap_dim, wrap_dims
+from ..storage import Storage
 from ..tensor import Tensor, make_tensor, method
 from .elementwise import as_number, tie, write_out
 
@@ -24,10 +25,13 @@ def check(name, input):
         raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
 
 
+_ALL = tuple(tuple(range(n)) for n in range(8))
+
+
 def dims_of(dim, ndim, name):
     """The reduced dimensions: all for None and for an empty list."""
-    if isinstance(dim, (list, tuple)) and not dim:
-        dim = None
+    if dim is None or (isinstance(dim, (list, tuple)) and not dim):
+        return _ALL[ndim] if ndim < len(_ALL) else tuple(range(ndim))
     return wrap_dims(dim, ndim, name)
 
 
@@ -38,8 +42,36 @@ def kept(shape, dims, keepdim):
     return tuple(s for i, s in enumerate(shape) if i not in dims)
 
 
+_plans: dict = {}  # of the reductions with one result: what _prepare found
+
+
 def run(row, x, dims, keepdim, dtypes, floats=(), name=None):
     """Runs a row of zig/ops/reduce.zig over `dims`; one result, or a tuple for several dtypes."""
+    if len(dtypes) > 1:
+        return _run_several(row, x, dims, keepdim, dtypes, floats, name)
+    key = (row, x._layout, dims, keepdim, dtypes, floats)
+    plan = _plans.get(key)
+    if plan is None:
+        plan = door.remember(_plans, key, _prepare(row, x._layout, dims, keepdim, dtypes[0], floats, name))
+    ptr = door.run1(plan.handle, x._ptr)
+    if not ptr:
+        plan.fail(x)
+    return make_tensor(ptr, plan.layout, Storage(ptr, plan.layout.nbytes))
+
+
+def _prepare(row, lay, dims, keepdim, dtype, floats, name):
+    """The plan of one reduction, with the result's final layout."""
+    dims = tuple(d for d in dims if d < lay.ndim)
+    out = contiguous(dtype, kept(lay.shape, dims, False))
+    # A 0-d tensor reduces over its one (virtual) dimension.
+    source, over = (lay, dims) if dims or lay.ndim else (contiguous(lay.dtype, (1,)), (0,))
+    plan = door.make_plan("reduce", row, (out,), (source,), over, floats, name)
+    if keepdim:
+        plan.layout = contiguous(dtype, kept(lay.shape, dims, True))
+    return plan
+
+
+def _run_several(row, x, dims, keepdim, dtypes, floats, name):
     lay = x._layout
     dims = tuple(d for d in dims if d < lay.ndim)
     shape = kept(lay.shape, dims, False)
@@ -48,11 +80,10 @@ def run(row, x, dims, keepdim, dtypes, floats=(), name=None):
         x = make_tensor(x._ptr, contiguous(lay.dtype, (1,)), x._storage)
         dims = (0,)
     outs = tuple(contiguous(d, shape) for d in dtypes)
-    results = door.call("reduce", row, outs if len(outs) > 1 else outs[0], (x,), ints=dims, floats=floats, name=name)
+    results = door.call("reduce", row, outs, (x,), ints=dims, floats=floats, name=name)
     if keepdim and dims and lay.ndim:
         full = kept(lay.shape, dims, True)
-        fix = lambda t: make_tensor(t._ptr, contiguous(t._layout.dtype, full), t._storage)  # noqa: E731
-        return fix(results) if isinstance(results, Tensor) else tuple(fix(t) for t in results)
+        return tuple(make_tensor(t._ptr, contiguous(t._layout.dtype, full), t._storage) for t in results)
     return results
 
 
