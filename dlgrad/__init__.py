@@ -34,10 +34,20 @@ __version__ = "0.1.0"
 half, float, double, short, int, long = float16, float32, float64, int16, int32, int64
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
-_SUBMODULES = frozenset(("nn", "optim", "utils", "autograd", "random", "datasets", "serialization", "interop", "printing", "special"))
+_SUBMODULES = frozenset((
+    "nn", "optim", "utils", "autograd", "random", "datasets", "serialization", "interop", "printing", "special",
+    "distributions", "accelerator", "amp", "backends", "cuda", "distributed", "mps", "version",
+))  # fmt: skip
 _LAZY = {
     "save": "serialization", "load": "serialization", "from_numpy": "interop", "from_dlpack": "interop", "frombuffer": "interop",
-    "set_printoptions": "printing",
+    "set_printoptions": "printing", "get_printoptions": "printing", "printoptions": "printing",
+    "autocast": "amp", "GradScaler": "amp",
+    **dict.fromkeys((
+        "FloatTensor", "DoubleTensor", "HalfTensor", "BFloat16Tensor", "ByteTensor", "CharTensor", "ShortTensor", "IntTensor",
+        "LongTensor", "BoolTensor", "compile", "set_float32_matmul_precision", "get_float32_matmul_precision",
+        "get_default_device", "set_default_device", "set_default_tensor_type", "get_num_interop_threads",
+        "set_num_interop_threads", "is_autocast_enabled", "is_autocast_cpu_enabled", "set_flush_denormal", "spmm",
+    ), "legacy"),
 }  # fmt: skip
 
 

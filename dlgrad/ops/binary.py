@@ -12,7 +12,9 @@ from ..tensor import Tensor, method
 from .elementwise import binary, is_scalar, result_layout, result_type, to_tensor, write_inplace, write_out
 
 _add = binary("add", lambda g: g, lambda g: g, "a + b.")
-_sub = binary("sub", lambda g: g, lambda g: -g, "a - b.", kind="number", aliases=("subtract",))
+_sub = binary("sub", lambda g: g, lambda g: -g, "a - b.", kind="number", aliases=("subtract",),
+              no_bool="Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
+              "use the `~` or `logical_not()` operator instead.")  # fmt: skip
 mul = binary("mul", lambda g, b: g * b, lambda g, a: g * a, "a b.", aliases=("multiply",))
 _div = binary("div", lambda g, b: g / b, lambda g, b, y: -g * (y / b), "a / b.", kind="float", aliases=("divide", "true_divide"))
 _floor_divide = binary("floor_divide", None, None, "floor(a / b).", kind="number")

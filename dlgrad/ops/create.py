@@ -191,6 +191,14 @@ def _number(op, name, v):
     return as_number(v)
 
 
+def _truncated_steps(start, end, step):
+    """All three as integers: what int64 elements are made of."""
+    start, end, step = int(start), int(end), int(step)
+    if step == 0:
+        raise RuntimeError("arange(): step must be nonzero, and is 0 as int64")
+    return start, end, step
+
+
 def arange(start=0, end=None, step=1, *, out=None, dtype=None, layout=None, device=None, requires_grad=False):
     """start, start + step, ... before end. int64 if all are integers, else the default dtype."""
     if end is None:
@@ -208,14 +216,12 @@ def arange(start=0, end=None, step=1, *, out=None, dtype=None, layout=None, devi
     if dtype is dt.bool:
         raise RuntimeError("arange(): not implemented for bool")
     whole = not dtype.is_floating_point
-    if whole and all(isinstance(v, int) for v in (start, end, step)):
-        n = len(range(start, end, step))
+    if dtype is dt.int64:
+        n = len(range(*_truncated_steps(start, end, step)))
     else:
         n = max(0, math.ceil((end - start) / step))
     if whole:
         start, step = int(start), int(step)
-        if step == 0:
-            raise RuntimeError(f"arange(): step is 0 as {dtype.name}")
     _sizes("arange", (n,))
     t = new_tensor(row_major_layout(dtype, (n,)), "arange")
     scalars = (start, step) if whole else (float(start), float(step))
@@ -242,6 +248,8 @@ def linspace(start, end, steps, *, out=None, dtype=None, layout=None, device=Non
             raise RuntimeError(f"linspace(): only supports 0-dimensional start and end tensors, but got {n} with {v._layout.ndim} dimensions")
     start, end = float(_number("linspace", "start", start)), float(_number("linspace", "end", end))
     dtype = out._layout.dtype if dtype is None and out is not None else _check("linspace", dtype, device)
+    if not dtype.is_floating_point:
+        start, end = float(int(start)), float(int(end))
     t = new_tensor(row_major_layout(dtype, _sizes("linspace", (steps,))), "linspace")
     door.call("fill", "linspace", t._layout, (), scalars=(start, end), into=t)
     return _finish(t, requires_grad) if out is None else write_out("linspace", out, t)
@@ -268,56 +276,65 @@ def eye(n, m=None, *, out=None, dtype=None, layout=None, device=None, requires_g
 # ---------------------------------------------------------------------- from data
 
 
+_SEQUENCES = (list, tuple, range)
+
+
 def _shape_of(data):
     """The shape of nested lists, by their first elements."""
     shape = []
-    while isinstance(data, (list, tuple)):
+    while isinstance(data, _SEQUENCES):
         shape.append(len(data))
         if not data:
             break
         data = data[0]
-    if isinstance(data, Tensor):
-        shape.extend(data._layout.shape)
     return shape
 
 
+def _first_leaf(data):
+    while isinstance(data, _SEQUENCES) and data:
+        data = data[0]
+    return data
+
+
 def _flatten(data, depth, shape, out):
+    """Puts the elements of nested lists into `out`. Raises ValueError where they are ragged."""
     if depth == len(shape):
-        if isinstance(data, Tensor):
-            data = data.item()
-        elif isinstance(data, (list, tuple)):
+        if isinstance(data, _SEQUENCES):
             raise ValueError(f"tensor(): expected a number at depth {depth}, got a sequence: the lists are ragged")
         out.append(data)
         return
-    if isinstance(data, Tensor):
-        if tuple(data._layout.shape) != tuple(shape[depth:]):
-            raise ValueError(f"tensor(): expected sequence of shape {shape[depth:]} at dim {depth}, got {list(data.shape)}")
-        flat = data.reshape(-1).tolist()
-        out.extend(flat)
-        return
-    if not isinstance(data, (list, tuple)) or len(data) != shape[depth]:
-        got = len(data) if isinstance(data, (list, tuple)) else type(data).__name__
+    if not isinstance(data, _SEQUENCES) or len(data) != shape[depth]:
+        got = len(data) if isinstance(data, _SEQUENCES) else type(data).__name__
         raise ValueError(f"tensor(): expected sequence of length {shape[depth]} at dim {depth} (got {got})")
+    if depth + 1 == len(shape) and not any(isinstance(d, _SEQUENCES) for d in data):
+        out.extend(data)
+        return
     for d in data:
         _flatten(d, depth + 1, shape, out)
 
 
+_OF_PYTHON = {bool: dt.bool, int: dt.int64}
+
+
 def _infer(values):
-    kinds = {type(v) for v in values}
-    if not kinds:
+    """The dtype for these numbers, 0-d tensors and NumPy numbers: the smallest that holds all their dtypes."""
+    found = None
+    for kind in {v._layout.dtype if isinstance(v, Tensor) else type(v) for v in values}:
+        if not isinstance(kind, dt.dtype):
+            kind = dt.get_default_dtype() if kind is float else _OF_PYTHON.get(kind) or _numpy_dtype(kind)
+        found = kind if found is None else dt.promote_types(found, kind)
+    return found or dt.get_default_dtype()
+
+
+def _numpy_dtype(kind):
+    name = {"bool_": "bool", "intc": "int32", "longlong": "int64"}.get(kind.__name__, kind.__name__)
+    if name in dt.NAMES:
+        return dt.NAMES[name]
+    if issubclass(kind, (bool, int, float)):
+        return dt.int64 if issubclass(kind, int) else dt.get_default_dtype()
+    if hasattr(kind, "__float__") and hasattr(kind, "item"):
         return dt.get_default_dtype()
-    if kinds <= {bool}:
-        return dt.bool
-    if kinds <= {bool, int}:
-        return dt.int64
-    if kinds <= {bool, int, float}:
-        return dt.get_default_dtype()
-    for v in values:
-        if v is None or not is_scalar(v):
-            if hasattr(v, "item"):
-                continue
-            raise TypeError(f"tensor(): could not infer dtype of {type(v).__name__}; give numbers, lists of numbers, or arrays")
-    return _infer([as_number(v) for v in values])
+    raise TypeError(f"tensor(): could not infer dtype of {kind.__name__}; give numbers, lists of numbers, or arrays")
 
 
 def pack(values, dtype, op="tensor"):
@@ -368,18 +385,15 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
         data = as_number(data)
         dtype = dtype or scalar_dtype(data)
         t = from_bytes(pack([data], dtype), (), dtype)
-    elif isinstance(data, (list, tuple)):
-        shape = _shape_of(data)
-        if any(hasattr(d, "__array_interface__") and not isinstance(d, Tensor) for d in data) and not _scalars(data):
+    elif isinstance(data, _SEQUENCES):
+        if getattr(_first_leaf(data), "ndim", 0) and not isinstance(_first_leaf(data), Tensor):
             from ..interop import tensor_from_array
 
             t = tensor_from_array(data, dtype)
         else:
-            values = []
+            shape, values = _shape_of(data), []
             _flatten(data, 0, shape, values)
-            if dtype is None:
-                leaf = _leaf_dtype(data)
-                dtype = leaf if leaf is not None else _infer(values)
+            dtype = dtype or _infer(values)
             values = [v if type(v) in (float, int, bool) else _plain(v) for v in values]
             t = from_bytes(pack(values, dtype), shape, dtype)
     else:
@@ -389,23 +403,17 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
     return _finish(t, requires_grad)
 
 
-def _scalars(data):
-    return all(getattr(d, "ndim", 0) == 0 for d in data)
-
-
 def _plain(v):
+    """The Python number of one element. Raises for what is none."""
+    if isinstance(v, Tensor) and v._layout.numel != 1:
+        raise ValueError(
+            f"tensor(): only one element tensors can be converted to Python scalars, got one of shape {list(v.shape)}; join tensors with stack()"
+        )
     if hasattr(v, "item"):
         return v.item()
     if not is_scalar(v):
         raise TypeError(f"tensor(): could not infer dtype of {type(v).__name__}; give numbers, lists of numbers, or arrays")
     return as_number(v)
-
-
-def _leaf_dtype(data):
-    """The dtype of tensors inside lists (None: there are none)."""
-    while isinstance(data, (list, tuple)) and data:
-        data = data[0]
-    return data._layout.dtype if isinstance(data, Tensor) else None
 
 
 def as_tensor(data, dtype=None, device=None):
@@ -519,7 +527,7 @@ def type_(self, dtype=None, non_blocking=False):
         dtype = {**dt.NAMES, **dt.ALIASES, "byte": dt.uint8, "char": dt.int8}.get(key)
         if dtype is None:
             raise ValueError(f"type(): invalid type: {key!r}")
-    return to_dtype(self, dtype)
+    return to_dtype(self, getattr(dtype, "dtype", dtype))
 
 
 @method

@@ -284,9 +284,9 @@ _TENSOR_FIRST = frozenset("eq ne lt le gt ge fmod copysign".split())
 
 
 def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=True, aliases=(), methods=True,
-           whole_from=None):  # fmt: skip
+           whole_from=None, no_bool=""):  # fmt: skip
     """Makes the function of a row with two inputs and attaches its methods. da, db: the derivatives.
-    whole_from: the smallest number that integers take on their right."""
+    whole_from: the smallest number that integers take on their right. no_bool: why neither input may be bool."""
     row = Row(name, "binary", 2, kind, doc, (da, db), kernel)
     row.whole_from = whole_from
     plans = row.plans
@@ -356,6 +356,8 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
             raise TypeError(f"{name}(): expected Tensors or numbers, got {type(bad).__name__}")
         if not ta and not tb:
             raise TypeError(f"{name}(): one of the arguments must be a Tensor, got {type(a).__name__} and {type(b).__name__}")
+        if no_bool and any((v._layout.dtype is dt.bool) if isinstance(v, Tensor) else isinstance(v, bool) for v in (a, b)):
+            raise RuntimeError(f"{name}(): {no_bool}")
         common = result_type(a, b)
         if kind == "float" and not common.is_floating_point:
             common = dt.get_default_dtype()

@@ -798,9 +798,7 @@ def cat(tensors, dim=0, *, out=None):
     full = [x for x in tensors if tuple(x._layout.shape) != (0,)]
     if not full:
         wrap_dim(dim, 1, "cat")
-        rules = tuple([lambda g: g.to(lay.dtype) for lay in (x._layout for x in tensors)])
-        result = record(empty((0,), dtype=dtype), "CatBackward0", rules, tensors)
-        return result if out is None else write_out("cat", out, result, apart=tensors)
+        full = tensors
     first = full[0]._layout
     d = wrap_dim(dim, first.ndim, "cat")
     for x in full[1:]:
@@ -813,13 +811,13 @@ def cat(tensors, dim=0, *, out=None):
                     f"cat(): Sizes of tensors must match except in dimension {d}. Expected size {first.shape[i]} but got size "
                     f"{lay.shape[i]} for dimension {i}: {list(first.shape)} against {list(lay.shape)}"
                 )
-    sizes = [x._layout.shape[d] for x in full]
+    sizes = [x._layout.shape[d] if x._layout.ndim == first.ndim else 0 for x in tensors]
     result = empty((*first.shape[:d], sum(sizes), *first.shape[d + 1 :]), dtype=dtype)
     enabled, mode.enabled = mode.enabled, False
     try:
         at = 0
-        for x, n in zip(full, sizes):
-            if x._layout.numel:
+        for x, n in zip(tensors, sizes):
+            if n and x._layout.numel:
                 copy_into(slice_(result, d, at, at + n), x)
             at += n
     finally:
@@ -827,14 +825,16 @@ def cat(tensors, dim=0, *, out=None):
 
     def rule(g):
         grads, at = [], 0
-        for x_dtype, n in zip(dtypes, sizes):
+        for lay, n in zip(layouts, sizes):
             part = slice_(g, d, at, at + n)
-            grads.append(part if x_dtype is dtype else part.to(x_dtype))
+            if lay.ndim != g._layout.ndim:
+                part = g.new_zeros(0)
+            grads.append(part if lay.dtype is dtype else part.to(lay.dtype))
             at += n
         return tuple(grads)
 
-    dtypes = [x._layout.dtype for x in full]
-    record(result, "CatBackward0", rule, full)
+    layouts = [x._layout for x in tensors]
+    record(result, "CatBackward0", rule, tensors)
     return result if out is None else write_out("cat", out, result, apart=tensors)
 
 

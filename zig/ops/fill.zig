@@ -2,11 +2,11 @@
 //!
 //! Operand 0 is the output; any strides unless said.
 //! - `fill`: out (any shape, any dtype) = scalar[0]. ints[0]: 0: the scalar is .f; 1: .i.
-//! - `arange`: out (n) = scalar[0] + i scalar[1]. ints[0]: 0: computed in float64 from .f;
-//!   1: in int64 (wrapping) from .i. Any dtype.
+//! - `arange`: out (n) = scalar[0] + i scalar[1]. ints[0]: 0: in float64 from .f, rounded on the
+//!   way as PyTorch does it; 1: in int64 (wrapping) from .i. Any dtype.
 //! - `linspace`: out (n), from scalar[0].f to scalar[1].f, both included; the first half is
 //!   start + i step, the second end - (n - 1 - i) step, so it is symmetric. n = 1: start.
-//!   Computed in float64. Any dtype.
+//!   Computed in the output's own dtype, for integers in float64. Any dtype.
 //! - `eye`: out (rows, columns): 1 on the diagonal, else 0. Any dtype.
 //! - `tril`, `triu`: out, x (..., rows, columns), one dtype: elements with column <= row + d
 //!   (tril) or column >= row + d (triu), zero elsewhere. ints[0] = d. out may be x itself.
@@ -23,6 +23,7 @@ const simd = @import("../simd.zig");
 const elementwise = @import("elementwise.zig");
 const convert = @import("convert.zig");
 const DType = @import("../dtype.zig").DType;
+const BFloat16 = @import("../dtype.zig").BFloat16;
 const Plan = plan.Plan;
 const Call = plan.Call;
 const Operand = plan.Operand;
@@ -110,26 +111,62 @@ fn stride(o: Operand, d: usize) usize {
 const block = 512;
 
 fn runArange(p: *const Plan, call: *Call) void {
+    switch (p.operands[0].dtype) {
+        .float16 => arange(f16, p, call),
+        .bfloat16 => arange(BFloat16, p, call),
+        .float32 => arange(f32, p, call),
+        else => arange(f64, p, call),
+    }
+}
+
+/// x rounded to T.
+fn rounded(comptime T: type, x: f64) f64 {
+    return if (T == BFloat16) BFloat16.fromF32(@floatCast(x)).toF32() else @as(T, @floatCast(x));
+}
+
+/// PyTorch's last bits: it goes on from a rounded element at the head of each AVX2 vector, in
+/// the whole pairs of vectors, and counts from the start in what is left over.
+fn arange(comptime T: type, p: *const Plan, call: *Call) void {
+    const lanes = 32 / @sizeOf(T);
     const Arange = struct {
         start: plan.Scalar,
         step: plan.Scalar,
+        paired: usize,
         is_int: bool,
         fn float(c: @This(), i: usize) f64 {
-            return c.start.f + @as(f64, @floatFromInt(i)) * c.step.f;
+            const within = if (i < c.paired) i % lanes else 0;
+            const head = c.after(c.start.f, i - within);
+            return if (within == 0) head else c.after(rounded(T, head), within);
+        }
+        fn after(c: @This(), start: f64, count: usize) f64 {
+            return @mulAdd(f64, c.step.f, @floatFromInt(count), start);
         }
         fn int(c: @This(), i: usize) i64 {
             return c.start.i +% @as(i64, @intCast(i)) *% c.step.i;
         }
     };
+    const n = p.operands[0].numel();
     const rule: Arange = .{
         .start = call.scalar[0],
         .step = call.scalar[1],
+        .paired = n - n % (2 * lanes),
         .is_int = p.ints[0] == 1,
     };
     sequence(p, call, rule);
 }
 
 fn runLinspace(p: *const Plan, call: *Call) void {
+    switch (p.operands[0].dtype) {
+        .float16 => linspace(f16, p, call),
+        .bfloat16 => linspace(BFloat16, p, call),
+        .float32 => linspace(f32, p, call),
+        else => linspace(f64, p, call),
+    }
+}
+
+/// In the arithmetic of T, as PyTorch does it: float32 and float64 (also for integers) with one
+/// rounding for product and sum, the 16-bit types with one for each operation.
+fn linspace(comptime T: type, p: *const Plan, call: *Call) void {
     const Linspace = struct {
         start: f64,
         end: f64,
@@ -137,17 +174,24 @@ fn runLinspace(p: *const Plan, call: *Call) void {
         n: usize,
         comptime is_int: bool = false,
         fn float(c: @This(), i: usize) f64 {
-            if (i < c.n / 2 or c.n == 1) return c.start + c.step * @as(f64, @floatFromInt(i));
-            return c.end - c.step * @as(f64, @floatFromInt(c.n - 1 - i));
+            if (i < c.n / 2 or c.n == 1) return mulAdd(c.step, i, c.start);
+            return mulAdd(-c.step, c.n - 1 - i, c.end);
+        }
+        fn mulAdd(step: f64, count: usize, start: f64) f64 {
+            const k: f64 = @floatFromInt(count);
+            if (T == f32) return @mulAdd(f32, @floatCast(step), @floatCast(k), @floatCast(start));
+            if (T == f64) return @mulAdd(f64, step, k, start);
+            return rounded(T, start + rounded(T, step * rounded(T, k)));
         }
         fn int(_: @This(), _: usize) i64 {
             unreachable;
         }
     };
     const n = p.operands[0].numel();
-    const start = call.scalar[0].f;
-    const end = call.scalar[1].f;
-    const step = if (n > 1) (end - start) / @as(f64, @floatFromInt(n - 1)) else 0;
+    const start = rounded(T, call.scalar[0].f);
+    const end = rounded(T, call.scalar[1].f);
+    const width = rounded(T, end - start);
+    const step = if (n > 1) rounded(T, width / rounded(T, @floatFromInt(n - 1))) else 0;
     sequence(p, call, Linspace{ .start = start, .end = end, .step = step, .n = n });
 }
 

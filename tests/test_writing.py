@@ -1,0 +1,104 @@
+"""Writing into tensors: what out= and in-place operations refuse, and numbers that make no sense."""
+
+import pytest
+
+import dlgrad
+
+
+def ints(*values):
+    return dlgrad.tensor(values, dtype=dlgrad.int64)
+
+
+def matrix():
+    return dlgrad.tensor([[3.0, 1.0, 2.0], [6.0, 5.0, 4.0]])
+
+
+INDEX = [[0, 1, 1], [1, 0, 0]]
+
+WITH_OUT = {
+    "gather": (lambda x, out: dlgrad.gather(x, 1, dlgrad.tensor(INDEX), out=out), (2, 3)),
+    "take": (lambda x, out: dlgrad.take(x, dlgrad.tensor(INDEX), out=out), (2, 3)),
+    "index_select": (lambda x, out: dlgrad.index_select(x, 0, ints(1, 0), out=out), (2, 3)),
+    "masked_select": (lambda x, out: dlgrad.masked_select(x, x > 2, out=out), (4,)),
+    "kthvalue": (lambda x, out: dlgrad.kthvalue(x, 2, out=(out, ints(0, 0))), (2,)),
+    "mode": (lambda x, out: dlgrad.mode(x, 1, out=(out, ints(0, 0))), (2,)),
+}
+
+
+@pytest.mark.parametrize("name", WITH_OUT)
+def test_out_has_the_dtype_of_the_result(name):
+    function, shape = WITH_OUT[name]
+    out = dlgrad.zeros(shape)
+    function(matrix(), out)
+    assert out.sum() > 0
+    with pytest.raises(RuntimeError, match="dtype float32, but got float64"):
+        function(matrix(), dlgrad.zeros(shape, dtype=dlgrad.float64))
+
+
+@pytest.mark.parametrize("name", WITH_OUT)
+def test_out_has_memory_of_its_own(name):
+    x = matrix()
+    with pytest.raises(RuntimeError, match="single memory location"):
+        WITH_OUT[name][0](x, x)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda x: x.scatter_(1, dlgrad.tensor(INDEX), x),
+        lambda x: x.index_copy_(0, ints(1, 0), x),
+        lambda x: x.put_(dlgrad.tensor(INDEX), x),
+        lambda x: x.__setitem__(ints(1, 0), x),
+        lambda x: dlgrad.cat([x[:1], x[1:]], out=x),
+    ],
+)
+def test_writes_do_not_read_what_they_write(write):
+    x = matrix()
+    with pytest.raises(RuntimeError, match="single memory location"):
+        write(x)
+    assert x.equal(matrix())
+
+
+def test_parts_that_lie_between_each_other_may_be_copied():
+    x = dlgrad.arange(6.0)
+    x[ints(0, 1)] = x[::3]
+    assert x.tolist() == [0, 3, 2, 3, 4, 5]
+
+
+def test_integers_have_no_negative_powers():
+    for write in (lambda x: x**-1, lambda x: x.pow_(-2), lambda x: dlgrad.pow(x, -1)):
+        with pytest.raises(RuntimeError, match="negative integer powers"):
+            write(ints(2, 3))
+        assert (ints(2, 3) ** 2).tolist() == [4, 9]  # the plan for numbers that fit is unharmed
+    assert (2.0 ** ints(-1)).item() == 0.5
+
+
+def test_bools_are_not_subtracted():
+    byte = dlgrad.tensor([1, 2], dtype=dlgrad.uint8)
+    for subtract in (lambda: byte.sub_(dlgrad.tensor([True, False])), lambda: byte - True, lambda: 1 - (byte > 1)):
+        with pytest.raises(RuntimeError, match="bool tensor is not supported"):
+            subtract()
+
+
+@pytest.mark.parametrize("operator", ["__radd__", "__rmul__", "__rand__", "__ror__", "__rxor__", "__rdiv__"])
+def test_methods_of_tensors_refuse_numbers_as_self(operator):
+    for other in (ints(1, 2), 3):
+        with pytest.raises(TypeError):
+            getattr(dlgrad.Tensor, operator)(2, other)
+
+
+def test_functions_of_tensors_refuse_numbers():
+    for call in (lambda: dlgrad.ldexp(ints(1), 2), lambda: dlgrad.ldexp(2, ints(1)), lambda: dlgrad.rsub(2, ints(1))):
+        with pytest.raises(TypeError, match="must be Tensor, not int"):
+            call()
+    with pytest.raises(RuntimeError, match="0-dim integral"):
+        matrix().narrow(0, ints(0, 1), 1)
+
+
+def test_cat_of_empty_vectors_stays_in_the_graph():
+    empty = dlgrad.zeros(0, requires_grad=True)
+    for parts in ([empty, empty], [empty, dlgrad.ones(2, 3)]):
+        y = dlgrad.cat(parts)
+        assert y.requires_grad
+        y.sum().backward()
+        assert empty.grad.shape == (0,)
