@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .module import Module
 
-__all__ = ["DataParallel", "data_parallel"]
+__all__ = ["DataParallel", "DistributedDataParallel", "data_parallel"]
 
 
 class DataParallel(Module):
@@ -25,3 +25,12 @@ def data_parallel(module, inputs, device_ids=None, output_device=None, dim=0, mo
     if not isinstance(inputs, tuple):
         inputs = (inputs,)
     return module(*inputs, **(module_kwargs or {}))
+
+
+class DistributedDataParallel(Module):
+    """Raises when made, as in PyTorch without a process group: dlgrad runs in one process."""
+
+    def __init__(self, module, *args, **kwargs):
+        raise ValueError(
+            "Default process group has not been initialized, please make sure to call init_process_group."
+        )

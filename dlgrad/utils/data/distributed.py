@@ -1,0 +1,5 @@
+"""PyTorch's file name for DistributedSampler."""
+
+from .sampler import DistributedSampler
+
+__all__ = ["DistributedSampler"]
