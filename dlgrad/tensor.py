@@ -319,7 +319,7 @@ class Tensor:
     def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
         """Accumulates into `.grad` of the leaves the gradient of this tensor (times `gradient`, which a
         tensor of one element may leave out). See `dlgrad.autograd.backward`."""
-        from .autograd.graph import backward
+        from .autograd.engine import backward
 
         backward((self,), None if gradient is None else (gradient,), retain_graph, create_graph, inputs=inputs)
 

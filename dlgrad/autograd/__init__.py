@@ -2,9 +2,10 @@
 
 from . import graph  # noqa: F401
 from .anomaly import detect_anomaly, set_detect_anomaly  # noqa: F401
+from .engine import backward, grad  # noqa: F401
 from .function import Function  # noqa: F401
 from .gradcheck import GradcheckError, gradcheck, gradgradcheck  # noqa: F401
-from .graph import Node, backward, grad, saved_tensors_hooks  # noqa: F401
+from .graph import Node, saved_tensors_hooks  # noqa: F401
 from .mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled  # noqa: F401
 
 __all__ = [

@@ -8,7 +8,7 @@ import weakref
 
 from .. import random
 from ..tensor import Tensor, make_tensor
-from . import graph
+from . import engine, graph
 from .function import Function
 from .graph import saved_tensors_hooks
 from .mode import enable_grad, mode
@@ -194,7 +194,7 @@ class _Reentrant(Function):
         pairs = [(o, g) for o, g in zip(outs, grads) if isinstance(o, Tensor) and o.requires_grad and g is not None]
         if not pairs:
             raise RuntimeError("checkpoint(): none of output has requires_grad=True, this checkpoint() is not necessary")
-        graph.backward([o for o, _ in pairs], [g for _, g in pairs])
+        engine.backward([o for o, _ in pairs], [g for _, g in pairs])
         return (None, None, *[a.grad if isinstance(a, Tensor) else None for a in args])
 
 

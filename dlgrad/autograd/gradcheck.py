@@ -76,7 +76,7 @@ def _numeric(func, inputs, i, eps):
 def _analytic(out, inputs, wanted, check_dtypes):
     """{i: a list, one row for each element of `out`, of the gradients of input i (flat)}."""
     from ..ops.create import zeros
-    from .graph import grad
+    from .engine import grad
 
     n = out.numel()
     result = {i: [] for i in wanted}
@@ -144,7 +144,7 @@ def _check(func, inputs, eps, atol, rtol, nondet_tol, check_undefined, check_dty
 def _check_batched(out, inputs, wanted):
     from ..ops.random import randn
     from ..ops.view import stack
-    from .graph import grad
+    from .engine import grad
 
     xs = [inputs[i] for i in wanted]
     vs = [randn(tuple(out.shape), dtype=out.dtype) for _ in range(3)]
@@ -158,7 +158,7 @@ def _check_batched(out, inputs, wanted):
 def _check_undefined(func, inputs, wanted):
     """Each output alone gives a gradient: the others' gradients are undefined then."""
     from ..ops.create import zeros_like
-    from .graph import grad
+    from .engine import grad
 
     outs = [o for o in _tensor_outputs(func(*inputs)) if o.requires_grad]
     xs = [inputs[i] for i in wanted]
@@ -210,7 +210,7 @@ def gradgradcheck(func, inputs, grad_outputs=None, *, eps=1e-6, atol=1e-5, rtol=
     """`gradcheck` of the gradients of `func(*inputs)`: whether its second derivatives are right, with
     respect to the inputs and to `grad_outputs` (default: random ones)."""
     from ..ops.random import randn
-    from .graph import grad
+    from .engine import grad
 
     if check_fwd_over_rev:
         raise NotImplementedError("gradgradcheck(): forward mode AD is not implemented; leave check_fwd_over_rev=False")

@@ -6,7 +6,8 @@ import math
 
 from .. import dtypes as dt
 from .. import plan as door
-from ..autograd.graph import grad, record_several, wants_grad
+from ..autograd.engine import grad
+from ..autograd.graph import record_several, wants_grad
 from ..autograd.mode import mode
 from ..layout import broadcast_shapes, contiguous
 from .ternary import expand_raw, where

@@ -46,7 +46,7 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
             if not mode.enabled:
                 return door.call("loss", "cross_entropy_backward", contiguous(x._layout.dtype, tuple(x._layout.shape)),
                                  (g, x, t, kept, total, weight), ints=ints, floats=floats)  # fmt: skip
-            from ..autograd.graph import grad
+            from ..autograd.engine import grad
 
             again = _composed(x, t, weight, ignore_index, reduction, label_smoothing)
             return grad(again, x, g, create_graph=True)[0]
