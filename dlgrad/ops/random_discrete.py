@@ -303,8 +303,8 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
         chances = input.detach()
         result = (
             _with_replacement(chances, num_samples, generator)
-            if replacement
-            else (_without_replacement(chances, num_samples, generator))
+            if replacement and num_samples > 1  # PyTorch draws a single one by the other way
+            else _without_replacement(chances, num_samples, generator)
         )
     return result if out is None else write_out("multinomial", out, result, exact=True)
 
