@@ -1,0 +1,159 @@
+//! Reductions across rows: neighbouring results, computed together by vectors that go across
+//! them, in tiles of columns and blocks of rows.
+const std = @import("std");
+const plan = @import("../plan.zig");
+const services = @import("../services.zig");
+const kernels = @import("reduce_kernels.zig");
+const reduction = @import("reduction.zig");
+const Plan = plan.Plan;
+const Call = plan.Call;
+const Cell = kernels.Cell;
+const Reduction = reduction.Reduction;
+const Buffer = reduction.Buffer;
+const Job = reduction.Job;
+const load = reduction.load;
+const applyMap = reduction.applyMap;
+const finish = reduction.finish;
+const planes = kernels.planes;
+const max_tile = kernels.max_tile;
+const column_block = kernels.column_block;
+const super_block = reduction.super_block;
+const work_size = reduction.work_size;
+
+const Tile = struct { in: usize, out: usize, width: usize };
+
+fn tiles(r: *const Reduction) usize {
+    return std.math.divCeil(usize, r.inner_kept.size, r.tile) catch unreachable;
+}
+fn tileAt(r: *const Reduction, number: usize) Tile {
+    const across = tiles(r);
+    const o = r.kept.at(number / across);
+    const column = number % across * r.tile;
+    return .{
+        .in = o.in + column * r.inner_kept.stride,
+        .out = o.out + column * r.inner_kept.out,
+        .width = @min(r.tile, r.inner_kept.size - column),
+    };
+}
+
+/// Rows [begin, end) of one tile.
+fn columnRows(
+    p: *const Plan,
+    r: *const Reduction,
+    x: [*]const u8,
+    t: Tile,
+    begin: usize,
+    end: usize,
+    out: [*]Cell,
+) void {
+    const dtype = p.inputs()[0].dtype;
+    var buffer: Buffer = undefined;
+    var offsets: [column_block]usize = undefined;
+    var more: [planes * max_tile]Cell = undefined;
+    const run = r.inner_reduced;
+    var first = begin;
+    while (first < end) {
+        const n: usize = @min(column_block, end - first);
+        const into = if (first == begin) out else &more;
+        var done: usize = 0;
+        // The rows of one run together.
+        while (done < n) {
+            const at = (first + done) % run.size;
+            const m: usize = @min(n - done, run.size - at);
+            const start = t.in + r.reduced.at((first + done) / run.size).in + at * run.stride;
+            if (r.direct) {
+                for (0..m) |k| offsets[done + k] = start + k * run.stride;
+            } else {
+                const src = x + start * r.in_size;
+                load(
+                    r,
+                    dtype,
+                    src,
+                    m,
+                    run.stride,
+                    t.width,
+                    r.inner_kept.stride,
+                    &buffer,
+                    done * r.tile,
+                    r.tile,
+                );
+                for (0..m) |k| offsets[done + k] = (done + k) * r.tile;
+            }
+            done += m;
+        }
+        if (r.direct) {
+            r.kernel.column(x, offsets[0..n], t.width, @intCast(first), into);
+        } else {
+            if (r.map != .none) applyMap(r, &buffer, n * r.tile);
+            r.kernel.column(&buffer.bytes, offsets[0..n], t.width, @intCast(first), into);
+        }
+        if (first != begin) r.kernel.merge(out, into, max_tile, t.width);
+        first += n;
+    }
+}
+
+pub fn runColumns(p: *const Plan, call: *Call) void {
+    const r = p.stateAs(Reduction);
+    const count = tiles(r) * r.kept.numel();
+    const job: Job = .{ .plan = p, .r = r, .call = call };
+    const elements = r.length * @min(r.tile, r.inner_kept.size);
+    services.parallelFor(count, @max(1, work_size / elements), job, struct {
+        fn piece(j: *const Job, begin: usize, end: usize) void {
+            var results: [planes * max_tile]Cell = undefined;
+            for (begin..end) |i| {
+                const t = tileAt(j.r, i);
+                columnRows(j.plan, j.r, j.call.ptr[j.r.outputs].?, t, 0, j.r.length, &results);
+                finish(j.plan, j.r, j.call, &results, t.width, t.out, j.r.inner_kept.out);
+            }
+        }
+    }.piece);
+}
+
+pub fn runColumnsInBlocks(p: *const Plan, call: *Call) void {
+    const r = p.stateAs(Reduction);
+    const count = tiles(r) * r.kept.numel();
+    const size = planes * max_tile;
+    const partial = services.allocSlice(Cell, count * r.blocks * size) orelse
+        return call.fail(.out_of_memory, .{ 0, 0, 0 });
+    defer services.free(@ptrCast(partial.ptr));
+    const job: Job = .{ .plan = p, .r = r, .call = call, .partial = partial.ptr };
+    const elements = super_block * @min(r.tile, r.inner_kept.size);
+    services.parallelFor(count * r.blocks, @max(1, work_size / elements), job, struct {
+        fn piece(j: *const Job, begin: usize, end: usize) void {
+            for (begin..end) |i| {
+                const t = tileAt(j.r, i / j.r.blocks);
+                const first = i % j.r.blocks * super_block;
+                const last: usize = @min(first + super_block, j.r.length);
+                columnRows(
+                    j.plan,
+                    j.r,
+                    j.call.ptr[j.r.outputs].?,
+                    t,
+                    first,
+                    last,
+                    j.partial + i * size,
+                );
+            }
+        }
+    }.piece);
+    services.parallelFor(count, 16, job, struct {
+        fn piece(j: *const Job, begin: usize, end: usize) void {
+            for (begin..end) |i| {
+                const t = tileAt(j.r, i);
+                const mine = j.partial + i * j.r.blocks * size;
+                var step: usize = 1;
+                while (step < j.r.blocks) : (step *= 2) {
+                    var k: usize = 0;
+                    while (k + step < j.r.blocks) : (k += 2 * step)
+                        j.r.kernel.merge(
+                            mine + k * size,
+                            mine + (k + step) * size,
+                            max_tile,
+                            t.width,
+                        );
+                }
+                finish(j.plan, j.r, j.call, mine, t.width, t.out, j.r.inner_kept.out);
+            }
+        }
+    }.piece);
+}
