@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from importlib import import_module
 
 import pytest
 
@@ -388,7 +389,11 @@ def test_plan_caches_are_bounded():
     for n in range(1, 3 * plan.CACHE_LIMIT):
         dlgrad.empty(n) + dlgrad.empty(n)
         dlgrad.empty(n).sum()
+        dlgrad.empty(n, 1) @ dlgrad.empty(1, 1)
+        dlgrad.empty(n).softmax(0)
     assert len(row.plans) <= plan.CACHE_LIMIT
+    for name in ("reduce", "matmul"):
+        assert len(import_module(f"dlgrad.ops.{name}")._plans) <= plan.CACHE_LIMIT
     assert plan.cached_plans() <= plan.CACHE_LIMIT
     # and what was dropped is made again
     assert (dlgrad.ones(1) + dlgrad.ones(1)).item() == 2.0

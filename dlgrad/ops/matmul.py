@@ -319,10 +319,23 @@ ger = outer
 Tensor.ger = outer
 
 
+_linear_plans: dict = {}
+
+
 def linear(input, weight, bias=None):
     """input @ weight^T + bias: input (..., in), weight (out, in) or (in,), bias (out,).
 
     Raises RuntimeError naming the shapes where they don't fit."""
+    try:
+        plan = _linear_plans.get((input._layout, weight._layout, None if bias is None else bias._layout))
+    except AttributeError:  # not tensors
+        plan = None
+    if plan is None:
+        return _linear_anew(input, weight, bias)
+    return _recorded(door.run_plan(plan, (input, weight, bias)), input, weight, bias)
+
+
+def _linear_anew(input, weight, bias):
     d = _tensors("linear", input, weight, *(() if bias is None else (bias,)))
     lx, lw = input._layout, weight._layout
     if lx.ndim == 0:
@@ -343,20 +356,30 @@ def linear(input, weight, bias=None):
         if bias._layout.ndim > 1 or bias._layout.numel not in (1, n):
             raise RuntimeError(f"linear(): bias of shape {list(bias.shape)} does not fit the {n} outputs of weight {list(lw.shape)}")
         bias = bias.expand(n)
-    result = door.call("matmul", "linear", contiguous(d, (*lx.shape[:-1], n)), (input, weight, bias), ints=(int(bias is not None),), name="linear")
+    lb = None if bias is None else bias._layout
+    plan = door.make_plan("matmul", "linear", (contiguous(d, (*lx.shape[:-1], n)),), (lx, lw, lb), (int(bias is not None),), name="linear")
+    result = door.run_plan(door.remember(_linear_plans, (lx, lw, lb), plan), (input, weight, bias))
+    return _recorded(result, input, weight, bias)
 
-    def to_input(g, x, w):
-        return _matrices(g, w, "linear") if g._layout.ndim > 1 else matmul(g, w)
 
-    def to_weight(g, x, w):
-        return _matrices(_flat(g).mT, _flat(x), "linear")
+def _linear_to_input(g, x, w):
+    return _matrices(g, w, "linear") if g._layout.ndim > 1 else matmul(g, w)
 
+
+def _linear_to_weight(g, x, w):
+    return _matrices(_flat(g).mT, _flat(x), "linear")
+
+
+def _linear_to_bias(g, x, w):
+    return sum_to(g, w._layout.shape[:1])
+
+
+def _recorded(result, input, weight, bias):
+    """The result of linear, in the graph."""
     if bias is None:
-        record(result, "LinearBackward0", (to_input, to_weight), (input, weight), (input, weight))
-    else:
-        record(result, "AddmmBackward0", (to_input, to_weight, lambda g, x, w: sum_to(g, (n,))),
-               (input, weight, bias), (input, weight))  # fmt: skip
-    return result
+        return record(result, "LinearBackward0", (_linear_to_input, _linear_to_weight), (input, weight), (input, weight))
+    return record(result, "AddmmBackward0", (_linear_to_input, _linear_to_weight, _linear_to_bias),
+                  (input, weight, bias), (input, weight))  # fmt: skip
 
 
 def bilinear(input1, input2, weight, bias=None):
