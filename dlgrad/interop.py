@@ -124,7 +124,8 @@ def _copy_array(array, dtype):
 
 def _from_list(data, dtype):
     """One tensor of arrays (or tensors, or lists) of equal shape; their dtypes are promoted as PyTorch's."""
-    from .ops.create import new_tensor, tensor
+    from .ops.create import new_tensor
+    from .ops.from_data import tensor
     from .ops.writing import copy_into
 
     parts = [tensor(d) for d in data]
@@ -190,7 +191,7 @@ def tensor_from_array(data, dtype=None):
     else:
         return _from_buffer_copy(view, dtype)
     if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not hasattr(data, "keys"):
-        from .ops.create import tensor
+        from .ops.from_data import tensor
 
         return tensor([data[i] for i in range(len(data))], dtype=dtype)
     raise TypeError(

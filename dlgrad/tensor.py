@@ -72,7 +72,7 @@ class Tensor:
     name = None
 
     def __new__(cls, *args, **kwargs):
-        from .ops.create import legacy_constructor
+        from .ops.from_data import legacy_constructor
 
         return legacy_constructor(cls, args, kwargs)
 
@@ -244,7 +244,7 @@ class Tensor:
     def _refreshed(self):
         """The graph edge of a view: made anew from its base where the base was written to since."""
         if self._view_version != self._storage.version:
-            from .ops.view import refresh_view
+            from .ops.view_graph import refresh_view
 
             refresh_view(self)
         return self._grad_fn
@@ -403,12 +403,12 @@ class Tensor:
         return object.__format__(self, spec) if spec else repr(self)
 
     def __reduce_ex__(self, protocol):
-        from .ops.create import reduce_tensor
+        from .ops.from_data import reduce_tensor
 
         return reduce_tensor(self)
 
     def __deepcopy__(self, memo):
-        from .ops.create import deepcopy_tensor
+        from .ops.from_data import deepcopy_tensor
 
         return deepcopy_tensor(self, memo)
 

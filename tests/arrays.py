@@ -5,7 +5,7 @@ import numpy as np
 
 import dlgrad
 from dlgrad._lib import ffi
-from dlgrad.ops.create import from_bytes
+from dlgrad.ops.from_data import from_bytes
 
 DTYPES = {
     "bool": np.bool_,

@@ -309,7 +309,7 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
                  False, materialize_grads)
             for i in range(n)
         ]  # fmt: skip
-        from ..ops.view import stack
+        from ..ops.joining import stack
 
         return tuple(None if col[0] is None else stack(col) for col in zip(*rows))
     for i, t in enumerate(inputs):

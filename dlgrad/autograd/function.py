@@ -276,7 +276,7 @@ def _written(t, differentiable, edge):
 
             retain_grad(t)
         return
-    from ..ops.view import scatter_view
+    from ..ops.view_graph import scatter_view
 
     check_inplace("mark_dirty", t)
     result = make_tensor(t._ptr, t._layout, t._storage)

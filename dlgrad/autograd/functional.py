@@ -114,7 +114,7 @@ def jacobian(func, inputs, create_graph=False, strict=False, vectorize=False, st
     """The Jacobian of `func`, a Tensor of shape (*output, *input); a tuple for several inputs, a tuple of
     tuples for several outputs. vectorize is accepted; strategy must be "reverse-mode"."""
     from ..ops.create import zeros
-    from ..ops.view import stack
+    from ..ops.joining import stack
 
     if strategy != "reverse-mode":
         raise NotImplementedError(f"jacobian(): strategy must be 'reverse-mode', got {strategy!r}")

@@ -16,16 +16,22 @@ from .binary import (  # noqa: F401
 )  # fmt: skip
 from .ternary import addcdiv, addcmul, lerp, masked_fill, where  # noqa: F401
 from .create import (  # noqa: F401
-    arange, as_tensor, asarray, empty, empty_like, empty_strided, eye, full, full_like, linspace, logspace, ones, ones_like,
-    scalar_tensor, tensor, zeros, zeros_like,
+    arange, empty, empty_like, empty_strided, eye, full, full_like, linspace, logspace, ones, ones_like, scalar_tensor, zeros,
+    zeros_like,
 )  # fmt: skip
+from .from_data import as_tensor, asarray, tensor  # noqa: F401
 from .view import (  # noqa: F401
-    adjoint, as_strided, broadcast_tensors, broadcast_to, cat, chunk, clone, concat, concatenate, diagonal, dsplit, flatten, hsplit,
-    moveaxis, movedim, narrow, permute, ravel, reshape, select, split, split_with_sizes, squeeze, stack, swapaxes, swapdims, t,
-    tensor_split, transpose, unbind, unflatten, unsqueeze, vsplit,
+    adjoint, as_strided, broadcast_tensors, broadcast_to, clone, diagonal, flatten, moveaxis, movedim, narrow, permute, ravel,
+    reshape, select, squeeze, swapaxes, swapdims, t, transpose, unflatten, unsqueeze,
 )  # fmt: skip
+from .joining import (  # noqa: F401
+    atleast_1d, atleast_2d, atleast_3d, block_diag, cat, column_stack, concat, concatenate, dstack, hstack, row_stack, stack,
+    vstack,
+)  # fmt: skip
+from .splitting import chunk, dsplit, hsplit, split, split_with_sizes, tensor_split, unbind, vsplit  # noqa: F401
+from . import convert, inplace  # noqa: F401  (methods only)
 from .reduce import (  # noqa: F401
-    all, amax, amin, aminmax, any, argmax, argmin, count_nonzero, dist, logsumexp, max, mean, min, nanmean, nansum, norm, prod,
+    all, amax, amin, aminmax, any, argmax, argmin, count_nonzero, dist, logsumexp, max, mean, min, nanmean, nansum, prod,
     std, std_mean, sum, var, var_mean,
 )  # fmt: skip
 from .scan import cummax, cummin, cumprod, cumsum, diff, logcumsumexp  # noqa: F401
@@ -37,8 +43,19 @@ from .gather import (  # noqa: F401
     argwhere, gather, index_add, index_copy, index_fill, index_put, index_put_, index_select, masked_scatter, masked_select, nonzero,
     put, repeat_interleave, scatter, scatter_add, scatter_reduce, take, take_along_dim,
 )  # fmt: skip
-from .arrange import *  # noqa: F403
-from .sort import *  # noqa: F403
+from .arrange import (  # noqa: F401
+    as_strided_scatter, cartesian_prod, combinations, diag, diag_embed, diagflat, diagonal_scatter, flip, fliplr, flipud, meshgrid,
+    roll, rot90, select_scatter, slice_scatter, tile, trace, tril, tril_indices, triu, triu_indices,
+)  # fmt: skip
+from .distance import allclose, cdist, cross, isclose, isin, kron, pdist  # noqa: F401
+from .statistics import (  # noqa: F401
+    bincount, corrcoef, cov, cumulative_trapezoid, histc, trapezoid, trapz, vander,
+)  # fmt: skip
+from .convert import real  # noqa: F401
+from .sort import (  # noqa: F401
+    argsort, bucketize, kthvalue, median, mode, msort, nanmedian, nanquantile, quantile, searchsorted, sort, topk, unique,
+    unique_consecutive,
+)  # fmt: skip
 from . import indexing  # noqa: F401
 from .softmax import log_softmax, softmax  # noqa: F401
 from .norm import batch_norm, group_norm, layer_norm, rms_norm  # noqa: F401
@@ -51,6 +68,8 @@ from .loss import cross_entropy, nll_loss  # noqa: F401
 from .attention import scaled_dot_product_attention  # noqa: F401
 from .embedding import embedding  # noqa: F401
 from .random import *  # noqa: F403
+from .parts import *  # noqa: F403
+from .special import *  # noqa: F403
 from .reduce import norm  # noqa: F401, E402  (importing .norm has put the module in its place)
 
 _methods()

@@ -525,7 +525,7 @@ def masked_scatter(input, mask, source):
         picked = masked_select(g, m)
         rest = n.numel - picked._layout.numel
         if rest:
-            from .view import cat
+            from .joining import cat
 
             picked = cat((picked, g.new_zeros(rest)))
         return picked.reshape(tuple(n.shape))

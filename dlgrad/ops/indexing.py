@@ -24,7 +24,7 @@ def _is_array(i):
 
 def _as_index(i):
     """A list or array index as a Tensor."""
-    from .create import tensor
+    from .from_data import tensor
 
     t = i if isinstance(i, Tensor) else tensor(i if not isinstance(i, range) else list(i))
     if t._layout.numel == 0 and not isinstance(i, Tensor):
@@ -213,7 +213,7 @@ def put_new(shape, g, indices, start):
 
 
 def _value(self, value, name="__setitem__"):
-    from .create import tensor
+    from .from_data import tensor
 
     if isinstance(value, Tensor):
         return value

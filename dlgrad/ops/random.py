@@ -20,7 +20,8 @@ from ._draw import (
     new_filled,
     plans,
 )
-from .create import _check, _finish, _like_layout, _sizes, _write, new_tensor
+from .create import _check, _finish, _like_layout, _sizes, new_tensor
+from .inplace import _write
 from .random_discrete import bernoulli, multinomial, poisson, randint, randint_like, randperm
 from .random_dropout import dropout
 

@@ -20,7 +20,8 @@ from ._draw import (
     named_numbers,
     new_filled,
 )
-from .create import _finish, _like_layout, _write, new_tensor
+from .create import _finish, _like_layout, new_tensor
+from .inplace import _write
 from .elementwise import write_out
 
 _DIGITS = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}

@@ -211,7 +211,7 @@ def _product_of_others(x):
     """For each element of the last dimension: the product of all the others (no division: zeros are fine)."""
     from .create import ones
     from .scan import cumprod
-    from .view import cat
+    from .joining import cat
 
     one = ones((*x._layout.shape[:-1], 1), dtype=x._layout.dtype)
     before = cumprod(cat((one, x[..., :-1]), -1), -1)

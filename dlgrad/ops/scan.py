@@ -88,7 +88,8 @@ def _cumprod_rule_by_place(g, x, d):
     """The same, one place i at a time: sum over k >= i of g_k times the product of the x_j, j <= k, without x_i. No
     division and no choice by value, so that its own derivatives are right at zeros too; O(n^2), hence for those only."""
     from .reduce import prod
-    from .view import cat, narrow, stack
+    from .joining import cat, stack
+    from .view import narrow
 
     n = x._layout.shape[d]
     parts = []
@@ -158,7 +159,8 @@ def logcumsumexp(input, dim, *, out=None):
 def diff(input, n=1, dim=-1, prepend=None, append=None):
     """The n-th difference along `dim`."""
     from .binary import logical_xor
-    from .view import cat, narrow
+    from .joining import cat
+    from .view import narrow
 
     check("diff", input)
     if input._layout.ndim == 0:

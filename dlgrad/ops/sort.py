@@ -297,7 +297,7 @@ def bucketize(input, boundaries, *, out_int32=False, right=False, out=None):
 
 
 def _search(name, boundaries, values, out_int32, right, sorter, out):
-    from .create import tensor
+    from .from_data import tensor
 
     if not isinstance(values, Tensor):
         if not is_scalar(values):

@@ -1,161 +1,20 @@
-"""Operations that share their input's memory, and those that copy to change shape: clone, contiguous,
-reshape, cat, stack.
+"""Operations that share their input's memory: reshape, transpose, expand, select, slices, diagonals; and the copies
+that a new shape may need: clone, contiguous.
 
-A view is a transition from one layout to another (memoised on the layout) and an offset. Its gradient
-goes the other way: `embed` writes it into zeros of the input's shape.
+A view is a transition from one layout to another (memoised on the layout) and an offset.
 """
 
 from __future__ import annotations
 
+from ..autograd.graph import edge_of
+from ..layout import (broadcast_shapes, contiguous as row_major_layout, expand_strides, infer_size, layout, remember_view,
+                      view_strides, wrap_dim)  # fmt: skip
+from ..autograd.graph import record
 from .. import plan as door
-from ..autograd.graph import Node, edge_of, record, record_several, retain_grad
-from ..autograd.mode import mode
-from ..layout import (Layout, contiguous as row_major_layout, expand_strides, infer_size, layout,
-                      remember_view, view_strides, wrap_dim)  # fmt: skip
-from ..tensor import MAYBE, Tensor, make_tensor, method
-from .elementwise import _dense, result_layout, result_type, sum_to
-from .writing import check_inplace, copy_into, write_out
-
-_new = object.__new__
-
-
-def make_view(x, lay, offset, name, rule):
-    """A view of `x`: layout `lay`, `offset` bytes behind x's first element. rule: its derivative."""
-    t = _new(Tensor)
-    t._ptr = x._ptr + offset if offset else x._ptr
-    t._layout = lay
-    t._storage = storage = x._storage
-    base = x._view
-    t._view = x if base is None else base
-    t._view_version = storage.version
-    t._grad_fn = None
-    t._requires_grad = MAYBE
-    if x._requires_grad:
-        if mode.enabled:
-            edge = edge_of(x)
-            if edge is not None:
-                t._grad_fn = Node(name, (edge,), rule, (), ())
-                t._requires_grad = True
-        elif x.requires_grad:
-            t._requires_grad = False
-            t._view_mode = "no_grad"
-    if x._view_mode is not None:
-        t._view_mode = x._view_mode
-    return t
-
-
-def refresh_view(t):
-    """Makes the graph edge of a view anew after a write to its base."""
-    base = t._view
-    t._view_version = t._storage.version
-    edge = edge_of(base)
-    if edge is None:
-        t._grad_fn = None
-        t._requires_grad = MAYBE if t._requires_grad else False
-        return
-    if t._requires_grad is False:
-        return  # made under no_grad
-    if t._view_mode == "function":
-        raise RuntimeError(
-            "a view that a custom Function returned (or an input that it returned as it is) was used after its base was "
-            "modified in-place: what the Function's backward would do is lost; clone the Function's result"
-        )
-    before, lay = base._layout, t._layout
-    offset = (t._ptr - base._ptr) // lay.dtype.itemsize
-    t._grad_fn = Node("AsStridedBackward0", (edge,), lambda g: strided_backward(g, before, lay, offset), (), ())
-    t._requires_grad = True
-    if t._retain:
-        retain_grad(t)
-
-
-def scatter_view(base, t, result):
-    """After `result` was written into the view `t` of `base`: the base's new place in the graph."""
-    before, lay = base._layout, t._layout
-    offset = (t._ptr - base._ptr) // lay.dtype.itemsize
-    old, new = edge_of(base), edge_of(result)
-    if old is not None or new is not None:
-
-        def to_base(g):
-            g = g.clone()
-            copy_zero(strided_view(g, before, lay, offset))
-            return g
-
-        def to_result(g):
-            return strided_view(g, before, lay, offset).clone()
-
-        base._grad_fn = Node("CopySlices", (old, new), (_graphed(to_base, before, lay, offset), to_result), (), ())
-        base._requires_grad = True
-        if base._retain:
-            retain_grad(base)
-    t._view_version = -1  # whatever the storage's version: look again
-
-
-def _graphed(to_base, before, lay, offset):
-    """`to_base`, with a history of its own where a graph of the backward pass is wanted."""
-
-    def rule(g):
-        plain = g.detach()
-        out = to_base(plain)
-        return record(out, "CopySlicesBackward0", to_base, (g,))
-
-    return rule
-
-
-def copy_zero(t):
-    """Writes zeros into a (raw, ungraphed) view."""
-    door.call("fill", "fill", t._layout, (), ints=(0 if t._layout.dtype.is_floating_point else 1,),
-              scalars=(0.0 if t._layout.dtype.is_floating_point else 0,), into=t, name="zero_")  # fmt: skip
-
-
-def strided_view(g, before, lay, offset):
-    """Of a gradient `g` of a tensor laid out as `before`: the part at `lay` and `offset` (in elements)."""
-    if g._layout is not before:
-        if g._layout.strides == before.strides:
-            pass
-        elif before.contiguous:
-            g = g.contiguous()
-        else:
-            room = g.new_zeros((before.span,))
-            whole = room.as_strided(tuple(before.shape), before.strides)
-            g = whole.copy_(g)
-    lay = layout(g._layout.dtype, tuple(lay.shape), lay.strides)
-    return make_view(g, lay, offset * lay.dtype.itemsize, "AsStridedBackward0",
-                     lambda gg: strided_backward(gg, before, lay, offset))  # fmt: skip
-
-
-def strided_backward(g, before, lay, offset):
-    """The gradient of a tensor laid out as `before` whose view (lay, offset in elements) has gradient `g`."""
-    if _dense(lay) or _no_overlap(lay):
-        return embed(g, before, lambda x: strided_view(x, before, lay, offset))
-    # Elements that the view shows more than once get the sum.
-    from .create import arange, zeros
-
-    flat = arange(before.span + max(0, offset + lay.span - before.span))
-    index = flat.as_strided(tuple(lay.shape), lay.strides, offset).reshape(-1)
-    room = zeros(flat.numel(), dtype=g.dtype).index_add(0, index, g.reshape(-1))
-    return room.as_strided(tuple(before.shape), before.strides, 0).clone()
-
-
-def _no_overlap(lay):
-    reach = 1
-    for st, s in sorted((st, s) for s, st in zip(lay.shape, lay.strides) if s > 1):
-        if st < reach:
-            return False
-        reach = st * (s - 1) + reach
-    return True
-
-
-def embed(g, before: Layout, take):
-    """Zeros of the shape of `before`, but `g` where `take` looks: the derivative of taking a view."""
-    from .create import zeros
-
-    out = zeros(tuple(before.shape), dtype=g._layout.dtype)
-    enabled, mode.enabled = mode.enabled, False
-    try:
-        copy_into(take(out), g)
-    finally:
-        mode.enabled = enabled
-    return record(out, "EmbedBackward0", take, (g,)) if g._requires_grad else out
+from ..tensor import Tensor, make_tensor, method
+from .elementwise import result_layout, sum_to
+from .view_graph import embed, make_view, strided_backward
+from .writing import check_inplace
 
 
 def sizes_of(args, op):
@@ -175,7 +34,7 @@ def sizes_of(args, op):
     return tuple(out)
 
 
-# ---------------------------------------------------------------------- shape
+# ---------------------------------------------------------------------- another shape
 
 
 @method
@@ -249,6 +108,47 @@ def reshape(input, *shape):
 def reshape_as(self, other):
     """`reshape` to the shape of `other`."""
     return self.reshape(tuple(other.shape))
+
+
+@method
+def flatten(input, start_dim=0, end_dim=-1):
+    """Dimensions start_dim to end_dim as one."""
+    lay = input._layout
+    n = lay.ndim
+    s, e = wrap_dim(start_dim, n, "flatten"), wrap_dim(end_dim, n, "flatten")
+    if n == 0:
+        return reshape(input, (1,))
+    if s > e:
+        raise RuntimeError(f"flatten(): start_dim ({start_dim}) cannot come after end_dim ({end_dim})")
+    if s == e:
+        return input
+    k = 1
+    for d in lay.shape[s : e + 1]:
+        k *= d
+    return reshape(input, (*lay.shape[:s], k, *lay.shape[e + 1 :]))
+
+
+@method
+def ravel(input):
+    """All elements as one dimension."""
+    return reshape(input, (-1,)) if input._layout.numel else reshape(input, (0,))
+
+
+@method
+def unflatten(input, dim, sizes):
+    """Dimension `dim` as the dimensions `sizes` (one may be -1)."""
+    lay = input._layout
+    d = wrap_dim(dim, lay.ndim, "unflatten")
+    if not sizes:
+        raise RuntimeError("unflatten(): sizes must be non-empty")
+    try:
+        sizes = infer_size(tuple(sizes), lay.shape[d], "unflatten")
+    except RuntimeError:
+        raise RuntimeError(f"unflatten(): Provided sizes {list(sizes)} don't multiply up to the size of dim {d} ({lay.shape[d]})") from None
+    return view(input, (*lay.shape[:d], *sizes, *lay.shape[d + 1 :]))
+
+
+# ---------------------------------------------------------------------- dimensions in another order
 
 
 @method
@@ -354,6 +254,9 @@ moveaxis = movedim
 Tensor.moveaxis = movedim
 
 
+# ---------------------------------------------------------------------- dimensions of size 1
+
+
 @method
 def squeeze(input, dim=None):
     """Without the dimensions of size 1 (all, or those of `dim`). A view."""
@@ -431,12 +334,13 @@ def expand_as(self, other):
 
 def broadcast_tensors(*tensors):
     """All of them expanded to their common shape."""
-    from ..layout import broadcast_shapes
-
     if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
         tensors = tuple(tensors[0])
     shape = broadcast_shapes(*[x._layout.shape for x in tensors], op="broadcast_tensors")
     return tuple(expand(x, shape) for x in tensors)
+
+
+# ---------------------------------------------------------------------- parts
 
 
 @method
@@ -575,187 +479,6 @@ def as_strided(input, size, stride, storage_offset=None):
     return make_view(input, new, at - own, "AsStridedBackward0", lambda g: strided_backward(g, lay, new, offset))
 
 
-@method
-def flatten(input, start_dim=0, end_dim=-1):
-    """Dimensions start_dim to end_dim as one."""
-    lay = input._layout
-    n = lay.ndim
-    s, e = wrap_dim(start_dim, n, "flatten"), wrap_dim(end_dim, n, "flatten")
-    if n == 0:
-        return reshape(input, (1,))
-    if s > e:
-        raise RuntimeError(f"flatten(): start_dim ({start_dim}) cannot come after end_dim ({end_dim})")
-    if s == e:
-        return input
-    k = 1
-    for d in lay.shape[s : e + 1]:
-        k *= d
-    return reshape(input, (*lay.shape[:s], k, *lay.shape[e + 1 :]))
-
-
-@method
-def ravel(input):
-    """All elements as one dimension."""
-    return reshape(input, (-1,)) if input._layout.numel else reshape(input, (0,))
-
-
-@method
-def unflatten(input, dim, sizes):
-    """Dimension `dim` as the dimensions `sizes` (one may be -1)."""
-    lay = input._layout
-    d = wrap_dim(dim, lay.ndim, "unflatten")
-    if not sizes:
-        raise RuntimeError("unflatten(): sizes must be non-empty")
-    try:
-        sizes = infer_size(tuple(sizes), lay.shape[d], "unflatten")
-    except RuntimeError:
-        raise RuntimeError(f"unflatten(): Provided sizes {list(sizes)} don't multiply up to the size of dim {d} ({lay.shape[d]})") from None
-    return view(input, (*lay.shape[:d], *sizes, *lay.shape[d + 1 :]))
-
-
-# ---------------------------------------------------------------------- several views
-
-
-def _several(input, parts, name, join):
-    """Views that are the parts of one tensor: one node for all. join: from their gradients the input's."""
-    outs = tuple(parts)
-    if input._requires_grad and mode.enabled and edge_of(input) is not None:
-        for o in outs:
-            o._grad_fn = None
-        record_several(outs, name, join, (input,))
-        for o in outs:
-            o._view_mode = "multi"
-    return outs
-
-
-@method
-def unbind(input, dim=0):
-    """A tuple of all slices along `dim`, without it. Views."""
-    lay = input._layout
-    if lay.ndim == 0:
-        raise RuntimeError("unbind(): Dimension specified as 0 but tensor has no dimensions")
-    d = wrap_dim(dim, lay.ndim, "unbind")
-    one = lay.shape[:d] + lay.shape[d + 1 :]
-
-    def join(*gs):
-        g0 = next(g for g in gs if g is not None)
-        return stack([g0.new_zeros(tuple(one)) if g is None else g for g in gs], d)
-
-    return _several(input, [select(input, d, i) for i in range(lay.shape[d])], "UnbindBackward0", join)
-
-
-@method(names=("split_with_sizes",))
-def split_with_sizes(input, split_sizes, dim=0):
-    """Parts of these sizes along `dim`. Views. Raises RuntimeError unless they add up to its size."""
-    lay = input._layout
-    if lay.ndim == 0:
-        raise RuntimeError("split(): expects at least a 1-dimensional tensor")
-    d = wrap_dim(dim, lay.ndim, "split")
-    sizes = list(sizes_of((split_sizes,), "split"))
-    if any(s < 0 for s in sizes) or sum(sizes) != lay.shape[d]:
-        raise RuntimeError(
-            f"split_with_sizes(): expects split_sizes to be non-negative and sum exactly to {lay.shape[d]} (input tensor's size "
-            f"at dimension {d}), but got split_sizes={sizes}"
-        )
-
-    def join(*gs):
-        g0 = next(g for g in gs if g is not None)
-        shape = lambda s: (*lay.shape[:d], s, *lay.shape[d + 1 :])  # noqa: E731
-        return cat([g0.new_zeros(shape(s)) if g is None else g for g, s in zip(gs, sizes)], d)
-
-    parts, at = [], 0
-    for s in sizes:
-        parts.append(slice_(input, d, at, at + s))
-        at += s
-    return _several(input, parts, "SplitWithSizesBackward0", join)
-
-
-@method(names=("split",))
-def split(tensor, split_size_or_sections, dim=0):
-    """Parts of `split_size_or_sections` elements along `dim` (an int: the last may be smaller). Views."""
-    lay = tensor._layout
-    if isinstance(split_size_or_sections, (list, tuple)):
-        return split_with_sizes(tensor, split_size_or_sections, dim)
-    if lay.ndim == 0:
-        raise RuntimeError("split(): expects at least a 1-dimensional tensor")
-    size = split_size_or_sections.__index__()
-    d = wrap_dim(dim, lay.ndim, "split")
-    n = lay.shape[d]
-    if size < 0 or (size == 0 and n > 0):
-        raise RuntimeError(f"split(): expects split_size be non-negative and, for a dimension of size {n}, not 0; got split_size={size}")
-    if n == 0:
-        return (slice_(tensor, d, 0, 0),)
-    return split_with_sizes(tensor, [min(size, n - at) for at in range(0, n, size)], d)
-
-
-@method
-def chunk(input, chunks, dim=0):
-    """At most `chunks` parts of equal size along `dim` (the last may be smaller). Views."""
-    lay = input._layout
-    if lay.ndim == 0:
-        raise RuntimeError("chunk(): expects at least a 1-dimensional tensor")
-    if chunks <= 0:
-        raise RuntimeError(f"chunk(): expects `chunks` to be greater than 0, got: {chunks}")
-    d = wrap_dim(dim, lay.ndim, "chunk")
-    size = -(-lay.shape[d] // chunks)
-    if size == 0:
-        return tuple(slice_(input, d, 0, 0) for _ in range(chunks))
-    return split(input, size, d)
-
-
-@method
-def tensor_split(input, indices_or_sections, dim=0):
-    """Parts along `dim`: that many of nearly equal size, or cut at these indices. Views."""
-    lay = input._layout
-    if lay.ndim == 0:
-        raise RuntimeError("tensor_split(): expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
-    d = wrap_dim(dim, lay.ndim, "tensor_split")
-    n = lay.shape[d]
-    if isinstance(indices_or_sections, Tensor):
-        if indices_or_sections.dtype.name != "int64":
-            raise RuntimeError(f"tensor_split(): expected tensor_indices_or_sections to have dtype of long, got {indices_or_sections.dtype}")
-        indices_or_sections = indices_or_sections.tolist()
-    if isinstance(indices_or_sections, int):
-        k = indices_or_sections
-        if k <= 0:
-            raise RuntimeError(f"tensor_split(): number of sections must be larger than 0, got {k}")
-        small, more = divmod(n, k)
-        cuts, at = [], 0
-        for i in range(k - 1):
-            at += small + (i < more)
-            cuts.append(at)
-    else:
-        cuts = list(indices_or_sections)
-    parts, at = [], 0
-    for c in (*cuts, n):
-        parts.append(slice_(input, d, at, c))
-        at = c
-    return tuple(parts)
-
-
-def _axis_split(name, dim_of, least):
-    def f(input, indices_or_sections):
-        lay = input._layout
-        if lay.ndim < least:
-            raise RuntimeError(f"{name}(): requires a tensor with at least {least} dimension, but got a tensor with {lay.ndim} dimensions")
-        d = dim_of(lay.ndim)
-        if isinstance(indices_or_sections, int) and (indices_or_sections <= 0 or lay.shape[d] % indices_or_sections):
-            raise RuntimeError(
-                f"{name}(): attempted to split along dimension {d}, but the size of the dimension {lay.shape[d]} is not "
-                f"divisible by the split_size {indices_or_sections}"
-            )
-        return tensor_split(input, indices_or_sections, d)
-
-    f.__name__ = f.__qualname__ = name
-    f.__doc__ = "`tensor_split` along a fixed dimension. Views."
-    return method(f)
-
-
-hsplit = _axis_split("hsplit", lambda n: 0 if n == 1 else 1, 1)
-vsplit = _axis_split("vsplit", lambda n: 0, 2)
-dsplit = _axis_split("dsplit", lambda n: 2, 3)
-
-
 # ---------------------------------------------------------------------- copies
 
 
@@ -776,85 +499,6 @@ def clone(input, *, memory_format=None):
 def contiguous(self, memory_format=None):
     """This tensor if it lies row-major without gaps, else a copy that does."""
     return self if self._layout.contiguous else clone(self, memory_format="contiguous")
-
-
-def cat(tensors, dim=0, *, out=None):
-    """The tensors one behind the other along `dim`; they must agree in all other sizes.
-
-    1-d tensors of 0 elements are left out, as in PyTorch. Raises RuntimeError naming the shapes that don't fit."""
-    from .create import empty
-
-    if isinstance(tensors, Tensor):
-        raise TypeError("cat(): argument 'tensors' must be tuple of Tensors, not Tensor")
-    tensors = list(tensors)
-    if not tensors:
-        raise ValueError("cat(): expected a non-empty list of Tensors")
-    for i, x in enumerate(tensors):
-        if not isinstance(x, Tensor):
-            raise TypeError(f"cat(): expected Tensor as element {i} in argument 0, but got {type(x).__name__}")
-        if x._layout.ndim == 0:
-            raise RuntimeError(f"cat(): zero-dimensional tensor (at position {i}) cannot be concatenated; use stack()")
-    dtype = result_type(*tensors)
-    full = [x for x in tensors if tuple(x._layout.shape) != (0,)]
-    if not full:
-        wrap_dim(dim, 1, "cat")
-        full = tensors
-    first = full[0]._layout
-    d = wrap_dim(dim, first.ndim, "cat")
-    for x in full[1:]:
-        lay = x._layout
-        if lay.ndim != first.ndim:
-            raise RuntimeError(f"cat(): Tensors must have same number of dimensions: got {list(first.shape)} and {list(lay.shape)}")
-        for i in range(lay.ndim):
-            if i != d and lay.shape[i] != first.shape[i]:
-                raise RuntimeError(
-                    f"cat(): Sizes of tensors must match except in dimension {d}. Expected size {first.shape[i]} but got size "
-                    f"{lay.shape[i]} for dimension {i}: {list(first.shape)} against {list(lay.shape)}"
-                )
-    sizes = [x._layout.shape[d] if x._layout.ndim == first.ndim else 0 for x in tensors]
-    result = empty((*first.shape[:d], sum(sizes), *first.shape[d + 1 :]), dtype=dtype)
-    enabled, mode.enabled = mode.enabled, False
-    try:
-        at = 0
-        for x, n in zip(tensors, sizes):
-            if n and x._layout.numel:
-                copy_into(slice_(result, d, at, at + n), x)
-            at += n
-    finally:
-        mode.enabled = enabled
-
-    def rule(g):
-        grads, at = [], 0
-        for lay, n in zip(layouts, sizes):
-            part = slice_(g, d, at, at + n)
-            if lay.ndim != g._layout.ndim:
-                part = g.new_zeros(0)
-            grads.append(part if lay.dtype is dtype else part.to(lay.dtype))
-            at += n
-        return tuple(grads)
-
-    layouts = [x._layout for x in tensors]
-    record(result, "CatBackward0", rule, tensors)
-    return result if out is None else write_out("cat", out, result, apart=tensors)
-
-
-concat = concatenate = cat
-
-
-def stack(tensors, dim=0, *, out=None):
-    """The tensors, all of one shape, as the slices of a new dimension `dim`."""
-    tensors = list(tensors)
-    if not tensors:
-        raise RuntimeError("stack(): expects a non-empty TensorList")
-    for i, x in enumerate(tensors):
-        if not isinstance(x, Tensor):
-            raise TypeError(f"stack(): expected Tensor as element {i} in argument 0, but got {type(x).__name__}")
-        if x._layout.shape != tensors[0]._layout.shape:
-            raise RuntimeError(
-                f"stack(): expects each tensor to be equal size, but got {list(tensors[0].shape)} at entry 0 and {list(x.shape)} at entry {i}"
-            )
-    d = wrap_dim(dim, tensors[0]._layout.ndim + 1, "stack")
-    return cat([unsqueeze(x, d) for x in tensors], d, out=out)
 
 
 # ---------------------------------------------------------------------- in place

@@ -189,7 +189,7 @@ def replace_history(name, t, compute, reads=True):
 
     The new value is computed beside the old one, so that what its node saves of the old value is a copy
     that the write does not touch. reads: whether `compute` looks at the old value at all."""
-    from .view import scatter_view
+    from .view_graph import scatter_view
 
     old = t.clone() if reads else make_tensor(t._ptr, t._layout, t._storage)
     result = compute(old)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..autograd.mode import enable_grad, no_grad
 from ..ops.create import zeros
-from ..ops.view import cat
+from ..ops.joining import cat
 from .optimizer import Optimizer, as_number, as_scalar, check_lr
 
 __all__ = ["LBFGS"]

@@ -1,0 +1,151 @@
+"""Tensors in another dtype, and as Python numbers."""
+
+from __future__ import annotations
+
+import math
+import struct
+
+from .. import dtypes as dt
+from .. import plan as door
+from .._lib import ffi
+from ..autograd.graph import record
+from ..tensor import Tensor, device as Device, method  # noqa: N812
+from .elementwise import result_layout
+from .reduce import check
+
+
+def to_dtype(x, dtype):
+    """A copy in another dtype (differentiable between floating point types)."""
+    lay = x._layout
+    if lay.dtype is dtype:
+        return x
+    out = door.call("cast", "copy", result_layout(dtype, lay.shape, lay), (x,), name="to")
+    if x._requires_grad and dtype.is_floating_point:
+        old = lay.dtype
+        record(out, "ToCopyBackward0", lambda g: to_dtype(g, old), (x,))
+    return out
+
+
+@method
+def to(self, *args, dtype=None, device=None, non_blocking=False, copy=False, memory_format=None):
+    """`to(dtype)`, `to(device)`, `to(other)`: this tensor, or a copy in that dtype."""
+    for a in args:
+        if isinstance(a, dt.dtype):
+            dtype = a
+        elif isinstance(a, Tensor):
+            dtype = a._layout.dtype
+        elif isinstance(a, (str, Device)):
+            device = a
+        elif isinstance(a, bool):
+            pass
+        elif a is not None:
+            raise TypeError(f"to(): received an invalid argument of type {type(a).__name__}: expected a dtype, a device or a Tensor")
+    if device is not None:
+        Device(device)
+    if dtype is None or dtype is self._layout.dtype:
+        return self.clone() if copy else self
+    if not isinstance(dtype, dt.dtype):
+        raise TypeError(f"to(): argument 'dtype' must be dlgrad.dtype, not {type(dtype).__name__}")
+    return to_dtype(self, dtype)
+
+
+def _caster(name, d):
+    def f(self, memory_format=None):
+        return to_dtype(self, d)
+
+    f.__name__ = name
+    f.__doc__ = f"This tensor as {d.name}."
+    method(f)
+
+
+for _name, _d in (("bool", dt.bool), ("byte", dt.uint8), ("char", dt.int8), ("short", dt.int16), ("int", dt.int32), ("long", dt.int64),
+                  ("half", dt.float16), ("bfloat16", dt.bfloat16), ("float", dt.float32), ("double", dt.float64)):  # fmt: skip
+    _caster(_name, _d)
+
+
+@method(names=("type",))
+def type_(self, dtype=None, non_blocking=False):
+    """The type's name, or this tensor as `dtype`."""
+    if dtype is None:
+        names = {v.name: k for k, v in dt.ALIASES.items()} | {"uint8": "byte", "int8": "char", "bool": "bool", "bfloat16": "bFloat16"}
+        n = names[self._layout.dtype.name]
+        return f"dlgrad.{n[0].upper() + n[1:]}Tensor"
+    if isinstance(dtype, str):
+        key = dtype.split(".")[-1].removesuffix("Tensor").lower()
+        dtype = {**dt.NAMES, **dt.ALIASES, "byte": dt.uint8, "char": dt.int8}.get(key)
+        if dtype is None:
+            raise ValueError(f"type(): invalid type: {key!r}")
+    return to_dtype(self, getattr(dtype, "dtype", dtype))
+
+
+@method
+def type_as(self, other):
+    """This tensor in the dtype of `other`."""
+    return to_dtype(self, other._layout.dtype)
+
+
+@method
+def cpu(self, memory_format=None):
+    """This tensor: it is on the CPU."""
+    return self
+
+
+@method
+def cuda(self, *args, **kwargs):
+    """Raises RuntimeError: dlgrad computes on the CPU."""
+    raise RuntimeError("cuda(): dlgrad computes on the CPU only; leave the call out, or use .to(device) with device='cpu'")
+
+
+@method
+def real(input):
+    """The tensor itself: there are no complex numbers."""
+    check("real", input)
+    return input
+
+
+Tensor.real = property(real)
+
+
+# ---------------------------------------------------------------------- as Python numbers
+
+
+def _numbers(x):
+    """All elements as a flat list of Python numbers."""
+    lay = x._layout
+    if not lay.numel:
+        return []
+    if lay.dtype is dt.bfloat16:
+        x = to_dtype(x.detach(), dt.float32)
+    x = x.detach().contiguous()
+    lay = x._layout
+    return list(struct.unpack(f"={lay.numel}{lay.dtype.format}", ffi.buffer(x._ptr, lay.nbytes)))
+
+
+@method
+def item(self):
+    """The single element as a Python number. Raises RuntimeError for more or fewer elements."""
+    lay = self._layout
+    if lay.numel != 1:
+        raise RuntimeError(f"item(): a Tensor with {lay.numel} elements (shape {list(lay.shape)}) cannot be converted to Scalar")
+    fmt = lay.dtype.format
+    if fmt is None:
+        return _numbers(self)[0]
+    return struct.unpack(fmt, ffi.buffer(self._ptr, lay.dtype.itemsize))[0]
+
+
+@method
+def tolist(self):
+    """Nested lists of Python numbers (a number for a 0-d tensor)."""
+    shape = self._layout.shape
+    flat = _numbers(self)
+    if not shape:
+        return flat[0]
+    for n in reversed(shape[1:]):
+        flat = [flat[i : i + n] for i in range(0, len(flat), n)] if n else [[] for _ in range(math.prod(shape[: shape.index(0)]))]
+        if not n:
+            return _empty_lists(shape)
+    return flat
+
+
+def _empty_lists(shape):
+    return [] if not shape or shape[0] == 0 else [_empty_lists(shape[1:]) for _ in range(shape[0])]

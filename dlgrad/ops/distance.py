@@ -1,0 +1,174 @@
+"""Products of vectors (cross, kron), distances between points, and closeness of elements."""
+
+from __future__ import annotations
+
+from .. import dtypes as dt
+from ..autograd.graph import record
+from ..layout import broadcast_shapes, wrap_dim
+from ..tensor import Tensor, method
+from .arrange import roll, triu_indices
+from .elementwise import result_type, to_tensor
+from .reduce import check, vector_norm
+from .writing import write_out
+
+
+# ---------------------------------------------------------------------- products
+
+
+@method
+def kron(input, other, *, out=None):
+    """The Kronecker product: each element of `input` replaced by it times `other`."""
+    for t in (input, other):
+        check("kron", t)
+    n = max(input._layout.ndim, other._layout.ndim)
+    a = (1,) * (n - input._layout.ndim) + tuple(input._layout.shape)
+    b = (1,) * (n - other._layout.ndim) + tuple(other._layout.shape)
+    wide = input.reshape(tuple(s for x in a for s in (x, 1))) * other.reshape(tuple(s for x in b for s in (1, x)))
+    result = wide.reshape(tuple(x * y for x, y in zip(a, b)))
+    return result if out is None else write_out("kron", out, result)
+
+
+@method
+def cross(input, other, dim=None, *, out=None):
+    """The vector product along `dim`, of size 3 (the first one of that size unless given)."""
+    for t in (input, other):
+        check("cross", t)
+    if dim is None:
+        dim = next((i for i, s in enumerate(input._layout.shape) if s == 3), None)
+        if dim is None:
+            raise RuntimeError(f"cross(): no dimension of size 3 in input, which has shape {list(input._layout.shape)}")
+    return linalg_cross(input, other, dim=dim, out=out, name="cross")
+
+
+def linalg_cross(input, other, *, dim=-1, out=None, name="linalg.cross"):
+    """The vector product along `dim`, of size 3; the other dimensions broadcast."""
+    a, b = input._layout, other._layout
+    if a.ndim != b.ndim:
+        raise RuntimeError(f"{name}(): inputs must have the same number of dimensions, got shapes {list(a.shape)} and {list(b.shape)}")
+    d = wrap_dim(dim, a.ndim, name)
+    if not a.ndim or a.shape[d] != 3 or b.shape[d] != 3:
+        raise RuntimeError(f"{name}(): inputs dimension {dim} must have length 3. Got shapes {list(a.shape)} and {list(b.shape)}")
+    shape = tuple(broadcast_shapes(a.shape, b.shape, op=name))
+    x, y = input.expand(shape), other.expand(shape)
+    result = roll(x, -1, d) * roll(y, -2, d) - roll(x, -2, d) * roll(y, -1, d)
+    return result if out is None else write_out(name, out, result)
+
+
+# ---------------------------------------------------------------------- distances
+
+
+_MATMUL_FROM = 25  # more points than this: Euclidean distances by a matrix product, as PyTorch chooses
+
+
+def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
+    """The distances (norms of order p) between the points (..., n, k) and (..., m, k): (..., n, m)."""
+    for t in (x1, x2):
+        check("cdist", t)
+        if not t._layout.dtype.is_floating_point:
+            raise RuntimeError(f"cdist(): only supports floating-point dtypes, got {t._layout.dtype.name}")
+        if t._layout.ndim < 2:
+            raise RuntimeError(f"cdist(): expects tensors of at least two dimensions, got shape {list(t._layout.shape)}")
+    a, b = x1._layout.shape, x2._layout.shape
+    if a[-1] != b[-1]:
+        raise RuntimeError(f"cdist(): X1 and X2 must have the same number of columns, got shapes {list(a)} and {list(b)}")
+    p = float(p)
+    if p < 0:
+        raise RuntimeError(f"cdist(): only supports non-negative p values, got {p}")
+    modes = ("use_mm_for_euclid_dist_if_necessary", "use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist")
+    if compute_mode is None:
+        compute_mode = modes[0]
+    if compute_mode not in modes:
+        raise ValueError(f"cdist(): {compute_mode} is not a valid value for compute_mode")
+    common = result_type(x1, x2)
+    lead = tuple(broadcast_shapes(a[:-2], b[:-2], op="cdist"))
+    x1, x2 = x1.to(common).expand((*lead, *a[-2:])), x2.to(common).expand((*lead, *b[-2:]))
+    if a[-1] == 0:
+        p = 1.0  # nothing to add up: zeros, whatever p
+    if p != 2:
+        return vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
+    u, v = x1.detach(), x2.detach()
+    if compute_mode == modes[1] or (compute_mode == modes[0] and (a[-2] > _MATMUL_FROM or b[-2] > _MATMUL_FROM)):
+        square = (u * u).sum(-1, True) + (v * v).sum(-1).unsqueeze(-2) - (u @ v.transpose(-1, -2)) * 2
+        result = square.clamp(min=0).sqrt()
+    else:
+        result = vector_norm(u.unsqueeze(-2) - v.unsqueeze(-3), 2, -1)
+
+    def share(g, y):
+        from .ternary import where
+
+        return where(y == 0, 0.0, g / y)
+
+    def to_first(g, u, v, y):
+        w = share(g, y)
+        return u * w.sum(-1, True) - w @ v
+
+    def to_second(g, u, v, y):
+        w = share(g, y).transpose(-1, -2)
+        return v * w.sum(-1, True) - w @ u
+
+    return record(result, "CdistBackward0", (to_first, to_second), (x1, x2), (x1, x2, None), own=2)
+
+
+def pdist(input, p=2.0):
+    """The distances (norms of order p) between all pairs of rows of a matrix: n (n - 1) / 2 of them."""
+    check("pdist", input)
+    lay = input._layout
+    if lay.ndim != 2:
+        raise RuntimeError(f"pdist(): only supports 2D tensors, got: {lay.ndim}D")
+    if not lay.dtype.is_floating_point:
+        raise RuntimeError(f"pdist(): only supports floating-point dtypes, got {lay.dtype.name}")
+    if p < 0:
+        raise RuntimeError(f"pdist(): only supports non-negative p values, got {p}")
+    pairs = triu_indices(lay.shape[0], lay.shape[0], 1)
+    return vector_norm(input.index_select(0, pairs[0]) - input.index_select(0, pairs[1]), float(p), -1)
+
+
+# ---------------------------------------------------------------------- closeness, membership
+
+
+@method
+def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    """Where |input - other| <= atol + rtol |other|."""
+    for t in (input, other):
+        check("isclose", t)
+    d = input._layout.dtype
+    if other._layout.dtype is not d:
+        raise RuntimeError(f"isclose(): {d.name} did not match {other._layout.dtype.name}; both need the same dtype")
+    if rtol < 0 or atol < 0:
+        raise RuntimeError(f"isclose(): rtol and atol must be greater than or equal to zero, but got {rtol} and {atol}")
+    input, other = input.detach(), other.detach()
+    close = input == other
+    if equal_nan and d.is_floating_point:
+        close = close | (input.isnan() & other.isnan())
+    if rtol == 0 and atol == 0:
+        return close
+    if not d.is_floating_point:
+        input, other = input.to(dt.get_default_dtype()), other.to(dt.get_default_dtype())
+    actual = (input - other).abs()
+    return close | (actual.isfinite() & (actual <= atol + (other * rtol).abs()))
+
+
+@method
+def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    """Whether all elements are close (see `isclose`)."""
+    return bool(isclose(input, other, rtol, atol, equal_nan).all().item())
+
+
+def isin(elements, test_elements, *, assume_unique=False, invert=False):
+    """Which elements are among `test_elements` (invert: are not)."""
+    from .sort import searchsorted, sort
+
+    if not isinstance(elements, Tensor) and not isinstance(test_elements, Tensor):
+        raise TypeError("isin(): elements or test_elements must be a Tensor")
+    common = result_type(elements, test_elements)
+    x = to_tensor("isin", elements).detach().to(common)
+    among = to_tensor("isin", test_elements).detach().to(common).reshape(-1)
+    if common.is_floating_point:
+        among = among.masked_select(among == among)  # no nan: it equals nothing, and would mislead the search
+    n = among._layout.numel
+    if n <= 1:
+        found = x == among[0] if n else (x == x) & False
+    else:
+        among = sort(among).values
+        found = among.take(searchsorted(among, x).clamp(max=n - 1)) == x
+    return ~found if invert else found

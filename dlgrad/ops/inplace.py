@@ -1,0 +1,99 @@
+"""Methods that write into their tensor: fill_, zero_, copy_; and those that give it other memory."""
+
+from __future__ import annotations
+
+from .._lib import ffi
+from ..autograd.graph import record
+from ..autograd.mode import mode
+from ..layout import contiguous as row_major_layout
+from ..storage import allocate
+from ..tensor import Tensor, method
+from .create import _sizes, empty, empty_like, fill_with, zeros_like
+from .elementwise import as_number, is_scalar
+from .writing import check_inplace, check_writable, copy_into, replace_history
+
+
+@method
+def fill_(self, value):
+    """Writes the number (or the 0-d tensor's value) into all elements."""
+    if isinstance(value, Tensor):
+        if value._layout.ndim:
+            raise RuntimeError(f"fill_(): only supports 0-dimension value tensor but got tensor with {value._layout.ndim} dimensions")
+        return self.copy_(value.expand(tuple(self._layout.shape)))
+    if not is_scalar(value):
+        raise TypeError(f"fill_(): argument 'value' must be Number, not {type(value).__name__}")
+    value = as_number(value)
+    return _write(self, "fill_", lambda t: fill_with(t, value, "fill_"))
+
+
+@method
+def zero_(self):
+    """Writes zeros."""
+    return _write(self, "zero_", lambda t: fill_with(t, 0, "zero_"))
+
+
+def _write(t, name, write):
+    """A write of constants into `t`, by `write(t)`: in the graph, `t` becomes a constant."""
+
+    check_inplace(name, t)
+    check_writable(name, t)
+    if mode.enabled and t.requires_grad:
+        constant = lambda x: record(write(empty_like(x)), "ZeroBackward0", zeros_like, (x,))  # noqa: E731
+        return replace_history(name, t, constant)
+    write(t)
+    return t
+
+
+@method
+def copy_(self, src, non_blocking=False):
+    """Writes `src` (broadcast to this shape, converted to this dtype) over this tensor."""
+
+    if not isinstance(src, Tensor):
+        raise TypeError(f"copy_(): argument 'src' must be Tensor, not {type(src).__name__}")
+    check_inplace("copy_", self)
+    check_writable("copy_", self)
+    if src is self:
+        return self
+    shape = tuple(self._layout.shape)
+    if tuple(src._layout.shape) != shape:
+        extra = src._layout.ndim - len(shape)
+        if extra > 0 and tuple(src._layout.shape[:extra]) == (1,) * extra:
+            src = src.reshape(tuple(src._layout.shape[extra:]))
+        src = src.expand(shape)
+    if mode.enabled and (self.requires_grad or src.requires_grad) and self._layout.dtype.is_floating_point:
+        d = self._layout.dtype
+        return replace_history("copy_", self, lambda _: src.to(d) if src._layout.dtype is not d else src.clone(),
+                               reads=False)  # fmt: skip
+    copy_into(self, src)
+    return self
+
+
+@method
+def set_(self, source=None):
+    """Makes this tensor hold the memory of `source`."""
+    source = source if source is not None else empty(0, dtype=self._layout.dtype)
+    self.data = source
+    return self
+
+
+@method
+def resize_(self, *sizes, memory_format=None):
+    """Another shape in place: the elements that fit stay, new ones are not initialised."""
+    shape = _sizes("resize_", sizes)
+    if self.requires_grad:
+        raise RuntimeError("resize_(): cannot resize variables that require grad")
+    lay = row_major_layout(self._layout.dtype, shape)
+    if lay.nbytes + self._offset() > self._storage.nbytes:
+        storage = allocate(lay.nbytes, f"resize_ to {list(shape)}")
+        keep = min(self._storage.nbytes - self._offset(), lay.nbytes)
+        if keep > 0:
+            ffi.memmove(storage.ptr, self._ptr, keep)
+        self._storage, self._ptr = storage, storage.ptr
+    self._layout = lay
+    return self
+
+
+@method
+def resize_as_(self, other, memory_format=None):
+    """`resize_` to the shape of `other`."""
+    return self.resize_(tuple(other._layout.shape))

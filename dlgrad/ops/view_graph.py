@@ -1,0 +1,158 @@
+"""How a view hangs in the graph.
+
+A view is a layout and an offset over its base's memory. Its gradient goes back by `embed`, which writes it
+into zeros of the base's shape. After a write to the base its edge is made anew (`refresh_view`); after a
+write through it the base gets a new history (`scatter_view`).
+"""
+
+from __future__ import annotations
+
+from .. import plan as door
+from ..autograd.graph import Node, edge_of, record, retain_grad
+from ..autograd.mode import mode
+from ..layout import Layout, layout
+from ..tensor import MAYBE, Tensor
+from .elementwise import _dense
+from .writing import copy_into
+
+
+_new = object.__new__
+
+
+def make_view(x, lay, offset, name, rule):
+    """A view of `x`: layout `lay`, `offset` bytes behind x's first element. rule: its derivative."""
+    t = _new(Tensor)
+    t._ptr = x._ptr + offset if offset else x._ptr
+    t._layout = lay
+    t._storage = storage = x._storage
+    base = x._view
+    t._view = x if base is None else base
+    t._view_version = storage.version
+    t._grad_fn = None
+    t._requires_grad = MAYBE
+    if x._requires_grad:
+        if mode.enabled:
+            edge = edge_of(x)
+            if edge is not None:
+                t._grad_fn = Node(name, (edge,), rule, (), ())
+                t._requires_grad = True
+        elif x.requires_grad:
+            t._requires_grad = False
+            t._view_mode = "no_grad"
+    if x._view_mode is not None:
+        t._view_mode = x._view_mode
+    return t
+
+
+def refresh_view(t):
+    """Makes the graph edge of a view anew after a write to its base."""
+    base = t._view
+    t._view_version = t._storage.version
+    edge = edge_of(base)
+    if edge is None:
+        t._grad_fn = None
+        t._requires_grad = MAYBE if t._requires_grad else False
+        return
+    if t._requires_grad is False:
+        return  # made under no_grad
+    if t._view_mode == "function":
+        raise RuntimeError(
+            "a view that a custom Function returned (or an input that it returned as it is) was used after its base was "
+            "modified in-place: what the Function's backward would do is lost; clone the Function's result"
+        )
+    before, lay = base._layout, t._layout
+    offset = (t._ptr - base._ptr) // lay.dtype.itemsize
+    t._grad_fn = Node("AsStridedBackward0", (edge,), lambda g: strided_backward(g, before, lay, offset), (), ())
+    t._requires_grad = True
+    if t._retain:
+        retain_grad(t)
+
+
+def scatter_view(base, t, result):
+    """After `result` was written into the view `t` of `base`: the base's new place in the graph."""
+    before, lay = base._layout, t._layout
+    offset = (t._ptr - base._ptr) // lay.dtype.itemsize
+    old, new = edge_of(base), edge_of(result)
+    if old is not None or new is not None:
+
+        def to_base(g):
+            g = g.clone()
+            copy_zero(strided_view(g, before, lay, offset))
+            return g
+
+        def to_result(g):
+            return strided_view(g, before, lay, offset).clone()
+
+        base._grad_fn = Node("CopySlices", (old, new), (_graphed(to_base, before, lay, offset), to_result), (), ())
+        base._requires_grad = True
+        if base._retain:
+            retain_grad(base)
+    t._view_version = -1  # whatever the storage's version: look again
+
+
+def _graphed(to_base, before, lay, offset):
+    """`to_base`, with a history of its own where a graph of the backward pass is wanted."""
+
+    def rule(g):
+        plain = g.detach()
+        out = to_base(plain)
+        return record(out, "CopySlicesBackward0", to_base, (g,))
+
+    return rule
+
+
+def copy_zero(t):
+    """Writes zeros into a (raw, ungraphed) view."""
+    door.call("fill", "fill", t._layout, (), ints=(0 if t._layout.dtype.is_floating_point else 1,),
+              scalars=(0.0 if t._layout.dtype.is_floating_point else 0,), into=t, name="zero_")  # fmt: skip
+
+
+def strided_view(g, before, lay, offset):
+    """Of a gradient `g` of a tensor laid out as `before`: the part at `lay` and `offset` (in elements)."""
+    if g._layout is not before:
+        if g._layout.strides == before.strides:
+            pass
+        elif before.contiguous:
+            g = g.contiguous()
+        else:
+            room = g.new_zeros((before.span,))
+            whole = room.as_strided(tuple(before.shape), before.strides)
+            g = whole.copy_(g)
+    lay = layout(g._layout.dtype, tuple(lay.shape), lay.strides)
+    return make_view(g, lay, offset * lay.dtype.itemsize, "AsStridedBackward0",
+                     lambda gg: strided_backward(gg, before, lay, offset))  # fmt: skip
+
+
+def strided_backward(g, before, lay, offset):
+    """The gradient of a tensor laid out as `before` whose view (lay, offset in elements) has gradient `g`."""
+    if _dense(lay) or _no_overlap(lay):
+        return embed(g, before, lambda x: strided_view(x, before, lay, offset))
+    # Elements that the view shows more than once get the sum.
+    from .create import arange, zeros
+
+    flat = arange(before.span + max(0, offset + lay.span - before.span))
+    index = flat.as_strided(tuple(lay.shape), lay.strides, offset).reshape(-1)
+    room = zeros(flat.numel(), dtype=g.dtype).index_add(0, index, g.reshape(-1))
+    return room.as_strided(tuple(before.shape), before.strides, 0).clone()
+
+
+def _no_overlap(lay):
+    reach = 1
+    for st, s in sorted((st, s) for s, st in zip(lay.shape, lay.strides) if s > 1):
+        if st < reach:
+            return False
+        reach = st * (s - 1) + reach
+    return True
+
+
+def embed(g, before: Layout, take):
+    """Zeros of the shape of `before`, but `g` where `take` looks: the derivative of taking a view."""
+    from .create import zeros
+
+    out = zeros(tuple(before.shape), dtype=g._layout.dtype)
+    enabled, mode.enabled = mode.enabled, False
+    try:
+        copy_into(take(out), g)
+    finally:
+        mode.enabled = enabled
+    return record(out, "EmbedBackward0", take, (g,)) if g._requires_grad else out
