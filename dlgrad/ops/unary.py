@@ -66,8 +66,12 @@ erf = unary("erf", lambda g, x: g * (exp(-(x * x)) * _TWO_OVER_SQRT_PI), "The er
 erfc = unary("erfc", lambda g, x: g * (exp(-(x * x)) * -_TWO_OVER_SQRT_PI), "1 - erf(x), exact for large x.")
 erfinv = unary("erfinv", lambda g, y: g * (exp(y * y) / _TWO_OVER_SQRT_PI), "The inverse error function (|x| <= 1).")
 lgamma = unary("lgamma", lambda g, x: g * digamma(x), "log |Gamma(x)|.")
-digamma = unary("digamma", lambda g, x: g * _trigamma(x), "The derivative of lgamma.")
-i0 = unary("i0", None, "The modified Bessel function of order 0.")
+digamma = unary("digamma", lambda g, x: g * trigamma(x), "The derivative of lgamma.")
+trigamma = unary("trigamma", lambda g, x: g * _tetragamma(x), "The derivative of digamma.", methods=False, inplace=False)
+i0 = unary("i0", lambda g, x: g * _i1(x), "The modified Bessel function of order 0.")
+i0e = unary("i0e", lambda g, x, y: g * _i0e_slope(x, y), "e^-|x| i0(x).", methods=False, inplace=False)
+ndtr = unary("ndtr", lambda g, x: g * (exp(x * x * -0.5) * (_TWO_OVER_SQRT_PI / math.sqrt(8))),
+             "The distribution function of the standard normal distribution.", methods=False, inplace=False)  # fmt: skip
 sinc = unary("sinc", lambda g, x: g * _sinc_slope(x), "sin(pi x) / (pi x); 1 at 0.")
 sigmoid = unary("sigmoid", lambda g, y: sigmoid_backward(g, y), "1 / (1 + e^-x).")
 log_sigmoid = unary("log_sigmoid", lambda g, x: log_sigmoid_backward(g, x), "log(sigmoid(x)).", methods=False, inplace=False, kind="floating")
@@ -96,21 +100,22 @@ square.op = _square.op
 Tensor.square = lambda self: square(self)
 
 
-def _trigamma(x):
-    """The derivative of digamma: reflection below 0.5, recurrence up to 8, then the asymptotic series (A&S 6.4)."""
-    from .ternary import where
+def _i1(x):
+    from ..special import i1
 
-    reflected = x < 0.5
-    z = where(reflected, 1 - x, x)
-    total = z * 0
-    for _ in range(8):
-        total = total + 1 / (z * z)
-        z = z + 1
-    w = 1 / (z * z)
-    tail = 1 / z + w / 2 + w / z * (1 / 6 - w * (1 / 30 - w * (1 / 42 - w * (1 / 30 - w * (5 / 66)))))
-    value = total + tail
-    s = sin(x * math.pi)
-    return where(reflected, (math.pi * math.pi) / (s * s) - value, value)
+    return i1(x)
+
+
+def _i0e_slope(x, y):
+    from ..special import i1e
+
+    return i1e(x) - sign(x) * y
+
+
+def _tetragamma(x):
+    from ..special import polygamma
+
+    return polygamma(2, x)
 
 
 def _sinc_slope(x):

@@ -1,0 +1,114 @@
+"""Parts of numbers: angles, conjugates (of real numbers: themselves), mantissas and exponents."""
+
+from __future__ import annotations
+
+import math
+from collections import namedtuple
+
+from .. import dtypes as dt
+from ..autograd.graph import record
+from ..autograd.mode import no_grad
+from ..tensor import method
+from .binary import mul
+from .reduce import check
+from .ternary import where
+from .unary import exp2, floor, inplace, log2
+from .writing import write_out
+
+__all__ = ["angle", "conj", "conj_physical", "deg2rad", "frexp", "isreal", "rad2deg", "resolve_conj", "resolve_neg"]
+
+_frexp_result = namedtuple("frexp", ("mantissa", "exponent"))
+_frexp_result.__module__ = "dlgrad.return_types"
+
+
+def _as_float(input):
+    return input if input._layout.dtype.is_floating_point else input.to(dt.get_default_dtype())
+
+
+@method
+def deg2rad(input, *, out=None):
+    """The angle in radians of `input` degrees."""
+    check("deg2rad", input)
+    result = mul(_as_float(input), math.pi / 180)
+    return result if out is None else write_out("deg2rad", out, result)
+
+
+@method
+def rad2deg(input, *, out=None):
+    """The angle in degrees of `input` radians."""
+    check("rad2deg", input)
+    result = mul(_as_float(input), 180 / math.pi)
+    return result if out is None else write_out("rad2deg", out, result)
+
+
+@method
+def angle(input, *, out=None):
+    """0, or pi for negative numbers; nan for nan. Its derivative is 0."""
+    check("angle", input)
+    x = _as_float(input)
+    with no_grad():
+        result = where(x < 0, math.pi, where(x.isnan(), x, 0.0))
+    record(result, "AngleBackward0", lambda g: g * 0, (x,))
+    return result if out is None else write_out("angle", out, result)
+
+
+@method
+def isreal(input):
+    """True everywhere: there are no complex numbers."""
+    check("isreal", input)
+    return input.new_ones(tuple(input.shape), dtype=dt.bool)
+
+
+def _itself(name, doc):
+    def f(input):
+        check(name, input)
+        return input
+
+    f.__name__ = f.__qualname__ = name
+    f.__doc__ = doc
+    return method(f)
+
+
+conj = _itself("conj", "The tensor itself: there are no complex numbers.")
+resolve_conj = _itself("resolve_conj", "The tensor itself: none is conjugated lazily.")
+resolve_neg = _itself("resolve_neg", "The tensor itself: none is negated lazily.")
+
+
+@method
+def conj_physical(input, *, out=None):
+    """The tensor itself: there are no complex numbers."""
+    check("conj_physical", input)
+    return input if out is None else write_out("conj_physical", out, input)
+
+
+@method
+def frexp(input, *, out=None):
+    """mantissa in +-[0.5, 1) and int32 exponent with input = mantissa 2^exponent: (mantissa, exponent). 0, inf and nan
+    come back with exponent 0. Raises RuntimeError for integers."""
+    check("frexp", input)
+    if not input._layout.dtype.is_floating_point:
+        raise RuntimeError(f"frexp(): only supports floating-point dtypes, got {input._layout.dtype.name}")
+    with no_grad():
+        mantissa, exponent = _split(input.detach().double())
+        mantissa, exponent = mantissa.to(input.dtype), exponent.to(dt.int32)
+    record(mantissa, "FrexpBackward0", lambda g, e: g / exp2(e.to(g.dtype)), (input,), (exponent,))
+    result = _frexp_result(mantissa, exponent)
+    return result if out is None else write_out("frexp", out, result)
+
+
+def _split(x):
+    """Mantissa and exponent of float64. The logarithm may be one off near powers of 2, which shows in the mantissa;
+    small numbers are scaled up first, so that the powers of 2 in use stay normal. All steps but it are exact."""
+    plain = ~x.isfinite() | (x == 0)
+    tiny = x.abs() < 2.0**-500
+    s = where(plain, 0.5, where(tiny, x * 2.0**600, x))
+    e = floor(log2(s.abs())) + 1
+    m = s * exp2(-(e / 2).floor()) * exp2(-(e - (e / 2).floor()))
+    size = m.abs()
+    e = e + (size >= 1) - (size < 0.5).to(e.dtype)
+    m = where(size >= 1, m * 0.5, where(size < 0.5, m * 2, m))
+    return where(plain, x, m), where(plain, 0.0, where(tiny, e - 600, e))
+
+
+for _f in (deg2rad, rad2deg, conj_physical):
+    inplace(_f.__name__, _f)
