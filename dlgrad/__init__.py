@@ -36,12 +36,12 @@ pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _SUBMODULES = frozenset((
     "nn", "optim", "utils", "autograd", "random", "datasets", "serialization", "interop", "printing", "special",
-    "distributions", "accelerator", "amp", "backends", "cuda", "distributed", "mps", "version",
+    "distributions", "func", "accelerator", "amp", "backends", "cuda", "distributed", "mps", "version",
 ))  # fmt: skip
 _LAZY = {
     "save": "serialization", "load": "serialization", "from_numpy": "interop", "from_dlpack": "interop", "frombuffer": "interop",
     "set_printoptions": "printing", "get_printoptions": "printing", "printoptions": "printing",
-    "autocast": "amp", "GradScaler": "amp",
+    "autocast": "amp", "GradScaler": "amp", "norm_except_dim": "nn.utils.weight_norm",
     **dict.fromkeys((
         "FloatTensor", "DoubleTensor", "HalfTensor", "BFloat16Tensor", "ByteTensor", "CharTensor", "ShortTensor", "IntTensor",
         "LongTensor", "BoolTensor", "compile", "set_float32_matmul_precision", "get_float32_matmul_precision",
