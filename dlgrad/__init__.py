@@ -28,6 +28,7 @@ from .random import (  # noqa: F401
 )  # fmt: skip
 from .storage import OutOfMemoryError, empty_cache, memory_stats, reset_peak_memory_stats  # noqa: F401
 from . import interop, linalg  # noqa: F401
+from .linalg.names import *  # noqa: F401, F403
 
 __version__ = "0.1.0"
 

@@ -510,6 +510,10 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     check("norm", input)
     if p in ("fro", None):
         p = 2
+    elif p == "nuc":
+        from ..linalg import matrix_norm
+
+        return matrix_norm(input, "nuc", (-2, -1) if dim is None else dim, keepdim, dtype=dtype, out=out)
     elif isinstance(p, str):
         raise RuntimeError(f"norm(): unsupported order {p!r}; use 'fro' or a number")
     if isinstance(dim, (list, tuple)) and not dim:

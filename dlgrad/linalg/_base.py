@@ -1,0 +1,109 @@
+"""What all of linalg shares: checks of its arguments, batches, the call of the kernels, and the errors."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+from .. import dtypes as dt
+from .. import plan as door
+from ..layout import broadcast_shapes, contiguous
+from ..ops import eye, zeros
+from ..ops.writing import write_out
+from ..tensor import Tensor
+
+
+class LinAlgError(RuntimeError):
+    """A matrix that is singular, not positive definite, or on which an iteration did not converge."""
+
+
+def result_type(name, fields):
+    """A named tuple, such as PyTorch's in `torch.return_types`."""
+    kind = namedtuple(name, fields)
+    kind.__module__ = "dlgrad.return_types"
+    return kind
+
+
+def need_matrix(name, *tensors, square=False):
+    """Raises unless all are float32 or float64 (all the same) tensors of (square) matrices."""
+    first = tensors[0]
+    for t in tensors:
+        if not isinstance(t, Tensor):
+            raise TypeError(f"{name}(): expected a Tensor, got {type(t).__name__}")
+        lay = t._layout
+        if lay.ndim < 2:
+            raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions, got shape {list(lay.shape)}")
+        need_float(name, t)
+        if lay.dtype is not first._layout.dtype:
+            raise RuntimeError(
+                f"{name}: Expected all inputs to have the same dtype, but found {first._layout.dtype.name} and {lay.dtype.name}"
+            )
+    m, n = first._layout.shape[-2:]
+    if square and m != n:
+        raise RuntimeError(
+            f"{name}: A must be batches of square matrices, but they are {m} by {n} matrices (shape {list(first.shape)})"
+        )
+
+
+def need_float(name, t):
+    """Raises unless `t` is of float32 or float64."""
+    dtype = t._layout.dtype
+    if not dtype.is_floating_point:
+        raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {dtype.name}")
+    if dtype not in (dt.float32, dt.float64):
+        raise RuntimeError(f"{name}: Low precision dtypes not supported. Got {dtype.name}; use float32 or float64")
+
+
+def batched(name, *tensors):
+    """Matrices whose batch dimensions are expanded to their common shape."""
+    batch = broadcast_shapes(*[t._layout.shape[:-2] for t in tensors], op=name)
+    return tuple(t.expand((*batch, *t._layout.shape[-2:])) for t in tensors)
+
+
+def call(row, like, outputs, inputs, ints=()):
+    """Runs a row of zig/ops/linalg.zig on matrices of equal batch dimensions.
+
+    outputs: the core shape of each result, None for one that is left out; a result of whole numbers
+    (pivots, info) has the core shape's first entry "int"."""
+    batch = tuple(like._layout.shape[:-2])
+    dtype = like._layout.dtype
+
+    def lay(core):
+        if core is None:
+            return None
+        return contiguous(dt.int32, (*batch, *core[1:])) if core[:1] == ("int",) else contiguous(dtype, (*batch, *core))
+
+    outs = tuple(map(lay, outputs))
+    return door.call("linalg", row, outs if len(outs) > 1 else outs[0], inputs, ints=ints)
+
+
+def first_failure(info):
+    """(number in the batch, info) of the first matrix whose info is not 0, or None."""
+    if info._layout.ndim == 0:
+        value = info.item()
+        return (0, value) if value else None
+    return next(((i, v) for i, v in enumerate(info.reshape(-1).tolist()) if v), None)
+
+
+def raise_for(name, info, message):
+    """Raises LinAlgError where `info` is not 0 somewhere: "name: (Batch element i): message(info)"."""
+    failed = first_failure(info)
+    if failed is not None:
+        number, value = failed
+        where = f"(Batch element {number}): " if info._layout.ndim else ""
+        raise LinAlgError(f"{name}: {where}{message(value)}")
+
+
+def identity(like, n, columns=None):
+    """The (n, columns) identity of this tensor's dtype and batch. A view that repeats one matrix."""
+    one = eye(n, n if columns is None else columns, dtype=like._layout.dtype)
+    return one.expand((*like._layout.shape[:-2], *one._layout.shape))
+
+
+def nothing(like, dtype=None):
+    """A tensor of no elements: a result that was not asked for."""
+    return zeros((0,), dtype=dtype or like._layout.dtype)
+
+
+def written(name, out, result):
+    """`result`, or `out` with it written into."""
+    return result if out is None else write_out(name, out, result)

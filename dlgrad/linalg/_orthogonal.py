@@ -1,0 +1,228 @@
+"""Orthogonal factors: QR by Householder reflections, products of reflections, least squares."""
+
+from __future__ import annotations
+
+from .. import dtypes as dt
+from ..autograd.graph import record, record_several, wants_grad
+from ..autograd.mode import mode, no_grad
+from ..ops import cat, zeros
+from ..tensor import Tensor
+from ._base import batched, call, identity, need_matrix, nothing, result_type, written
+from ._solve import _is_vector, _solve_triangle
+
+Qr = result_type("linalg_qr", ("Q", "R"))
+Geqrf = result_type("geqrf", ("a", "tau"))
+Lstsq = result_type("linalg_lstsq", ("solution", "residuals", "rank", "singular_values"))
+
+_MODES = ("reduced", "complete", "r")
+
+
+def _geqrf(A):  # noqa: N803
+    m, n = A._layout.shape[-2:]
+    return call("geqrf", A, ((m, n), (min(m, n),)), (A,))
+
+
+def _reflect(C, a, tau, transposed=False):  # noqa: N803
+    """Q C, or Q^T C, for the Q of `geqrf`; equal batches, in no graph."""
+    return call("reflect", C, (C._layout.shape[-2:],), (C, a, tau), (int(transposed),))
+
+
+def qr(A, mode="reduced", *, out=None):  # noqa: N803
+    """(Q, R) with A (..., m, n) = Q R, R upper triangular, its diagonal signed as Householder reflections leave it.
+
+    mode "reduced": Q (..., m, k), R (..., k, n), k = min(m, n); "complete": Q (..., m, m), R (..., m, n); "r": R as
+    in "reduced", and an empty Q. Not differentiable in the mode "r", nor in "complete" where m > n."""
+    need_matrix("linalg.qr", A)
+    if mode not in _MODES:
+        raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'")
+    m, n = A._layout.shape[-2:]
+    rows = m if mode == "complete" else min(m, n)
+    a, tau = _geqrf(A)
+    R = a[..., :rows, :].triu()  # noqa: N806
+    Q = nothing(A) if mode == "r" else _reflect(identity(A, m, rows), a, tau)  # noqa: N806
+    record_several((Q, R), "LinalgQrBackward0", lambda *args: _qr_rule(mode, *args), (A,), (A, Q, R))
+    return written("linalg.qr", out, Qr(Q, R))
+
+
+def _qr_rule(how, gQ, gR, A, Q, R):  # noqa: N803
+    """(gQ + Q sym(M)) R^-T, M = R gR^T - gQ^T Q, of which sym takes the lower triangle (Walter and Lehmann 2012). A
+    wide A = [X Y] has R = [U V], and Y = Q V."""
+    m, n = A._layout.shape[-2:]
+    if how == "r":
+        raise RuntimeError(
+            "The derivative of linalg.qr depends on Q, which is not computed when mode='r'. Please use linalg.qr(A, mode='reduced') "
+            "if you are going to require gradients through QR"
+        )
+    if how == "complete" and m > n:
+        raise RuntimeError("The QR decomposition is not differentiable when mode='complete' and nrows > ncols")
+    if mode.enabled:
+        Q, R = qr(A, how)  # noqa: N806  (with their history)
+    k = min(m, n)
+    gQ = zeros(tuple(Q._layout.shape), dtype=Q._layout.dtype) if gQ is None else gQ  # noqa: N806
+    gR = zeros(tuple(R._layout.shape), dtype=R._layout.dtype) if gR is None else gR  # noqa: N806
+    rest = None
+    if n > m:
+        rest = Q @ gR[..., k:]
+        gQ = gQ + A[..., k:] @ gR[..., k:].mT  # noqa: N806
+        R, gR = R[..., :k], gR[..., :k]  # noqa: N806
+    M = R @ gR.mT - gQ.mT @ Q  # noqa: N806
+    inner = gQ + Q @ (M.tril() + M.tril(-1).mT)
+    to_a = _solve_triangle(R, inner.mT, True, False).mT
+    return to_a if rest is None else cat((to_a, rest), -1)
+
+
+# ---------------------------------------------------------------------- products of reflections
+
+
+def geqrf(input, *, out=None):
+    """(a, tau): R on and above the diagonal of a (..., m, n), below it the vectors of the reflections whose product is
+    Q, and their factors tau (..., min(m, n)). LAPACK's geqrf. Not differentiable: see `linalg.qr`."""
+    need_matrix("geqrf", input)
+    return written("geqrf", out, Geqrf(*_geqrf(input)))
+
+
+def _need_reflections(name, a, tau):
+    need_matrix(name, a)
+    m, n = a._layout.shape[-2:]
+    if m < n:
+        raise RuntimeError(f"{name}: input.shape[-2] must be greater than or equal to input.shape[-1], got shape {list(a.shape)}")
+    if not isinstance(tau, Tensor):
+        raise TypeError(f"{name}(): argument 'tau' must be Tensor, not {type(tau).__name__}")
+    lay = tau._layout
+    if lay.dtype is not a._layout.dtype:
+        raise RuntimeError(f"{name}: tau dtype {lay.dtype.name} does not match input dtype {a._layout.dtype.name}")
+    if lay.ndim != a._layout.ndim - 1 or lay.shape[:-1] != a._layout.shape[:-2]:
+        raise RuntimeError(
+            f"{name}: Expected tau to have one dimension less than input and its batch dimensions, got shapes {list(tau.shape)} and "
+            f"{list(a.shape)}"
+        )
+    if lay.shape[-1] > n:
+        raise RuntimeError(f"{name}: input.shape[-1] must be greater than or equal to tau.shape[-1], got {n} and {lay.shape[-1]}")
+
+
+def _reflect_composed(C, a, tau, transposed):  # noqa: N803
+    """`_reflect` by operations that know their derivatives: C - tau v (v^T C) for each reflection."""
+    m = a._layout.shape[-2]
+    vectors = a.tril(-1) + identity(a, m, a._layout.shape[-1])
+    steps = range(tau._layout.shape[-1])
+    for i in steps if transposed else reversed(steps):
+        v = vectors[..., i : i + 1]
+        C = C - tau[..., i : i + 1].unsqueeze(-1) * (v @ (v.mT @ C))  # noqa: N806
+    return C
+
+
+def householder_product(input, tau, *, out=None):
+    """The first n columns (..., m, n) of the product of the reflections in `input` (..., m, n) and tau (..., k), as
+    `geqrf` gives them: Q of the QR decomposition."""
+    name = "torch.linalg.householder_product"
+    _need_reflections(name, input, tau)
+    C = identity(input, *input._layout.shape[-2:])  # noqa: N806
+    if wants_grad(input, tau):
+        return written(name, out, _reflect_composed(C, input, tau, False))
+    return written(name, out, _reflect(C, input, tau))
+
+
+def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
+    """Q other, or other Q unless `left`, with Q (m, m) the product of the reflections in `input` (..., m, n), tau
+    (..., k); Q^T for Q with `transpose`."""
+    name = "torch.ormqr"
+    need_matrix(name, input, other)
+    m, dim = input._layout.shape[-2], -2 if left else -1
+    if other._layout.shape[dim] != m:
+        raise RuntimeError(f"{name}: other.shape[{dim}] must be equal to input.shape[-2], got {other._layout.shape[dim]} and {m}")
+    if input._layout.shape[-1] < tau._layout.shape[-1] or tau._layout.shape[-1] > m:
+        raise RuntimeError(
+            f"{name}: tau.shape[-1] must be at most input.shape[-1] and input.shape[-2], got tau {list(tau.shape)}, input {list(input.shape)}"
+        )
+    if input._layout.shape[:-2] != other._layout.shape[:-2] or input._layout.shape[:-2] != tau._layout.shape[:-1]:
+        raise RuntimeError(
+            f"{name}: batch dimensions of input, tau and other should be equal, got shapes {list(input.shape)}, {list(tau.shape)}, "
+            f"{list(other.shape)}"
+        )
+    apply = _reflect_composed if wants_grad(input, tau, other) else _reflect
+    if left:
+        return written(name, out, apply(other, input, tau, transpose))
+    return written(name, out, apply(other.mT, input, tau, not transpose).mT)
+
+
+# ---------------------------------------------------------------------- least squares
+
+_DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
+
+
+def lstsq(A, B, rcond=None, *, driver=None):  # noqa: N803
+    """(solution, residuals, rank, singular_values): X of the smallest ||A X - B||, of those the smallest.
+
+    A (..., m, n), B (..., m, k) or vectors (..., m); batches broadcast. Singular values below rcond (eps max(m, n))
+    times the largest count as 0. driver "gels" takes A to have full rank and uses QR; "gelsy" (used unless given),
+    "gelsd" and "gelss" use the singular values. residuals (..., k): the squared norms where m > n and A has full
+    rank, empty otherwise and for "gelsy". rank and singular_values are empty where the driver does not give them."""
+    name = "torch.linalg.lstsq"
+    need_matrix(name, A)
+    if not isinstance(B, Tensor):
+        raise TypeError(f"{name}(): expected a Tensor, got {type(B).__name__}")
+    driver = "gelsy" if driver is None else driver
+    if driver not in _DRIVERS:
+        raise RuntimeError(f"{name}: parameter `driver` should be one of (gels, gelsy, gelsd, gelss)")
+    if not B._layout.ndim:
+        raise RuntimeError(f"{name}: input `B` must have at least 1 dimension")
+    vector = _is_vector(A, B)
+    right = B.unsqueeze(-1) if vector else B
+    need_matrix(name, A, right)
+    (m, n), rows = A._layout.shape[-2:], right._layout.shape[-2]
+    if rows != m:
+        raise RuntimeError(f"{name}: input.size(-2) should match other.size(-{1 if vector else 2}), got {m} and {rows}")
+    if rcond is None:
+        rcond = dt.finfo(A._layout.dtype).eps * max(m, n)
+    A, right = batched(name, A, right)  # noqa: N806
+    rank, values, full = _rank_of(A, rcond, driver)
+    X = _least_squares(A, right, rcond, driver)  # noqa: N806
+    residuals = nothing(A)
+    if driver != "gelsy" and m > n and full:
+        residuals = (A @ X - right).square().sum(-2)
+        residuals = residuals.squeeze(-1) if vector else residuals
+    return Lstsq(X.squeeze(-1) if vector else X, residuals, rank, values)
+
+
+def _rank_of(A, rcond, driver):  # noqa: N803
+    """The ranks and singular values as the driver gives them, and whether all ranks are full."""
+    from ._spectral import svdvals
+
+    if driver == "gels":
+        return nothing(A, dt.int64), nothing(A), True
+    S = svdvals(A.detach())  # noqa: N806
+    rank = (S > rcond * S[..., :1]).sum(-1)
+    full = not rank._layout.numel or rank.min().item() == S._layout.shape[-1]
+    return rank, nothing(A) if driver == "gelsy" else S, full
+
+
+def _least_squares(A, B, rcond, driver):  # noqa: N803
+    """The solution, with derivatives by way of the pseudoinverse: X = A^+ B."""
+    from ._spectral import pinv, pinv_rule
+
+    with no_grad():
+        if driver == "gels":
+            X = _by_qr(A, B)  # noqa: N806
+        else:
+            X = pinv(A, rtol=rcond) @ B  # noqa: N806
+    if not wants_grad(A, B):
+        return X
+
+    def rule(g, A, B):  # noqa: N803
+        P = pinv(A, rtol=rcond)  # noqa: N806
+        return pinv_rule(g @ B.mT, A, P), P.mT @ g
+
+    return record(X, "LinalgLstsqBackward0", rule, (A, B), (A, B))
+
+
+def _by_qr(A, B):  # noqa: N803
+    """A of full rank: R^-1 Q^T B, or for a wide A, with A^T = Q R, Q R^-T B."""
+    m, n = A._layout.shape[-2:]
+    k = min(m, n)
+    a, tau = _geqrf(A if m >= n else A.mT)
+    R = a[..., :k, :k]  # noqa: N806
+    if m >= n:
+        return _solve_triangle(R, _reflect(B, a, tau, True)[..., :k, :], True, False)
+    X = _solve_triangle(R.mT, B, False, False)  # noqa: N806
+    below = zeros((*X._layout.shape[:-2], n - k, X._layout.shape[-1]), dtype=X._layout.dtype)
+    return _reflect(cat((X, below), -2), a, tau)

@@ -1,0 +1,318 @@
+"""Singular values and the eigenvalues of symmetric matrices, and what is made from them: pseudoinverse, rank,
+condition number, matrix norms.
+
+The derivatives: Giles (2008), 3.1 and 3.2; for singular vectors Townsend, "Differentiating the singular value
+decomposition" (2016). Those of vectors mean nothing where values repeat."""
+
+from __future__ import annotations
+
+import math
+
+from .. import dtypes as dt
+from ..autograd.graph import record, record_several, wants_grad
+from ..autograd.mode import mode, no_grad
+from ..layout import wrap_dim
+from ..ops import where, zeros
+from ..ops.elementwise import as_number
+from ..ops.reduce import vector_norm
+from ..tensor import Tensor
+from ._base import call, identity, need_matrix, raise_for, result_type, written
+from ._solve import inv_ex
+
+Svd = result_type("linalg_svd", ("U", "S", "Vh"))
+Eigh = result_type("linalg_eigh", ("eigenvalues", "eigenvectors"))
+
+
+def _not_converged(value):
+    if value < 0:
+        return "The algorithm failed to converge because the input matrix contained non-finite values."
+    return (
+        "The algorithm failed to converge because the input matrix is ill-conditioned or has too many repeated singular values "
+        f"(error code: {value})."
+    )
+
+
+def _need_driver(name, driver):
+    if driver is not None:
+        raise RuntimeError(f"{name}: keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER backend.")
+
+
+# ---------------------------------------------------------------------- singular values
+
+
+def _svd(A, vectors, full_matrices):  # noqa: N803
+    m, n = A._layout.shape[-2:]
+    k = min(m, n)
+    U = (m, m if full_matrices else k) if vectors else None  # noqa: N806
+    Vh = (n if full_matrices else k, n) if vectors else None  # noqa: N806
+    S, U, Vh, info = call("svd", A, ((k,), U, Vh, ("int",)), (A,))  # noqa: N806
+    raise_for("linalg.svd", info, _not_converged)
+    return U, S, Vh
+
+
+def svd(A, full_matrices=True, *, driver=None, out=None):  # noqa: N803
+    """(U, S, Vh) with A (..., m, n) = U diag(S) Vh, S (..., k) descending, k = min(m, n): U (..., m, m) and Vh
+    (..., n, n) orthogonal, or unless `full_matrices` (..., m, k) and (..., k, n).
+
+    Raises LinAlgError where A is not finite. U and Vh are defined up to signs (and up to rotations where values
+    repeat), so only functions of them that don't depend on those have a gradient."""
+    need_matrix("linalg.svd", A)
+    _need_driver("linalg.svd", driver)
+    U, S, Vh = _svd(A, True, full_matrices)  # noqa: N806
+    record_several((U, S, Vh), "LinalgSvdBackward0", _svd_rule, (A,), (A, U, S, Vh))
+    return written("linalg.svd", out, Svd(U, S, Vh))
+
+
+def _svd_rule(gU, gS, gVh, A, U, S, Vh):  # noqa: N803
+    """With E_ij = S_j^2 - S_i^2 and skew X = X - X^T: U (skew(U^T gU) / E S + S skew(V^T gV) / E + diag gS) V^T, and
+    what gU and gV have outside of the spaces of U and V. The columns that full matrices add have no gradient."""
+    if mode.enabled:
+        U, S, Vh = svd(A, full_matrices=False)  # noqa: N806  (with their history)
+    m, n = A._layout.shape[-2:]
+    k = S._layout.shape[-1]
+    U, Vh = U[..., :k], Vh[..., :k, :]  # noqa: N806
+    if gU is None and gVh is None:
+        return (U * gS.unsqueeze(-2)) @ Vh
+    square = S.square()
+    E = square.unsqueeze(-2) - square.unsqueeze(-1) + identity(A, k)  # noqa: N806
+    inner = 0.0 if gS is None else gS.unsqueeze(-1) * identity(A, k)
+    left, right = S.unsqueeze(-2), S.unsqueeze(-1)
+    outside = None
+    if gU is not None:
+        gU = gU[..., :k]  # noqa: N806
+        x = U.mT @ gU
+        inner = inner + (x - x.mT) / E * left
+        if m > k:
+            outside = ((gU - U @ x) / left) @ Vh
+    if gVh is not None:
+        gVh = gVh[..., :k, :]  # noqa: N806
+        x = Vh @ gVh.mT
+        inner = inner + right * ((x - x.mT) / E)
+        if n > k:
+            more = U @ ((gVh - x.mT @ Vh) / right)
+            outside = more if outside is None else outside + more
+    to_a = U @ inner @ Vh
+    return to_a if outside is None else to_a + outside
+
+
+def svdvals(A, *, driver=None, out=None):  # noqa: N803
+    """The singular values (..., k) of A (..., m, n), descending."""
+    need_matrix("linalg.svdvals", A)
+    _need_driver("linalg.svdvals", driver)
+    if wants_grad(A):
+        return written("linalg.svdvals", out, svd(A, full_matrices=False).S)
+    return written("linalg.svdvals", out, _svd(A, False, False)[1])
+
+
+# ---------------------------------------------------------------------- eigenvalues
+
+
+def _eigh(name, A, UPLO, vectors):  # noqa: N803
+    need_matrix(name, A, square=True)
+    if not isinstance(UPLO, str) or UPLO.upper() not in ("L", "U"):
+        raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
+    n = A._layout.shape[-1]
+    lower = A if UPLO.upper() == "L" else A.mT
+    values, V, info = call("eigh", A, ((n,), (n, n) if vectors else None, ("int",)), (lower,))  # noqa: N806
+    if info._layout.numel and info.max().item() > 0:  # not a number among the elements gives nan, as in PyTorch
+        raise_for(name, info.clamp(min=0), _not_converged)
+    return values, V
+
+
+def eigh(A, UPLO="L", *, out=None):  # noqa: N803
+    """(eigenvalues, eigenvectors) of symmetric matrices A (..., n, n): values (..., n) ascending, the vectors the
+    columns of (..., n, n). The lower triangle is read, or the upper one with UPLO "U".
+
+    Vectors are defined up to signs (and rotations where values repeat): see `svd`."""
+    L, V = _eigh("linalg.eigh", A, UPLO, True)  # noqa: N806
+    record_several((L, V), "LinalgEighBackward0", lambda *args: _eigh_rule(UPLO, *args), (A,), (A, L, V))
+    return written("linalg.eigh", out, Eigh(L, V))
+
+
+def _eigh_rule(UPLO, gL, gV, A, L, V):  # noqa: N803
+    """V (diag gL + (V^T gV) / E) V^T, E_ij = L_j - L_i."""
+    if mode.enabled:
+        L, V = eigh(A, UPLO)  # noqa: N806  (with their history)
+    if gV is None:
+        return (V * gL.unsqueeze(-2)) @ V.mT
+    one = identity(A, A._layout.shape[-1])
+    E = L.unsqueeze(-2) - L.unsqueeze(-1) + one  # noqa: N806
+    inner = (V.mT @ gV) / E * (1 - one)
+    if gL is not None:
+        inner = inner + gL.unsqueeze(-1) * one
+    return V @ inner @ V.mT
+
+
+def eigvalsh(A, UPLO="L", *, out=None):  # noqa: N803
+    """The eigenvalues (..., n) of symmetric matrices A (..., n, n), ascending."""
+    if wants_grad(A):
+        return written("linalg.eigvalsh", out, eigh(A, UPLO).eigenvalues)
+    return written("linalg.eigvalsh", out, _eigh("linalg.eigvalsh", A, UPLO, False)[0])
+
+
+# ---------------------------------------------------------------------- pseudoinverse and rank
+
+
+def _threshold(A, largest, atol, rtol):  # noqa: N803
+    """max(atol, rtol * largest), with PyTorch's values where they are not given."""
+    if rtol is None:
+        default = dt.finfo(A._layout.dtype).eps * max(A._layout.shape[-2:])
+        if isinstance(atol, Tensor):
+            rtol = where(atol > 0, 0.0, default)
+        else:
+            rtol = 0.0 if atol else default
+    scaled = rtol * largest
+    if atol is None:
+        return scaled
+    if not isinstance(atol, Tensor):
+        return scaled.clamp(min=atol)
+    return where(atol > scaled, atol, scaled).to(scaled._layout.dtype)
+
+
+def _sizes(A, hermitian):  # noqa: N803
+    """The absolute eigenvalues, or the singular values."""
+    return eigvalsh(A).abs() if hermitian else svdvals(A)
+
+
+def pinv(A, rcond=None, hermitian=False, *, atol=None, rtol=None, out=None):  # noqa: N803
+    """The pseudoinverses (..., n, m) of A (..., m, n) (Moore-Penrose).
+
+    Singular values (or with `hermitian` absolute eigenvalues of the lower triangle) up to max(atol, rtol * largest)
+    count as 0; rtol is eps max(m, n) unless given. rcond is another name for rtol."""
+    name = "linalg.pinv"
+    need_matrix(name, A, square=hermitian)
+    rtol = rcond if rtol is None else rtol
+    m, n = A._layout.shape[-2:]
+    if not A._layout.numel:
+        return written(name, out, zeros((*A._layout.shape[:-2], n, m), dtype=A._layout.dtype) + A.sum())
+    with no_grad():
+        if hermitian:
+            S, U = eigh(A)  # noqa: N806
+            Vh, size = U.mT, S.abs()  # noqa: N806
+        else:
+            U, S, Vh = svd(A, full_matrices=False)  # noqa: N806
+            size = S
+        least = _threshold(A, size.amax(-1), atol, rtol).unsqueeze(-1)
+        result = Vh.mT @ (where(size > least, 1 / S, 0.0).unsqueeze(-1) * U.mT)
+    record(result, "LinalgPinvBackward0", pinv_rule, (A,), (A, None), own=1)
+    return written(name, out, result)
+
+
+def pinv_rule(g, A, P):  # noqa: N803
+    """The gradient of A whose pseudoinverse P has the gradient g (Golub and Pereyra 1973), as PyTorch computes it."""
+    m, n = A._layout.shape[-2:]
+    gh = g.mT
+    if m <= n:
+        K = gh @ P  # noqa: N806
+        KP = K @ P.mT  # noqa: N806
+        return -(P @ K).mT + KP - (A @ P) @ KP + (P.mT @ P) @ (gh - K @ A)
+    K = P @ gh  # noqa: N806
+    PK = P.mT @ K  # noqa: N806
+    return -(K @ P).mT + ((gh - A @ K) @ P) @ P.mT + PK - (PK @ P) @ A
+
+
+def matrix_rank(A, tol=None, hermitian=False, *, atol=None, rtol=None, out=None):  # noqa: N803
+    """How many singular values (with `hermitian` absolute eigenvalues) of A (..., m, n) are larger than max(atol,
+    rtol * largest); rtol is eps max(m, n) unless given. int64. `tol` is another name for atol."""
+    name = "torch.linalg.matrix_rank"
+    need_matrix(name, A, square=hermitian)
+    with no_grad():
+        if tol is not None:
+            atol, rtol = tol, 0.0
+        if not A._layout.numel:
+            return written(name, out, zeros(tuple(A._layout.shape[:-2]), dtype=dt.int64))
+        size = _sizes(A, hermitian)
+        least = _threshold(A, size.amax(-1), atol, rtol)
+        return written(name, out, (size > least.unsqueeze(-1)).sum(-1))
+
+
+# ---------------------------------------------------------------------- norms
+
+
+def _order(name, ord):
+    """'fro', 'nuc' or a float."""
+    if isinstance(ord, Tensor):
+        ord = ord.item()
+    if ord not in ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf):
+        raise RuntimeError(f"{name}: Order {ord} not supported.")
+    return ord if isinstance(ord, str) else float(as_number(ord))
+
+
+def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=None):  # noqa: N803
+    """The norm of the matrices in the dimensions `dim` of A: 'fro' the root of the sum of squares; 'nuc' the sum of
+    the singular values; 2 (-2) the largest (smallest) one; 1 (-1) the largest (smallest) column sum of absolute
+    values; inf (-inf) that of rows."""
+    name = "linalg.matrix_norm"
+    if not isinstance(A, Tensor):
+        raise TypeError(f"{name}(): expected a Tensor, got {type(A).__name__}")
+    if A._layout.ndim < 2:
+        raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions, got shape {list(A.shape)}")
+    ord = _order(name, ord)
+    if not isinstance(dim, (tuple, list)) or len(dim) != 2:
+        raise RuntimeError(f"{name}: dim must be a 2-tuple. Got {dim}")
+    if not A._layout.dtype.is_floating_point:
+        raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {A.dtype.name}")
+    rows, columns = (wrap_dim(d, A._layout.ndim, name) for d in dim)
+    if rows == columns:
+        raise RuntimeError(f"{name}: dims must be different. Got ({dim[0]}, {dim[1]})")
+    if dtype is not None:
+        A = A.to(dtype)  # noqa: N806
+    if ord == "fro":
+        return written(name, out, vector_norm(A, 2, (rows, columns), keepdim))
+    if ord in ("nuc", 2.0, -2.0):
+        values = svdvals(A.movedim((rows, columns), (-2, -1)))
+        result = values.sum(-1) if ord == "nuc" else _extreme(values, -1, ord > 0, False, name)
+        if keepdim:
+            result = result.unsqueeze(min(rows, columns)).unsqueeze(max(rows, columns))
+        return written(name, out, result)
+    over, rest = (rows, columns) if abs(ord) == 1 else (columns, rows)
+    result = _extreme(vector_norm(A, 1, over, True), rest, ord > 0, True, name)
+    return written(name, out, result if keepdim else result.squeeze((rows, columns)))
+
+
+def _extreme(values, dim, largest, keepdim, name):
+    if not values._layout.shape[dim]:
+        raise RuntimeError(f"{name}: Expected reduction dim {dim} to have non-zero size: the matrices are empty")
+    return values.amax(dim, keepdim) if largest else values.amin(dim, keepdim)
+
+
+def norm(A, ord=None, dim=None, keepdim=False, *, dtype=None, out=None):  # noqa: N803
+    """A vector norm (ord 2 unless given) of A, or a matrix norm where `ord` is 'fro' or 'nuc', `dim` has two dimensions,
+    or A is a matrix and no `dim` is given. Without `ord` and `dim` all elements are one vector."""
+    name = "linalg.norm"
+    if ord is None:
+        return vector_norm(A, 2, dim, keepdim, dtype=dtype, out=out)
+    if dim is not None:
+        dims = dim if isinstance(dim, (tuple, list)) else (dim,)
+        if len(dims) not in (1, 2):
+            raise RuntimeError(f"{name}: If dim is specified, it must be of length 1 or 2. Got {list(dims)}")
+        if isinstance(ord, str) or len(dims) == 2:
+            return matrix_norm(A, ord, dims if len(dims) == 2 else dims[0], keepdim, dtype=dtype, out=out)
+        return vector_norm(A, ord, dims, keepdim, dtype=dtype, out=out)
+    if A._layout.ndim not in (1, 2):
+        raise RuntimeError(f"{name}: If dim is not specified but ord is, the input must be 1D or 2D. Got {A._layout.ndim}D.")
+    if isinstance(ord, str) or A._layout.ndim == 2:
+        return matrix_norm(A, ord, (0, 1) if A._layout.ndim == 2 else (0,), keepdim, dtype=dtype, out=out)
+    return vector_norm(A, ord, None, keepdim, dtype=dtype, out=out)
+
+
+def cond(A, p=None, *, out=None):  # noqa: N803
+    """The condition numbers ||A|| ||A^-1|| of A (..., n, n) in the norm p of `matrix_norm` (2 unless given, then A may
+    be (..., m, n)); inf for singular matrices."""
+    name = "linalg.cond"
+    need_matrix(name, A)
+    p = 2.0 if p is None else _order(name, p)
+    if p in (2.0, -2.0):
+        if not A._layout.numel:
+            return written(name, out, zeros(tuple(A._layout.shape[:-2]), dtype=A._layout.dtype))
+        S = svdvals(A)  # noqa: N806
+        return written(name, out, S[..., 0] / S[..., -1] if p > 0 else S[..., -1] / S[..., 0])
+    need_matrix(f"{name}(ord={p if isinstance(p, str) else format(p, 'g')})", A, square=True)
+    if not A._layout.numel:
+        return written(name, out, zeros(tuple(A._layout.shape[:-2]), dtype=A._layout.dtype))
+    inverse, info = inv_ex(A)
+    # PyTorch's inverse of a singular matrix holds inf, and so does its norm.
+    result = matrix_norm(A, p) * matrix_norm(where((info != 0).unsqueeze(-1).unsqueeze(-1), math.inf, inverse), p)
+    return written(name, out, result)
+
+
