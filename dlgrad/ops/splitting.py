@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-from ..autograd.graph import edge_of, record_several
-from ..autograd.mode import mode
-from ..layout import wrap_dim
+from ..layout import layout, remember_view, wrap_dim
 from ..tensor import Tensor, method
 from .joining import cat, stack
-from .view import select, sizes_of, slice_
-
-
-def _several(input, parts, name, join):
-    """Views that are the parts of one tensor: one node for all. join: from their gradients the input's."""
-    outs = tuple(parts)
-    if input._requires_grad and mode.enabled and edge_of(input) is not None:
-        for o in outs:
-            o._grad_fn = None
-        record_several(outs, name, join, (input,))
-        for o in outs:
-            o._view_mode = "multi"
-    return outs
+from .view import sizes_of, slice_
+from .view_graph import make_views
 
 
 @method
@@ -35,7 +22,9 @@ def unbind(input, dim=0):
         g0 = next(g for g in gs if g is not None)
         return stack([g0.new_zeros(tuple(one)) if g is None else g for g in gs], d)
 
-    return _several(input, [select(input, d, i) for i in range(lay.shape[d])], "UnbindBackward0", join)
+    new = layout(lay.dtype, one, lay.strides[:d] + lay.strides[d + 1 :])
+    step = lay.strides[d] * lay.dtype.itemsize
+    return make_views(input, [(new, i * step) for i in range(lay.shape[d])], "UnbindBackward0", join)
 
 
 @method(names=("split_with_sizes",))
@@ -57,11 +46,20 @@ def split_with_sizes(input, split_sizes, dim=0):
         shape = lambda s: (*lay.shape[:d], s, *lay.shape[d + 1 :])  # noqa: E731
         return cat([g0.new_zeros(shape(s)) if g is None else g for g, s in zip(gs, sizes)], d)
 
-    parts, at = [], 0
-    for s in sizes:
-        parts.append(slice_(input, d, at, at + s))
-        at += s
-    return _several(input, parts, "SplitWithSizesBackward0", join)
+    return make_views(input, _cuts(lay, d, tuple(sizes)), "SplitWithSizesBackward0", join)
+
+
+def _cuts(lay, d, sizes):
+    """The (layout, offset in bytes) of parts of these sizes along d, one behind the other."""
+    cuts = lay.views.get(("cuts", d, sizes))
+    if cuts is None:
+        step, at, cuts = lay.strides[d] * lay.dtype.itemsize, 0, []
+        for s in sizes:
+            new = layout(lay.dtype, (*lay.shape[:d], s, *lay.shape[d + 1 :]), lay.strides)
+            cuts.append((new, at * step if new.numel else 0))
+            at += s
+        remember_view(lay, ("cuts", d, sizes), cuts)
+    return cuts
 
 
 @method(names=("split",))

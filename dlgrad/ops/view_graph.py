@@ -8,10 +8,10 @@ write through it the base gets a new history (`scatter_view`).
 from __future__ import annotations
 
 from .. import plan as door
-from ..autograd.graph import Node, edge_of, record, retain_grad
+from ..autograd.graph import Node, edge_of, record, record_several, retain_grad
 from ..autograd.mode import mode
 from ..layout import Layout, layout
-from ..tensor import MAYBE, Tensor
+from ..tensor import MAYBE, Tensor, make_tensor
 from .elementwise import _dense
 from .writing import copy_into
 
@@ -42,6 +42,24 @@ def make_view(x, lay, offset, name, rule):
     if x._view_mode is not None:
         t._view_mode = x._view_mode
     return t
+
+
+def make_views(x, parts, name, join):
+    """Several views of `x`, each given as (layout, offset in bytes), with one node for all of them: `join` makes the
+    gradient of `x` from theirs (None where nothing flowed). They cannot be written to where a gradient is wanted."""
+    base, storage = x if x._view is None else x._view, x._storage
+    wants = bool(x._requires_grad) and x.requires_grad
+    how = x._view_mode if not wants else "multi" if mode.enabled else "no_grad"
+    outs = []
+    for lay, offset in parts:
+        t = make_tensor(x._ptr + offset if offset else x._ptr, lay, storage)
+        t._view, t._view_version = base, storage.version
+        if not wants:
+            t._requires_grad = MAYBE
+        if how is not None:
+            t._view_mode = how
+        outs.append(t)
+    return record_several(tuple(outs), name, join, (x,)) if wants else tuple(outs)
 
 
 def refresh_view(t):
