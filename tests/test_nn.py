@@ -1,4 +1,4 @@
-"""Modules and functional forms: against PyTorch (weights for a seed, results, gradients, texts, keys), and by themselves."""
+"""Modules by themselves: registration, state dicts, hooks, containers, copies, errors."""
 
 import copy
 import gc
@@ -6,313 +6,16 @@ import math
 import pickle
 import subprocess
 import sys
-import warnings
 import weakref
 from collections import OrderedDict
 
 import numpy as np
 import pytest
+from arrays import array
 
 import dlgrad
 from dlgrad import nn
 from dlgrad.nn import functional as F
-
-torch = pytest.importorskip("torch")
-tnn = torch.nn
-TF = torch.nn.functional
-
-
-def to_numpy(t):
-    return np.asarray(t.detach().tolist(), dtype=np.float64).reshape(tuple(t.shape))
-
-
-def here(t):
-    """The counterpart of a torch tensor."""
-    dtype = getattr(dlgrad, str(t.dtype).split(".")[-1])
-    return dlgrad.tensor(t.detach().numpy().tolist(), dtype=dtype).reshape(tuple(t.shape))
-
-
-def flat(value):
-    """The tensors in a result."""
-    if value is None:
-        return []
-    if hasattr(value, "tolist"):
-        return [value]
-    if isinstance(value, dict):
-        value = value.values()
-    return [t for item in value for t in flat(item)]
-
-
-def close(got, want, rtol=1e-4, atol=1e-5):
-    got, want = flat(got), flat(want)
-    assert len(got) == len(want)
-    for g, w in zip(got, want):
-        assert tuple(g.shape) == tuple(w.shape)
-        np.testing.assert_allclose(to_numpy(g), to_numpy(w), rtol=rtol, atol=atol)
-
-
-X = {  # inputs by name: a function of the torch generator's state
-    "2": lambda: torch.randn(5, 6),
-    "1": lambda: torch.randn(6),
-    "3": lambda: torch.randn(5, 6, 9),
-    "4": lambda: torch.randn(2, 6, 7, 8),
-    "5": lambda: torch.randn(2, 6, 5, 6, 7),
-    "seq": lambda: torch.randn(4, 5, 6),
-    "index": lambda: torch.randint(0, 10, (3, 4)),
-}
-
-CASES = [  # (name, arguments, keywords, inputs)
-    ("Linear", (6, 4), {}, "2"), ("Linear", (6, 4), {"bias": False}, "3t"), ("Identity", (), {}, "2"),
-    ("Conv1d", (6, 4, 3), {"padding": 1}, "3"), ("Conv1d", (6, 6, 4), {"padding": "same", "groups": 2}, "3"),
-    ("Conv2d", (6, 4, (3, 2)), {"stride": 2, "padding": 1}, "4"), ("Conv2d", (6, 6, 3), {"groups": 6, "dilation": 2}, "4"),
-    ("Conv2d", (6, 3, 3), {"padding": 2, "padding_mode": "reflect"}, "4"),
-    ("Conv2d", (6, 3, 3), {"padding": 1, "padding_mode": "circular", "bias": False}, "4"),
-    ("Conv3d", (6, 4, 2), {"padding_mode": "replicate", "padding": 1}, "5"),
-    ("ConvTranspose1d", (6, 4, 3), {"stride": 2}, "3"),
-    ("ConvTranspose2d", (6, 4, 3), {"stride": 2, "padding": 1, "output_padding": 1, "groups": 2}, "4"),
-    ("ConvTranspose3d", (6, 4, 2), {"dilation": 2}, "5"),
-    ("MaxPool1d", (3,), {"stride": 2}, "3"), ("MaxPool2d", (2,), {}, "4"), ("MaxPool2d", (3,), {"padding": 1, "ceil_mode": True}, "4"),
-    ("MaxPool3d", (2,), {"dilation": 2, "stride": 1}, "5"), ("AvgPool1d", (2,), {}, "3"),
-    ("AvgPool2d", (3,), {"padding": 1, "count_include_pad": False, "ceil_mode": True}, "4"), ("AvgPool3d", (2,), {"divisor_override": 3}, "5"),
-    ("AdaptiveAvgPool1d", (4,), {}, "3"), ("AdaptiveAvgPool2d", ((3, None),), {}, "4"), ("AdaptiveAvgPool3d", (2,), {}, "5"),
-    ("AdaptiveMaxPool2d", (3,), {"return_indices": True}, "4"), ("LPPool2d", (2, 2), {}, "4a"), ("LPPool1d", (math.inf, 3), {}, "3"),
-    ("BatchNorm1d", (6,), {}, "2"), ("BatchNorm1d", (6,), {"momentum": None}, "3"), ("BatchNorm2d", (6,), {}, "4"),
-    ("BatchNorm2d", (6,), {"affine": False, "track_running_stats": False}, "4"), ("BatchNorm3d", (6,), {}, "5"),
-    ("LayerNorm", (9,), {}, "3"), ("LayerNorm", ((6, 9),), {"bias": False}, "3"), ("RMSNorm", (9,), {}, "3"),
-    ("GroupNorm", (3, 6), {}, "4"), ("InstanceNorm1d", (6,), {"affine": True}, "3"), ("InstanceNorm2d", (6,), {"track_running_stats": True}, "4"),
-    ("LocalResponseNorm", (3,), {}, "4"), ("Embedding", (10, 6), {"padding_idx": 2}, "index"), ("EmbeddingBag", (10, 6), {"mode": "mean"}, "index"),
-    ("EmbeddingBag", (10, 6), {"mode": "max", "padding_idx": 1}, "index"),
-    ("ReLU", (), {}, "2"), ("ReLU6", (), {}, "2"), ("Sigmoid", (), {}, "2"), ("Tanh", (), {}, "2"), ("GELU", (), {}, "2"),
-    ("GELU", (), {"approximate": "tanh"}, "2"), ("SiLU", (), {}, "2"), ("Mish", (), {}, "2"), ("ELU", (0.7,), {}, "2"), ("CELU", (0.5,), {}, "2"),
-    ("SELU", (), {}, "2"), ("GLU", (), {}, "2"), ("Hardtanh", (), {}, "2"), ("Hardsigmoid", (), {}, "2"), ("Hardswish", (), {}, "2"),
-    ("Hardshrink", (), {}, "2"), ("Softshrink", (), {}, "2"), ("Tanhshrink", (), {}, "2"), ("LeakyReLU", (0.2,), {}, "2"), ("LogSigmoid", (), {}, "2"),
-    ("Softplus", (2.0,), {}, "2"), ("Softsign", (), {}, "2"), ("Threshold", (0.1, 3.0), {}, "2"), ("PReLU", (6,), {}, "4"), ("Softmax", (1,), {}, "2"),
-    ("LogSoftmax", (0,), {}, "2"), ("Softmin", (1,), {}, "2"), ("Softmax2d", (), {}, "4"), ("Flatten", (), {}, "4"), ("Unflatten", (1, (2, 3)), {}, "2"),
-    ("ZeroPad2d", (1,), {}, "4"), ("ConstantPad1d", ((1, 2), 3.5), {}, "3"), ("ReflectionPad2d", ((1, 2, 0, 3),), {}, "4"),
-    ("ReplicationPad3d", (1,), {}, "5"), ("CircularPad1d", ((2, 3),), {}, "3"), ("Upsample", (), {"scale_factor": 2}, "4"),
-    ("Upsample", (), {"size": (5, 11), "mode": "bilinear"}, "4"), ("Upsample", (), {"scale_factor": 1.5, "mode": "bicubic"}, "4"),
-    ("UpsamplingBilinear2d", (), {"scale_factor": 2}, "4"), ("PixelShuffle", (1,), {}, "4"), ("ChannelShuffle", (3,), {}, "4"),
-    ("Unfold", ((2, 3),), {"padding": 1, "stride": 2}, "4"), ("RNN", (6, 5), {"num_layers": 2, "nonlinearity": "relu"}, "seq"),
-    ("LSTM", (6, 5), {"num_layers": 2, "bidirectional": True, "batch_first": True}, "seq"), ("LSTM", (6, 5), {"proj_size": 3}, "seq"),
-    ("GRU", (6, 5), {"bias": False, "bidirectional": True}, "seq"), ("RNNCell", (6, 5), {}, "2"), ("LSTMCell", (6, 5), {}, "2"), ("GRUCell", (6, 5), {}, "2"),
-    ("TransformerEncoderLayer", (6, 2, 8), {"dropout": 0.0}, "seq"),
-    ("TransformerEncoderLayer", (6, 3, 8), {"dropout": 0.0, "activation": "gelu", "norm_first": True, "batch_first": True}, "seq"),
-]  # fmt: skip
-
-
-def case_id(case):
-    return f"{case[0]}-{case[3]}-" + "-".join(f"{k}={v}" for k, v in case[2].items())
-
-
-def make_input(kind):
-    if kind == "3t":
-        return torch.randn(2, 5, 6)
-    if kind == "4a":
-        return torch.randn(2, 6, 7, 8).abs()
-    return X[kind]()
-
-
-@pytest.mark.parametrize("case", CASES, ids=case_id)
-def test_module_against_pytorch(case):
-    """The same seed gives the same weights, text, keys; then results, gradients and buffers agree."""
-    name, args, kwargs, kind = case
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.manual_seed(11)
-        theirs = getattr(tnn, name)(*args, **kwargs)
-        dlgrad.manual_seed(11)
-        ours = getattr(nn, name)(*args, **kwargs)
-    assert repr(ours) == repr(theirs)
-    a, b = ours.state_dict(), theirs.state_dict()
-    assert list(a) == list(b)
-    assert {k: dict(v) for k, v in a._metadata.items()} == {
-        k: dict(v) for k, v in b._metadata.items()
-    }
-    for key in a:
-        # normal_ computes logarithms and cosines, everything else is exact
-        close(a[key], b[key], rtol=3e-6, atol=1e-6)
-    ours.load_state_dict({key: here(value) for key, value in b.items()})
-
-    x = make_input(kind)
-    x1 = here(x)
-    if x.is_floating_point():
-        x.requires_grad_()
-        x1.requires_grad_()
-    want, got = theirs(x), ours(x1)
-    close(got, want)
-    torch.manual_seed(5)
-    cotangents = [torch.randn(t.shape) for t in flat(want) if t.is_floating_point()]
-    total = sum(
-        (t * c).sum() for t, c in zip([t for t in flat(want) if t.requires_grad], cotangents)
-    )
-    if isinstance(total, int):
-        return
-    total.backward()
-    pairs = zip([t for t in flat(got) if t.requires_grad], cotangents)
-    sum((t * here(c)).sum() for t, c in pairs).backward()
-    if x.grad is not None:
-        close(x1.grad, x.grad, rtol=1e-3, atol=1e-4)
-    for (key, p), q in zip(ours.named_parameters(), theirs.parameters()):
-        assert (p.grad is None) == (q.grad is None), key
-        if q.grad is not None:
-            close(p.grad, q.grad, rtol=1e-3, atol=1e-4)
-    for p, q in zip(ours.buffers(), theirs.buffers()):
-        close(p, q)
-    close(ours.eval()(x1), theirs.eval()(x))
-
-
-LOSSES = [  # (name, keywords, input, target)
-    ("L1Loss", {}, "n", "n"), ("MSELoss", {"reduction": "sum"}, "n", "n"), ("SmoothL1Loss", {"beta": 0.5}, "n", "n"), ("HuberLoss", {"delta": 0.7}, "n", "n"),
-    ("BCELoss", {}, "p", "p"), ("BCEWithLogitsLoss", {"reduction": "none"}, "n", "p"), ("KLDivLoss", {"reduction": "batchmean"}, "lp", "p"),
-    ("CrossEntropyLoss", {}, "n", "c"), ("CrossEntropyLoss", {"label_smoothing": 0.2, "ignore_index": 1}, "n", "c"), ("CrossEntropyLoss", {}, "n", "p"),
-    ("NLLLoss", {"reduction": "sum"}, "lp", "c"), ("PoissonNLLLoss", {"full": True}, "n", "p"), ("SoftMarginLoss", {}, "n", "s"),
-    ("HingeEmbeddingLoss", {}, "n", "s"), ("MultiLabelSoftMarginLoss", {}, "n", "b"), ("MultiMarginLoss", {"p": 2}, "n", "c"),
-    ("MultiLabelMarginLoss", {}, "n", "l"),
-]  # fmt: skip
-
-VALUES = {
-    "n": lambda: torch.randn(6, 4), "p": lambda: torch.rand(6, 4) * 0.9 + 0.05, "lp": lambda: torch.randn(6, 4).log_softmax(1),
-    "c": lambda: torch.randint(0, 4, (6,)), "s": lambda: torch.randint(0, 2, (6, 4)).float() * 2 - 1, "b": lambda: torch.randint(0, 2, (6, 4)).float(),
-    "l": lambda: torch.tensor([[3, 0, -1, 1], [1, -1, -1, -1], [-1, 0, 1, 2], [0, 1, 2, 3], [2, -1, 0, 1], [0, 2, -1, -1]]),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", LOSSES, ids=lambda c: f"{c[0]}-{c[1]}-{c[3]}")
-def test_loss_against_pytorch(case):
-    name, kwargs, x, y = case
-    torch.manual_seed(2)
-    x, y = VALUES[x]().detach().requires_grad_(), VALUES[y]()
-    x1 = here(x).requires_grad_()
-    want = getattr(tnn, name)(**kwargs)(x, y)
-    got = getattr(nn, name)(**kwargs)(x1, here(y))
-    close(got, want)
-    want.sum().backward()
-    got.sum().backward()
-    close(x1.grad, x.grad)
-
-
-def test_other_losses_against_pytorch():
-    torch.manual_seed(3)
-    a, b, c = torch.randn(5, 4), torch.randn(5, 4), torch.randn(5, 4)
-    sign = torch.tensor([1.0, -1, 1, 1, -1])
-    A, B, C, S = here(a), here(b), here(c), here(sign)
-    close(
-        F.cosine_embedding_loss(A, B, S, margin=0.1),
-        TF.cosine_embedding_loss(a, b, sign, margin=0.1),
-    )
-    close(
-        F.margin_ranking_loss(A[:, 0], B[:, 0], S), TF.margin_ranking_loss(a[:, 0], b[:, 0], sign)
-    )
-    close(F.triplet_margin_loss(A, B, C, swap=True), TF.triplet_margin_loss(a, b, c, swap=True))
-    close(
-        F.gaussian_nll_loss(A, B, C.abs(), full=True),
-        TF.gaussian_nll_loss(a, b, c.abs(), full=True),
-    )
-    weight, positive = torch.rand(4), torch.rand(4) + 0.5
-    target = (b > 0).float()
-    close(
-        F.binary_cross_entropy_with_logits(
-            A, here(target), weight=here(weight), pos_weight=here(positive)
-        ),
-        TF.binary_cross_entropy_with_logits(a, target, weight=weight, pos_weight=positive),
-    )
-    labels = torch.tensor([0, 1, -100, 3, 2])
-    close(
-        F.cross_entropy(A, here(labels), weight=here(weight)),
-        TF.cross_entropy(a, labels, weight=weight),
-    )
-
-
-def test_ctc_loss_against_pytorch():
-    torch.manual_seed(0)
-    scores = torch.randn(12, 3, 5, requires_grad=True)
-    targets = torch.randint(1, 5, (3, 4))
-    inputs, lengths = torch.tensor([12, 10, 7]), torch.tensor([4, 2, 0])
-    x = here(scores).requires_grad_()
-    for reduction in ("mean", "sum", "none"):
-        want = TF.ctc_loss(scores.log_softmax(2), targets, inputs, lengths, reduction=reduction)
-        got = F.ctc_loss(
-            x.log_softmax(2), here(targets), here(inputs), here(lengths), reduction=reduction
-        )
-        close(got, want)
-    want.sum().backward()
-    got.sum().backward()
-    close(x.grad, scores.grad, atol=1e-4)
-
-
-def test_attention_against_pytorch():
-    torch.manual_seed(1)
-    theirs = tnn.MultiheadAttention(8, 2, add_bias_kv=True, add_zero_attn=True, kdim=5, vdim=3)
-    dlgrad.manual_seed(1)
-    ours = nn.MultiheadAttention(8, 2, add_bias_kv=True, add_zero_attn=True, kdim=5, vdim=3)
-    ours.load_state_dict({k: here(v) for k, v in theirs.state_dict().items()})
-    q, k, v = torch.randn(4, 3, 8), torch.randn(6, 3, 5), torch.randn(6, 3, 3)
-    mask = torch.zeros(3, 6, dtype=torch.bool)
-    mask[1, 4:] = True
-    forbidden = torch.ones(4, 6).triu(2).bool()
-    options = {"key_padding_mask": mask, "attn_mask": forbidden}
-    want = theirs(q, k, v, **options)
-    got = ours(here(q), here(k), here(v), **{name: here(m) for name, m in options.items()})
-    close(got, want)
-    close(
-        ours(here(q), here(k), here(v), need_weights=False)[0],
-        theirs(q, k, v, need_weights=False)[0],
-    )
-
-
-def test_transformer_against_pytorch():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.manual_seed(1)
-        theirs = tnn.Transformer(8, 2, 2, 2, 16, dropout=0.0)
-    dlgrad.manual_seed(1)
-    ours = nn.Transformer(8, 2, 2, 2, 16, dropout=0.0)
-    assert list(ours.state_dict()) == list(theirs.state_dict())
-    for a, b in zip(ours.parameters(), theirs.parameters()):
-        close(a, b, rtol=3e-6, atol=1e-6)
-    src, tgt = torch.randn(5, 3, 8), torch.randn(4, 3, 8)
-    mask = tnn.Transformer.generate_square_subsequent_mask(4)
-    ours_mask = nn.Transformer.generate_square_subsequent_mask(4)
-    close(ours(here(src), here(tgt), tgt_mask=ours_mask), theirs(src, tgt, tgt_mask=mask))
-
-
-def test_packed_sequences_against_pytorch():
-    torch.manual_seed(0)
-    x, lengths = torch.randn(7, 3, 4), [3, 7, 5]
-    for name, kwargs in (("LSTM", {"num_layers": 2, "bidirectional": True}), ("GRU", {})):
-        theirs, ours = getattr(tnn, name)(4, 6, **kwargs), getattr(nn, name)(4, 6, **kwargs)
-        ours.load_state_dict({k: here(v) for k, v in theirs.state_dict().items()})
-        a = tnn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
-        b = nn.utils.rnn.pack_padded_sequence(here(x), lengths, enforce_sorted=False)
-        assert b.batch_sizes.tolist() == a.batch_sizes.tolist()
-        (ya, ha), (yb, hb) = theirs(a), ours(b)
-        pa, la = tnn.utils.rnn.pad_packed_sequence(ya, batch_first=True)
-        pb, lb = nn.utils.rnn.pad_packed_sequence(yb, batch_first=True)
-        close(pb, pa)
-        assert lb.tolist() == la.tolist()
-        close(hb, ha)
-    rows = [torch.randn(n, 2) for n in (3, 1, 4)]
-    close(
-        nn.utils.rnn.pad_sequence([here(r) for r in rows], True, -1.0),
-        tnn.utils.rnn.pad_sequence(rows, True, -1.0),
-    )
-
-
-@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
-@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
-@pytest.mark.parametrize("corners", [False, True])
-def test_grid_sample_against_pytorch(mode, padding, corners):
-    torch.manual_seed(4)
-    image, theta = torch.randn(2, 3, 5, 6), torch.randn(2, 2, 3)
-    grid = TF.affine_grid(theta, (2, 3, 4, 7), align_corners=corners)
-    close(F.affine_grid(here(theta), (2, 3, 4, 7), align_corners=corners), grid)
-    options = {"mode": mode, "padding_mode": padding, "align_corners": corners}
-    close(
-        F.grid_sample(here(image), here(grid), **options),
-        TF.grid_sample(image, grid, **options),
-        rtol=1e-3,
-        atol=1e-4,
-    )
 
 
 def test_fold_is_the_transpose_of_unfold():
@@ -327,37 +30,13 @@ def test_fold_is_the_transpose_of_unfold():
 # ---------------------------------------------------------------------------------------------- init
 
 
-@pytest.mark.parametrize("shape", [(5, 3), (20, 30), (4, 6, 3, 3)])
-def test_init_against_pytorch(shape):
-    calls = [
-        ("uniform_", (-1.0, 2.0)), ("normal_", (0.5, 2.0)), ("trunc_normal_", ()), ("trunc_normal_", (0.0, 1.0, 3.0, 4.0)), ("constant_", (3.0,)), ("ones_", ()),
-        ("zeros_", ()), ("xavier_uniform_", (2.0,)), ("xavier_normal_", ()), ("kaiming_uniform_", (0.3, "fan_out")), ("kaiming_normal_", (0, "fan_in", "relu")),
-    ]  # fmt: skip
-    if len(shape) == 2:
-        calls += [("eye_", ()), ("sparse_", (0.4,))]
-    else:
-        calls += [("dirac_", (2,))]
-    for name, args in calls:
-        torch.manual_seed(7)
-        want = getattr(tnn.init, name)(torch.empty(shape), *args)
-        following = torch.rand(1).item()
-        dlgrad.manual_seed(7)
-        got = getattr(nn.init, name)(dlgrad.empty(shape), *args)
-        close(got, want, rtol=3e-6, atol=1e-6)
-        assert dlgrad.rand(1).item() == pytest.approx(following), (
-            f"{name} drew another number of values"
-        )
-
-
-def test_gains_and_orthogonal():
-    for name in ("linear", "conv2d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"):
-        assert nn.init.calculate_gain(name) == tnn.init.calculate_gain(name)
+def test_gains():
+    gains = {"linear": 1, "conv2d": 1, "sigmoid": 1, "tanh": 5 / 3, "relu": 2**0.5, "selu": 0.75}
+    for name, gain in gains.items():
+        assert nn.init.calculate_gain(name) == gain
+    assert nn.init.calculate_gain("leaky_relu", 0.3) == (2 / 1.09) ** 0.5
     with pytest.raises(ValueError, match="nonlinearity"):
         nn.init.calculate_gain("sin")
-    if not hasattr(dlgrad, "linalg"):
-        pytest.skip("dlgrad.linalg is not there")
-    w = nn.init.orthogonal_(dlgrad.empty(3, 5), gain=2.0)
-    close(w @ w.t(), dlgrad.eye(3) * 4, atol=1e-5)
 
 
 # ---------------------------------------------------------------------------------------------- Module
@@ -563,45 +242,6 @@ def test_module_does_not_leak():
     assert reference() is None
 
 
-def hooked(library, tensor):
-    """What the hooks of a small network saw, and a weight's gradient."""
-    log = []
-    net = library.Sequential(library.Linear(3, 3), library.Tanh(), library.Linear(3, 2))
-    with dlgrad.no_grad(), torch.no_grad():
-        for i, p in enumerate(net.parameters()):
-            p.copy_(
-                tensor([0.1 * ((7 * k + i) % 5 - 2) for k in range(p.numel())]).reshape(
-                    tuple(p.shape)
-                )
-            )
-    numbers = lambda values: [
-        None if v is None else np.round(to_numpy(v), 5).tolist() for v in values
-    ]  # noqa: E731
-    net[1].register_forward_pre_hook(lambda m, a: (log.append("pre"), (a[0] * 2,))[1])
-    net[1].register_forward_hook(lambda m, a, o: (log.append("post"), o * 3)[1])
-    net[1].register_forward_hook(
-        lambda m, a, k, o: log.append(("kwargs", k)), with_kwargs=True, prepend=True
-    )
-    net[0].register_full_backward_hook(
-        lambda m, gi, go: log.append(("first", numbers(gi), numbers(go)))
-    )
-    net[2].register_full_backward_hook(
-        lambda m, gi, go: (log.append(("last", numbers(gi))), (gi[0] * 2,))[1]
-    )
-    net[2].register_full_backward_pre_hook(lambda m, go: (log.append("before"), (go[0] * 0.5,))[1])
-    net(tensor([[1.0, 2.0, 3.0], [0.5, -1.0, 2.0]])).sum().backward()
-    return log, to_numpy(net[0].weight.grad)
-
-
-def test_hooks_against_pytorch():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        want = hooked(tnn, torch.tensor)
-    got = hooked(nn, dlgrad.tensor)
-    assert got[0] == want[0]
-    np.testing.assert_allclose(got[1], want[1], rtol=1e-4, atol=1e-6)
-
-
 def test_hooks_can_be_removed_and_are_global_if_asked():
     layer, log = nn.Linear(2, 2), []
     with layer.register_forward_hook(lambda *a: log.append("own")):
@@ -685,7 +325,7 @@ def test_dropout():
     dlgrad.manual_seed(0)
     x = dlgrad.ones(100, 20, 3)
     y = F.dropout(x, 0.25)
-    values = set(np.round(to_numpy(y), 4).ravel().tolist())
+    values = set(np.round(array(y).astype(float), 4).ravel().tolist())
     assert values == {0.0, 1.3333} and 0.7 < (y > 0).float().mean().item() < 0.8
     assert F.dropout(x, 0.25, training=False) is x
     assert (F.dropout(x, 1.0) == 0).all()
@@ -742,27 +382,6 @@ def test_error_messages(number):
     with pytest.raises(kind) as caught:
         call()
     assert text in str(caught.value)
-
-
-def test_everything_has_pytorchs_name_and_signature():
-    import inspect
-
-    left_out = {"LinearCrossEntropyOptions"}
-    missing = {name for name in dir(tnn) if name[0].isupper() and not hasattr(nn, name)} - left_out
-    assert not missing
-    for name in F.__all__:
-        try:
-            want = [
-                (p.name, p.default)
-                for p in inspect.signature(getattr(TF, name)).parameters.values()
-            ]
-        except (AttributeError, ValueError):
-            continue
-        if [p for p, _ in want] != ["args", "kwargs"]:
-            got = [
-                (p.name, p.default) for p in inspect.signature(getattr(F, name)).parameters.values()
-            ]
-            assert got == want, name
 
 
 def test_pytorchs_file_names():

@@ -56,3 +56,30 @@ def outcome(f):
         return f(), None
     except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError) as e:
         return None, e
+
+
+def here(t):
+    """The counterpart of a torch tensor, in its dtype and shape."""
+    wide = t.detach().float() if t.dtype is torch.bfloat16 else t.detach()
+    return tensor(wide.numpy()).to(getattr(dlgrad, name_of(t.dtype)))
+
+
+def flat(value):
+    """The tensors in a result, in order, through tuples, lists and dicts."""
+    if value is None:
+        return []
+    if hasattr(value, "tolist"):
+        return [value]
+    if isinstance(value, dict):
+        value = value.values()
+    return [t for item in value for t in flat(item)]
+
+
+def close(ours, theirs, rtol=1e-4, atol=1e-5):
+    """The tensors in one result are near the tensors in the other (float32 through whole layers)."""
+    ours, theirs = flat(ours), flat(theirs)
+    assert len(ours) == len(theirs)
+    for a, b in zip(ours, theirs):
+        a, b = array(a), b.detach().numpy()
+        assert a.dtype == b.dtype and a.shape == b.shape
+        np.testing.assert_allclose(a.astype(np.float64), b.astype(np.float64), rtol, atol)
