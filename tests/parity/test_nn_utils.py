@@ -299,3 +299,38 @@ def test_muon(options, dtype):
         same(p, q, rtol=1e-6, atol=1e-7)
     assert own["param_groups"] == state["param_groups"]
     assert own["state"][0].keys() == state["state"][0].keys()
+
+
+ORTHOGONAL = {
+    "square": (4, 4, {}),
+    "tall": (6, 3, {}),
+    "wide": (3, 5, {}),
+    "cayley": (5, 3, {"orthogonal_map": "cayley"}),
+    "matrix_exp of tall": (5, 2, {"orthogonal_map": "matrix_exp"}),
+    "householder of square": (4, 4, {"orthogonal_map": "householder"}),
+    "without a base": (5, 3, {"use_trivialization": False}),
+    "wide without a base": (3, 5, {"orthogonal_map": "householder", "use_trivialization": False}),
+}
+
+
+@pytest.mark.parametrize("name", ORTHOGONAL)
+def test_orthogonal(name):
+    rows, columns, options = ORTHOGONAL[name]
+    results = []
+    for t in MODULES:
+        t.manual_seed(4)
+        layer = t.nn.Linear(columns, rows).double()
+        t.nn.utils.parametrizations.orthogonal(layer, **options)
+        x = t.randn(3, columns, dtype=t.float64)
+        first = layer.weight.detach()
+        out, gradients = trained(t, layer, x, steps=4)
+        results.append((first, out, gradients, layer))
+    theirs, ours = results
+    same(ours[0], theirs[0], rtol=1e-9, atol=1e-10)
+    same(ours[1], theirs[1], rtol=1e-8, atol=1e-9)
+    for mine, its in zip(ours[2], theirs[2]):
+        same(mine, its, rtol=1e-7, atol=1e-9)
+    same_state(ours[3], theirs[3], rtol=1e-7, atol=1e-9)
+    q = ours[3].weight.detach()
+    gram = q @ q.T if rows < columns else q.T @ q
+    same(gram, dlgrad.eye(min(rows, columns), dtype=dlgrad.float64), atol=1e-12)
