@@ -63,6 +63,11 @@ def _floating(name, input):
         )
 
 
+def _kept(input, inplace):
+    """What to compute from: a copy where `input` is overwritten but its values are needed by the gradient."""
+    return input.clone() if inplace and input.requires_grad and dlgrad.is_grad_enabled() else input
+
+
 def _finish(input, result, inplace):
     """The result, written into the input when that was asked for."""
     return input.copy_(result) if inplace else result
@@ -71,12 +76,12 @@ def _finish(input, result, inplace):
 def threshold(input, threshold, value, inplace=False):
     """x where x > threshold, else `value`."""
     _check("threshold", input)
-    return _finish(input, ops.threshold(input, threshold, value), inplace)
+    return _finish(input, ops.threshold(_kept(input, inplace), threshold, value), inplace)
 
 
 def threshold_(input, threshold, value):
     """threshold, in place."""
-    return input.copy_(ops.threshold(input, threshold, value))
+    return input.copy_(ops.threshold(_kept(input, True), threshold, value))
 
 
 def relu(input, inplace=False):
@@ -120,7 +125,9 @@ def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
                 "[hardtanh] cannot take negative bounds for an unsigned (uint8) input"
             )
         return _finish(input, input.clamp(int(min_val), int(max_val)), inplace)
-    return _finish(input, ops.hardtanh(input, float(min_val), float(max_val)), inplace)
+    return _finish(
+        input, ops.hardtanh(_kept(input, inplace), float(min_val), float(max_val)), inplace
+    )
 
 
 def hardtanh_(input, min_val=-1.0, max_val=1.0):
@@ -136,7 +143,7 @@ def relu6(input, inplace=False):
 def elu(input, alpha=1.0, inplace=False):
     """x where x > 0, else alpha (exp(x) - 1)."""
     _floating("elu", input)
-    return _finish(input, ops.elu(input, alpha), inplace)
+    return _finish(input, ops.elu(_kept(input, inplace), alpha), inplace)
 
 
 def elu_(input, alpha=1.0):
@@ -152,7 +159,7 @@ _SELU_SCALE = 1.0507009873554804934193349852946
 def selu(input, inplace=False):
     """scale (max(0, x) + min(0, alpha (exp(x) - 1))), with alpha 1.6733 and scale 1.0507."""
     _floating("selu", input)
-    return _finish(input, ops.elu(input, _SELU_ALPHA) * _SELU_SCALE, inplace)
+    return _finish(input, ops.elu(_kept(input, inplace), _SELU_ALPHA) * _SELU_SCALE, inplace)
 
 
 def selu_(input):
@@ -166,8 +173,9 @@ def celu(input, alpha=1.0, inplace=False):
     if alpha == 0:
         raise RuntimeError("[celu] alpha cannot be 0: the formula divides by it")
     # elu of x / alpha, scaled back; for positive x that is x itself.
-    negative = dlgrad.expm1(input.clamp(max=0) / alpha) * alpha
-    return _finish(input, dlgrad.where(input > 0, input, negative), inplace)
+    x = _kept(input, inplace)
+    negative = dlgrad.expm1(x.clamp(max=0) / alpha) * alpha
+    return _finish(input, dlgrad.where(x > 0, x, negative), inplace)
 
 
 def celu_(input, alpha=1.0):
@@ -178,7 +186,7 @@ def celu_(input, alpha=1.0):
 def leaky_relu(input, negative_slope=0.01, inplace=False):
     """x where x > 0, else negative_slope x."""
     _floating("leaky_relu", input)
-    return _finish(input, ops.leaky_relu(input, negative_slope), inplace)
+    return _finish(input, ops.leaky_relu(_kept(input, inplace), negative_slope), inplace)
 
 
 def leaky_relu_(input, negative_slope=0.01):
@@ -293,25 +301,25 @@ def sigmoid(input):
 def hardsigmoid(input, inplace=False):
     """min(max(0, x + 3), 6) / 6."""
     _floating("hardsigmoid", input)
-    return _finish(input, ops.hardsigmoid(input), inplace)
+    return _finish(input, ops.hardsigmoid(_kept(input, inplace)), inplace)
 
 
 def silu(input, inplace=False):
     """x sigmoid(x)."""
     _check("silu", input)
-    return _finish(input, ops.silu(input), inplace)
+    return _finish(input, ops.silu(_kept(input, inplace)), inplace)
 
 
 def mish(input, inplace=False):
     """x tanh(softplus(x))."""
     _check("mish", input)
-    return _finish(input, ops.mish(input), inplace)
+    return _finish(input, ops.mish(_kept(input, inplace)), inplace)
 
 
 def hardswish(input, inplace=False):
     """x min(max(0, x + 3), 6) / 6."""
     _floating("hardswish", input)
-    return _finish(input, ops.hardswish(input), inplace)
+    return _finish(input, ops.hardswish(_kept(input, inplace)), inplace)
 
 
 def _implicit_dim(name, rank, stacklevel):
