@@ -36,89 +36,78 @@ const plan = @import("../plan.zig");
 const simd = @import("../simd.zig");
 const math = @import("../math.zig");
 const elementwise = @import("elementwise.zig");
+const elementwise_row = @import("elementwise_row.zig");
 const f = @import("binary_formulas.zig");
 const u = @import("unary_formulas.zig");
 const a = @import("activation_formulas.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
-const Row = elementwise.Row;
+const Row = elementwise_row.Row;
+const of = elementwise_row.Rows(2);
 
 pub const rows = [_]Row{
-    elementwise.anyRow("add", f.add, 2, 0),
-    elementwise.anyRow("sub", f.sub, 2, 0),
-    elementwise.anyRow("mul", f.mul, 2, 0),
-    elementwise.anyRow("maximum", simd.maxNan, 2, 0),
-    elementwise.anyRow("minimum", simd.minNan, 2, 0),
-    elementwise.anyRow("fmax", f.fmax, 2, 0),
-    elementwise.anyRow("fmin", f.fmin, 2, 0),
-    elementwise.anyRow("heaviside", f.heaviside, 2, 0),
+    of.every("add", f.add, 0),
+    of.every("sub", f.sub, 0),
+    of.every("mul", f.mul, 0),
+    of.every("maximum", simd.maxNan, 0),
+    of.every("minimum", simd.minNan, 0),
+    of.every("fmax", f.fmax, 0),
+    of.every("fmin", f.fmin, 0),
+    of.every("heaviside", f.heaviside, 0),
     mixed("floor_divide", f.floorDivide, f.floorDivideInt, true),
     mixed("trunc_divide", f.truncDivide, f.truncDivideInt, true),
     mixed("remainder", math.remainder, f.remainderInt, true),
     mixed("fmod", math.fmod, f.fmodInt, true),
     mixed("pow", math.pow, f.powInt, false),
-    elementwise.anyRow("add_scaled", f.addScaled, 2, 1),
-    cheap("div", f.div, 0),
-    cheap("copysign", f.copysign, 0),
-    cheap("nextafter", f.nextafter, 0),
-    costly("atan2", math.atan2, 0),
-    costly("hypot", math.hypot, 0),
-    costly("logaddexp", math.logaddexp, 0),
-    costly("logaddexp2", math.logaddexp2, 0),
-    costly("xlogy", f.xlogy, 0),
-    costly("xlog1py", f.xlog1py, 0),
-    bitwise("bitwise_and", f.bitwiseAnd),
-    bitwise("bitwise_or", f.bitwiseOr),
-    bitwise("bitwise_xor", f.bitwiseXor),
-    elementwise.intRow("bitwise_left_shift", f.leftShift, 2, 0),
-    elementwise.intRow("bitwise_right_shift", f.rightShift, 2, 0),
-    elementwise.intRow("gcd", f.gcd, 2, 0),
-    elementwise.intRow("lcm", f.lcm, 2, 0),
-    elementwise.predicateRow("eq", f.eq, 2),
-    elementwise.predicateRow("ne", f.ne, 2),
-    elementwise.predicateRow("lt", f.lt, 2),
-    elementwise.predicateRow("le", f.le, 2),
-    elementwise.predicateRow("gt", f.gt, 2),
-    elementwise.predicateRow("ge", f.ge, 2),
-    elementwise.predicateRow("logical_and", f.logicalAnd, 2),
-    elementwise.predicateRow("logical_or", f.logicalOr, 2),
-    elementwise.predicateRow("logical_xor", f.logicalXor, 2),
-    cheap("sigmoid_backward", a.sigmoidBackward, 0),
-    cheap("tanh_backward", a.tanhBackward, 0),
-    cheap("relu_backward", a.reluBackward, 0),
-    cheap("threshold_backward", a.thresholdBackward, 1),
-    cheap("elu_backward_result", a.eluBackwardResult, 3),
-    cheap("leaky_relu_backward", a.leakyReluBackward, 1),
-    cheap("hardswish_backward", a.hardswishBackward, 0),
-    cheap("hardsigmoid_backward", a.hardsigmoidBackward, 0),
-    cheap("hardtanh_backward", a.hardtanhBackward, 2),
-    cheap("clamp_backward", a.clampBackward, 2),
-    cheap("shrink_backward", a.shrinkBackward, 1),
-    costly("gelu_backward", a.geluBackward, 0),
-    costly("gelu_tanh_backward", a.geluTanhBackward, 0),
-    costly("silu_backward", a.siluBackward, 0),
-    costly("mish_backward", a.mishBackward, 0),
-    costly("log_sigmoid_backward", a.logSigmoidBackward, 0),
-    costly("softplus_backward", a.softplusBackward, 2),
-    costly("elu_backward", a.eluBackward, 3),
+    of.every("add_scaled", f.addScaled, 1),
+    of.cheap("div", f.div, 0),
+    of.cheap("copysign", f.copysign, 0),
+    of.cheap("nextafter", f.nextafter, 0),
+    of.costly("atan2", math.atan2, 0),
+    of.costly("hypot", math.hypot, 0),
+    of.costly("logaddexp", math.logaddexp, 0),
+    of.costly("logaddexp2", math.logaddexp2, 0),
+    of.costly("xlogy", f.xlogy, 0),
+    of.costly("xlog1py", f.xlog1py, 0),
+    of.bitwise("bitwise_and", f.bitwiseAnd),
+    of.bitwise("bitwise_or", f.bitwiseOr),
+    of.bitwise("bitwise_xor", f.bitwiseXor),
+    of.integer("bitwise_left_shift", f.leftShift),
+    of.integer("bitwise_right_shift", f.rightShift),
+    of.integer("gcd", f.gcd),
+    of.integer("lcm", f.lcm),
+    of.predicate("eq", f.eq),
+    of.predicate("ne", f.ne),
+    of.predicate("lt", f.lt),
+    of.predicate("le", f.le),
+    of.predicate("gt", f.gt),
+    of.predicate("ge", f.ge),
+    of.predicate("logical_and", f.logicalAnd),
+    of.predicate("logical_or", f.logicalOr),
+    of.predicate("logical_xor", f.logicalXor),
+    of.cheap("sigmoid_backward", a.sigmoidBackward, 0),
+    of.cheap("tanh_backward", a.tanhBackward, 0),
+    of.cheap("relu_backward", a.reluBackward, 0),
+    of.cheap("threshold_backward", a.thresholdBackward, 1),
+    of.cheap("elu_backward_result", a.eluBackwardResult, 3),
+    of.cheap("leaky_relu_backward", a.leakyReluBackward, 1),
+    of.cheap("hardswish_backward", a.hardswishBackward, 0),
+    of.cheap("hardsigmoid_backward", a.hardsigmoidBackward, 0),
+    of.cheap("hardtanh_backward", a.hardtanhBackward, 2),
+    of.cheap("clamp_backward", a.clampBackward, 2),
+    of.cheap("shrink_backward", a.shrinkBackward, 1),
+    of.costly("gelu_backward", a.geluBackward, 0),
+    of.costly("gelu_tanh_backward", a.geluTanhBackward, 0),
+    of.costly("silu_backward", a.siluBackward, 0),
+    of.costly("mish_backward", a.mishBackward, 0),
+    of.costly("log_sigmoid_backward", a.logSigmoidBackward, 0),
+    of.costly("softplus_backward", a.softplusBackward, 2),
+    of.costly("elu_backward", a.eluBackward, 3),
 };
 
-pub const names: []const []const u8 = elementwise.namesOf(&rows);
+pub const names: []const []const u8 = elementwise_row.namesOf(&rows);
 pub const family: plan.Family = .{ .prepare = prepare };
 
-fn costly(name: []const u8, comptime function: anytype, comptime scalars: usize) Row {
-    return elementwise.floatRow(name, function, 2, scalars);
-}
-fn cheap(name: []const u8, comptime function: anytype, comptime scalars: usize) Row {
-    var r = elementwise.floatRow(name, function, 2, scalars);
-    r.grain = elementwise.cheap;
-    return r;
-}
-fn bitwise(name: []const u8, comptime function: anytype) Row {
-    var r = elementwise.intRow(name, function, 2, 0);
-    r.u8 = elementwise.kernelOf(function, u8, 2, .{});
-    return r;
-}
 /// Floats by one function, integers by another, which may fail.
 fn mixed(
     name: []const u8,
@@ -126,7 +115,7 @@ fn mixed(
     comptime int: anytype,
     comptime fails: bool,
 ) Row {
-    var r = elementwise.floatRow(name, float, 2, 0);
+    var r = of.costly(name, float, 0);
     r.i64 = elementwise.kernelOf(int, i64, 2, .{ .with_call = fails });
     r.i32 = elementwise.kernelOf(int, i32, 2, .{ .with_call = fails });
     return r;
@@ -140,7 +129,7 @@ fn prepare(p: *Plan) plan.PrepareError!void {
         2 => 0,
         else => return error.Unsupported,
     };
-    try elementwise.prepareRow(p, row, scalar_input);
+    try elementwise_row.prepare(p, row, scalar_input);
     if (scalar_input == 1 and std.mem.eql(u8, row.name, "pow")) {
         switch (p.stateAs(elementwise.State).out.tile) {
             .f32 => p.run = runPower(f32),

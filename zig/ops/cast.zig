@@ -8,6 +8,7 @@ const plan = @import("../plan.zig");
 const view = @import("../view.zig");
 const services = @import("../services.zig");
 const elementwise = @import("elementwise.zig");
+const elementwise_row = @import("elementwise_row.zig");
 const convert = @import("convert.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
@@ -33,7 +34,7 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     const tile = if (same)
         convert.Tile.raw(out.size())
     else
-        elementwise.computeTile(p.operands, true);
+        elementwise_row.computeTile(p.operands, true);
     return elementwise.prepare(p, .{
         .kernel = elementwise.moveKernel(tile.size()),
         .out = tile,

@@ -2,22 +2,22 @@
 const std = @import("std");
 const plan = @import("../plan.zig");
 const threads = @import("../threads.zig");
-const elementwise = @import("elementwise.zig");
+const row = @import("elementwise_row.zig");
 const formulas = @import("binary_formulas.zig");
 const testing = @import("elementwise_testing.zig");
 const DType = @import("../dtype.zig").DType;
 const Tensor = testing.Tensor;
 
 const small = struct {
-    const rows = [_]elementwise.Row{
-        elementwise.anyRow("sub", formulas.sub, 2, 0),
-        elementwise.predicateRow("lt", formulas.lt, 2),
+    const rows = [_]row.Row{
+        row.Rows(2).every("sub", formulas.sub, 0),
+        row.Rows(2).predicate("lt", formulas.lt),
     };
-    pub const names = elementwise.namesOf(&rows);
+    pub const names = row.namesOf(&rows);
     pub const family: plan.Family = .{ .prepare = prepare };
     fn prepare(p: *plan.Plan) plan.PrepareError!void {
         const scalar_input: ?usize = if (p.ints.len == 0) null else @intCast(p.ints[0]);
-        return elementwise.prepareRow(p, &rows[p.op], scalar_input);
+        return row.prepare(p, &rows[p.op], scalar_input);
     }
 };
 

@@ -17,30 +17,26 @@
 const std = @import("std");
 const plan = @import("../plan.zig");
 const elementwise = @import("elementwise.zig");
+const elementwise_row = @import("elementwise_row.zig");
 const f = @import("ternary_formulas.zig");
 const convert = @import("convert.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
-const Row = elementwise.Row;
+const Row = elementwise_row.Row;
+const of = elementwise_row.Rows(3);
 
 pub const rows = [_]Row{
     .{ .name = "where", .n_in = 3 },
-    elementwise.anyRow("addcmul", f.addcmul, 3, 1),
-    cheap("addcdiv", f.addcdiv, 1),
-    elementwise.anyRow("mul_add", f.mulAdd, 3, 0),
-    cheap("lerp", f.lerp, 0),
-    elementwise.anyRow("clamp_tensor", f.clamp, 3, 0),
-    elementwise.predicateRow("clamp_mask", f.clampBackward, 3),
+    of.every("addcmul", f.addcmul, 1),
+    of.cheap("addcdiv", f.addcdiv, 1),
+    of.every("mul_add", f.mulAdd, 0),
+    of.cheap("lerp", f.lerp, 0),
+    of.every("clamp_tensor", f.clamp, 0),
+    of.predicate("clamp_mask", f.clampBackward),
 };
 
-pub const names: []const []const u8 = elementwise.namesOf(&rows);
+pub const names: []const []const u8 = elementwise_row.namesOf(&rows);
 pub const family: plan.Family = .{ .prepare = prepare };
-
-fn cheap(name: []const u8, comptime function: anytype, comptime scalars: usize) Row {
-    var r = elementwise.floatRow(name, function, 3, scalars);
-    r.grain = elementwise.cheap;
-    return r;
-}
 
 fn prepare(p: *Plan) plan.PrepareError!void {
     const row = &rows[p.op];
@@ -51,7 +47,7 @@ fn prepare(p: *Plan) plan.PrepareError!void {
         1 => if (std.mem.eql(u8, row.name, "lerp")) 2 else return error.Unsupported,
         else => return error.Unsupported,
     };
-    return elementwise.prepareRow(p, row, scalar_input);
+    return elementwise_row.prepare(p, row, scalar_input);
 }
 
 // ------------------------------------------------------------------ where
@@ -66,10 +62,10 @@ fn prepareWhere(p: *Plan, form: i64) plan.PrepareError!void {
     if (p.operands[1].dtype.size() != 1) return error.Unsupported;
     const out = p.operands[0].dtype;
     var one_dtype = true;
-    var tile: convert.Tile = elementwise.computeTile(p.operands[0..1], true);
+    var tile: convert.Tile = elementwise_row.computeTile(p.operands[0..1], true);
     for (p.operands[2..]) |o| {
         one_dtype = one_dtype and o.dtype == out;
-        const other = elementwise.computeTile(&.{o}, true);
+        const other = elementwise_row.computeTile(&.{o}, true);
         if (other == .f64 or tile == .f64) tile = .f64 else if (other == .f32) tile = .f32;
     }
     // Of one dtype: bytes are moved, whatever they mean.

@@ -28,116 +28,104 @@ const std = @import("std");
 const plan = @import("../plan.zig");
 const math = @import("../math.zig");
 const elementwise = @import("elementwise.zig");
+const elementwise_row = @import("elementwise_row.zig");
 const f = @import("unary_formulas.zig");
 const a = @import("activation_formulas.zig");
 const Plan = plan.Plan;
-const Row = elementwise.Row;
+const Row = elementwise_row.Row;
+const of = elementwise_row.Rows(1);
 
 pub const rows = [_]Row{
     // every dtype
-    elementwise.anyRow("positive", f.same, 1, 0),
-    elementwise.anyRow("neg", f.neg, 1, 0),
-    elementwise.anyRow("abs", f.abs, 1, 0),
-    elementwise.anyRow("sign", f.sign, 1, 0),
-    elementwise.anyRow("square", f.square, 1, 0),
-    elementwise.anyRow("relu", f.relu, 1, 0),
-    elementwise.anyRow("clamp", f.clamp, 1, 2),
-    elementwise.anyRow("clamp_min", f.clampMin, 1, 1),
-    elementwise.anyRow("clamp_max", f.clampMax, 1, 1),
-    elementwise.anyRow("threshold", a.thresholdAt, 1, 2),
-    bitwise_not,
+    of.every("positive", f.same, 0),
+    of.every("neg", f.neg, 0),
+    of.every("abs", f.abs, 0),
+    of.every("sign", f.sign, 0),
+    of.every("square", f.square, 0),
+    of.every("relu", f.relu, 0),
+    of.every("clamp", f.clamp, 2),
+    of.every("clamp_min", f.clampMin, 1),
+    of.every("clamp_max", f.clampMax, 1),
+    of.every("threshold", a.thresholdAt, 2),
+    of.bitwise("bitwise_not", f.bitwiseNot),
     // bool from every dtype
-    elementwise.predicateRow("logical_not", f.logicalNot, 1),
-    elementwise.predicateRow("isnan", f.isnan, 1),
-    elementwise.predicateRow("isinf", f.isinf, 1),
-    elementwise.predicateRow("isfinite", f.isfinite, 1),
-    elementwise.predicateRow("isposinf", f.isposinf, 1),
-    elementwise.predicateRow("isneginf", f.isneginf, 1),
-    elementwise.predicateRow("signbit", f.signbit, 1),
+    of.predicate("logical_not", f.logicalNot),
+    of.predicate("isnan", f.isnan),
+    of.predicate("isinf", f.isinf),
+    of.predicate("isfinite", f.isfinite),
+    of.predicate("isposinf", f.isposinf),
+    of.predicate("isneginf", f.isneginf),
+    of.predicate("signbit", f.signbit),
     // floats, a few instructions each
-    cheap("sqrt", f.sqrt, 0),
-    cheap("rsqrt", f.rsqrt, 0),
-    cheap("reciprocal", f.reciprocal, 0),
-    cheap("floor", math.floor, 0),
-    cheap("ceil", math.ceil, 0),
-    cheap("trunc", math.trunc, 0),
-    cheap("round", math.roundEven, 0),
-    cheap("frac", math.frac, 0),
-    cheap("round_decimals", f.roundUp, 1),
-    cheap("nan_to_num", f.nanToNum, 3),
-    cheap("softsign", a.softsign, 0),
-    cheap("relu6", a.relu6, 0),
-    cheap("hardswish", a.hardswish, 0),
-    cheap("hardsigmoid", a.hardsigmoid, 0),
-    cheap("leaky_relu", a.leakyRelu, 1),
-    cheap("softshrink", a.softshrink, 1),
-    cheap("hardshrink", a.hardshrink, 1),
+    of.cheap("sqrt", f.sqrt, 0),
+    of.cheap("rsqrt", f.rsqrt, 0),
+    of.cheap("reciprocal", f.reciprocal, 0),
+    of.cheap("floor", math.floor, 0),
+    of.cheap("ceil", math.ceil, 0),
+    of.cheap("trunc", math.trunc, 0),
+    of.cheap("round", math.roundEven, 0),
+    of.cheap("frac", math.frac, 0),
+    of.cheap("round_decimals", f.roundUp, 1),
+    of.cheap("nan_to_num", f.nanToNum, 3),
+    of.cheap("softsign", a.softsign, 0),
+    of.cheap("relu6", a.relu6, 0),
+    of.cheap("hardswish", a.hardswish, 0),
+    of.cheap("hardsigmoid", a.hardsigmoid, 0),
+    of.cheap("leaky_relu", a.leakyRelu, 1),
+    of.cheap("softshrink", a.softshrink, 1),
+    of.cheap("hardshrink", a.hardshrink, 1),
     // floats, by approximation
-    costly("exp", math.exp, 0),
-    costly("exp2", math.exp2, 0),
-    costly("expm1", math.expm1, 0),
-    costly("log", math.log, 0),
-    costly("log2", math.log2, 0),
-    costly("log10", math.log10, 0),
-    costly("log1p", math.log1p, 0),
-    costly("sin", math.sin, 0),
-    costly("cos", math.cos, 0),
-    costly("tan", math.tan, 0),
-    costly("asin", math.asin, 0),
-    costly("acos", math.acos, 0),
-    costly("atan", math.atan, 0),
-    costly("sinh", math.sinh, 0),
-    costly("cosh", math.cosh, 0),
-    costly("tanh", math.tanh, 0),
-    costly("asinh", math.asinh, 0),
-    costly("acosh", math.acosh, 0),
-    costly("atanh", math.atanh, 0),
-    costly("erf", math.erf, 0),
-    costly("erfc", math.erfc, 0),
-    costly("erfinv", math.erfinv, 0),
-    costly("lgamma", math.lgamma, 0),
-    costly("digamma", math.digamma, 0),
-    costly("i0", math.besselI0, 0),
-    costly("i0e", math.besselI0e, 0),
-    costly("trigamma", math.trigamma, 0),
-    costly("ndtr", math.ndtr, 0),
-    costly("sinc", math.sinc, 0),
-    costly("sigmoid", math.sigmoid, 0),
-    costly("log_sigmoid", math.logSigmoid, 0),
-    costly("softplus", a.softplus, 2),
-    costly("gelu", a.gelu, 0),
-    costly("gelu_tanh", a.geluTanh, 0),
-    costly("silu", a.silu, 0),
-    costly("mish", a.mish, 0),
-    costly("elu", a.elu, 3),
-    costly("selu", a.selu, 0),
-    costly("logit", a.logit, 1),
+    of.costly("exp", math.exp, 0),
+    of.costly("exp2", math.exp2, 0),
+    of.costly("expm1", math.expm1, 0),
+    of.costly("log", math.log, 0),
+    of.costly("log2", math.log2, 0),
+    of.costly("log10", math.log10, 0),
+    of.costly("log1p", math.log1p, 0),
+    of.costly("sin", math.sin, 0),
+    of.costly("cos", math.cos, 0),
+    of.costly("tan", math.tan, 0),
+    of.costly("asin", math.asin, 0),
+    of.costly("acos", math.acos, 0),
+    of.costly("atan", math.atan, 0),
+    of.costly("sinh", math.sinh, 0),
+    of.costly("cosh", math.cosh, 0),
+    of.costly("tanh", math.tanh, 0),
+    of.costly("asinh", math.asinh, 0),
+    of.costly("acosh", math.acosh, 0),
+    of.costly("atanh", math.atanh, 0),
+    of.costly("erf", math.erf, 0),
+    of.costly("erfc", math.erfc, 0),
+    of.costly("erfinv", math.erfinv, 0),
+    of.costly("lgamma", math.lgamma, 0),
+    of.costly("digamma", math.digamma, 0),
+    of.costly("i0", math.besselI0, 0),
+    of.costly("i0e", math.besselI0e, 0),
+    of.costly("trigamma", math.trigamma, 0),
+    of.costly("ndtr", math.ndtr, 0),
+    of.costly("sinc", math.sinc, 0),
+    of.costly("sigmoid", math.sigmoid, 0),
+    of.costly("log_sigmoid", math.logSigmoid, 0),
+    of.costly("softplus", a.softplus, 2),
+    of.costly("gelu", a.gelu, 0),
+    of.costly("gelu_tanh", a.geluTanh, 0),
+    of.costly("silu", a.silu, 0),
+    of.costly("mish", a.mish, 0),
+    of.costly("elu", a.elu, 3),
+    of.costly("selu", a.selu, 0),
+    of.costly("logit", a.logit, 1),
 };
 
-pub const names: []const []const u8 = elementwise.namesOf(&rows);
+pub const names: []const []const u8 = elementwise_row.namesOf(&rows);
 pub const family: plan.Family = .{ .prepare = prepare };
 
-fn costly(name: []const u8, comptime function: anytype, comptime scalars: usize) Row {
-    return elementwise.floatRow(name, function, 1, scalars);
-}
-fn cheap(name: []const u8, comptime function: anytype, comptime scalars: usize) Row {
-    var r = elementwise.floatRow(name, function, 1, scalars);
-    r.grain = elementwise.cheap;
-    return r;
-}
-
-const bitwise_not: Row = blk: {
-    var r = elementwise.intRow("bitwise_not", f.bitwiseNot, 1, 0);
-    r.u8 = elementwise.kernelOf(f.bitwiseNot, u8, 1, .{});
-    break :blk r;
-};
 const bool_not = elementwise.kernelOf(f.logicalNot, u8, 1, .{ .to_bool = true });
-const round_down: Row = cheap("", f.roundDown, 1);
+const round_down: Row = of.cheap("", f.roundDown, 1);
 
 fn prepare(p: *Plan) plan.PrepareError!void {
     var row = &rows[p.op];
     if (isRow(row, "round_decimals") and p.ints[0] == 1) row = &round_down;
-    var spec = try elementwise.specOf(p, row, null);
+    var spec = try elementwise_row.specOf(p, row, null);
     if (isRow(row, "bitwise_not") and p.operands[1].dtype == .bool) spec.kernel = bool_not;
     return elementwise.prepare(p, spec);
 }

@@ -1,0 +1,149 @@
+//! Rows of the elementwise families: an operation's kernels, and which of them a call takes.
+//!
+//! Compute types: f64 if any operand is float64, else f32 if any is a float, else i64; some
+//! rows also have i32 or u8 kernels for operands that are all of that type.
+const plan = @import("../plan.zig");
+const elementwise = @import("elementwise.zig");
+const DType = @import("../dtype.zig").DType;
+const Plan = plan.Plan;
+const Kernel = elementwise.Kernel;
+const Spec = elementwise.Spec;
+const Tile = elementwise.Tile;
+const kernelOf = elementwise.kernelOf;
+
+/// One operation: its kernels for the compute types it has.
+pub const Row = struct {
+    name: []const u8,
+    n_in: usize,
+    /// The output is bool; the compute type is that of the inputs alone.
+    to_bool: bool = false,
+    grain: usize = elementwise.cheap,
+    f32: ?Kernel = null,
+    f64: ?Kernel = null,
+    i64: ?Kernel = null,
+    /// For operands that are all int32, or all one of uint8 and bool.
+    i32: ?Kernel = null,
+    u8: ?Kernel = null,
+};
+
+/// Makes rows of n_in inputs, each from one generic function with `scalars` scalars.
+pub fn Rows(comptime n_in: usize) type {
+    return struct {
+        /// Floats only, a few instructions.
+        pub fn cheap(name: []const u8, comptime f: anytype, comptime scalars: usize) Row {
+            return .{
+                .name = name,
+                .n_in = n_in,
+                .f32 = kernelOf(f, f32, n_in, .{ .scalars = scalars }),
+                .f64 = kernelOf(f, f64, n_in, .{ .scalars = scalars }),
+            };
+        }
+
+        /// Floats only, an approximation or a loop.
+        pub fn costly(name: []const u8, comptime f: anytype, comptime scalars: usize) Row {
+            var r = cheap(name, f, scalars);
+            r.grain = elementwise.costly;
+            return r;
+        }
+
+        /// Integers only.
+        pub fn integer(name: []const u8, comptime f: anytype) Row {
+            return .{
+                .name = name,
+                .n_in = n_in,
+                .i64 = kernelOf(f, i64, n_in, .{}),
+                .i32 = kernelOf(f, i32, n_in, .{}),
+            };
+        }
+
+        /// Integers and bool, by their bytes.
+        pub fn bitwise(name: []const u8, comptime f: anytype) Row {
+            var r = integer(name, f);
+            r.u8 = kernelOf(f, u8, n_in, .{});
+            return r;
+        }
+
+        /// Every dtype.
+        pub fn every(name: []const u8, comptime f: anytype, comptime scalars: usize) Row {
+            var r = cheap(name, f, scalars);
+            r.i64 = kernelOf(f, i64, n_in, .{ .scalars = scalars });
+            r.i32 = kernelOf(f, i32, n_in, .{ .scalars = scalars });
+            return r;
+        }
+
+        /// Every dtype, to bool: f gives a vector of bool.
+        pub fn predicate(name: []const u8, comptime f: anytype) Row {
+            return .{
+                .name = name,
+                .n_in = n_in,
+                .to_bool = true,
+                .f32 = kernelOf(f, f32, n_in, .{ .to_bool = true }),
+                .f64 = kernelOf(f, f64, n_in, .{ .to_bool = true }),
+                .i64 = kernelOf(f, i64, n_in, .{ .to_bool = true }),
+                .i32 = kernelOf(f, i32, n_in, .{ .to_bool = true }),
+                .u8 = kernelOf(f, u8, n_in, .{ .to_bool = true }),
+            };
+        }
+    };
+}
+
+pub fn namesOf(comptime rows: []const Row) []const []const u8 {
+    var names: [rows.len][]const u8 = undefined;
+    for (rows, &names) |row, *name| name.* = row.name;
+    const final = names;
+    return &final;
+}
+
+/// The compute type of operands of these dtypes; an output that is a bool says nothing.
+pub fn computeTile(operands: []const plan.Operand, output_counts: bool) Tile {
+    var tile: Tile = .i64;
+    for (operands[@intFromBool(!output_counts)..]) |o| switch (o.dtype) {
+        .float64 => return .f64,
+        .float32, .float16, .bfloat16 => tile = .f32,
+        else => {},
+    };
+    return tile;
+}
+
+/// The kernel for the plan's dtypes, driven over its operands. `scalar_input` is the input
+/// that scalar[0] stands for, if one is.
+pub fn prepare(p: *Plan, row: *const Row, scalar_input: ?usize) plan.PrepareError!void {
+    return elementwise.prepare(p, try specOf(p, row, scalar_input));
+}
+
+pub fn specOf(p: *const Plan, row: *const Row, scalar_input: ?usize) plan.PrepareError!Spec {
+    if (p.n_out != 1 or p.operands.len + @intFromBool(scalar_input != null) != 1 + row.n_in) {
+        return error.Unsupported;
+    }
+    var tile: Tile = computeTile(p.operands, !row.to_bool);
+    var chosen: ?Kernel = switch (tile) {
+        .f32 => row.f32,
+        .f64 => row.f64,
+        else => row.i64,
+    };
+    const compared = p.operands[@intFromBool(row.to_bool)..];
+    if (tile == .i64) {
+        if (row.i32) |k| if (all(compared, .int32, .int32)) {
+            tile = .raw4;
+            chosen = k;
+        };
+        if (row.u8) |k| if (all(compared, .uint8, .bool)) {
+            tile = .raw1;
+            chosen = k;
+        };
+    }
+    if (row.to_bool and p.operands[0].dtype.size() != 1) return error.Unsupported;
+    return .{
+        .kernel = chosen orelse return error.Unsupported,
+        .out = if (row.to_bool) .raw1 else tile,
+        .in = @splat(tile),
+        .n_in = row.n_in,
+        .scalar_input = scalar_input,
+        .grain = row.grain,
+    };
+}
+
+fn all(operands: []const plan.Operand, a: DType, b: DType) bool {
+    for (operands) |o| if (o.dtype != a and o.dtype != b) return false;
+    return operands.len > 0;
+}
