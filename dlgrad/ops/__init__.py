@@ -32,9 +32,9 @@ from .splitting import chunk, dsplit, hsplit, split, split_with_sizes, tensor_sp
 from . import convert, inplace  # noqa: F401  (methods only)
 from .reduce import (  # noqa: F401
     all, amax, amin, aminmax, any, argmax, argmin, count_nonzero, dist, logsumexp, max, mean, min, nanmean, nansum, prod,
-    std, std_mean, sum, var, var_mean,
+    renorm, std, std_mean, sum, var, var_mean,
 )  # fmt: skip
-from .scan import cummax, cummin, cumprod, cumsum, diff, logcumsumexp  # noqa: F401
+from .scan import cummax, cummin, cumprod, cumsum, diff, gradient, logcumsumexp  # noqa: F401
 from .matmul import (  # noqa: F401
     addbmm, addmm, addmv, addr, baddbmm, bilinear, bmm, chain_matmul, dot, ger, inner, linear, matmul, mm, mv, outer, tensordot, vdot,
 )  # fmt: skip
@@ -52,6 +52,7 @@ from .statistics import (  # noqa: F401
     bincount, corrcoef, cov, cumulative_trapezoid, histc, trapezoid, trapz, vander,
 )  # fmt: skip
 from .convert import real  # noqa: F401
+from .inplace import resize_as_  # noqa: F401
 from .sort import (  # noqa: F401
     argsort, bucketize, kthvalue, median, mode, msort, nanmedian, nanquantile, quantile, searchsorted, sort, topk, unique,
     unique_consecutive,
@@ -69,6 +70,7 @@ from .attention import scaled_dot_product_attention  # noqa: F401
 from .embedding import embedding  # noqa: F401
 from .random import *  # noqa: F403
 from .parts import *  # noqa: F403
+from .histogram import *  # noqa: F403
 from .special import *  # noqa: F403
 from .reduce import norm  # noqa: F401, E402  (importing .norm has put the module in its place)
 

@@ -10,7 +10,7 @@ from ..autograd.graph import record
 from ..autograd.mode import no_grad
 from ..tensor import method
 from .binary import mul
-from .reduce import check
+from .reduce import check, renorm
 from .ternary import where
 from .unary import exp2, floor, inplace, log2
 from .writing import write_out
@@ -110,5 +110,5 @@ def _split(x):
     return where(plain, x, m), where(plain, 0.0, where(tiny, e - 600, e))
 
 
-for _f in (deg2rad, rad2deg, conj_physical):
+for _f in (deg2rad, rad2deg, conj_physical, renorm):
     inplace(_f.__name__, _f)

@@ -523,6 +523,28 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     return vector_norm(input, p, dim, keepdim, dtype=dtype, out=out)
 
 
+@method
+def renorm(input, p, dim, maxnorm, *, out=None):
+    """A copy with each slice along `dim` whose norm of order p is over `maxnorm` scaled down to it.
+
+    Raises RuntimeError unless p > 0, maxnorm >= 0 and the input has two dimensions or more."""
+    from .ternary import where
+
+    check("renorm", input)
+    lay = input._layout
+    if p <= 0:
+        raise RuntimeError(f"renorm(): non-positive norm not supported, got p = {p}")
+    if maxnorm < 0:
+        raise RuntimeError(f"renorm(): expected maxnorm to be >= 0 but got {maxnorm}")
+    if lay.ndim < 2:
+        raise RuntimeError(f"renorm(): input needs at least 2 dimensions, got {lay.ndim} dimensions")
+    d = wrap_dim(dim, lay.ndim, "renorm")
+    size = vector_norm(input, p, [i for i in range(lay.ndim) if i != d], True)
+    # PyTorch's 1e-7 keeps the scaled norm from passing maxnorm by rounding.
+    result = input * where(size > maxnorm, maxnorm / (size + 1e-7), 1.0)
+    return result if out is None else write_out("renorm", out, result)
+
+
 def dist(input, other, p=2):
     """The norm of order p of input - other."""
     return norm(input - other, p)

@@ -8,7 +8,7 @@ from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
 from ..layout import contiguous, wrap_dim
-from ..tensor import make_tensor, method
+from ..tensor import Tensor, make_tensor, method
 from .elementwise import write_out
 from .reduce import check
 
@@ -179,3 +179,70 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
         a, b = narrow(x, d, 1, size - 1), narrow(x, d, 0, size - 1)
         x = logical_xor(a, b) if x._layout.dtype is dt.bool else a - b
     return x
+
+
+def _slope(x, i, j, distance, d):
+    """(x_j - x_i) / distance, as a slice of size 1 along d."""
+    from .view import narrow
+
+    return (narrow(x, d, j, 1) - narrow(x, d, i, 1)) / distance
+
+
+def _derivative(x, d, spacing, edge_order):
+    """The slopes of x along d by second-order central differences; spacing: a number, or the distances of neighbours (a
+    vector). At the ends the differences of the nearest two or three elements (Fornberg 1988)."""
+    from .joining import cat
+    from .view import narrow
+
+    n = x._layout.shape[d]
+    if not isinstance(spacing, Tensor):
+        inner = (narrow(x, d, 2, n - 2) - narrow(x, d, 0, n - 2)) / (2 * spacing)
+        first, last = _slope(x, 0, 1, spacing, d), _slope(x, n - 2, n - 1, spacing, d)
+        if edge_order == 2:
+            first = first * 1.5 - _slope(x, 1, 2, spacing, d) * 0.5
+            last = last * 1.5 - _slope(x, n - 3, n - 2, spacing, d) * 0.5
+        return cat((first, inner, last), d)
+    slopes = (narrow(x, d, 1, n - 1) - narrow(x, d, 0, n - 1)) / spacing.reshape((-1,) + (1,) * (x._layout.ndim - 1 - d))
+    before, after = narrow(slopes, d, 0, n - 2), narrow(slopes, d, 1, n - 2)
+    share = (spacing[:-1] / (spacing[:-1] + spacing[1:])).reshape((-1,) + (1,) * (x._layout.ndim - 1 - d))
+    inner = before + (after - before) * share
+    first, last = narrow(slopes, d, 0, 1), narrow(slopes, d, n - 2, 1)
+    if edge_order == 2:
+        # A parabola's slope at an end: twice that of the chord to the middle point, less the slope there.
+        first = first * 2 - narrow(inner, d, 0, 1)
+        last = last * 2 - narrow(inner, d, n - 3, 1)
+    return cat((first, inner, last), d)
+
+
+def gradient(input, *, spacing=1, dim=None, edge_order=1):
+    """The slopes of `input`, taken as samples of a function, along each of `dim` (all dimensions unless given): a tuple.
+
+    spacing: the distance of neighbouring samples, one for each dimension, or vectors of their coordinates. edge_order (1 or
+    2): of the estimates at the ends. Raises RuntimeError where a dimension has no more than edge_order elements.
+    """
+    check("gradient", input)
+    ndim = input._layout.ndim
+    if edge_order not in (1, 2):
+        raise RuntimeError(f"gradient(): only supports edge_order=1 and edge_order=2, got {edge_order}")
+    dims = list(range(ndim)) if dim is None else [dim] if isinstance(dim, int) else list(dim)
+    dims = [wrap_dim(d, ndim, "gradient") for d in dims]
+    if len(set(dims)) != len(dims):
+        raise RuntimeError(f"gradient(): dim {dims} appears more than once in the list of dims")
+    spacing = 1 if spacing is None else spacing
+    spacings = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing] * len(dims)
+    if isinstance(spacing, Tensor):
+        raise TypeError("gradient(): spacing must be a number, or a list of numbers or tensors, not Tensor")
+    if len(spacings) != len(dims):
+        raise RuntimeError(f"gradient(): expected spacing to be unspecified, a number, or a list of length {len(dims)}, got {len(spacings)} entries")
+    x = input if input._layout.dtype.is_floating_point else input.to(dt.get_default_dtype())
+    out = []
+    for d, h in zip(dims, spacings):
+        size = input._layout.shape[d]
+        if size <= edge_order:
+            raise RuntimeError(f"gradient(): expected each dimension size to be at least edge_order + 1 = {edge_order + 1}, got {size} at {d}")
+        if isinstance(h, Tensor):
+            if h.dim() != 1 or h.numel() != size:
+                raise RuntimeError(f"gradient(): expected each coordinate tensor to have the size {size} of its dimension, got {list(h.shape)}")
+            h = diff(h.to(x._layout.dtype) if not h.dtype.is_floating_point else h)
+        out.append(_derivative(x, d, h, edge_order))
+    return tuple(out)
