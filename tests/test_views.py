@@ -272,3 +272,38 @@ def test_errors():
     ):  # fmt: skip
         with pytest.raises(kind):
             f()
+
+
+@pytest.mark.parametrize("write", [lambda v: v.mul_(2), lambda v: v.copy_(dlgrad.ones(2))])
+def test_writes_through_views_of_a_transposed_base(write):
+    """The gradient that arrives may be contiguous where the base is not: the written part must still be found in it."""
+    factor = 2.0 if "mul_" in write.__code__.co_names else 0.0
+    x = dlgrad.arange(6.0).view(2, 3).requires_grad_()
+    base = x.t().clone()
+    assert not base.is_contiguous()
+    write(base[1])
+    (base.contiguous() * dlgrad.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])).sum().backward()
+    assert x.grad.tolist() == [[1, 3 * factor, 5], [2, 4 * factor, 6]]
+
+
+def test_gradient_of_as_strided_on_gaps():
+    x = dlgrad.arange(8.0)[::2].detach().requires_grad_()
+    (x.as_strided((3,), (2,)) ** 2).sum().backward()
+    assert x.grad.tolist() == [0, 4, 8, 0]
+
+
+def test_split_makes_one_node():
+    x = dlgrad.arange(6.0, requires_grad=True)
+    parts = x.split([1, 2, 3])
+    assert len({part.grad_fn for part in parts}) == 1
+    assert [part.storage_offset() for part in parts] == [0, 1, 3]
+    (parts[0] * parts[2]).sum().backward()
+    assert x.grad.tolist() == [12, 0, 0, 0, 0, 0]
+    with pytest.raises(RuntimeError, match="several views"):
+        parts[1].add_(1)
+
+
+def test_clone_into_contiguous_memory():
+    x = dlgrad.zeros(2, 3).t()
+    assert x.clone().stride() == (1, 3)
+    assert x.clone(memory_format=dlgrad.contiguous_format).stride() == (2, 1)

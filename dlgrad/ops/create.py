@@ -245,7 +245,9 @@ def linspace(start, end, steps, *, out=None, dtype=None, layout=None, device=Non
 
 def logspace(start, end, steps, base=10.0, *, out=None, dtype=None, layout=None, device=None, requires_grad=False):
     """base ** linspace(start, end, steps)."""
-    dtype = _check("logspace", dtype, device)
+    dtype = out._layout.dtype if dtype is None and out is not None else _check("logspace", dtype, device)
+    if not dtype.is_floating_point:
+        start, end = int(_number("logspace", "start", start)), int(_number("logspace", "end", end))
     t = (float(base) ** linspace(start, end, steps, dtype=dt.float64)).to(dtype)
     return _finish(t, requires_grad) if out is None else write_out("logspace", out, t)
 

@@ -488,7 +488,8 @@ def clone(input, *, memory_format=None):
     if not isinstance(input, Tensor):
         raise TypeError(f"clone(): argument 'input' must be Tensor, not {type(input).__name__}")
     lay = input._layout
-    new = row_major_layout(lay.dtype, tuple(lay.shape)) if memory_format == "contiguous" else result_layout(lay.dtype, lay.shape, lay)
+    row_major = memory_format is not None and str(memory_format).endswith(("contiguous", "contiguous_format"))
+    new = row_major_layout(lay.dtype, tuple(lay.shape)) if row_major else result_layout(lay.dtype, lay.shape, lay)
     out = door.call("cast", "copy", new, (input,), name="clone")
     if input._requires_grad:
         record(out, "CloneBackward0", lambda g: g, (input,))

@@ -94,7 +94,7 @@ def scatter_view(base, t, result):
     if old is not None or new is not None:
 
         def to_base(g):
-            g = g.clone()
+            g = _laid_out(g, before)
             copy_zero(strided_view(g, before, lay, offset))
             return g
 
@@ -125,17 +125,18 @@ def copy_zero(t):
               scalars=(0.0 if t._layout.dtype.is_floating_point else 0,), into=t, name="zero_")  # fmt: skip
 
 
+def _laid_out(g, before):
+    """A copy of `g` with the strides of `before`, so that a place in the one is that place in the other."""
+    if before.contiguous:
+        return g.clone(memory_format="contiguous")
+    return g.new_zeros((before.span,)).as_strided(tuple(before.shape), before.strides).copy_(g)
+
+
 def strided_view(g, before, lay, offset):
     """Of a gradient `g` of a tensor laid out as `before`: the part at `lay` and `offset` (in elements)."""
     if g._layout is not before:
-        if g._layout.strides == before.strides:
-            pass
-        elif before.contiguous:
-            g = g.contiguous()
-        else:
-            room = g.new_zeros((before.span,))
-            whole = room.as_strided(tuple(before.shape), before.strides)
-            g = whole.copy_(g)
+        if g._layout.strides != before.strides:
+            g = g.contiguous() if before.contiguous else _laid_out(g, before)
     lay = layout(g._layout.dtype, tuple(lay.shape), lay.strides)
     return make_view(g, lay, offset * lay.dtype.itemsize, "AsStridedBackward0",
                      lambda gg: strided_backward(gg, before, lay, offset))  # fmt: skip
@@ -143,9 +144,9 @@ def strided_view(g, before, lay, offset):
 
 def strided_backward(g, before, lay, offset):
     """The gradient of a tensor laid out as `before` whose view (lay, offset in elements) has gradient `g`."""
-    if _dense(lay) or _no_overlap(lay):
+    if before.contiguous and (_dense(lay) or _no_overlap(lay)):
         return embed(g, before, lambda x: strided_view(x, before, lay, offset))
-    # Elements that the view shows more than once get the sum.
+    # Elements that the view shows more than once get the sum; those between the elements of `before` are left out.
     from .create import arange, zeros
 
     flat = arange(before.span + max(0, offset + lay.span - before.span))
