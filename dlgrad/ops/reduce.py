@@ -28,6 +28,14 @@ def check(name, input):
 _ALL = tuple(tuple(range(n)) for n in range(8))
 
 
+def numpy_names(name, names, dim, keepdim):
+    """dim and keepdim, given by NumPy's names `axis` and `keepdims`, which PyTorch takes too."""
+    dim, keepdim = names.pop("axis", dim), names.pop("keepdims", keepdim)
+    if names:
+        raise TypeError(f"{name}() got an unexpected keyword argument {next(iter(names))!r}")
+    return dim, keepdim
+
+
 def dims_of(dim, ndim, name):
     """The reduced dimensions: all for None and for an empty list."""
     if dim is None or (isinstance(dim, (list, tuple)) and not dim):
@@ -101,9 +109,11 @@ def _result_dtype(name, x, dtype):
     return d if d.is_floating_point else dt.int64
 
 
-def sum(input, dim=None, keepdim=False, *, dtype=None, out=None):
+def sum(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
     """The sum over `dim` (all dimensions unless given). Integers and bool sum in int64."""
     check("sum", input)
+    if names:
+        dim, keepdim = numpy_names("sum", names, dim, keepdim)
     lay = input._layout
     dims = dims_of(dim, lay.ndim, "sum")
     result = run("sum", input, dims, keepdim, (_result_dtype("sum", input, dtype),))
@@ -118,9 +128,11 @@ def sum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     return result if out is None else write_out("sum", out, result)
 
 
-def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None):
+def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
     """The sum over `dim` with nan counted as 0."""
     check("nansum", input)
+    if names:
+        dim, keepdim = numpy_names("nansum", names, dim, keepdim)
     lay = input._layout
     dims = dims_of(dim, lay.ndim, "nansum")
     result = run("nansum", input, dims, keepdim, (_result_dtype("nansum", input, dtype),))
@@ -137,9 +149,11 @@ def _mean_dtype(name, input, dtype):
     return d
 
 
-def mean(input, dim=None, keepdim=False, *, dtype=None, out=None):
+def mean(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
     """The mean over `dim` (all dimensions unless given); nan of nothing."""
     check("mean", input)
+    if names:
+        dim, keepdim = numpy_names("mean", names, dim, keepdim)
     lay = input._layout
     d = _mean_dtype("mean", input, dtype)
     dims = dims_of(dim, lay.ndim, "mean")
@@ -164,9 +178,11 @@ def count(shape, dims):
     return n
 
 
-def nanmean(input, dim=None, keepdim=False, *, dtype=None, out=None):
+def nanmean(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
     """The mean of the elements that are not nan."""
     check("nanmean", input)
+    if names:
+        dim, keepdim = numpy_names("nanmean", names, dim, keepdim)
     _mean_dtype("nanmean", input, dtype)
     n = (~input.isnan()).sum(dim, keepdim) if dim is not None else (~input.isnan()).sum()
     result = nansum(input, dim, keepdim, dtype=dtype) / n
@@ -180,9 +196,11 @@ def _prod_all(x, dims):
     return moved.reshape((*moved._layout.shape[: len(rest)], -1)) if x._layout.ndim else x.reshape((1,))
 
 
-def prod(input, dim=None, keepdim=False, *, dtype=None, out=None):
+def prod(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
     """The product over `dim` (all dimensions unless given). The gradient is right at zeros too."""
     check("prod", input)
+    if names:
+        dim, keepdim = numpy_names("prod", names, dim, keepdim)
     lay = input._layout
     dims = dims_of(dim, lay.ndim, "prod")
     result = run("prod", input, dims, keepdim, (_result_dtype("prod", input, dtype),))
@@ -220,8 +238,10 @@ def _product_of_others(x):
 
 
 def _bool_reduction(name, doc):
-    def f(input, dim=None, keepdim=False, *, out=None):
+    def f(input, dim=None, keepdim=False, *, out=None, **names):
         check(name, input)
+        if names:
+            dim, keepdim = numpy_names(name, names, dim, keepdim)
         d = dt.uint8 if input._layout.dtype is dt.uint8 else dt.bool
         dims = dims_of(dim, input._layout.ndim, name)
         result = run(name, input, dims, keepdim, (dt.bool,))
@@ -258,8 +278,10 @@ def _not_empty(name, lay, dims):
 
 
 def _extremum(name, row):
-    def f(input, dim=(), keepdim=False, *, out=None):
+    def f(input, dim=(), keepdim=False, *, out=None, **names):
         check(name, input)
+        if names:
+            dim, keepdim = numpy_names(name, names, dim, keepdim)
         lay = input._layout
         dims = dims_of(dim, lay.ndim, name)
         _not_empty(name, lay, dims if lay.ndim else ())
@@ -290,8 +312,10 @@ def _with_indices(name):
     result_type = namedtuple(name, ("values", "indices"))
     result_type.__module__ = "dlgrad.return_types"
 
-    def f(input, dim=None, keepdim=False, *, out=None):
+    def f(input, dim=None, keepdim=False, *, out=None, **names):
         check(name, input)
+        if names:
+            dim, keepdim = numpy_names(name, names, dim, keepdim)
         if isinstance(dim, Tensor):  # max(a, b): the elementwise form
             from . import binary
 
@@ -334,8 +358,10 @@ min, min_result = _with_indices("min")
 
 
 def _arg(name):
-    def f(input, dim=None, keepdim=False):
+    def f(input, dim=None, keepdim=False, **names):
         check(name, input)
+        if names:
+            dim, keepdim = numpy_names(name, names, dim, keepdim)
         lay = input._layout
         if dim is None:
             if lay.numel == 0:
@@ -380,7 +406,7 @@ def _moment_args(name, args, kwargs):
     out = kwargs.pop("out", None)
     dim = kwargs.pop("dim", None)
     if kwargs:
-        raise TypeError(f"{name}(): got an unexpected keyword argument {next(iter(kwargs))!r}")
+        dim, keepdim = numpy_names(name, kwargs, dim, keepdim)
     args = list(args)
     if args and isinstance(args[0], bool):
         unbiased = args.pop(0)
