@@ -11,10 +11,11 @@ from .view import slice_, unsqueeze
 from .writing import copy_into, write_out
 
 
-def cat(tensors, dim=0, *, out=None):
+def cat(tensors, dim=0, *, out=None, axis=None):
     """The tensors one behind the other along `dim`; they must agree in all other sizes.
 
     1-d tensors of 0 elements are left out, as in PyTorch. Raises RuntimeError naming the shapes that don't fit."""
+    dim = dim if axis is None else axis
     from .create import empty
 
     if isinstance(tensors, Tensor):
@@ -74,8 +75,9 @@ def cat(tensors, dim=0, *, out=None):
 concat = concatenate = cat
 
 
-def stack(tensors, dim=0, *, out=None):
+def stack(tensors, dim=0, *, out=None, axis=None):
     """The tensors, all of one shape, as the slices of a new dimension `dim`."""
+    dim = dim if axis is None else axis
     tensors = list(tensors)
     if not tensors:
         raise RuntimeError("stack(): expects a non-empty TensorList")
