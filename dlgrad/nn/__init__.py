@@ -44,10 +44,13 @@ _FILES = {
         TransformerEncoderLayer TransformerDecoderLayer""",
     "adaptive": "AdaptiveLogSoftmaxWithLoss",
     "parallel": "DataParallel",
+    "factory": "factory_kwargs LinearCrossEntropyOptions",
 }
 _WHERE = {name: file for file, names in _FILES.items() for name in names.split()}
 # `rnn` is left out: the package nn.utils.rnn is what people mean by that name.
-_SUBMODULES = frozenset(("functional", "init", "utils", "modules", "parallel", "parameter"))
+_SUBMODULES = frozenset(
+    """attention common_types functional grad init utils modules parallel parameter""".split()
+)
 
 __all__ = sorted(_WHERE)
 

@@ -557,6 +557,9 @@ class Module(ModuleState, ModuleHooks):
         """Raises RuntimeError: dlgrad computes on the CPU only."""
         raise RuntimeError("Module.cuda: dlgrad has no CUDA device; leave the module on the CPU")
 
+    def compile(self, *args, **kwargs):
+        """Takes the arguments of `dlgrad.compile`, and changes nothing: all is compiled already."""
+
     def to_empty(self, *, device=None, recurse=True):
         """Gives every parameter and buffer new memory with unset values."""
         del device

@@ -32,6 +32,7 @@ _ALIASES = {
     "fold": "vision",
     "distance": "vision",
     "adaptive": "adaptive",
+    "linear_cross_entropy_options": "factory",
     "lazy": "lazy",
     "utils": "_sizes",
 }

@@ -32,7 +32,12 @@ class PackedSequence(
 
     def __new__(cls, data, batch_sizes=None, sorted_indices=None, unsorted_indices=None):
         if batch_sizes is None:
-            raise ValueError("PackedSequence needs data and batch_sizes")
+            if not (isinstance(data, (list, tuple)) and len(data) == 2):
+                raise AssertionError(
+                    "PackedSequence needs data and batch_sizes: two arguments, or a list or tuple "
+                    "of length 2"
+                )
+            data, batch_sizes = data
         if unsorted_indices is None:
             unsorted_indices = invert_permutation(sorted_indices)
         return super().__new__(cls, data, batch_sizes, sorted_indices, unsorted_indices)
@@ -49,9 +54,37 @@ class PackedSequence(
         """Converts the data to float32."""
         return self.to(dlgrad.float32)
 
+    def half(self):
+        """Converts the data to float16."""
+        return self.to(dlgrad.float16)
+
+    def byte(self):
+        """Converts the data to uint8."""
+        return self.to(dlgrad.uint8)
+
+    def char(self):
+        """Converts the data to int8."""
+        return self.to(dlgrad.int8)
+
+    def short(self):
+        """Converts the data to int16."""
+        return self.to(dlgrad.int16)
+
+    def int(self):
+        """Converts the data to int32."""
+        return self.to(dlgrad.int32)
+
+    def long(self):
+        """Converts the data to int64."""
+        return self.to(dlgrad.int64)
+
     def cpu(self):
         """Itself."""
         return self
+
+    def cuda(self, *args, **kwargs):
+        """Raises RuntimeError: dlgrad computes on the CPU only."""
+        return type(self)(self.data.cuda(*args, **kwargs), *self[1:])
 
     @property
     def is_cuda(self):
@@ -69,7 +102,8 @@ def invert_permutation(permutation):
 
 
 def _lengths_list(lengths):
-    return lengths.tolist() if isinstance(lengths, Tensor) else [int(n) for n in lengths]
+    values = lengths.tolist() if isinstance(lengths, Tensor) else lengths
+    return [int(n) for n in values]
 
 
 def pack_padded_sequence(input, lengths, batch_first=False, enforce_sorted=True):
@@ -95,8 +129,8 @@ def pack_padded_sequence(input, lengths, batch_first=False, enforce_sorted=True)
         if any(later > earlier for earlier, later in zip(lengths, lengths[1:])):
             raise RuntimeError(
                 "`lengths` array must be sorted in decreasing order when `enforce_sorted` is True. "
-                "You can pass `enforce_sorted=False` to pack_padded_sequence to sidestep this "
-                "requirement."
+                "You can pass `enforce_sorted=False` to pack_padded_sequence and/or pack_sequence to "
+                "sidestep this requirement."
             )
     else:
         order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
@@ -161,6 +195,8 @@ def pad_sequence(sequences, batch_first=False, padding_value=0.0, padding_side="
     sequences = tuple(sequences)
     if not sequences:
         raise RuntimeError("pad_sequence: received an empty list of sequences")
+    if any(sequence.dim() == 0 for sequence in sequences):
+        raise RuntimeError("pad_sequence: a 0-d tensor is no sequence; it has no length")
     longest = max(sequence.shape[0] for sequence in sequences)
     rows = []
     for sequence in sequences:
