@@ -13,8 +13,6 @@ __all__ = [
     "device_count",
     "is_initialized",
     "is_bf16_supported",
-    "manual_seed",
-    "manual_seed_all",
     "amp",
 ]
 

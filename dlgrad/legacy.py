@@ -24,7 +24,8 @@ class _TypedMeta(type):
         return isinstance(value, Tensor) and value.dtype is cls.dtype
 
     def __call__(cls, *args, device=None):
-        from .ops.create import empty, tensor
+        from .ops.create import empty
+        from .ops.from_data import tensor
 
         if len(args) == 1 and isinstance(args[0], Tensor):
             if args[0].dtype is not cls.dtype:

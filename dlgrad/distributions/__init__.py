@@ -10,8 +10,19 @@ from __future__ import annotations
 import sys
 
 from . import (
-    categorical, composed, constraints, continuous, discrete, distribution, gamma, kl, multivariate_normal, relaxed,
-    transformed, transforms, utils,
+    categorical,
+    composed,
+    constraints,
+    continuous,
+    discrete,
+    distribution,
+    gamma,
+    kl,
+    multivariate_normal,
+    relaxed,
+    transformed,
+    transforms,
+    utils,
 )  # fmt: skip
 from .categorical import *  # noqa: F403
 from .composed import *  # noqa: F403
