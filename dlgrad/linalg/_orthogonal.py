@@ -177,7 +177,7 @@ def lstsq(A, B, rcond=None, *, driver=None):  # noqa: N803
     A, right = batched(name, A, right)  # noqa: N806
     rank, values, full = _rank_of(A, rcond, driver)
     X = _least_squares(A, right, rcond, driver)  # noqa: N806
-    residuals = nothing(A)
+    residuals = A.reshape(-1)[:0].clone()  # empty, and in the graph, as PyTorch's
     if driver != "gelsy" and m > n and full:
         residuals = (A @ X - right).square().sum(-2)
         residuals = residuals.squeeze(-1) if vector else residuals

@@ -360,13 +360,13 @@ def slogdet(A, *, out=None):  # noqa: N803
     diagonal = LU.diagonal(0, -2, -1)
     sign = diagonal.sign().prod(-1) * _sign_of(pivots)
     size = diagonal.abs().log().sum(-1)
-    record_several(
-        (sign, size), "LinalgSlogdetBackward0", _slogdet_rule, (A,), (A, LU, pivots), differentiable=(False, True)
-    )  # fmt: skip
+    record_several((sign, size), "LinalgSlogdetBackward0", _slogdet_rule, (A,), (A, LU, pivots))
     return written("linalg.slogdet", out, Slogdet(sign, size))
 
 
 def _slogdet_rule(g_sign, g, A, LU, pivots):  # noqa: N803
+    if g is None:  # the sign is flat
+        return g_sign.unsqueeze(-1).unsqueeze(-1) * A * 0
     scaled = g.unsqueeze(-1).unsqueeze(-1) * identity(A, A._layout.shape[-1])
     return _solve(A.mT, scaled)[0] if mode.enabled else _lu_solve(LU, pivots, scaled, adjoint=True)
 

@@ -130,14 +130,15 @@ def eigh(A, UPLO="L", *, out=None):  # noqa: N803
 
 
 def _eigh_rule(UPLO, gL, gV, A, L, V):  # noqa: N803
-    """V (diag gL + (V^T gV) / E) V^T, E_ij = L_j - L_i."""
+    """V (diag gL + skew(V^T gV) / 2 E) V^T, E_ij = L_j - L_i, skew X = X - X^T: a symmetric matrix."""
     if mode.enabled:
         L, V = eigh(A, UPLO)  # noqa: N806  (with their history)
     if gV is None:
         return (V * gL.unsqueeze(-2)) @ V.mT
     one = identity(A, A._layout.shape[-1])
     E = L.unsqueeze(-2) - L.unsqueeze(-1) + one  # noqa: N806
-    inner = (V.mT @ gV) / E * (1 - one)
+    x = V.mT @ gV
+    inner = 0.5 * (x - x.mT) / E
     if gL is not None:
         inner = inner + gL.unsqueeze(-1) * one
     return V @ inner @ V.mT
@@ -182,18 +183,18 @@ def pinv(A, rcond=None, hermitian=False, *, atol=None, rtol=None, out=None):  # 
     name = "linalg.pinv"
     need_matrix(name, A, square=hermitian)
     rtol = rcond if rtol is None else rtol
-    m, n = A._layout.shape[-2:]
-    if not A._layout.numel:
-        return written(name, out, zeros((*A._layout.shape[:-2], n, m), dtype=A._layout.dtype) + A.sum())
     with no_grad():
-        if hermitian:
+        if not A._layout.numel:
+            result = zeros(tuple(A.mT.shape), dtype=A._layout.dtype)
+        elif hermitian:
             S, U = eigh(A)  # noqa: N806
             Vh, size = U.mT, S.abs()  # noqa: N806
         else:
             U, S, Vh = svd(A, full_matrices=False)  # noqa: N806
             size = S
-        least = _threshold(A, size.amax(-1), atol, rtol).unsqueeze(-1)
-        result = Vh.mT @ (where(size > least, 1 / S, 0.0).unsqueeze(-1) * U.mT)
+        if A._layout.numel:
+            least = _threshold(A, size.amax(-1), atol, rtol).unsqueeze(-1)
+            result = Vh.mT @ (where(size > least, 1 / S, 0.0).unsqueeze(-1) * U.mT)
     record(result, "LinalgPinvBackward0", pinv_rule, (A,), (A, None), own=1)
     return written(name, out, result)
 

@@ -6,6 +6,7 @@ Some are older than `linalg` and take or give something else: `svd` gives V and 
 from __future__ import annotations
 
 from .. import dtypes as dt
+from ..autograd.graph import record
 from ..autograd.mode import no_grad
 from ..ops import where
 from ..ops.random import randn
@@ -92,17 +93,38 @@ def cholesky_solve(input, L, upper=False, *, out=None):  # noqa: N803
     if n != rows:
         raise RuntimeError(f"cholesky_solve: Incompatible matrix sizes for cholesky_solve: each A matrix is {n} by {n} but each b matrix is {rows} by {input.shape[-1]}")  # fmt: skip
     L, b = batched("cholesky_solve", L, input)  # noqa: N806
-    lower = L.mT if upper else L
-    result = _solve_triangle(lower.mT, _solve_triangle(lower, b, False, False), True, False)
-    return written("cholesky_solve", out, result)
+    return written("cholesky_solve", out, _cholesky_solve(b, L, upper))
+
+
+def _cholesky_solve(B, L, upper):  # noqa: N803
+    lower = (L.mT if upper else L).detach()
+    with no_grad():
+        X = _solve_triangle(lower.mT, _solve_triangle(lower, B, False, False), True, False)  # noqa: N806
+
+    def rule(g, L, X):  # noqa: N803
+        """PyTorch's gradient of L, which has both triangles."""
+        to_b = _cholesky_solve(g, L, upper)
+        product = to_b @ X.mT
+        both = product + product.mT
+        return to_b, -(L @ both) if upper else -(both @ L)
+
+    return record(X, "CholeskySolveBackward0", rule, (B, L), (L, None), own=1)
 
 
 @method
 def cholesky_inverse(L, upper=False, *, out=None):  # noqa: N803
     """The inverse of A (..., n, n) from its Cholesky factor: A = L L^T, or with `upper` L^T L."""
     need_matrix("cholesky_inverse", L, square=True)
-    half = _solve_triangle(L.mT if upper else L, identity(L, L._layout.shape[-1]), False, False)
-    return written("cholesky_inverse", out, half.mT @ half)
+    with no_grad():
+        half = _solve_triangle(L.mT if upper else L, identity(L, L._layout.shape[-1]), False, False)
+        result = half.mT @ half
+
+    def rule(g, L, y):  # noqa: N803
+        both = y @ (g + g.mT) @ y
+        return -(L @ both) if upper else -(both @ L)
+
+    record(result, "CholeskyInverseBackward0", rule, (L,), (L, None), own=1)
+    return written("cholesky_inverse", out, result)
 
 
 # ---------------------------------------------------------------------- LU

@@ -59,6 +59,8 @@ const Linalg = struct {
     n: usize,
     /// Columns of the right-hand side.
     r: usize,
+    /// svd: vectors of the longer side.
+    long: usize,
     /// Numbers of work for one matrix.
     work: usize,
     flags: [2]bool,
@@ -81,6 +83,7 @@ fn prepare(p: *Plan) plan.PrepareError!void {
         .m = @intCast(shape[shape.len - 2]),
         .n = @intCast(shape[shape.len - 1]),
         .r = 0,
+        .long = 0,
         .work = 0,
         .flags = @splat(false),
     };
@@ -101,7 +104,12 @@ fn prepare(p: *Plan) plan.PrepareError!void {
         .geqrf => m * n + 2 * n + m,
         .reflect => m * n + m * r + m + r + n,
         .eigh => 2 * n * n + 4 * n,
-        .svd => m * n + m * m + n * n + 5 * (m + n),
+        .svd => work: {
+            const tall, const k = .{ @max(m, n), @min(m, n) };
+            const u, const vh = .{ p.operands[1].shape, p.operands[2].shape };
+            if (u.len > 0) s.long = @intCast(if (m < n) vh[vh.len - 2] else u[u.len - 1]);
+            break :work tall * k + 3 * k * k + 8 * k + tall + s.long * tall;
+        },
     };
     p.run = run;
 }
@@ -271,37 +279,72 @@ const One = struct {
         // A wide matrix is the transpose of a tall one.
         const wide = s.m < s.n;
         const m, const n = .{ @max(s.m, s.n), @min(s.m, s.n) };
-        const left = a + m * n;
-        const right = left + m * m;
+        const square = a + m * n;
+        const left = square + n * n;
+        const right = left + n * n;
         const d = right + n * n;
+        const tau = d + 2 * n;
+        const work = tau + n;
+        const column = work + 4 * n;
+        const long = column + m;
         const vectors = o.job.call.ptr[1] != null;
         o.get(4, a, wide);
         const scale = scaled(m * n, a);
-        const it: spectral.Singular = .{
-            .m = m,
-            .n = n,
-            .a = a,
-            .d = d,
-            .e = d + n,
-            .left = if (vectors) left else null,
-            .left_rows = if (!vectors) 0 else if (wide) o.place(2).rows else o.place(1).columns,
-            .right = if (vectors) right else null,
-            .work = d + 2 * n,
-        };
         var info: i32 = -1;
         if (scale > 0) {
+            // A tall one is Q R, and R has its values.
+            if (m > n) factor.qr(m, n, a, tau, column, work);
+            for (0..n) |i| for (0..n) |j| {
+                square[i * n + j] = if (m > n and j < i) 0 else a[i * n + j];
+            };
+            const it: spectral.Singular = .{
+                .n = n,
+                .a = square,
+                .d = d,
+                .e = d + n,
+                .left = if (vectors) left else null,
+                .right = if (vectors) right else null,
+                .work = work,
+            };
             info = @intCast(it.run());
             for (d[0..n]) |*value| value.* /= scale;
-        } else @memset(left[0 .. m * m + n * n + n], std.math.nan(f64));
+            if (vectors and m > n) widen(m, n, s.long, a, tau, left, long, column);
+        } else {
+            @memset(left[0 .. 2 * n * n + n], std.math.nan(f64));
+            @memset(long[0 .. s.long * m], std.math.nan(f64));
+        }
         o.put(0, d, false);
         if (vectors) {
+            const across = if (m > n) long else left;
             // Both lie as rows of vectors; U has them as columns.
-            o.put(1, if (wide) right else left, true);
-            o.put(2, if (wide) left else right, false);
+            o.put(1, if (wide) right else across, true);
+            o.put(2, if (wide) across else right, false);
         }
         o.putInfo(3, info);
     }
 };
+
+/// The left vectors of Q R (m, n), `count` rows of m, from those of R and the reflections in a:
+/// after the first n, what completes them.
+fn widen(
+    m: usize,
+    n: usize,
+    count: usize,
+    a: [*]const f64,
+    tau: [*]const f64,
+    left: [*]const f64,
+    long: [*]f64,
+    column: [*]f64,
+) void {
+    vector.identity(count, m, long);
+    for (0..n) |i| @memcpy(long[i * m ..][0..n], left[i * n ..][0..n]);
+    for (0..n) |step| {
+        const k = n - 1 - step;
+        factor.gather(m - k, a + k * n + k, n, column);
+        column[0] = 1;
+        vector.reflectColumns(count, m - k, tau[k], column, long + k, m);
+    }
+}
 
 /// Multiplies by a power of two that brings the largest element near 1, and returns it; 0 if an
 /// element is infinite or nan.
@@ -315,7 +358,8 @@ fn scaled(n: usize, a: [*]f64) f64 {
     return scale;
 }
 
-noinline fn copy(comptime T: type, p: Place, work: [*]f64, transposed: bool, way: enum { get, put }) void {
+const Way = enum { get, put };
+noinline fn copy(comptime T: type, p: Place, work: [*]f64, transposed: bool, way: Way) void {
     for (0..p.rows) |i| for (0..p.columns) |j| {
         const at = if (transposed) j * p.rows + i else i * p.columns + j;
         const offset = i * p.row + j * p.column;

@@ -122,7 +122,8 @@ pub fn qr(m: usize, n: usize, a: [*]f64, tau: [*]f64, column: [*]f64, work: [*]f
     }
 }
 
-/// c (m, n) becomes Q c, or Q^T c: `count` reflections, their vectors in the columns of v (m, width).
+/// c (m, n) becomes Q c, or Q^T c: `count` reflections, their vectors in the columns of v
+/// (m, width).
 pub fn applyQ(
     m: usize,
     n: usize,

@@ -130,53 +130,49 @@ fn sort(n: usize, d: [*]f64, vectors: []const Vectors, descending: bool) void {
     }
 }
 
-/// What `singular` works on: a (m, n), m >= n.
+/// The singular values of a square matrix a (n, n).
 pub const Singular = struct {
-    m: usize,
     n: usize,
     a: [*]f64,
     /// n values; n numbers of work.
     d: [*]f64,
     e: [*]f64,
-    /// The left vectors as `left_rows` rows of m (n <= left_rows <= m) and the right ones as n
-    /// rows of n; null, both, where only the values are wanted.
+    /// The left and the right vectors as rows (n, n); null, both, where only the values are wanted.
     left: ?[*]f64,
-    left_rows: usize,
     right: ?[*]f64,
-    /// 3 n + m numbers.
+    /// 4 n numbers.
     work: [*]f64,
 
     /// a = U B V^T, B upper bidiagonal: d on the diagonal, e above it.
     fn bidiagonal(s: Singular) void {
-        const m, const n = .{ s.m, s.n };
+        const n = s.n;
         const tau_left = s.work;
         const tau_right = s.work + n;
         const row = s.work + 2 * n;
         const column = s.work + 3 * n;
         for (0..n) |k| {
-            gather(m - k, s.a + k * n + k, n, column);
-            tau_left[k] = vector.reflector(m - k, column);
+            gather(n - k, s.a + k * n + k, n, column);
+            tau_left[k] = vector.reflector(n - k, column);
             s.d[k] = column[0];
             column[0] = 1;
-            for (k..m) |i| s.a[i * n + k] = column[i - k];
+            for (k..n) |i| s.a[i * n + k] = column[i - k];
             const rest = n - k - 1;
             const corner = s.a + k * n + k + 1;
-            vector.reflectRows(m - k, rest, tau_left[k], column, corner, n, row);
+            vector.reflectRows(n - k, rest, tau_left[k], column, corner, n, row);
             s.e[k] = 0;
             if (rest == 0) break;
             tau_right[k] = vector.reflector(rest, corner);
             s.e[k] = corner[0];
             corner[0] = 1;
-            vector.reflectColumns(m - k - 1, rest, tau_right[k], corner, corner + n, n);
+            vector.reflectColumns(rest, rest, tau_right[k], corner, corner + n, n);
         }
         if (s.right) |v| accumulate(n, s.a, tau_right, v);
         const u = s.left orelse return;
-        vector.identity(s.left_rows, m, u);
+        vector.identity(n, n, u);
         for (0..n) |step| {
             const k = n - 1 - step;
-            gather(m - k, s.a + k * n + k, n, column);
-            const rows = s.left_rows - k;
-            vector.reflectColumns(rows, m - k, tau_left[k], column, u + k * m + k, m);
+            gather(n - k, s.a + k * n + k, n, column);
+            vector.reflectColumns(n - k, n - k, tau_left[k], column, u + k * n + k, n);
         }
     }
 
@@ -215,7 +211,7 @@ pub const Singular = struct {
             if (zero == p - 1) s.clearColumn(k, p) else s.clearRow(zero, p);
         }
         sort(s.n, d, &.{
-            .{ .rows = s.left, .n = s.m },
+            .{ .rows = s.left, .n = s.n },
             .{ .rows = s.right, .n = s.n },
         }, true);
         return 0;
@@ -234,7 +230,7 @@ pub const Singular = struct {
     }
 
     fn rotateLeft(s: Singular, q: Rotation, i: usize, j: usize) void {
-        if (s.left) |u| vector.rotate(s.m, q.c, q.s, u + i * s.m, u + j * s.m);
+        if (s.left) |u| vector.rotate(s.n, q.c, q.s, u + i * s.n, u + j * s.n);
     }
     fn rotateRight(s: Singular, q: Rotation, i: usize, j: usize) void {
         if (s.right) |v| vector.rotate(s.n, q.c, q.s, v + i * s.n, v + j * s.n);

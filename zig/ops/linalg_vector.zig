@@ -139,7 +139,14 @@ pub noinline fn reflectRows(
 }
 
 /// `a` (m rows of n, `stride` apart) becomes a H.
-pub noinline fn reflectColumns(m: usize, n: usize, tau: f64, v: [*]const f64, a: [*]f64, stride: usize) void {
+pub noinline fn reflectColumns(
+    m: usize,
+    n: usize,
+    tau: f64,
+    v: [*]const f64,
+    a: [*]f64,
+    stride: usize,
+) void {
     if (tau == 0) return;
     for (0..m) |i| axpy(n, -tau * dot(n, a + i * stride, v), v, a + i * stride);
 }
