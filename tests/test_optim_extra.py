@@ -202,3 +202,17 @@ def test_lbfgs_line_search_works_in_the_parameters_dtype():
         for _ in range(2):
             optimizer.step(closure)
     assert p.tolist() == pytest.approx([1, 1], abs=1e-3)
+
+
+def test_repr_of_groups():
+    optimizer = optim.SGD([{"params": [matrix()], "lr": 0.5}, {"params": [matrix()]}])
+    text = repr(optimizer).split("\n")
+    assert text[0] == "SGD (" and text[1] == "Parameter Group 0" and text[-1] == ")"
+    second = text.index("Parameter Group 1")
+    assert text[second - 1] == "" and "    lr: 0.001" in text[second:]
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "Adamax", "NAdam", "RAdam", "SparseAdam"])
+def test_a_single_beta(name):
+    with pytest.raises(IndexError, match="two decay rates"):
+        getattr(optim, name)([matrix()], betas=(0.9,))

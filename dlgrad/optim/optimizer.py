@@ -146,7 +146,7 @@ class Optimizer:
     def __repr__(self):
         lines = [f"{type(self).__name__} ("]
         for i, group in enumerate(self.param_groups):
-            lines.append(f"Parameter Group {i}")
+            lines += [""] * (i > 0) + [f"Parameter Group {i}"]
             lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
         return "\n".join([*lines, ")"])
 
@@ -371,7 +371,9 @@ def check_not_negative(**values):
 
 
 def check_betas(betas):
-    """Raises ValueError for decay rates outside of [0, 1)."""
+    """Raises ValueError for decay rates outside of [0, 1), IndexError for a single one."""
+    if len(betas) < 2:
+        raise IndexError(f"betas must be a tuple of two decay rates, got {betas}")
     for i, beta in enumerate(betas):
         if not 0.0 <= as_number(beta) < 1.0:
             raise ValueError(f"Invalid beta parameter at index {i}: {beta}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._engine import PerParameter
-from .optimizer import as_number, check_lr
+from .optimizer import as_number, check_betas, check_lr
 
 __all__ = ["SparseAdam"]
 
@@ -21,9 +21,7 @@ class SparseAdam(PerParameter):
             raise ValueError(f"Invalid learning rate: {lr}")
         if not 0.0 < eps:
             raise ValueError(f"Invalid epsilon value: {eps}")
-        for i, beta in enumerate(betas):
-            if not 0.0 <= beta < 1.0:
-                raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
+        check_betas(betas)
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "maximize": maximize})
 
     def init_state(self, group, p):
