@@ -101,3 +101,27 @@ def test_angles_and_conjugates():
     assert dlgrad.deg2rad(dlgrad.tensor([180])).item() == pytest.approx(math.pi)
     assert dlgrad.tensor([math.pi]).rad2deg_().item() == pytest.approx(180.0)
     assert x.isreal().all() and x.conj() is x and x.resolve_neg() is x
+
+
+def test_norms_with_their_statistics():
+    x = dlgrad.randn(4, 6, 5, dtype=dlgrad.float64)
+    weight, bias = dlgrad.rand(6, dtype=x.dtype), dlgrad.rand(6, dtype=x.dtype)
+    y, mean, rstd = dlgrad.native_layer_norm(x, (5,), None, None, 1e-5)
+    assert dlgrad.allclose(y, (x - mean) * rstd) and mean.shape == (4, 6, 1)
+    y, mean, rstd = dlgrad.native_batch_norm(x, weight, bias, None, None, True, 0.1, 1e-5)
+    wide = (1, 6, 1)
+    assert dlgrad.allclose(
+        y, (x - mean.reshape(wide)) * rstd.reshape(wide) * weight.reshape(wide) + bias.reshape(wide)
+    )
+    y, mean, rstd = dlgrad.native_batch_norm(x, weight, bias, bias, weight, False, 0.1, 1e-5)
+    assert mean.numel() == rstd.numel() == 0
+    y, mean, rstd = dlgrad.native_group_norm(x, weight, bias, 4, 6, 5, 2, 1e-5)
+    assert dlgrad.allclose(
+        y, dlgrad.nn.functional.group_norm(x, 2, weight, bias)
+    ) and mean.shape == (4, 2)
+
+
+def test_addr_of_bools():
+    yes_no = dlgrad.tensor([True, False])
+    result = dlgrad.addr(dlgrad.tensor([[False, False], [True, False]]), yes_no, yes_no)
+    assert result.dtype is dlgrad.bool and result.tolist() == [[True, False], [True, False]]

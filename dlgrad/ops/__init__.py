@@ -59,7 +59,9 @@ from .sort import (  # noqa: F401
 )  # fmt: skip
 from . import indexing  # noqa: F401
 from .softmax import log_softmax, softmax  # noqa: F401
-from .norm import batch_norm, group_norm, layer_norm, rms_norm  # noqa: F401
+from .norm import (  # noqa: F401
+    batch_norm, group_norm, layer_norm, native_batch_norm, native_group_norm, native_layer_norm, rms_norm,
+)  # fmt: skip
 from .conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d  # noqa: F401
 from .pool import (  # noqa: F401
     adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d, adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d,

@@ -297,8 +297,11 @@ def addmv(input, mat, vec, *, beta=1, alpha=1, out=None):
 
 @method
 def addr(input, vec1, vec2, *, beta=1, alpha=1, out=None):
-    """beta input + alpha (vec1 outer vec2)."""
-    result = outer(vec1, vec2) * alpha
+    """beta input + alpha (vec1 outer vec2); with bool tensors `or` and `and`."""
+    result = outer(vec1, vec2)
+    if input._layout.dtype is dt.bool and result._layout.dtype is dt.bool:
+        beta, alpha = bool(beta), bool(alpha)
+    result = result * alpha
     result = result if beta == 0 else input * beta + result
     return result if out is None else write_out("addr", out, result)
 

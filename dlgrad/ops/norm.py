@@ -44,6 +44,19 @@ def _over(t, dims):
 
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     """(x - mean) / sqrt(var + eps) * weight + bias over the last dimensions (Ba 2016)."""
+    return _layer_norm(input, normalized_shape, weight, bias, eps)[0]
+
+
+def native_layer_norm(input, normalized_shape, weight, bias, eps):
+    """layer_norm with its statistics: (result, mean, 1 / sqrt(var + eps)), these of shape (*rows, 1, ...), without gradient."""
+    y, mean, rstd = _layer_norm(input, normalized_shape, weight, bias, eps)
+    k = len(normalized_shape)
+    rows = (*input._layout.shape[: input._layout.ndim - k], *(1,) * k)
+    return y, mean.reshape(rows), rstd.reshape(rows)
+
+
+def _layer_norm(input, normalized_shape, weight, bias, eps):
+    """The result, and mean and rstd of its rows (flat)."""
     lay = input._layout
     k = len(normalized_shape)
     size = 1
@@ -66,7 +79,7 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
             return _composed(g, x, weight, bias, mu, inv, dims, lead, weight)
 
         record_several((y, mean, rstd), "NativeLayerNormBackward0", rule, (input, weight, bias), (x, mean, rstd, weight), (True, False, False))
-    return y
+    return y, mean, rstd
 
 
 def _count(shape):
@@ -102,6 +115,17 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
 def batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
     """(x - mean) / sqrt(var + eps) * weight + bias over all but the channels (Ioffe and Szegedy 2015). In training the
     batch's own statistics are used, and the running ones updated in place."""
+    return _batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)[0]
+
+
+def native_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps):
+    """batch_norm with the batch's statistics: (result, mean, 1 / sqrt(var + eps)), these empty unless training."""
+    y, mean, rstd = _batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    return (y, mean, rstd) if training else (y, input.new_empty(0), input.new_empty(0))
+
+
+def _batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps):
+    """The result, mean and rstd (None for both unless training)."""
     lay = input._layout
     c = lay.shape[1]
     out = contiguous(lay.dtype, tuple(lay.shape))
@@ -122,7 +146,7 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
             from ..autograd.graph import record
 
             record(y, "NativeBatchNormBackward0", rule, (input, weight, bias), (input, weight, running_mean.detach(), running_var.detach()))
-        return y
+        return y, None, None
     stats = _stats(input, (c,))
     outs = (out, stats, stats, _like(running_mean), _like(running_var))
     into = (_fresh(out), _fresh(stats), _fresh(stats), running_mean, running_var)
@@ -139,7 +163,7 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
             return _composed(g, x, weight, bias, mu, inv, dims, dims, None if weight is None else weight.reshape(wide))
 
         record_several((y, mean, rstd), "NativeBatchNormBackward0", train_rule, (input, weight, bias), (input, mean, rstd, weight), (True, False, False))
-    return y
+    return y, mean, rstd
 
 
 def _fresh(lay):
@@ -175,3 +199,9 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
     return y
 
 
+def native_group_norm(input, weight, bias, N, C, HxW, group, eps):  # noqa: N803
+    """group_norm with its statistics: (result, mean, 1 / sqrt(var + eps)), these (N, group)."""
+    y = group_norm(input, group, weight, bias, eps)
+    parts = input.reshape((N, group, C // group * HxW))
+    mean = parts.mean(2)
+    return y, mean, ((parts - mean.unsqueeze(2)).square().mean(2) + eps).rsqrt()
