@@ -131,14 +131,47 @@ def _dense(lay: Layout) -> bool:
 
 
 def result_layout(dtype, shape, *inputs) -> Layout:
-    """The layout of a new result: the memory order of the first input of this shape, as in PyTorch."""
-    for lay in inputs:
-        if lay.shape == shape:
-            if lay.contiguous:
+    """The layout of a new result: dense, with the dimensions in the order that the inputs' strides have, as in PyTorch."""
+    first = inputs[0] if inputs else None
+    if first is None or (first.shape == shape and first.contiguous):
+        return contiguous(dtype, tuple(shape))
+    if first.shape == shape and _dense(first):
+        return layout(dtype, tuple(shape), first.strides)
+    strides, step = [0] * len(shape), 1
+    for d in _memory_order(shape, inputs):
+        strides[d] = step
+        step *= max(shape[d], 1)
+    return layout(dtype, tuple(shape), tuple(strides))
+
+
+def _memory_order(shape, inputs):
+    """The dimensions from the innermost outwards: sorted by the strides of the first input, where it does not repeat its
+    elements, else of the next one (the insertion sort of PyTorch's TensorIterator, whose comparison is no total order)."""
+    strides = [expanded(lay, shape).strides for lay in inputs]
+    order = list(range(len(shape) - 1, -1, -1))
+    for i in range(1, len(order)):
+        at = i
+        for k in range(i - 1, -1, -1):
+            wrong = _compare(order[k], order[at], shape, strides)
+            if wrong < 0:
                 break
-            if _dense(lay):
-                return layout(dtype, tuple(lay.shape), lay.strides)
-    return contiguous(dtype, tuple(shape))
+            if wrong > 0:
+                order[k], order[at] = order[at], order[k]
+                at = k
+    return order
+
+
+def _compare(inner, outer, shape, strides):
+    """1: `inner` has the larger stride and belongs outside of `outer`; -1: they are right; 0: nothing says which."""
+    for st in strides:
+        a, b = st[inner], st[outer]
+        if a == 0 or b == 0:
+            continue
+        if a != b:
+            return 1 if a > b else -1
+        if shape[inner] > shape[outer]:
+            return 1
+    return 0
 
 
 def to_tensor(op, value, like=None):
