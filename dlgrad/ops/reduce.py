@@ -528,7 +528,7 @@ def _norm_rule(g, x, y, p, dims, keepdim):
         return g * where(x == 0, 0.0, slope)
     if p < 2:
         return where(y == 0, 0.0, g * (x.sign() * x.abs() ** (p - 1) / y ** (p - 1)))
-    return where(y == 0, 0.0, g * (x * x.abs() ** (p - 2) / y ** (p - 1)))
+    return where(y == 0, 0.0, g * (x * x.abs() ** (p - 2) / where(y == 0, 1.0, y) ** (p - 1)))
 
 
 def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
