@@ -19,7 +19,7 @@ def scaled_dot_product_attention(
     """softmax(query key^T scale + mask) value (arXiv 1706.03762).
 
     query (..., L, E), key (..., S, E), value (..., S, Ev); `scale` is 1/sqrt(E) unless given. A
-    boolean mask says what may be attended to, a float one is added. `is_causal`: position i sees
+    boolean mask says what may be attended to, one of query's dtype or float32 is added. `is_causal`: position i sees
     0..i. `enable_gqa`: the heads (third dimension from the end) of key and value are shared.
     """
     for what, tensor in (("query", query), ("key", key), ("value", value)):
@@ -59,10 +59,12 @@ def scaled_dot_product_attention(
             f"scaled_dot_product_attention(): dropout_p must be between 0 and 1, got {dropout_p}"
         )
     if attn_mask is not None and attn_mask.dtype not in (dlgrad.bool, query.dtype):
-        raise RuntimeError(
-            "Expected attn_mask dtype to be bool or to match query dtype, but got attn_mask.dtype: "
-            f"{attn_mask.dtype} and query.dtype: {query.dtype} instead."
-        )
+        if attn_mask.dtype is not dlgrad.float32:
+            raise RuntimeError(
+                "Expected attn_mask dtype to be bool or float or to match query dtype, but got "
+                f"attn_mask.dtype: {attn_mask.dtype} and query.dtype: {query.dtype} instead."
+            )
+        attn_mask = attn_mask.to(query.dtype)
     if enable_gqa and query.dim() >= 3 and query.shape[-3] % key.shape[-3] != 0:
         raise RuntimeError(
             "scaled_dot_product_attention(): with enable_gqa the query's heads must be a multiple of "
