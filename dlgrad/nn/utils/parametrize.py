@@ -87,7 +87,7 @@ class ParametrizationList(ModuleList):
         else:
             self._keep_several(original, new)
         if not self.unsafe:
-            _check_kept(self(), dtype, shape, "unparametrized", "parametrized", "unless `unsafe`")
+            _check_kept(self(), dtype, shape, "unparametrized ", "parametrized ", "unless `unsafe`")
 
     def _keep_one(self, original, new):
         if original.dtype != new.dtype:
@@ -177,7 +177,7 @@ def _check_kept(value, dtype, shape, before, after, unless):
         if had != has:
             raise ValueError(
                 f"Registering a parametrization may not change the {what} of the tensor, {unless} "
-                f"flag is enabled.\n{before} {what}: {had}\n{after} {what}: {has}"
+                f"flag is enabled.\n{before}{what}: {had}\n{after}{what}: {has}"
             )
 
 
@@ -276,8 +276,8 @@ def _check_another(module, name, parametrization):
         new,
         value.dtype,
         value.shape,
-        f"module.{name}",
-        f"parametrization(module.{name})",
+        f"module.{name}.",
+        f"parametrization(module.{name}).",
         "unless the `unsafe`",
     )
     if not hasattr(parametrization, "right_inverse"):
