@@ -39,9 +39,10 @@ from .matmul import (  # noqa: F401
     addbmm, addmm, addmv, addr, baddbmm, bilinear, bmm, chain_matmul, dot, ger, inner, linear, matmul, mm, mv, outer, tensordot, vdot,
 )  # fmt: skip
 from .einsum import einsum  # noqa: F401
-from .gather import (  # noqa: F401
-    argwhere, gather, index_add, index_copy, index_fill, index_put, index_put_, index_select, masked_scatter, masked_select, nonzero,
-    put, repeat_interleave, scatter, scatter_add, scatter_reduce, take, take_along_dim,
+from .gather import gather, index_select, repeat_interleave, take, take_along_dim  # noqa: F401
+from .mask import argwhere, masked_scatter, masked_select, nonzero  # noqa: F401
+from .scatter import (  # noqa: F401
+    index_add, index_copy, index_fill, index_put, index_put_, put, scatter, scatter_add, scatter_reduce,
 )  # fmt: skip
 from .arrange import (  # noqa: F401
     as_strided_scatter, cartesian_prod, combinations, diag, diag_embed, diagflat, diagonal_scatter, flip, fliplr, flipud, meshgrid,

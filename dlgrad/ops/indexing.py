@@ -12,7 +12,9 @@ from ..autograd.mode import mode
 from ..layout import broadcast_shapes
 from ..tensor import Tensor
 from .elementwise import is_scalar
-from .gather import index_positions, nonzero, put_positions
+from .gather import index_positions
+from .mask import nonzero
+from .scatter import put_positions
 from .ternary import expand_raw
 from .view import permute, select, slice_, unsqueeze, view
 from .writing import check_apart, check_inplace, check_writable, replace_history

@@ -27,7 +27,7 @@ def _run(row, dtype, tensors, shape, scalars=(), ints=(), name=None):
 def where(condition, input=None, other=None, *, out=None):
     """input where `condition` holds, else other; they broadcast. With the condition alone: its nonzero positions."""
     if input is None and other is None:
-        from .gather import nonzero
+        from .mask import nonzero
 
         return nonzero(condition, as_tuple=True)
     if not isinstance(condition, Tensor):

@@ -1,0 +1,90 @@
+"""Elements by a mask: nonzero, masked_select, masked_scatter."""
+
+from __future__ import annotations
+
+from .. import dtypes as dt
+from .. import plan as door
+from ..autograd.graph import record
+from ..layout import broadcast_shapes, contiguous
+from ..tensor import Tensor, method
+from .elementwise import sum_to
+from .ternary import expand_raw, where
+from .writing import write_out
+
+
+def _count_true(mask):
+    return int(door.call("gather", "count_nonzero", contiguous(dt.int64, ()), (mask,)).item())
+
+
+def nonzero(input, *, out=None, as_tuple=False):
+    """The positions of the elements that are not 0, row-major: (n, ndim), or a tuple of a vector for each dimension."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"nonzero(): argument 'input' must be Tensor, not {type(input).__name__}")
+    if as_tuple and input._layout.ndim == 0:
+        input = input.detach().reshape(1)
+    n = _count_true(input)
+    result = door.call("gather", "nonzero", contiguous(dt.int64, (n, input._layout.ndim)), (input,))
+    if as_tuple:
+        return tuple(result.unbind(1))
+    return result if out is None else write_out("nonzero", out, result, exact=True, apart=(input,))
+
+
+Tensor.nonzero = nonzero
+
+
+@method
+def argwhere(input):
+    """The positions of the elements that are not 0: (n, ndim)."""
+    return nonzero(input)
+
+
+@method
+def masked_select(input, mask, *, out=None):
+    """The elements where `mask` (bool, broadcast) holds, as a vector."""
+    if not isinstance(mask, Tensor) or mask._layout.dtype is not dt.bool:
+        raise RuntimeError(f"masked_select(): expected BoolTensor for mask, got {mask.dtype if isinstance(mask, Tensor) else type(mask).__name__}")
+    shape = broadcast_shapes(input._layout.shape, mask._layout.shape, op="masked_select")
+    x, m = expand_raw(input, shape), expand_raw(mask, shape)
+    result = door.call("gather", "masked_select", contiguous(input._layout.dtype, (_count_true(m),)), (x, m))
+
+    def rule(g, m):
+        from .create import zeros
+
+        return sum_to(masked_scatter(zeros(tuple(shape), dtype=g._layout.dtype), m, g), before)
+
+    before = input._layout.shape
+    record(result, "MaskedSelectBackward0", rule, (input,), (m,))
+    return result if out is None else write_out("masked_select", out, result, exact=True, apart=(input, mask))
+
+
+@method
+def masked_scatter(input, mask, source):
+    """A copy of input with the elements where `mask` holds replaced by those of source, in order."""
+    if not isinstance(mask, Tensor) or mask._layout.dtype is not dt.bool:
+        raise RuntimeError(f"masked_scatter(): expected mask to be a bool tensor, got {mask.dtype if isinstance(mask, Tensor) else type(mask).__name__}")
+    if source._layout.dtype is not input._layout.dtype:
+        raise RuntimeError(f"masked_scatter(): expected self and source to have same dtypes but got {input.dtype} and {source.dtype}")
+    shape = broadcast_shapes(input._layout.shape, mask._layout.shape, op="masked_scatter")
+    m = expand_raw(mask, shape)
+    result = input.expand(tuple(shape)).detach().clone(memory_format="contiguous")
+    need = _count_true(m)
+    if source._layout.numel < need:
+        raise RuntimeError(f"masked_scatter(): expected the number of elements of source ({source._layout.numel}) to be >= the number of ones in mask ({need})")
+    door.call("scatter", "masked_scatter", result._layout, (m, source.detach().reshape(-1)), into=result)
+    result._storage.version = 0
+    before, n = input._layout.shape, source._layout
+
+    def to_input(g, m):
+        return sum_to(where(m, 0.0, g), before)
+
+    def to_source(g, m):
+        picked = masked_select(g, m)
+        rest = n.numel - picked._layout.numel
+        if rest:
+            from .joining import cat
+
+            picked = cat((picked, g.new_zeros(rest)))
+        return picked.reshape(tuple(n.shape))
+
+    record(result, "MaskedScatterBackward0", (to_input, to_source), (input, source), (m,))
+    return result

@@ -1,0 +1,327 @@
+"""Writing elements by index: scatter, index_add, index_copy, index_fill, put, index_put.
+
+Each makes a copy of its input and writes into that; the in-place methods are made from them. The order of the writes
+is fixed, so that sums have the same bits on any number of threads."""
+
+from __future__ import annotations
+
+from .. import dtypes as dt
+from .. import plan as door
+from ..autograd.graph import record
+from ..layout import wrap_dim
+from ..tensor import Tensor, make_tensor, method
+from .elementwise import as_number, expanded, fit_scalar, is_scalar, to_tensor
+from .gather import _check_ranks, _raw, _vector_index, _wrapped, gather, index_select, index_tensor
+from .mask import masked_scatter
+from .writing import check_apart, write_out
+
+
+def _write(name, row, input, dim, index, src, ints, rule_of, scalars=()):
+    """A copy of `input` into which a scatter row has written."""
+    lay = input._layout
+    d = wrap_dim(dim, lay.ndim, name)
+    index = index_tensor(name, index)
+    _check_ranks(name, lay, index._layout, d, False, None if src is None else src._layout)
+    if src is not None and src._layout.dtype is not lay.dtype:
+        raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype, got {lay.dtype.name} and {src._layout.dtype.name}")
+    result = input.detach().clone(memory_format="contiguous")
+    if index._layout.numel:
+        target = _raw(result)
+        door.call("scatter", row, target._layout, (_raw(index), *(() if src is None else (_raw(src),))), ints=(d, *ints), scalars=scalars,
+                  into=target, name=name)  # fmt: skip
+    result._storage.version = 0
+    rule_of(result, d, index)
+    return result
+
+
+@method
+def scatter(input, dim, index, src=None, *, value=None, reduce=None, out=None):
+    """A copy of input with input[index[i][j][k]][j][k] = src[i][j][k] (dim = 0), or one value everywhere."""
+    if src is None:
+        src = value
+    if reduce is not None:
+        if reduce not in ("add", "multiply"):
+            raise RuntimeError(f"scatter(): reduce argument must be either add or multiply, got {reduce!r}")
+        s = src if isinstance(src, Tensor) else to_tensor("scatter", src, input._layout.dtype).expand(tuple(index._layout.shape))
+        return _scatter_reduce("scatter", input, dim, index, s, "sum" if reduce == "add" else "prod", True)
+    if isinstance(src, Tensor) and src._layout.ndim == 0 and isinstance(index, Tensor) and index._layout.ndim != 0:
+        src = src.item()
+    if isinstance(src, Tensor):
+
+        def rules(result, d, index):
+            zero = lambda g, i: scatter(g, d, i, 0)  # noqa: E731
+            n = tuple(src._layout.shape)
+
+            def to_src(g, i):
+                picked = gather(g, d, i)
+                return picked if tuple(picked._layout.shape) == n else _padded(picked, n)
+
+            record(result, "ScatterBackward0", (zero, to_src), (input, src), (index,))
+
+        result = _write("scatter", "scatter", input, dim, index, src, (), rules)
+    else:
+        if not is_scalar(src):
+            raise TypeError(f"scatter(): src must be a Tensor or a number, not {type(src).__name__}")
+        number = fit_scalar("scatter", as_number(src), input._layout.dtype)
+
+        def rules(result, d, index):
+            record(result, "ScatterBackward1", lambda g, i: scatter(g, d, i, 0), (input,), (index,))
+
+        result = _write("scatter", "scatter_value", input, dim, index, None, (), rules, (number,))
+    return result if out is None else write_out("scatter", out, result, exact=True, apart=(index, src))
+
+
+def _padded(t, shape):
+    """`t` in the corner of zeros of this shape."""
+    from .create import zeros
+
+    corner = tuple(slice(0, s) for s in t._layout.shape)
+    out = zeros(tuple(shape), dtype=t._layout.dtype)
+    out[corner] = t
+    return out
+
+
+@method
+def scatter_add(input, dim, index, src, *, out=None):
+    """A copy of input with src added at the places that `index` names along `dim` (in order, so the bits are fixed)."""
+    if not isinstance(src, Tensor):
+        raise TypeError(f"scatter_add(): argument 'src' must be Tensor, not {type(src).__name__}")
+
+    def rules(result, d, index):
+        n = tuple(src._layout.shape)
+
+        def to_src(g, i):
+            picked = gather(g, d, i)
+            return picked if tuple(picked._layout.shape) == n else _padded(picked, n)
+
+        record(result, "ScatterAddBackward0", (lambda g, i: g, to_src), (input, src), (index,))
+
+    result = _write("scatter_add", "scatter_add", input, dim, index, src, (), rules)
+    return result if out is None else write_out("scatter_add", out, result, exact=True, apart=(index, src))
+
+
+_REDUCTIONS = {"sum": 0, "prod": 1, "amax": 2, "amin": 3}
+
+
+@method
+def scatter_reduce(input, dim, index, src, reduce, *, include_self=True, out=None):
+    """A copy of input with src reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the places that `index` names."""
+    if reduce not in (*_REDUCTIONS, "mean"):
+        raise RuntimeError(f"scatter_reduce(): reduce argument must be either sum, prod, mean, amax or amin, got {reduce!r}")
+    if not isinstance(src, Tensor):
+        raise TypeError(f"scatter_reduce(): argument 'src' must be Tensor, not {type(src).__name__}")
+    result = _scatter_reduce("scatter_reduce", input, dim, index, src, reduce, include_self)
+    return result if out is None else write_out("scatter_reduce", out, result, exact=True, apart=(index, src))
+
+
+def _lowest(d, high):
+    if d.is_floating_point:
+        return float("inf") if high else -float("inf")
+    if d is dt.bool:
+        return int(high)
+    return dt.iinfo(d).max if high else dt.iinfo(d).min
+
+
+def _scatter_reduce(name, input, dim, index, src, reduce, include_self):
+    from .create import ones_like, zeros_like
+    from .ternary import where
+
+    d = input._layout.dtype
+    index = index_tensor(name, index)
+    if not include_self:
+        identity = {"sum": 0, "mean": 0, "prod": 1, "amax": _lowest(d, False), "amin": _lowest(d, True)}[reduce]
+        start = scatter(input, dim, index, identity)
+    else:
+        start = input
+    if reduce == "sum":
+        return scatter_add(start, dim, index, src)
+    if reduce == "mean":
+        total = scatter_add(start, dim, index, src)
+        n = ones_like(input.detach()) if include_self else scatter(ones_like(input.detach()), dim, index, 0)
+        n = scatter_add(n, dim, index, ones_like(src.detach()))
+        n = n.clamp(min=1)
+        return total / n if d.is_floating_point else total.div(n, rounding_mode="floor")
+
+    def rules(result, at, index):
+        if reduce == "prod":
+
+            def to_start(g, i, x, s, y):
+                return g * _scatter_reduce(name, ones_like(x.detach()), at, i, s, "prod", True)
+
+            def to_src(g, i, x, s, y):
+                zero = s == 0
+                zeros_in = scatter_add(zeros_like(x.detach()), at, i, zero.to(x._layout.dtype))
+                lone = zero & (gather(zeros_in, at, i) == 1)  # the only zero of src in its product
+                without = _scatter_reduce(name, x, at, i, where(lone, 1.0, s), "prod", True)
+                return where(lone, gather(g * without, at, i), gather(g * y, at, i) / where(zero, 1.0, s))
+
+            record(result, "ScatterReduceBackward0", (to_start, to_src), (start, src), (index, start, src, None), own=3)
+            return
+
+        def share(g, i, x, s, y):
+            self_hit = (x == y).to(g._layout.dtype)
+            src_hit = (s == gather(y, at, i)).to(g._layout.dtype)
+            n = scatter_add(self_hit, at, i, src_hit).clamp(min=1)
+            return g / n, self_hit, src_hit
+
+        def to_start(g, i, x, s, y):
+            part, self_hit, _ = share(g, i, x, s, y)
+            return part * self_hit
+
+        def to_src(g, i, x, s, y):
+            part, _, src_hit = share(g, i, x, s, y)
+            return gather(part, at, i) * src_hit
+
+        record(result, "ScatterReduceBackward0", (to_start, to_src), (start, src), (index, start, src, None), own=3)
+
+    return _write(name, "scatter_reduce", start, dim, index, src, (_REDUCTIONS[reduce],), rules)
+
+
+# ---------------------------------------------------------------------- whole slices
+
+
+def put_positions(x, indices, values, start, allow_negative, accumulate, name="index_put_"):
+    """The row `index_put`, into x. No graph."""
+    door.call("index", "index_put", x._layout, (*indices, values), ints=(len(indices), start, int(allow_negative), int(accumulate)),
+              into=x, name=name)  # fmt: skip
+
+
+def _into_slices(name, input, dim, index, source, accumulate):
+    """A copy of `input` with `source` written or added at the slices that `index` names, and its dim and index."""
+    i = _vector_index(name, index)
+    lay, src = input._layout, source._layout
+    d = wrap_dim(dim, lay.ndim, name)
+    if src.dtype is not lay.dtype:
+        raise RuntimeError(f"{name}(): self and source expected to have the same dtype, but got (self) {lay.dtype.name} and (source) {src.dtype.name}")
+    if (src.shape[d] if src.ndim else 1) != i._layout.numel:
+        raise RuntimeError(
+            f"{name}(): Number of indices ({i._layout.numel}) should be equal to source.size(dim) ({src.shape[d] if src.ndim else 1}) for dim {d}"
+        )
+    if src.ndim and lay.ndim and (src.shape[:d] + src.shape[d + 1 :]) != (lay.shape[:d] + lay.shape[d + 1 :]):
+        raise RuntimeError(
+            f"{name}(): source tensor shape must match self tensor shape, excluding the specified dimension {d}. Got self.shape = "
+            f"{list(lay.shape)} source.shape = {list(src.shape)}"
+        )
+    if (src.ndim or 1) != (lay.ndim or 1):
+        raise RuntimeError(f"{name}(): source has {src.ndim} dimensions, self has {lay.ndim}")
+    result = input.detach().clone(memory_format="contiguous")
+    put_positions(_raw(result), (i,), _raw(source), d, False, accumulate, name)
+    result._storage.version = 0
+    return result, d, i
+
+
+@method
+def index_add(input, dim, index, source, *, alpha=1, out=None):
+    """A copy of input with alpha source added at the slices along `dim` that `index` names."""
+    if not isinstance(source, Tensor):
+        raise TypeError(f"index_add(): argument 'source' must be Tensor, not {type(source).__name__}")
+    src = source if alpha == 1 else source * alpha
+    result, d, i = _into_slices("index_add", input, dim, index, src, True)
+    shape = src._layout.shape
+    record(result, "IndexAddBackward0", (lambda g, i: g, lambda g, i: index_select(g, d, i).reshape(tuple(shape))), (input, src), (i,))
+    return result if out is None else write_out("index_add", out, result, exact=True, apart=(index, source))
+
+
+@method
+def index_copy(input, dim, index, source, *, out=None):
+    """A copy of input with the slices along `dim` that `index` names replaced by those of `source`."""
+    if not isinstance(source, Tensor):
+        raise TypeError(f"index_copy(): argument 'source' must be Tensor, not {type(source).__name__}")
+    result, d, i = _into_slices("index_copy", input, dim, index, source, False)
+    shape = source._layout.shape
+    record(result, "IndexCopyBackward0",
+           (lambda g, i: index_fill(g, d, i, 0), lambda g, i: index_select(g, d, i).reshape(tuple(shape))), (input, source), (i,))  # fmt: skip
+    return result if out is None else write_out("index_copy", out, result, exact=True, apart=(index, source))
+
+
+@method
+def index_fill(input, dim, index, value):
+    """A copy of input with the slices along `dim` that `index` names filled with `value`."""
+    i = _vector_index("index_fill", index)
+    lay = input._layout
+    d = wrap_dim(dim, lay.ndim, "index_fill")
+    if isinstance(value, Tensor):
+        if value._layout.ndim:
+            raise RuntimeError(f"index_fill(): Only supports 0-dimensional value tensor, but got tensor with {value._layout.ndim} dimension(s)")
+        v = value.to(lay.dtype)
+    else:
+        if not is_scalar(value):
+            raise TypeError(f"index_fill(): value must be a number or a 0-d tensor, not {type(value).__name__}")
+        v = to_tensor("index_fill", fit_scalar("index_fill", as_number(value), lay.dtype), lay.dtype)
+    result = input.detach().clone(memory_format="contiguous")
+    target = _raw(result)
+    shape = target._layout.shape
+    full = (*shape[:d], i._layout.numel, *shape[d + 1 :])
+    values = make_tensor(v._ptr, expanded(v._layout, full), v._storage)
+    # Negative indices count from the end here, as in PyTorch.
+    put_positions(target, (i,), values, d, True, False, "index_fill")
+    result._storage.version = 0
+    record(result, "IndexFillBackward0", (lambda g, i: index_fill(g, d, i, 0), lambda g, i: index_select(g, d, _wrapped(i, shape[d]).unique()).sum()), (input, v), (i,))
+    return result
+
+
+# ---------------------------------------------------------------------- positions
+
+
+@method
+def put(input, index, source, accumulate=False):
+    """A copy of input with the elements at these flat indices replaced by (or increased by) those of source."""
+    index = index_tensor("put", index)
+    if index._layout.numel != source._layout.numel:
+        raise RuntimeError(f"put(): Expected source and index to have the same number of elements, but got source.numel() = "
+                           f"{source._layout.numel}, index.numel() = {index._layout.numel}")  # fmt: skip
+    n = input._layout.numel
+    i = _wrapped(index.reshape(-1), n)
+    flat, src = input.reshape(-1), source.reshape(-1)
+    done = index_add(flat, 0, i, src) if accumulate else index_copy(flat, 0, i, src)
+    return done.reshape(tuple(input._layout.shape))
+
+
+@method
+def index_put(input, indices, values, accumulate=False):
+    """A copy of input with the positions that `indices` (a tuple of index tensors) name set to, or increased by, values."""
+    return input.clone().index_put_(tuple(indices), values, accumulate)
+
+
+@method
+def index_put_(self, indices, values, accumulate=False):
+    """Sets (or, with accumulate, increases) the positions that `indices` name to `values`."""
+    from .indexing import write_positions
+
+    if not isinstance(indices, (tuple, list)):
+        raise TypeError(f"index_put_(): indices must be a tuple of Tensors, not {type(indices).__name__}")
+    write_positions(self, tuple(slice(None) if i is None else i for i in indices), values, accumulate, "index_put_")
+    return self
+
+
+# ---------------------------------------------------------------------- in place
+
+
+def _reads_apart(name):
+    """Lets an in-place method refuse arguments that lie in the memory it writes to."""
+    write = getattr(Tensor, name)
+
+    def method_(self, *args, **kwargs):
+        check_apart(name, self, *args, *kwargs.values())
+        return write(self, *args, **kwargs)
+
+    method_.__name__, method_.__doc__ = name, write.__doc__
+    setattr(Tensor, name, method_)
+
+
+def _inplace_forms():
+    from .unary import inplace
+
+    for f in (scatter, scatter_add, scatter_reduce, index_add, index_copy, index_fill, masked_scatter, put):
+        inplace(f.__name__, f)
+        if f is not masked_scatter:
+            _reads_apart(f.__name__ + "_")
+    from .ternary import addcdiv, addcmul, lerp, masked_fill
+    from .scan import cumprod, cumsum
+    from .matmul import addbmm, addmm, addmv, addr, baddbmm
+
+    for f in (masked_fill, addcmul, addcdiv, lerp, cumsum, cumprod, addmm, addmv, addr, addbmm, baddbmm):
+        inplace(f.__name__, f)
+
+
+_inplace_forms()
