@@ -13,6 +13,7 @@ import dlgrad
 import dlgrad.nn
 import dlgrad.optim.lr_scheduler
 import dlgrad.utils.data.distributed  # noqa: F401
+from dlgrad.info import cpu_level
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -39,6 +40,8 @@ def differences(found, wanted, rtol, atol, where=""):
 @pytest.mark.parametrize("name", RECIPES)
 def test_numbers_are_pytorchs(name):
     recipe, rtol, atol = RECIPES[name]
+    if cpu_level() == "x86_64":  # without fused multiply-adds the last bits are others
+        rtol, atol = max(rtol, 1e-5), max(atol, 1e-6)
     wanted = json.loads((GOLDEN / f"{name}.json").read_text())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
