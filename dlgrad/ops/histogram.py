@@ -8,7 +8,7 @@ from collections import namedtuple
 from ..autograd.mode import no_grad
 from ..tensor import Tensor, method
 from .create import linspace, zeros
-from .gather import index_add
+from .scatter import index_add
 from .reduce import check
 from .sort import searchsorted
 from .ternary import where
