@@ -5,6 +5,8 @@ import io
 import json
 import os
 import struct
+import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -194,3 +196,67 @@ def test_every_cut_of_a_file_is_noticed(tmp_path):
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         dlgrad.load(tmp_path / "nothing")
+
+
+# ---------------------------------------------------------------------------------------------- PyTorch's files
+
+CHECKPOINT = Path(__file__).parent / "golden" / "checkpoint.pt"  # parity/record_golden.py wrote it
+
+
+def test_pytorch_checkpoint():
+    loaded = dlgrad.load(CHECKPOINT)
+    dlgrad.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    optimizer = dlgrad.optim.Adam(model.parameters())
+    model(dlgrad.ones(2, 3)).sum().backward()
+    optimizer.step()
+    state = model.state_dict()
+    assert list(loaded["model"]) == list(state)
+    for key, value in loaded["model"].items():
+        assert value.dtype == state[key].dtype and dlgrad.allclose(value, state[key]), key
+    assert str(model.load_state_dict(loaded["model"])) == "<All keys matched successfully>"
+    assert loaded["optimizer"]["param_groups"] == optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict(loaded["optimizer"])
+    for name, value in loaded["dtypes"].items():
+        assert value.dtype is getattr(dlgrad, name)
+        assert value.tolist() == ([False, True, True] if name == "bool" else [0, 1, 2])
+    assert type(loaded["parameter"]) is nn.Parameter and loaded["parameter"].requires_grad
+    assert loaded["others"] == [None, (1, 2.5), dlgrad.float16, dlgrad.Size([2, 1]), True, "text"]
+
+
+def test_views_in_a_pytorch_checkpoint_share_memory():
+    loaded = dlgrad.load(CHECKPOINT)
+    assert loaded["transposed"].tolist() == [[0, 4, 8], [1, 5, 9], [2, 6, 10], [3, 7, 11]]
+    assert not loaded["transposed"].is_contiguous()
+    loaded["row"][0] = 99.0
+    assert loaded["transposed"][0, 1].item() == 99.0
+
+
+def test_every_damage_to_a_pytorch_checkpoint_is_noticed(tmp_path):
+    path = tmp_path / "x.pt"
+    whole = CHECKPOINT.read_bytes()
+    for length in range(0, len(whole), 97):
+        path.write_bytes(whole[:length])
+        with pytest.raises(CheckpointError, match="x.pt"):
+            dlgrad.load(path)
+    with zipfile.ZipFile(CHECKPOINT) as archive:
+        place = next(i for i in archive.infolist() if i.filename.endswith("/data/0")).header_offset
+    start = whole.index(dlgrad.load(CHECKPOINT)["model"]["0.weight"].numpy().tobytes(), place)
+    path.write_bytes(whole[: start + 5] + bytes([whole[start + 5] ^ 1]) + whole[start + 6 :])
+    with pytest.raises(CheckpointError, match="x.pt"):
+        dlgrad.load(path)
+
+
+def test_a_pytorch_checkpoint_runs_no_code(tmp_path):
+    path = tmp_path / "evil.pt"
+    for call in (b"cos\nsystem\n", b"cbuiltins\neval\n", b"ctorch\nload\n"):
+        ran = tmp_path / "ran"
+        program = b"\x80\x02" + call + b"X" + struct.pack("<I", len(str(ran)) + 6)
+        program += f"touch {ran}".encode() + b"\x85R."
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x/data.pkl", program)
+            archive.writestr("x/byteorder", "little")
+            archive.writestr("x/version", "3\n")
+        with pytest.raises(CheckpointError, match="evil.pt.*" + call[1:].split()[1].decode()):
+            dlgrad.load(path)
+        assert not ran.exists()

@@ -1,4 +1,4 @@
-"""Writes tests/golden/*.json from what PyTorch gives for the recipes in tests/recipes.py.
+"""Writes tests/golden/: what PyTorch gives for the recipes in tests/recipes.py, and a checkpoint.
 
 python tests/parity/record_golden.py
 """
@@ -18,6 +18,26 @@ def as_text(found):
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
+def checkpoint(torch):
+    """What is in tests/golden/checkpoint.pt: a training's state, views that share memory, dtypes."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(2, 3)).sum().backward()
+    optimizer.step()
+    base = torch.arange(12.0).reshape(3, 4)
+    dtypes = "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool".split()
+    return {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "parameter": torch.nn.Parameter(torch.ones(2)),
+        "transposed": base.t(),
+        "row": base[1],
+        "dtypes": {name: torch.tensor([0, 1, 2]).to(getattr(torch, name)) for name in dtypes},
+        "others": [None, (1, 2.5), torch.float16, torch.Size([2, 1]), True, "text"],
+    }
+
+
 def record():
     import torch
     import torch.utils.data.distributed
@@ -25,6 +45,7 @@ def record():
 
     torch.set_num_threads(1)
     GOLDEN.mkdir(exist_ok=True)
+    torch.save(checkpoint(torch), GOLDEN / "checkpoint.pt")
     for name, (recipe, *_) in RECIPES.items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -9,31 +9,49 @@ import dlgrad
 from dlgrad import nn
 from dlgrad.serialization import CheckpointError
 
+from .both import agree, name_of
+from .record_golden import GOLDEN, checkpoint
+
+
+def compare(ours, theirs):
+    """The same structure, and equal tensors, parameters, dtypes, numbers and texts."""
+    if isinstance(theirs, torch.Tensor):
+        agree(ours, theirs, ulps=0)
+        assert isinstance(ours, nn.Parameter) == isinstance(theirs, torch.nn.Parameter)
+        assert ours.stride() == theirs.stride() and ours.requires_grad == theirs.requires_grad
+    elif isinstance(theirs, dict):
+        assert list(ours) == list(theirs)
+        for key in theirs:
+            compare(ours[key], theirs[key])
+    elif type(theirs) in (list, tuple):
+        assert type(ours) is type(theirs) and len(ours) == len(theirs)
+        for a, b in zip(ours, theirs):
+            compare(a, b)
+    elif isinstance(theirs, torch.dtype):
+        assert name_of(ours) == name_of(theirs)
+    else:
+        assert ours == theirs
+
 
 def test_pytorch_file(tmp_path):
-    path = tmp_path / "x.pt"
-    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
-    optimizer = torch.optim.Adam(model.parameters())
-    model(torch.ones(2, 3)).sum().backward()
-    optimizer.step()
-    base = torch.arange(12.0).reshape(3, 4)
-    torch.save({
-        "model": model.state_dict(), "optimizer": optimizer.state_dict(), "p": torch.nn.Parameter(torch.ones(2)), "t": base.t(), "row": base[1],
-        "half": torch.ones(2, dtype=torch.bfloat16), "bool": torch.tensor([True]), "dtype": torch.float32, "size": torch.Size([1]), "n": [None, (1, 2.5)],
-    }, path)  # fmt: skip
-    loaded = dlgrad.load(path)
-    ours = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
-    assert str(ours.load_state_dict(loaded["model"])) == "<All keys matched successfully>"
-    assert ours[0].weight.tolist() == model[0].weight.tolist()
-    dlgrad.optim.Adam(ours.parameters()).load_state_dict(loaded["optimizer"])
-    assert loaded["t"].tolist() == base.t().tolist() and type(loaded["p"]) is nn.Parameter
-    loaded["row"][0] = 99.0  # the two share memory, as they did
-    assert loaded["t"][0, 1].item() == 99.0
-    assert (
-        loaded["dtype"] == dlgrad.float32
-        and loaded["n"] == [None, (1, 2.5)]
-        and loaded["half"].dtype == dlgrad.bfloat16
-    )
+    given = checkpoint(torch)
+    torch.save(given, tmp_path / "x.pt")
+    compare(dlgrad.load(tmp_path / "x.pt"), given)
+
+
+def test_pytorchs_old_format_is_refused(tmp_path):
+    torch.save({"x": torch.ones(1)}, tmp_path / "x.pt", _use_new_zipfile_serialization=False)
+    with pytest.raises(CheckpointError, match="x.pt.*pickle"):
+        dlgrad.load(tmp_path / "x.pt")
+
+
+def test_recorded_checkpoint_is_fresh():
+    recorded = torch.load(GOLDEN / "checkpoint.pt")
+    compare(dlgrad.load(GOLDEN / "checkpoint.pt"), recorded)
+    fresh = checkpoint(torch)
+    assert list(recorded) == list(fresh)
+    for key, value in fresh["model"].items():
+        assert torch.equal(value, recorded["model"][key])
 
 
 def test_pytorch_file_that_wants_to_run_code(tmp_path):
