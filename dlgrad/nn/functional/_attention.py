@@ -19,8 +19,9 @@ def scaled_dot_product_attention(
     """softmax(query key^T scale + mask) value (arXiv 1706.03762).
 
     query (..., L, E), key (..., S, E), value (..., S, Ev); `scale` is 1/sqrt(E) unless given. A
-    boolean mask says what may be attended to, one of query's dtype or float32 is added. `is_causal`: position i sees
-    0..i. `enable_gqa`: the heads (third dimension from the end) of key and value are shared.
+    boolean mask says what may be attended to; one of query's dtype or float32 is added.
+    `is_causal`: position i sees 0..i. `enable_gqa`: the heads (third dimension from the end) of key
+    and value are shared.
     """
     for what, tensor in (("query", query), ("key", key), ("value", value)):
         if not isinstance(tensor, Tensor):
