@@ -44,10 +44,9 @@ class Gamma(ExponentialFamily):
     def rsample(self, sample_shape=()):
         shape = self._extended_shape(sample_shape)
         value = dlgrad._standard_gamma(self.concentration.expand(shape)) / self.rate.expand(shape)
-        value.detach().clamp_(
-            min=dlgrad.finfo(value.dtype).tiny
-        )  # no gradient passes the lower bound
-        return value
+        # Never 0; no gradient passes the lower bound.
+        fixed = value.detach()
+        return value + (fixed.clamp(min=dlgrad.finfo(fixed.dtype).tiny) - fixed)
 
     def log_prob(self, value):
         value = dlgrad.as_tensor(value, dtype=self.rate.dtype)

@@ -28,13 +28,15 @@
 //!                    2 a row that sums to 0 (detail[1]: the row)
 //!   poisson          out float, generator, rate (out's dtype and shape)
 //!                    invalid_value: a negative rate
+//!   standard_gamma   out float, generator, concentration (out's dtype and shape)
+//!   binomial         out float, generator, count, probability (out's dtype and shape)
 //!   dropout          out float, mask bool, generator, input (out's dtype)    floats [keep]
 //!                    out = input * (mask ? 1 / keep : 0), all of one shape
 //!   dropout_backward grad_input float, mask bool, grad (grad_input's dtype)  floats [keep]
 //!   rand             out float, generator                uniform on [0, 1): no scalars to pass
 //!   randn            out float, generator                normal, mean 0, std 1 (not serial)
 //!
-//! p, rate, input and grad may have any strides. Where PyTorch runs on an Intel CPU, its MKL
+//! p, rate, concentration, count, input and grad may have any strides. Where PyTorch runs on an Intel CPU, its MKL
 //! draws `bernoulli` (and so dropout) from a generator of its own; elsewhere, as here, from
 //! the one stream.
 const std = @import("std");
@@ -47,6 +49,7 @@ const Generator = @import("../random.zig").Generator;
 const Portable = @import("../random.zig").Portable;
 const tiles = @import("random_tiles.zig");
 const discrete = @import("random_discrete.zig");
+const rejection = @import("random_rejection.zig");
 
 const Plan = plan_zig.Plan;
 const Call = plan_zig.Call;
@@ -82,6 +85,8 @@ const rows = .{
     .{ "log_normal", Outputs.float, locked(logNormal) },
     .{ "multinomial", Outputs.int64, locked(discrete.multinomial) },
     .{ "poisson", Outputs.float, locked(discrete.poisson) },
+    .{ "standard_gamma", Outputs.float, locked(rejection.standardGamma) },
+    .{ "binomial", Outputs.float, locked(rejection.binomial) },
     .{ "dropout", Outputs.float, discrete.dropout },
     .{ "dropout_backward", Outputs.float, discrete.dropoutBackward },
     .{ "rand", Outputs.float, locked(standardUniform) },
@@ -368,7 +373,7 @@ fn expF64(x: D, _: D, _: D) D {
     return math.exp(x);
 }
 
-fn standardSerial(g: *Generator, out: []f64) void {
+pub fn standardSerial(g: *Generator, out: []f64) void {
     var i: usize = 0;
     if (out.len > 0 and g.normal_valid != 0) {
         out[0] = g.normal;

@@ -374,10 +374,10 @@ pub fn poisson(p: *const Plan, call: *Call, g: *Generator) void {
     }
 }
 
-fn unit(g: *Generator) f64 {
+pub fn unit(g: *Generator) f64 {
     return @as(f64, @floatFromInt(g.next64() & tiles.mask53)) * 0x1p-53;
 }
-fn log(x: f64) f64 {
+pub fn log(x: f64) f64 {
     if (x <= 0) return -std.math.inf(f64);
     return math.log(@splat(x))[0];
 }
