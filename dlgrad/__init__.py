@@ -36,7 +36,7 @@ half, float, double, short, int, long = float16, float32, float64, int16, int32,
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _SUBMODULES = frozenset((
-    "nn", "optim", "utils", "autograd", "random", "datasets", "serialization", "interop", "printing", "special",
+    "nn", "optim", "utils", "autograd", "random", "datasets", "serialization", "interop", "printing", "signal", "special",
     "distributions", "func", "accelerator", "amp", "backends", "cuda", "distributed", "mps", "version",
 ))  # fmt: skip
 _LAZY = {
@@ -49,7 +49,25 @@ _LAZY = {
         "get_default_device", "set_default_device", "set_default_tensor_type", "get_num_interop_threads",
         "set_num_interop_threads", "is_autocast_enabled", "is_autocast_cpu_enabled", "set_flush_denormal", "spmm",
     ), "legacy"),
+    **dict.fromkeys((
+        "binomial", "_standard_gamma", "_standard_gamma_grad", "_sample_dirichlet", "_dirichlet_grad",
+    ), "ops.random_gamma"),
+    **dict.fromkeys((
+        "celu_", "channel_shuffle", "conv_tbc", "cosine_similarity", "max_pool1d_with_indices", "native_channel_shuffle",
+        "pairwise_distance", "pixel_shuffle", "pixel_unshuffle", "prelu", "rrelu", "rrelu_", "selu_", "threshold_",
+    ), "nn.functional"),
+    **dict.fromkeys((
+        "bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window",
+    ), "signal.windows"),
 }  # fmt: skip
+_METHODS = frozenset((
+    "abs_", "acos_", "acosh_", "addmv_", "arccos_", "arccosh_", "arcsin_", "arcsinh_", "arctan_", "arctanh_", "as_strided_",
+    "asin_", "asinh_", "atan_", "atanh_", "ceil_", "clamp_", "clamp_max_", "clamp_min_", "clip_", "conj_physical_", "cos_",
+    "cosh_", "deg2rad_", "detach", "detach_", "erf_", "erfc_", "exp2_", "exp_", "expm1_", "fix_", "floor_", "frac_", "gcd_",
+    "i0_", "lcm_", "ldexp_", "log10_", "log1p_", "log2_", "log_", "logit_", "nan_to_num_", "neg_", "negative_", "rad2deg_",
+    "reciprocal_", "relu_", "round_", "rsqrt_", "sigmoid_", "sin_", "sinc_", "sinh_", "sqrt_", "square_", "tan_", "tanh_",
+    "trunc_", "xlogy_",
+))  # fmt: skip
 
 
 def __getattr__(name):
@@ -57,6 +75,8 @@ def __getattr__(name):
         return _importlib.import_module("." + name, __name__)
     if name in _LAZY:
         return getattr(_importlib.import_module("." + _LAZY[name], __name__), name)
+    if name in _METHODS:
+        return getattr(Tensor, name)
     raise AttributeError(f"module 'dlgrad' has no attribute {name!r}")
 
 

@@ -1,0 +1,3 @@
+"""Signal processing: window functions, as in torch.signal."""
+
+from . import windows  # noqa: F401
