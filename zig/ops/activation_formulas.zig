@@ -5,13 +5,11 @@
 //! formula overflows into nan and the limit is finite, the limit is given: silu(-inf) is -0.
 const std = @import("std");
 const math = @import("../math.zig");
-const b = @import("binary_formulas.zig");
+const common = @import("../math/common.zig");
 const Child = std.meta.Child;
-const pick = b.pick;
+const c = common.c;
+const pick = common.pick;
 
-inline fn c(comptime V: type, comptime x: comptime_float) V {
-    return @splat(x);
-}
 inline fn minimum(comptime V: type, x: V, comptime bound: comptime_float) V {
     return pick(V, x > c(V, bound), c(V, bound), x);
 }

@@ -4,33 +4,24 @@
 //! native/Math.h, c10/util/generic_math.h), but for what is said at a function.
 const std = @import("std");
 const math = @import("../math.zig");
+const common = @import("../math/common.zig");
 const simd = @import("../simd.zig");
 const Call = @import("../plan.zig").Call;
 const Child = std.meta.Child;
+const Bits = common.Bits;
+const Bools = common.Bools;
+const c = common.c;
+const pick = common.pick;
+const signBit = common.signBit;
 
 pub inline fn isFloat(comptime V: type) bool {
     return @typeInfo(Child(V)) == .float;
 }
-pub inline fn Bools(comptime V: type) type {
-    return @Vector(@typeInfo(V).vector.len, bool);
-}
-inline fn c(comptime V: type, comptime x: comptime_float) V {
-    return @splat(x);
-}
-inline fn zero(comptime V: type) V {
+pub inline fn zero(comptime V: type) V {
     return @splat(0);
 }
-inline fn one(comptime V: type) V {
+pub inline fn one(comptime V: type) V {
     return @splat(1);
-}
-pub inline fn pick(comptime V: type, condition: Bools(V), a: V, b: V) V {
-    return @select(Child(V), condition, a, b);
-}
-fn Bits(comptime V: type) type {
-    return @Vector(@typeInfo(V).vector.len, @Int(.unsigned, @bitSizeOf(Child(V))));
-}
-fn signBit(comptime V: type) Bits(V) {
-    return @splat(1 << (@bitSizeOf(Child(V)) - 1));
 }
 
 // ------------------------------------------------------------------ arithmetic

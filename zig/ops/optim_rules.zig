@@ -23,6 +23,12 @@ inline fn muladd(comptime T: type, b: Vec(T), c: T, a: Vec(T)) Vec(T) {
     return simd.fma(Vec(T), b, @splat(c), a);
 }
 
+/// The gradient, negated to maximize, with the weight decay added.
+inline fn gradientOf(comptime T: type, c: anytype, x: []const Vec(T)) Vec(T) {
+    const grad = if (c.negated) -x[1] else x[1];
+    return if (c.weight_decay != 0) muladd(T, x[0], c.weight_decay, grad) else grad;
+}
+
 /// tensor.lerp(end, weight): from the nearer end.
 inline fn lerp(comptime T: type, start: Vec(T), end: Vec(T), weight: T) Vec(T) {
     const V = Vec(T);
@@ -94,8 +100,7 @@ const SGD = struct {
                 };
             }
             pub inline fn apply(c: *const @This(), x: *[arrays]Vec(T)) void {
-                var grad = if (c.negated) -x[1] else x[1];
-                if (c.weight_decay != 0) grad = muladd(T, x[0], c.weight_decay, grad);
+                var grad = gradientOf(T, c, x);
                 if (c.has_momentum) {
                     const decayed = x[2] * @as(Vec(T), @splat(c.momentum));
                     x[2] = if (c.fresh) grad else muladd(T, grad, c.keep, decayed);
@@ -202,8 +207,7 @@ const RMSprop = struct {
             }
             pub inline fn apply(c: *const @This(), x: *[arrays]Vec(T)) void {
                 const V = Vec(T);
-                var grad = if (c.negated) -x[1] else x[1];
-                if (c.weight_decay != 0) grad = muladd(T, x[0], c.weight_decay, grad);
+                const grad = gradientOf(T, c, x);
                 x[2] = secondMoment(T, x[2], grad, c.alpha, c.rest);
                 var average = x[2];
                 if (c.centered) {
@@ -244,8 +248,7 @@ const Adagrad = struct {
             }
             pub inline fn apply(c: *const @This(), x: *[arrays]Vec(T)) void {
                 const V = Vec(T);
-                var grad = if (c.negated) -x[1] else x[1];
-                if (c.weight_decay != 0) grad = muladd(T, x[0], c.weight_decay, grad);
+                const grad = gradientOf(T, c, x);
                 x[2] = simd.fma(V, grad, grad, x[2]);
                 x[0] = addcdiv(T, x[0], grad, @sqrt(x[2]) + @as(V, @splat(c.eps)), c.step);
             }
@@ -281,8 +284,7 @@ const Adadelta = struct {
             }
             pub inline fn apply(c: *const @This(), x: *[arrays]Vec(T)) void {
                 const eps: Vec(T) = @splat(c.eps);
-                var grad = if (c.negated) -x[1] else x[1];
-                if (c.weight_decay != 0) grad = muladd(T, x[0], c.weight_decay, grad);
+                const grad = gradientOf(T, c, x);
                 x[2] = secondMoment(T, x[2], grad, c.rho, c.rest);
                 const delta = @sqrt(x[3] + eps) / @sqrt(x[2] + eps) * grad;
                 x[3] = secondMoment(T, x[3], delta, c.rho, c.rest);
@@ -320,8 +322,7 @@ const Adamax = struct {
             }
             pub inline fn apply(c: *const @This(), x: *[arrays]Vec(T)) void {
                 const V = Vec(T);
-                var grad = if (c.negated) -x[1] else x[1];
-                if (c.weight_decay != 0) grad = muladd(T, x[0], c.weight_decay, grad);
+                const grad = gradientOf(T, c, x);
                 x[2] = lerp(T, x[2], grad, c.weight);
                 const decayed = x[3] * @as(V, @splat(c.beta2));
                 x[3] = simd.maxNan(V, decayed, @abs(grad) + @as(V, @splat(c.eps)));

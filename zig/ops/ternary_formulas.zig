@@ -1,9 +1,10 @@
 //! The formulas of ternary.zig: `f(V, a, b, c, scalars ...)` over virtual vectors.
 const std = @import("std");
+const common = @import("../math/common.zig");
 const simd = @import("../simd.zig");
 const b_ = @import("binary_formulas.zig");
 const Child = std.meta.Child;
-const pick = b_.pick;
+const pick = simd.pick;
 const isFloat = b_.isFloat;
 
 fn Bytes(comptime V: type) type {
@@ -37,6 +38,6 @@ pub inline fn clamp(comptime V: type, x: V, low: V, high: V) V {
     return simd.minNan(V, simd.maxNan(V, x, low), high);
 }
 /// Where the clamped x passes g on.
-pub inline fn clampBackward(comptime V: type, x: V, low: V, high: V) b_.Bools(V) {
+pub inline fn clampBackward(comptime V: type, x: V, low: V, high: V) common.Bools(V) {
     return (x >= low) & (x <= high);
 }

@@ -1,22 +1,16 @@
 //! The formulas of unary.zig: `f(V, x, scalars ...)` over virtual vectors.
 const std = @import("std");
 const math = @import("../math.zig");
+const common = @import("../math/common.zig");
 const simd = @import("../simd.zig");
 const b = @import("binary_formulas.zig");
 const Child = std.meta.Child;
-const Bools = b.Bools;
+const Bools = common.Bools;
+const c = common.c;
+const pick = common.pick;
 const isFloat = b.isFloat;
-const pick = b.pick;
-
-inline fn c(comptime V: type, comptime x: comptime_float) V {
-    return @splat(x);
-}
-inline fn zero(comptime V: type) V {
-    return @splat(0);
-}
-inline fn one(comptime V: type) V {
-    return @splat(1);
-}
+const one = b.one;
+const zero = b.zero;
 
 // ------------------------------------------------------------------ every dtype
 
