@@ -53,6 +53,9 @@ _LAZY = {
         "binomial", "_standard_gamma", "_standard_gamma_grad", "_sample_dirichlet", "_dirichlet_grad",
     ), "ops.random_gamma"),
     **dict.fromkeys((
+        "binomial", "_standard_gamma", "_standard_gamma_grad", "_sample_dirichlet", "_dirichlet_grad",
+    ), "ops.random_gamma"),
+    **dict.fromkeys((
         "celu_", "channel_shuffle", "conv_tbc", "cosine_similarity", "max_pool1d_with_indices", "native_channel_shuffle",
         "pairwise_distance", "pixel_shuffle", "pixel_unshuffle", "prelu", "rrelu", "rrelu_", "selu_", "threshold_",
     ), "nn.functional"),
