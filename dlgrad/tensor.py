@@ -25,12 +25,18 @@ class device:  # noqa: N801
             raise TypeError(f"device(): expected a name such as 'cpu', got {type!r}")
         kind, _, number = type.partition(":")
         if kind != "cpu":
-            raise RuntimeError(f"device(): dlgrad computes on the CPU only, got {type!r}; use 'cpu'")
+            raise RuntimeError(
+                f"device(): dlgrad computes on the CPU only, got {type!r}; use 'cpu'"
+            )
         self.type = "cpu"
         self.index = int(number) if number else index
 
     def __repr__(self):
-        return "device(type='cpu')" if self.index is None else f"device(type='cpu', index={self.index})"
+        return (
+            "device(type='cpu')"
+            if self.index is None
+            else f"device(type='cpu', index={self.index})"
+        )
 
     def __str__(self):
         return "cpu" if self.index is None else f"cpu:{self.index}"
@@ -68,7 +74,9 @@ class Tensor:
     _hooks = None  # leaf: {id: hook}, run on the gradient before it is accumulated
     _post_hooks = None  # leaf: {id: hook}, run after it was accumulated
     _retain = False
-    _view_mode = None  # "no_grad", "multi": how the view was made, when that forbids writing through it
+    _view_mode = (
+        None  # "no_grad", "multi": how the view was made, when that forbids writing through it
+    )
     name = None
 
     def __new__(cls, *args, **kwargs):
@@ -276,7 +284,9 @@ class Tensor:
     def retain_grad(self):
         """Keeps the gradient of this non-leaf tensor in `.grad` at backward()."""
         if not self.requires_grad:
-            raise RuntimeError("retain_grad(): can't retain_grad on Tensor that has requires_grad=False")
+            raise RuntimeError(
+                "retain_grad(): can't retain_grad on Tensor that has requires_grad=False"
+            )
         if self.grad_fn is not None and not self._retain:
             from .autograd.graph import retain_grad
 
@@ -311,7 +321,9 @@ class Tensor:
         from .autograd.graph import Handle
 
         if self.grad_fn is not None or not self.requires_grad:
-            raise RuntimeError("post accumulate grad hooks can only be registered on leaf tensors that require gradients")
+            raise RuntimeError(
+                "post accumulate grad hooks can only be registered on leaf tensors that require gradients"
+            )
         if self._post_hooks is None:
             self._post_hooks = {}
         return Handle(self._post_hooks, hook)
@@ -321,7 +333,13 @@ class Tensor:
         tensor of one element may leave out). See `dlgrad.autograd.backward`."""
         from .autograd.engine import backward
 
-        backward((self,), None if gradient is None else (gradient,), retain_graph, create_graph, inputs=inputs)
+        backward(
+            (self,),
+            None if gradient is None else (gradient,),
+            retain_graph,
+            create_graph,
+            inputs=inputs,
+        )
 
     def detach(self):
         """This tensor's data without its history: shares memory, requires no gradient."""
@@ -390,7 +408,9 @@ class Tensor:
     def __contains__(self, element):
         if isinstance(element, (Tensor, int, float, bool)):
             return bool((element == self).any())
-        raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}")
+        raise RuntimeError(
+            f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}"
+        )
 
     def __repr__(self, *, tensor_contents=None):
         from .printing import tensor_repr

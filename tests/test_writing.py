@@ -75,12 +75,18 @@ def test_integers_have_no_negative_powers():
 
 def test_bools_are_not_subtracted():
     byte = dlgrad.tensor([1, 2], dtype=dlgrad.uint8)
-    for subtract in (lambda: byte.sub_(dlgrad.tensor([True, False])), lambda: byte - True, lambda: 1 - (byte > 1)):
+    for subtract in (
+        lambda: byte.sub_(dlgrad.tensor([True, False])),
+        lambda: byte - True,
+        lambda: 1 - (byte > 1),
+    ):
         with pytest.raises(RuntimeError, match="bool tensor is not supported"):
             subtract()
 
 
-@pytest.mark.parametrize("operator", ["__radd__", "__rmul__", "__rand__", "__ror__", "__rxor__", "__rdiv__"])
+@pytest.mark.parametrize(
+    "operator", ["__radd__", "__rmul__", "__rand__", "__ror__", "__rxor__", "__rdiv__"]
+)
 def test_methods_of_tensors_refuse_numbers_as_self(operator):
     for other in (ints(1, 2), 3):
         with pytest.raises(TypeError):
@@ -88,7 +94,11 @@ def test_methods_of_tensors_refuse_numbers_as_self(operator):
 
 
 def test_functions_of_tensors_refuse_numbers():
-    for call in (lambda: dlgrad.ldexp(ints(1), 2), lambda: dlgrad.ldexp(2, ints(1)), lambda: dlgrad.rsub(2, ints(1))):
+    for call in (
+        lambda: dlgrad.ldexp(ints(1), 2),
+        lambda: dlgrad.ldexp(2, ints(1)),
+        lambda: dlgrad.rsub(2, ints(1)),
+    ):
         with pytest.raises(TypeError, match="must be Tensor, not int"):
             call()
     with pytest.raises(RuntimeError, match="0-dim integral"):

@@ -128,7 +128,10 @@ def run(roots, retain_graph, create_graph, capture=None, needed=None):
                 grads = (grads,)
             if node.hooks is not None and "post" in node.hooks:
                 for hook in list(node.hooks["post"].values()):
-                    r = hook(tuple(grads), (g,) if node.outputs == 0 else tuple(g.get(i) for i in range(node.outputs)))
+                    r = hook(
+                        tuple(grads),
+                        (g,) if node.outputs == 0 else tuple(g.get(i) for i in range(node.outputs)),
+                    )
                     if r is not None:
                         grads = r if isinstance(r, tuple) else (r,)
             if anomaly:
@@ -144,7 +147,11 @@ def run(roots, retain_graph, create_graph, capture=None, needed=None):
 
 
 def _on_way(edge, needed, capture):
-    return edge.node.seq in needed if type(edge) is not Tensor and not isinstance(edge, Tensor) else id(edge) in capture
+    return (
+        edge.node.seq in needed
+        if type(edge) is not Tensor and not isinstance(edge, Tensor)
+        else id(edge) in capture
+    )
 
 
 def _run_hooks(hooks, g):
@@ -254,7 +261,9 @@ def _roots(outputs, grads, op):
             g = ones_like(t)
         else:
             if not isinstance(g, Tensor):
-                raise TypeError(f"{op}(): gradients must be Tensors or None, got {type(g).__name__}")
+                raise TypeError(
+                    f"{op}(): gradients must be Tensors or None, got {type(g).__name__}"
+                )
             if tuple(g.shape) != tuple(t.shape):
                 raise RuntimeError(
                     f"{op}(): Mismatch in shape: grad_output has a shape of {list(g.shape)} and output has a shape of {list(t.shape)}"
@@ -265,7 +274,14 @@ def _roots(outputs, grads, op):
     return roots
 
 
-def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, grad_variables=None, inputs=None):
+def backward(
+    tensors,
+    grad_tensors=None,
+    retain_graph=None,
+    create_graph=False,
+    grad_variables=None,
+    inputs=None,
+):
     """Computes the gradients of `tensors` (times `grad_tensors`) and accumulates them in the leaves' `.grad`.
 
     retain_graph: keep what the forward pass saved, to go through it again (default: create_graph).
@@ -314,7 +330,9 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
         return tuple(None if col[0] is None else stack(col) for col in zip(*rows))
     for i, t in enumerate(inputs):
         if not t.requires_grad:
-            raise RuntimeError(f"grad(): One of the differentiated Tensors does not require grad (input {i}, shape {list(t.shape)})")
+            raise RuntimeError(
+                f"grad(): One of the differentiated Tensors does not require grad (input {i}, shape {list(t.shape)})"
+            )
     roots = _roots(outputs, grad_outputs, "grad")
     found = _captured(roots, inputs, retain_graph, create_graph, "grad")
     out = []

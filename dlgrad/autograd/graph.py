@@ -94,7 +94,9 @@ class Node:
                 )
         if self.trace is not None and self.trace.unpack is not None:
             saved = self.trace.unpack(saved)
-        if self.own >= 0 and mode.enabled:  # for a graph of the backward the result needs its history
+        if (
+            self.own >= 0 and mode.enabled
+        ):  # for a graph of the backward the result needs its history
             y = saved[self.own]
             y = make_tensor(y._ptr, y._layout, y._storage)
             y._requires_grad, y._grad_fn = True, self
@@ -260,7 +262,9 @@ def _with_history(v, edge):
     """`v` as a tensor whose gradient goes to `edge`."""
     v = make_tensor(v._ptr, v._layout, v._storage)
     v._requires_grad = True
-    v._grad_fn = Node("AliasBackward0", (edge,), _identity, (), ()) if isinstance(edge, Tensor) else edge
+    v._grad_fn = (
+        Node("AliasBackward0", (edge,), _identity, (), ()) if isinstance(edge, Tensor) else edge
+    )
     return v
 
 
@@ -345,13 +349,16 @@ def record_several(outs, name, rule, inputs, saved=(), differentiable=None):
         return outs
     # Results among the saved values are kept as aliases without history, which would be a cycle.
     saved = tuple(
-        make_tensor(v._ptr, v._layout, v._storage) if any(v is o for o in outs) else v for v in saved
+        make_tensor(v._ptr, v._layout, v._storage) if any(v is o for o in outs) else v
+        for v in saved
     )
     node = Node(name, edges, rule, *save(saved))
     node.outputs = len(outs)
     node.layouts = tuple(o._layout if isinstance(o, Tensor) else None for o in outs)
     for i, o in enumerate(outs):
-        if o is not None and (o._layout.dtype.is_floating_point if differentiable is None else differentiable[i]):
+        if o is not None and (
+            o._layout.dtype.is_floating_point if differentiable is None else differentiable[i]
+        ):
             o._requires_grad = True
             o._grad_fn = Output(node, i)
     return outs
@@ -363,7 +370,9 @@ def record_several(outs, name, rule, inputs, saved=(), differentiable=None):
 def register_tensor_hook(t, hook):
     """See Tensor.register_hook."""
     if not t.requires_grad:
-        raise RuntimeError("register_hook(): cannot register a hook on a tensor that doesn't require gradient")
+        raise RuntimeError(
+            "register_hook(): cannot register a hook on a tensor that doesn't require gradient"
+        )
     e = edge_of(t)
     if isinstance(e, Tensor):
         if t._hooks is None:

@@ -21,9 +21,10 @@ from .create import (  # noqa: F401
 )  # fmt: skip
 from .from_data import as_tensor, asarray, tensor  # noqa: F401
 from .view import (  # noqa: F401
-    adjoint, as_strided, broadcast_tensors, broadcast_to, clone, diagonal, flatten, moveaxis, movedim, narrow, permute, ravel,
-    reshape, select, squeeze, swapaxes, swapdims, t, transpose, unflatten, unsqueeze,
+    adjoint, broadcast_tensors, broadcast_to, clone, flatten, moveaxis, movedim, permute, ravel, reshape, squeeze, swapaxes,
+    swapdims, t, transpose, unflatten, unsqueeze,
 )  # fmt: skip
+from .slicing import as_strided, diagonal, narrow, select  # noqa: F401
 from .joining import (  # noqa: F401
     atleast_1d, atleast_2d, atleast_3d, block_diag, cat, column_stack, concat, concatenate, dstack, hstack, row_stack, stack,
     vstack,

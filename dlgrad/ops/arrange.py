@@ -11,11 +11,11 @@ from ..layout import contiguous, wrap_dim, wrap_dims
 from ..tensor import method
 from .joining import _tensors, stack
 from .reduce import check
+from .slicing import select, slice_
 from .unary import inplace
-from .view import select, sizes_of, slice_
+from .view import sizes_of
 from .view_graph import strided_view
 from .writing import copy_into, write_out
-
 
 # ---------------------------------------------------------------------- triangles
 
@@ -25,9 +25,13 @@ def _triangle(name, doc):
         check(name, input)
         lay = input._layout
         if lay.ndim < 2:
-            raise RuntimeError(f"{name}(): input tensor must have at least 2 dimensions, got shape {list(lay.shape)}")
+            raise RuntimeError(
+                f"{name}(): input tensor must have at least 2 dimensions, got shape {list(lay.shape)}"
+            )
         k = diagonal.__index__()
-        result = door.call("fill", name, contiguous(lay.dtype, tuple(lay.shape)), (input,), ints=(k,))
+        result = door.call(
+            "fill", name, contiguous(lay.dtype, tuple(lay.shape)), (input,), ints=(k,)
+        )
         record(result, name.capitalize() + "Backward0", lambda g: f(g, k), (input,))
         return result if out is None else write_out(name, out, result, exact=True)
 
@@ -37,8 +41,14 @@ def _triangle(name, doc):
     return method(f)
 
 
-tril = _triangle("tril", "The lower triangles of matrices: elements with column <= row + diagonal, zeros elsewhere.")
-triu = _triangle("triu", "The upper triangles of matrices: elements with column >= row + diagonal, zeros elsewhere.")
+tril = _triangle(
+    "tril",
+    "The lower triangles of matrices: elements with column <= row + diagonal, zeros elsewhere.",
+)
+triu = _triangle(
+    "triu",
+    "The upper triangles of matrices: elements with column >= row + diagonal, zeros elsewhere.",
+)
 
 
 def _triangle_indices(name, row, col, offset, dtype, upper):
@@ -46,7 +56,9 @@ def _triangle_indices(name, row, col, offset, dtype, upper):
         raise RuntimeError(f"{name}(): row and col must be non-negative, got {row} and {col}")
     if dtype not in (None, dt.int64, dt.int32):
         raise RuntimeError(f"{name}(): not implemented for {dtype.name}; use int64 or int32")
-    mask = door.call("fill", "tri_mask", contiguous(dt.bool, (row, col)), (), ints=(offset, upper), name=name)
+    mask = door.call(
+        "fill", "tri_mask", contiguous(dt.bool, (row, col)), (), ints=(offset, upper), name=name
+    )
     result = mask.nonzero().t().contiguous()
     return result if dtype is None else result.to(dtype)
 
@@ -73,7 +85,11 @@ def _same_shape(row, input, ints):
 def flip(input, *args, dims=None):
     """The elements in reverse order along `dims`. A copy."""
     check("flip", input)
-    d = wrap_dims(sizes_of((dims,) if dims is not None and not args else args, "flip"), input._layout.ndim, "flip")
+    d = wrap_dims(
+        sizes_of((dims,) if dims is not None and not args else args, "flip"),
+        input._layout.ndim,
+        "flip",
+    )
     if not d or not input._layout.ndim:
         return input.clone()
     return record(_same_shape("flip", input, d), "FlipBackward0", lambda g: flip(g, d), (input,))
@@ -105,11 +121,15 @@ def roll(input, shifts, dims=None):
     shifts = sizes_of((shifts,), "roll")
     if dims is None or (isinstance(dims, (tuple, list)) and not dims):
         if len(shifts) != 1:
-            raise RuntimeError(f"roll(): shifts and dimensions must align. shifts: {len(shifts)}, dims: 0")
+            raise RuntimeError(
+                f"roll(): shifts and dimensions must align. shifts: {len(shifts)}, dims: 0"
+            )
         return roll(input.reshape(-1), shifts, 0).reshape(tuple(input._layout.shape))
     dims = sizes_of((dims,), "roll")
     if len(shifts) != len(dims):
-        raise RuntimeError(f"roll(): shifts and dimensions must align. shifts: {len(shifts)}, dims: {len(dims)}")
+        raise RuntimeError(
+            f"roll(): shifts and dimensions must align. shifts: {len(shifts)}, dims: {len(dims)}"
+        )
     lay = input._layout
     if lay.numel == 0:
         return input.clone()
@@ -118,7 +138,9 @@ def roll(input, shifts, dims=None):
     pairs = [(s, wrap_dim(d, lay.ndim, "roll")) for s, d in zip(shifts, dims)]
     ints = tuple(n for pair in pairs for n in pair)
     back = tuple(-s for s, _ in pairs), tuple(d for _, d in pairs)
-    return record(_same_shape("roll", input, ints), "RollBackward0", lambda g: roll(g, *back), (input,))
+    return record(
+        _same_shape("roll", input, ints), "RollBackward0", lambda g: roll(g, *back), (input,)
+    )
 
 
 @method
@@ -127,16 +149,24 @@ def rot90(input, k=1, dims=(0, 1)):
     check("rot90", input)
     n = input._layout.ndim
     if len(dims) != 2:
-        raise RuntimeError(f"rot90(): expected total rotation dims == 2, but got dims = {len(dims)}")
+        raise RuntimeError(
+            f"rot90(): expected total rotation dims == 2, but got dims = {len(dims)}"
+        )
     if n < 2:
         raise RuntimeError(f"rot90(): expected total dims >= 2, but got total dims = {n}")
     a, b = (wrap_dim(d, n, "rot90") for d in dims)
     if a == b:
-        raise RuntimeError(f"rot90(): expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
+        raise RuntimeError(
+            f"rot90(): expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}"
+        )
     k %= 4
     if k == 2:
         return flip(input, a, b)
-    return flip(input, b if k == 1 else a).transpose(a, b) if k else input.clone(memory_format="contiguous")
+    return (
+        flip(input, b if k == 1 else a).transpose(a, b)
+        if k
+        else input.clone(memory_format="contiguous")
+    )
 
 
 @method
@@ -151,7 +181,9 @@ def repeat(self, *repeats):
             f"repeats {list(repeats)}, shape {list(shape)}"
         )
     if any(r < 0 for r in repeats):
-        raise RuntimeError(f"repeat(): trying to create tensor with negative dimension: repeats {list(repeats)}")
+        raise RuntimeError(
+            f"repeat(): trying to create tensor with negative dimension: repeats {list(repeats)}"
+        )
     short, wide, reduced = [], [], []  # with a dimension of size 1 before each repeated one
     for r, s in zip(repeats, (1,) * extra + shape):
         if r != 1:
@@ -161,7 +193,14 @@ def repeat(self, *repeats):
         short.append(s)
         wide.append(s)
     full = tuple(r * s for r, s in zip(repeats, (1,) * extra + shape))
-    result = self.detach().reshape(tuple(short)).expand(tuple(wide)).clone(memory_format="contiguous").reshape(full).detach()
+    result = (
+        self.detach()
+        .reshape(tuple(short))
+        .expand(tuple(wide))
+        .clone(memory_format="contiguous")
+        .reshape(full)
+        .detach()
+    )
 
     def rule(g):
         g = g.reshape(tuple(wide))
@@ -200,7 +239,9 @@ def diag_embed(input, offset=0, dim1=-2, dim2=-1):
     check("diag_embed", input)
     lay = input._layout
     if not lay.ndim:
-        raise IndexError("diag_embed(): expects a tensor of at least one dimension, got a 0-d tensor")
+        raise IndexError(
+            "diag_embed(): expects a tensor of at least one dimension, got a 0-d tensor"
+        )
     d1, d2 = wrap_dim(dim1, lay.ndim + 1, "diag_embed"), wrap_dim(dim2, lay.ndim + 1, "diag_embed")
     if d1 == d2:
         raise RuntimeError(f"diag_embed(): diagonal dimensions cannot be identical {dim1}, {dim2}")
@@ -225,7 +266,9 @@ def trace(input):
     """The sum of the diagonal of a matrix."""
     check("trace", input)
     if input._layout.ndim != 2:
-        raise RuntimeError(f"trace(): expected a matrix, but got tensor with dim {input._layout.ndim}")
+        raise RuntimeError(
+            f"trace(): expected a matrix, but got tensor with dim {input._layout.ndim}"
+        )
     return input.diagonal().sum()
 
 
@@ -239,16 +282,25 @@ def meshgrid(*tensors, indexing=None):
     if not ts:
         raise RuntimeError("meshgrid(): expects a non-empty list of tensors")
     if any(t._layout.ndim > 1 for t in ts):
-        raise RuntimeError(f"meshgrid(): Expected 0D or 1D tensor in the tensor list but got: {[list(t.shape) for t in ts]}")
+        raise RuntimeError(
+            f"meshgrid(): Expected 0D or 1D tensor in the tensor list but got: {[list(t.shape) for t in ts]}"
+        )
     if len({t._layout.dtype for t in ts}) > 1:
-        raise RuntimeError(f"meshgrid(): expects all tensors to have the same dtype, got {[t._layout.dtype.name for t in ts]}")
+        raise RuntimeError(
+            f"meshgrid(): expects all tensors to have the same dtype, got {[t._layout.dtype.name for t in ts]}"
+        )
     if indexing not in (None, "ij", "xy"):
-        raise RuntimeError(f'meshgrid(): indexing must be one of "xy" or "ij", but received: {indexing}')
+        raise RuntimeError(
+            f'meshgrid(): indexing must be one of "xy" or "ij", but received: {indexing}'
+        )
     swapped = indexing == "xy" and len(ts) >= 2
     if swapped:
         ts = (ts[1], ts[0], *ts[2:])
     shape = tuple(t._layout.numel for t in ts)
-    grids = [t.reshape((1,) * i + (-1,) + (1,) * (len(ts) - 1 - i)).expand(shape) for i, t in enumerate(ts)]
+    grids = [
+        t.reshape((1,) * i + (-1,) + (1,) * (len(ts) - 1 - i)).expand(shape)
+        for i, t in enumerate(ts)
+    ]
     if swapped:
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
@@ -258,7 +310,9 @@ def cartesian_prod(*tensors):
     """The rows of all ways to take one element of each vector, the last one changing fastest."""
     ts = _tensors("cartesian_prod", tensors)
     if any(t._layout.ndim != 1 for t in ts):
-        raise RuntimeError(f"cartesian_prod(): Expect a 1D vector, but got shapes {[list(t.shape) for t in ts]}")
+        raise RuntimeError(
+            f"cartesian_prod(): Expect a 1D vector, but got shapes {[list(t.shape) for t in ts]}"
+        )
     if len(ts) == 1:
         return ts[0]
     return stack([g.reshape(-1) for g in meshgrid(*ts)], 1)
@@ -271,7 +325,9 @@ def combinations(input, r=2, with_replacement=False):
 
     check("combinations", input)
     if input._layout.ndim != 1:
-        raise RuntimeError(f"combinations(): Expect a 1D vector, but got shape {list(input._layout.shape)}")
+        raise RuntimeError(
+            f"combinations(): Expect a 1D vector, but got shape {list(input._layout.shape)}"
+        )
     if r < 0:
         raise RuntimeError(f"combinations(): Expect a non-negative number, but got {r}")
     if r == 0:
@@ -280,7 +336,9 @@ def combinations(input, r=2, with_replacement=False):
     if r == 2:
         index = triu_indices(n, n, 0 if with_replacement else 1).t()
     else:
-        kind = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+        kind = (
+            itertools.combinations_with_replacement if with_replacement else itertools.combinations
+        )
         index = tensor([i for c in kind(range(n), r) for i in c], dtype=dt.int64).reshape((-1, r))
     return input.index_select(0, index.reshape(-1)).reshape((-1, r))
 
@@ -305,7 +363,12 @@ def _with_part(name, input, src, take):
     result._storage.version = 0
     without = lambda g: _with_part(name, g, zeros(shape, dtype=g._layout.dtype), take)  # noqa: E731
     d = src._layout.dtype
-    return record(result, name.title().replace("_", "") + "Backward0", (without, lambda g: take(g).to(d)), (input, src))
+    return record(
+        result,
+        name.title().replace("_", "") + "Backward0",
+        (without, lambda g: take(g).to(d)),
+        (input, src),
+    )
 
 
 @method
@@ -335,7 +398,9 @@ def as_strided_scatter(input, src, size, stride, storage_offset=None):
     before, item = input._layout, input._layout.dtype.itemsize
     at = 0 if storage_offset is None else storage_offset - input._offset() // item
     if at < 0:
-        raise RuntimeError(f"as_strided_scatter(): storage offset {storage_offset} is before the first element of the input")
+        raise RuntimeError(
+            f"as_strided_scatter(): storage offset {storage_offset} is before the first element of the input"
+        )
 
     def take(x):
         if x._layout.strides != before.strides:

@@ -9,7 +9,8 @@ from .. import dtypes as dt
 from .. import plan as door
 from .._lib import ffi
 from ..autograd.graph import record
-from ..tensor import Tensor, device as Device, method  # noqa: N812
+from ..tensor import Tensor, method  # noqa: N812
+from ..tensor import device as Device
 from .elementwise import result_layout
 from .reduce import check
 
@@ -39,7 +40,9 @@ def to(self, *args, dtype=None, device=None, non_blocking=False, copy=False, mem
         elif isinstance(a, bool):
             pass
         elif a is not None:
-            raise TypeError(f"to(): received an invalid argument of type {type(a).__name__}: expected a dtype, a device or a Tensor")
+            raise TypeError(
+                f"to(): received an invalid argument of type {type(a).__name__}: expected a dtype, a device or a Tensor"
+            )
     if device is not None:
         Device(device)
     if dtype is None or dtype is self._layout.dtype:
@@ -67,7 +70,12 @@ for _name, _d in (("bool", dt.bool), ("byte", dt.uint8), ("char", dt.int8), ("sh
 def type_(self, dtype=None, non_blocking=False):
     """The type's name, or this tensor as `dtype`."""
     if dtype is None:
-        names = {v.name: k for k, v in dt.ALIASES.items()} | {"uint8": "byte", "int8": "char", "bool": "bool", "bfloat16": "bFloat16"}
+        names = {v.name: k for k, v in dt.ALIASES.items()} | {
+            "uint8": "byte",
+            "int8": "char",
+            "bool": "bool",
+            "bfloat16": "bFloat16",
+        }
         n = names[self._layout.dtype.name]
         return f"dlgrad.{n[0].upper() + n[1:]}Tensor"
     if isinstance(dtype, str):
@@ -93,7 +101,9 @@ def cpu(self, memory_format=None):
 @method
 def cuda(self, *args, **kwargs):
     """Raises RuntimeError: dlgrad computes on the CPU."""
-    raise RuntimeError("cuda(): dlgrad computes on the CPU only; leave the call out, or use .to(device) with device='cpu'")
+    raise RuntimeError(
+        "cuda(): dlgrad computes on the CPU only; leave the call out, or use .to(device) with device='cpu'"
+    )
 
 
 @method
@@ -126,7 +136,9 @@ def item(self):
     """The single element as a Python number. Raises RuntimeError for more or fewer elements."""
     lay = self._layout
     if lay.numel != 1:
-        raise RuntimeError(f"item(): a Tensor with {lay.numel} elements (shape {list(lay.shape)}) cannot be converted to Scalar")
+        raise RuntimeError(
+            f"item(): a Tensor with {lay.numel} elements (shape {list(lay.shape)}) cannot be converted to Scalar"
+        )
     fmt = lay.dtype.format
     if fmt is None:
         return _numbers(self)[0]
@@ -141,7 +153,11 @@ def tolist(self):
     if not shape:
         return flat[0]
     for n in reversed(shape[1:]):
-        flat = [flat[i : i + n] for i in range(0, len(flat), n)] if n else [[] for _ in range(math.prod(shape[: shape.index(0)]))]
+        flat = (
+            [flat[i : i + n] for i in range(0, len(flat), n)]
+            if n
+            else [[] for _ in range(math.prod(shape[: shape.index(0)]))]
+        )
         if not n:
             return _empty_lists(shape)
     return flat

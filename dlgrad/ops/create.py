@@ -6,9 +6,12 @@ import math
 
 from .. import dtypes as dt
 from .. import plan as door
-from ..layout import MAX_NUMEL, Layout, contiguous as row_major_layout, layout as make_layout
+from ..layout import MAX_NUMEL, Layout
+from ..layout import contiguous as row_major_layout
+from ..layout import layout as make_layout
 from ..storage import allocate
-from ..tensor import Tensor, device as Device, make_tensor, method  # noqa: N812
+from ..tensor import Tensor, make_tensor, method  # noqa: N812
+from ..tensor import device as Device
 from .elementwise import as_number, is_scalar, result_layout, scalar_dtype
 from .view import sizes_of
 from .writing import write_out
@@ -21,7 +24,9 @@ def _check(op, dtype, device=None, layout=None, pin_memory=None):
     if dtype is None:
         return dt.get_default_dtype()
     if not isinstance(dtype, dt.dtype):
-        raise TypeError(f"{op}(): argument 'dtype' must be dlgrad.dtype, not {type(dtype).__name__} ({dtype!r})")
+        raise TypeError(
+            f"{op}(): argument 'dtype' must be dlgrad.dtype, not {type(dtype).__name__} ({dtype!r})"
+        )
     return dtype
 
 
@@ -30,10 +35,14 @@ def _sizes(op, size):
     n = 1
     for s in shape:
         if s < 0:
-            raise RuntimeError(f"{op}(): Trying to create tensor with negative dimension {s}: {list(shape)}")
+            raise RuntimeError(
+                f"{op}(): Trying to create tensor with negative dimension {s}: {list(shape)}"
+            )
         n *= s
     if n > MAX_NUMEL // 16:
-        raise RuntimeError(f"{op}(): shape {list(shape)} has {n} elements, more than any machine can hold")
+        raise RuntimeError(
+            f"{op}(): shape {list(shape)} has {n} elements, more than any machine can hold"
+        )
     return shape
 
 
@@ -50,7 +59,16 @@ def _finish(t, requires_grad):
 # ---------------------------------------------------------------------- of a shape
 
 
-def empty(*size, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False, memory_format=None):
+def empty(
+    *size,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+    pin_memory=False,
+    memory_format=None,
+):
     """A tensor of this shape whose values are whatever the memory held."""
     dtype = _check("empty", dtype, device)
     if out is not None:
@@ -58,9 +76,13 @@ def empty(*size, out=None, dtype=None, layout=None, device=None, requires_grad=F
     return _finish(new_tensor(row_major_layout(dtype, _sizes("empty", size))), requires_grad)
 
 
-def empty_strided(size, stride, *, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+def empty_strided(
+    size, stride, *, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False
+):
     """An uninitialised tensor with these sizes and strides."""
-    lay = make_layout(_check("empty_strided", dtype, device), _sizes("empty_strided", (size,)), tuple(stride))
+    lay = make_layout(
+        _check("empty_strided", dtype, device), _sizes("empty_strided", (size,)), tuple(stride)
+    )
     return _finish(new_tensor(lay, "empty_strided"), requires_grad)
 
 
@@ -85,12 +107,16 @@ def _filled(op, value, size, out, dtype, device, requires_grad):
     return _finish(fill_with(t, value, op), requires_grad)
 
 
-def zeros(*size, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+def zeros(
+    *size, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False
+):
     """Zeros of this shape."""
     return _filled("zeros", 0, size, out, dtype, device, requires_grad)
 
 
-def ones(*size, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+def ones(
+    *size, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False
+):
     """Ones of this shape."""
     return _filled("ones", 1, size, out, dtype, device, requires_grad)
 
@@ -103,9 +129,13 @@ def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None, re
         dtype = dtype or fill_value._layout.dtype
         fill_value = fill_value.item()
     if not is_scalar(fill_value):
-        raise TypeError(f"full(): argument 'fill_value' must be Number, not {type(fill_value).__name__}")
+        raise TypeError(
+            f"full(): argument 'fill_value' must be Number, not {type(fill_value).__name__}"
+        )
     fill_value = as_number(fill_value)
-    return _filled("full", fill_value, (size,), out, dtype or scalar_dtype(fill_value), device, requires_grad)
+    return _filled(
+        "full", fill_value, (size,), out, dtype or scalar_dtype(fill_value), device, requires_grad
+    )
 
 
 def _like_layout(op, input, dtype):
@@ -115,25 +145,51 @@ def _like_layout(op, input, dtype):
     return result_layout(dtype or lay.dtype, lay.shape, lay)
 
 
-def empty_like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
+def empty_like(
+    input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None
+):
     """Uninitialised, with the shape and (unless given) dtype of `input`."""
-    return _finish(new_tensor(_like_layout("empty_like", input, dtype), "empty_like"), requires_grad)
+    return _finish(
+        new_tensor(_like_layout("empty_like", input, dtype), "empty_like"), requires_grad
+    )
 
 
-def zeros_like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
+def zeros_like(
+    input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None
+):
     """Zeros with the shape and (unless given) dtype of `input`."""
-    return _finish(fill_with(new_tensor(_like_layout("zeros_like", input, dtype), "zeros_like"), 0), requires_grad)
+    return _finish(
+        fill_with(new_tensor(_like_layout("zeros_like", input, dtype), "zeros_like"), 0),
+        requires_grad,
+    )
 
 
-def ones_like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
+def ones_like(
+    input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None
+):
     """Ones with the shape and (unless given) dtype of `input`."""
-    return _finish(fill_with(new_tensor(_like_layout("ones_like", input, dtype), "ones_like"), 1), requires_grad)
+    return _finish(
+        fill_with(new_tensor(_like_layout("ones_like", input, dtype), "ones_like"), 1),
+        requires_grad,
+    )
 
 
-def full_like(input, fill_value, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
+def full_like(
+    input,
+    fill_value,
+    *,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+    memory_format=None,
+):
     """`fill_value` with the shape and (unless given) dtype of `input`."""
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
-    return _finish(fill_with(new_tensor(_like_layout("full_like", input, dtype), "full_like"), value), requires_grad)
+    return _finish(
+        fill_with(new_tensor(_like_layout("full_like", input, dtype), "full_like"), value),
+        requires_grad,
+    )
 
 
 def scalar_tensor(s, *, dtype=None, layout=None, device=None, requires_grad=False):
@@ -144,7 +200,9 @@ def scalar_tensor(s, *, dtype=None, layout=None, device=None, requires_grad=Fals
 
 def _new_method(name, maker):
     def f(self, *size, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
-        return maker(*size, dtype=dtype or self._layout.dtype, device=device, requires_grad=requires_grad)
+        return maker(
+            *size, dtype=dtype or self._layout.dtype, device=device, requires_grad=requires_grad
+        )
 
     f.__doc__ = f"`{maker.__name__}` with this tensor's dtype unless another is given."
     f.__name__ = name
@@ -159,13 +217,21 @@ _new_method("new_ones", ones)
 @method
 def new_full(self, size, fill_value, *, dtype=None, layout=None, device=None, requires_grad=False):
     """`full` with this tensor's dtype unless another is given."""
-    return full(size, fill_value, dtype=dtype or self._layout.dtype, device=device, requires_grad=requires_grad)
+    return full(
+        size,
+        fill_value,
+        dtype=dtype or self._layout.dtype,
+        device=device,
+        requires_grad=requires_grad,
+    )
 
 
 @method
 def new_empty_strided(self, size, stride, *, dtype=None, device=None, requires_grad=False):
     """`empty_strided` with this tensor's dtype unless another is given."""
-    return empty_strided(size, stride, dtype=dtype or self._layout.dtype, requires_grad=requires_grad)
+    return empty_strided(
+        size, stride, dtype=dtype or self._layout.dtype, requires_grad=requires_grad
+    )
 
 
 # ---------------------------------------------------------------------- of a rule
@@ -187,20 +253,38 @@ def _truncated_steps(start, end, step):
     return start, end, step
 
 
-def arange(start=0, end=None, step=1, *, out=None, dtype=None, layout=None, device=None, requires_grad=False):
+def arange(
+    start=0,
+    end=None,
+    step=1,
+    *,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+):
     """start, start + step, ... before end. int64 if all are integers, else the default dtype."""
     if end is None:
         start, end = 0, start
-    start, end, step = (_number("arange", n, v) for n, v in (("start", start), ("end", end), ("step", step)))
+    start, end, step = (
+        _number("arange", n, v) for n, v in (("start", start), ("end", end), ("step", step))
+    )
     if dtype is None and out is None:
-        dtype = dt.int64 if all(isinstance(v, int) for v in (start, end, step)) else dt.get_default_dtype()
+        dtype = (
+            dt.int64
+            if all(isinstance(v, int) for v in (start, end, step))
+            else dt.get_default_dtype()
+        )
     dtype = out._layout.dtype if dtype is None else _check("arange", dtype, device)
     if not (math.isfinite(start) and math.isfinite(end)):
         raise RuntimeError(f"arange(): unsupported range: {start} -> {end}")
     if step == 0 or step != step:
         raise RuntimeError(f"arange(): step must be nonzero, got {step}")
     if (step > 0 and start > end) or (step < 0 and start < end):
-        raise RuntimeError(f"arange(): upper bound and lower bound inconsistent with step sign: {start} to {end} by {step}")
+        raise RuntimeError(
+            f"arange(): upper bound and lower bound inconsistent with step sign: {start} to {end} by {step}"
+        )
     if dtype is dt.bool:
         raise RuntimeError("arange(): not implemented for bool")
     whole = not dtype.is_floating_point
@@ -224,7 +308,9 @@ def range_(start=0, end=None, step=1, **kwargs):
     return arange(start, end + step, step, **{"dtype": dt.get_default_dtype(), **kwargs})
 
 
-def linspace(start, end, steps, *, out=None, dtype=None, layout=None, device=None, requires_grad=False):
+def linspace(
+    start, end, steps, *, out=None, dtype=None, layout=None, device=None, requires_grad=False
+):
     """`steps` evenly spaced values from start to end, both included."""
     if isinstance(steps, float) or not hasattr(steps, "__index__"):
         raise TypeError(f"linspace(): argument 'steps' must be int, not {type(steps).__name__}")
@@ -233,9 +319,15 @@ def linspace(start, end, steps, *, out=None, dtype=None, layout=None, device=Non
         raise RuntimeError(f"linspace(): number of steps must be non-negative, got {steps}")
     for n, v in (("start", start), ("end", end)):
         if isinstance(v, Tensor) and v._layout.ndim:
-            raise RuntimeError(f"linspace(): only supports 0-dimensional start and end tensors, but got {n} with {v._layout.ndim} dimensions")
+            raise RuntimeError(
+                f"linspace(): only supports 0-dimensional start and end tensors, but got {n} with {v._layout.ndim} dimensions"
+            )
     start, end = float(_number("linspace", "start", start)), float(_number("linspace", "end", end))
-    dtype = out._layout.dtype if dtype is None and out is not None else _check("linspace", dtype, device)
+    dtype = (
+        out._layout.dtype
+        if dtype is None and out is not None
+        else _check("linspace", dtype, device)
+    )
     if not dtype.is_floating_point:
         start, end = float(int(start)), float(int(end))
     t = new_tensor(row_major_layout(dtype, _sizes("linspace", (steps,))), "linspace")
@@ -243,9 +335,24 @@ def linspace(start, end, steps, *, out=None, dtype=None, layout=None, device=Non
     return _finish(t, requires_grad) if out is None else write_out("linspace", out, t)
 
 
-def logspace(start, end, steps, base=10.0, *, out=None, dtype=None, layout=None, device=None, requires_grad=False):
+def logspace(
+    start,
+    end,
+    steps,
+    base=10.0,
+    *,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+):
     """base ** linspace(start, end, steps)."""
-    dtype = out._layout.dtype if dtype is None and out is not None else _check("logspace", dtype, device)
+    dtype = (
+        out._layout.dtype
+        if dtype is None and out is not None
+        else _check("logspace", dtype, device)
+    )
     if not dtype.is_floating_point:
         start, end = int(_number("logspace", "start", start)), int(_number("logspace", "end", end))
     t = (float(base) ** linspace(start, end, steps, dtype=dt.float64)).to(dtype)

@@ -11,7 +11,6 @@ from .elementwise import result_type, to_tensor
 from .reduce import check, vector_norm
 from .writing import write_out
 
-
 # ---------------------------------------------------------------------- products
 
 
@@ -23,7 +22,9 @@ def kron(input, other, *, out=None):
     n = max(input._layout.ndim, other._layout.ndim)
     a = (1,) * (n - input._layout.ndim) + tuple(input._layout.shape)
     b = (1,) * (n - other._layout.ndim) + tuple(other._layout.shape)
-    wide = input.reshape(tuple(s for x in a for s in (x, 1))) * other.reshape(tuple(s for x in b for s in (1, x)))
+    wide = input.reshape(tuple(s for x in a for s in (x, 1))) * other.reshape(
+        tuple(s for x in b for s in (1, x))
+    )
     result = wide.reshape(tuple(x * y for x, y in zip(a, b)))
     return result if out is None else write_out("kron", out, result)
 
@@ -36,7 +37,9 @@ def cross(input, other, dim=None, *, out=None):
     if dim is None:
         dim = next((i for i, s in enumerate(input._layout.shape) if s == 3), None)
         if dim is None:
-            raise RuntimeError(f"cross(): no dimension of size 3 in input, which has shape {list(input._layout.shape)}")
+            raise RuntimeError(
+                f"cross(): no dimension of size 3 in input, which has shape {list(input._layout.shape)}"
+            )
     return linalg_cross(input, other, dim=dim, out=out, name="cross")
 
 
@@ -44,10 +47,14 @@ def linalg_cross(input, other, *, dim=-1, out=None, name="linalg.cross"):
     """The vector product along `dim`, of size 3; the other dimensions broadcast."""
     a, b = input._layout, other._layout
     if a.ndim != b.ndim:
-        raise RuntimeError(f"{name}(): inputs must have the same number of dimensions, got shapes {list(a.shape)} and {list(b.shape)}")
+        raise RuntimeError(
+            f"{name}(): inputs must have the same number of dimensions, got shapes {list(a.shape)} and {list(b.shape)}"
+        )
     d = wrap_dim(dim, a.ndim, name)
     if not a.ndim or a.shape[d] != 3 or b.shape[d] != 3:
-        raise RuntimeError(f"{name}(): inputs dimension {dim} must have length 3. Got shapes {list(a.shape)} and {list(b.shape)}")
+        raise RuntimeError(
+            f"{name}(): inputs dimension {dim} must have length 3. Got shapes {list(a.shape)} and {list(b.shape)}"
+        )
     shape = tuple(broadcast_shapes(a.shape, b.shape, op=name))
     x, y = input.expand(shape), other.expand(shape)
     result = roll(x, -1, d) * roll(y, -2, d) - roll(x, -2, d) * roll(y, -1, d)
@@ -57,7 +64,9 @@ def linalg_cross(input, other, *, dim=-1, out=None, name="linalg.cross"):
 # ---------------------------------------------------------------------- distances
 
 
-_MATMUL_FROM = 25  # more points than this: Euclidean distances by a matrix product, as PyTorch chooses
+_MATMUL_FROM = (
+    25  # more points than this: Euclidean distances by a matrix product, as PyTorch chooses
+)
 
 
 def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
@@ -65,16 +74,26 @@ def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
     for t in (x1, x2):
         check("cdist", t)
         if not t._layout.dtype.is_floating_point:
-            raise RuntimeError(f"cdist(): only supports floating-point dtypes, got {t._layout.dtype.name}")
+            raise RuntimeError(
+                f"cdist(): only supports floating-point dtypes, got {t._layout.dtype.name}"
+            )
         if t._layout.ndim < 2:
-            raise RuntimeError(f"cdist(): expects tensors of at least two dimensions, got shape {list(t._layout.shape)}")
+            raise RuntimeError(
+                f"cdist(): expects tensors of at least two dimensions, got shape {list(t._layout.shape)}"
+            )
     a, b = x1._layout.shape, x2._layout.shape
     if a[-1] != b[-1]:
-        raise RuntimeError(f"cdist(): X1 and X2 must have the same number of columns, got shapes {list(a)} and {list(b)}")
+        raise RuntimeError(
+            f"cdist(): X1 and X2 must have the same number of columns, got shapes {list(a)} and {list(b)}"
+        )
     p = float(p)
     if p < 0:
         raise RuntimeError(f"cdist(): only supports non-negative p values, got {p}")
-    modes = ("use_mm_for_euclid_dist_if_necessary", "use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist")
+    modes = (
+        "use_mm_for_euclid_dist_if_necessary",
+        "use_mm_for_euclid_dist",
+        "donot_use_mm_for_euclid_dist",
+    )
     if compute_mode is None:
         compute_mode = modes[0]
     if compute_mode not in modes:
@@ -87,8 +106,12 @@ def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
     if p != 2:
         return vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
     u, v = x1.detach(), x2.detach()
-    if compute_mode == modes[1] or (compute_mode == modes[0] and (a[-2] > _MATMUL_FROM or b[-2] > _MATMUL_FROM)):
-        square = (u * u).sum(-1, True) + (v * v).sum(-1).unsqueeze(-2) - (u @ v.transpose(-1, -2)) * 2
+    if compute_mode == modes[1] or (
+        compute_mode == modes[0] and (a[-2] > _MATMUL_FROM or b[-2] > _MATMUL_FROM)
+    ):
+        square = (
+            (u * u).sum(-1, True) + (v * v).sum(-1).unsqueeze(-2) - (u @ v.transpose(-1, -2)) * 2
+        )
         result = square.clamp(min=0).sqrt()
     else:
         result = vector_norm(u.unsqueeze(-2) - v.unsqueeze(-3), 2, -1)
@@ -120,7 +143,9 @@ def pdist(input, p=2.0):
     if p < 0:
         raise RuntimeError(f"pdist(): only supports non-negative p values, got {p}")
     pairs = triu_indices(lay.shape[0], lay.shape[0], 1)
-    return vector_norm(input.index_select(0, pairs[0]) - input.index_select(0, pairs[1]), float(p), -1)
+    return vector_norm(
+        input.index_select(0, pairs[0]) - input.index_select(0, pairs[1]), float(p), -1
+    )
 
 
 # ---------------------------------------------------------------------- closeness, membership
@@ -133,9 +158,13 @@ def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
         check("isclose", t)
     d = input._layout.dtype
     if other._layout.dtype is not d:
-        raise RuntimeError(f"isclose(): {d.name} did not match {other._layout.dtype.name}; both need the same dtype")
+        raise RuntimeError(
+            f"isclose(): {d.name} did not match {other._layout.dtype.name}; both need the same dtype"
+        )
     if rtol < 0 or atol < 0:
-        raise RuntimeError(f"isclose(): rtol and atol must be greater than or equal to zero, but got {rtol} and {atol}")
+        raise RuntimeError(
+            f"isclose(): rtol and atol must be greater than or equal to zero, but got {rtol} and {atol}"
+        )
     input, other = input.detach(), other.detach()
     close = input == other
     if equal_nan and d.is_floating_point:
@@ -164,7 +193,9 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False):
     x = to_tensor("isin", elements).detach().to(common)
     among = to_tensor("isin", test_elements).detach().to(common).reshape(-1)
     if common.is_floating_point:
-        among = among.masked_select(among == among)  # no nan: it equals nothing, and would mislead the search
+        among = among.masked_select(
+            among == among
+        )  # no nan: it equals nothing, and would mislead the search
     n = among._layout.numel
     if n <= 1:
         found = x == among[0] if n else (x == x) & False

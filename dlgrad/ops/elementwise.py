@@ -13,7 +13,7 @@ from __future__ import annotations
 import numbers
 
 from .. import dtypes as dt
-from ..autograd.graph import edge_of, Node, record
+from ..autograd.graph import Node, edge_of, record
 from ..autograd.mode import mode
 from ..layout import Layout, broadcast_shapes, contiguous, expanded, layout
 from ..plan import make_plan, remember, run1, run1f, run1i, run2
@@ -48,11 +48,17 @@ class Row:
     def check(self, d):
         """Raises RuntimeError where the operation is not there for this dtype."""
         if self.kind == "floating" and not d.is_floating_point:
-            raise RuntimeError(f"{self.name}(): not implemented for {d.name}: it takes floating point tensors")
+            raise RuntimeError(
+                f"{self.name}(): not implemented for {d.name}: it takes floating point tensors"
+            )
         if self.kind == "int" and d.is_floating_point:
-            raise RuntimeError(f"{self.name}(): not implemented for {d.name}: it takes integers and bool")
+            raise RuntimeError(
+                f"{self.name}(): not implemented for {d.name}: it takes integers and bool"
+            )
         if self.kind == "number" and d is dt.bool:
-            raise RuntimeError(f"{self.name}(): not implemented for bool; use logical_not() or a cast")
+            raise RuntimeError(
+                f"{self.name}(): not implemented for bool; use logical_not() or a cast"
+            )
 
 
 def _parameters(fn):
@@ -119,7 +125,9 @@ def fit_scalar(op, value, dtype):
     value = int(value)
     info = dt.iinfo(dtype)
     if not info.min <= value <= info.max:
-        raise RuntimeError(f"{op}: value {value} cannot be converted to {dtype.name} without overflow")
+        raise RuntimeError(
+            f"{op}: value {value} cannot be converted to {dtype.name} without overflow"
+        )
     return value
 
 
@@ -194,7 +202,9 @@ def sum_to(g, shape):
     from .reduce import sum as sum_
 
     lead = len(have) - len(shape)
-    dims = tuple(range(lead)) + tuple(lead + i for i, s in enumerate(shape) if s == 1 and have[lead + i] != 1)
+    dims = tuple(range(lead)) + tuple(
+        lead + i for i, s in enumerate(shape) if s == 1 and have[lead + i] != 1
+    )
     if dims:
         g = sum_(g, dims, True)
     if lead:
@@ -220,7 +230,13 @@ def anchored(x):
     """`x` for an operation made of others whose derivative PyTorch works out from x: its gradient is tied to x."""
     if not (mode.enabled and x._requires_grad):
         return x
-    return record(make_tensor(x._ptr, x._layout, x._storage), "AliasBackward0", lambda g, x: tie(g, x), (x,), (x,))
+    return record(
+        make_tensor(x._ptr, x._layout, x._storage),
+        "AliasBackward0",
+        lambda g, x: tie(g, x),
+        (x,),
+        (x,),
+    )
 
 
 # ---------------------------------------------------------------------- unary
@@ -238,7 +254,9 @@ def unary(name, derivative=None, doc="", *, kind="float", kernel=None, family="u
         try:
             lay = input._layout
         except AttributeError:
-            raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}") from None
+            raise TypeError(
+                f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}"
+            ) from None
         plan = plans.get(lay)
         if plan is None:
             if kind == "float" and not lay.dtype.is_floating_point:
@@ -265,7 +283,13 @@ def unary(name, derivative=None, doc="", *, kind="float", kernel=None, family="u
             edge = edge_of(input)
             if edge is not None:
                 saved = tuple([input if k == "x" else t.detach() for k in keeps])
-                node = Node(node_name, (edge,), derivative, saved, tuple([s._storage.version for s in saved]))
+                node = Node(
+                    node_name,
+                    (edge,),
+                    derivative,
+                    saved,
+                    tuple([s._storage.version for s in saved]),
+                )
                 if own >= 0:
                     node.own = own
                 t._requires_grad = True
@@ -388,8 +412,13 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
             bad = b if (ta or is_scalar(a)) else a
             raise TypeError(f"{name}(): expected Tensors or numbers, got {type(bad).__name__}")
         if not ta and not tb:
-            raise TypeError(f"{name}(): one of the arguments must be a Tensor, got {type(a).__name__} and {type(b).__name__}")
-        if no_bool and any((v._layout.dtype is dt.bool) if isinstance(v, Tensor) else isinstance(v, bool) for v in (a, b)):
+            raise TypeError(
+                f"{name}(): one of the arguments must be a Tensor, got {type(a).__name__} and {type(b).__name__}"
+            )
+        if no_bool and any(
+            (v._layout.dtype is dt.bool) if isinstance(v, Tensor) else isinstance(v, bool)
+            for v in (a, b)
+        ):
             raise RuntimeError(f"{name}(): {no_bool}")
         common = result_type(a, b)
         if kind == "float" and not common.is_floating_point:
@@ -401,9 +430,14 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
             la, lb = a._layout, b._layout
             shape = broadcast_shapes(la.shape, lb.shape, op=name)
             out = result_layout(dt.bool if kind == "bool" else common, shape, la, lb)
-            plan = make_plan("binary", row.kernel, (out,), (expanded(la, shape), expanded(lb, shape)), name=name)
+            plan = make_plan(
+                "binary", row.kernel, (out,), (expanded(la, shape), expanded(lb, shape)), name=name
+            )
             if la.shape != shape or lb.shape != shape:
-                plan.extra = (la.shape if la.shape != shape else None, lb.shape if lb.shape != shape else None)
+                plan.extra = (
+                    la.shape if la.shape != shape else None,
+                    lb.shape if lb.shape != shape else None,
+                )
             remember(plans, (la, lb), plan)
             return op(a, b)
         t, number = (a, as_number(b)) if ta else (b, as_number(a))
@@ -447,7 +481,9 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
 
     def method_(self, other):
         if not right_number and not isinstance(other, Tensor):
-            raise TypeError(f"{name}(): argument 'other' must be Tensor, not {type(other).__name__}")
+            raise TypeError(
+                f"{name}(): argument 'other' must be Tensor, not {type(other).__name__}"
+            )
         return op(self, other)
 
     row.scalar_left = scalar_left
@@ -456,7 +492,9 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
 
 def _scalar_plan(row, out, lay, scalar_is_right):
     """A plan whose other operand is a number given at each run."""
-    plan = make_plan("binary", row.kernel, (out,), (lay,), (1 if scalar_is_right else 2,), name=row.name)
+    plan = make_plan(
+        "binary", row.kernel, (out,), (lay,), (1 if scalar_is_right else 2,), name=row.name
+    )
     plan.run = run1f if lay.dtype.is_floating_point else run1i
     if not lay.dtype.is_floating_point and lay.dtype is not dt.bool:
         info = dt.iinfo(lay.dtype)
@@ -477,7 +515,9 @@ def _combined(row):
         keep = tuple(k for k in "aby" if any(d is not None and k in _parameters(d) for d in chosen))
         how = {(): 0, ("a",): 1, ("b",): 2}.get(keep, 4 if "y" in keep else 3)
         # An input without a derivative (the row has one for the other only) gets none.
-        out.append((tuple(_no_gradient if d is None else _adapted(d, keep) for d in chosen), keep, how))
+        out.append(
+            (tuple(_no_gradient if d is None else _adapted(d, keep) for d in chosen), keep, how)
+        )
     return out
 
 
@@ -513,7 +553,9 @@ def _record(t, rules, node_name, a, b, reduce):
         return
     rule, keep, how = rules[choice]
     if reduce is not None:
-        rule = tuple([r if r is None or s is None else _reduced(r, s) for r, s in zip(rule, reduce)])
+        rule = tuple(
+            [r if r is None or s is None else _reduced(r, s) for r, s in zip(rule, reduce)]
+        )
     own = -1
     if how == 0:
         saved = versions = ()

@@ -8,13 +8,13 @@ from array import array
 
 from .. import dtypes as dt
 from .._lib import ffi
-from ..layout import Size, contiguous as row_major_layout
+from ..layout import Size
+from ..layout import contiguous as row_major_layout
 from ..tensor import Tensor, method
 from .convert import to_dtype
 from .create import _check, _finish, empty, empty_like, new_tensor
 from .elementwise import as_number, is_scalar, scalar_dtype
 from .writing import copy_into
-
 
 _SEQUENCES = (list, tuple, range)
 
@@ -40,12 +40,16 @@ def _flatten(data, depth, shape, out):
     """Puts the elements of nested lists into `out`. Raises ValueError where they are ragged."""
     if depth == len(shape):
         if isinstance(data, _SEQUENCES):
-            raise ValueError(f"tensor(): expected a number at depth {depth}, got a sequence: the lists are ragged")
+            raise ValueError(
+                f"tensor(): expected a number at depth {depth}, got a sequence: the lists are ragged"
+            )
         out.append(data)
         return
     if not isinstance(data, _SEQUENCES) or len(data) != shape[depth]:
         got = len(data) if isinstance(data, _SEQUENCES) else type(data).__name__
-        raise ValueError(f"tensor(): expected sequence of length {shape[depth]} at dim {depth} (got {got})")
+        raise ValueError(
+            f"tensor(): expected sequence of length {shape[depth]} at dim {depth} (got {got})"
+        )
     if depth + 1 == len(shape) and not any(isinstance(d, _SEQUENCES) for d in data):
         out.extend(data)
         return
@@ -61,7 +65,11 @@ def _infer(values):
     found = None
     for kind in {v._layout.dtype if isinstance(v, Tensor) else type(v) for v in values}:
         if not isinstance(kind, dt.dtype):
-            kind = dt.get_default_dtype() if kind is float else _OF_PYTHON.get(kind) or _numpy_dtype(kind)
+            kind = (
+                dt.get_default_dtype()
+                if kind is float
+                else _OF_PYTHON.get(kind) or _numpy_dtype(kind)
+            )
         found = kind if found is None else dt.promote_types(found, kind)
     return found or dt.get_default_dtype()
 
@@ -74,14 +82,23 @@ def _numpy_dtype(kind):
         return dt.int64 if issubclass(kind, int) else dt.get_default_dtype()
     if hasattr(kind, "__float__") and hasattr(kind, "item"):
         return dt.get_default_dtype()
-    raise TypeError(f"tensor(): could not infer dtype of {kind.__name__}; give numbers, lists of numbers, or arrays")
+    raise TypeError(
+        f"tensor(): could not infer dtype of {kind.__name__}; give numbers, lists of numbers, or arrays"
+    )
 
 
 def pack(values, dtype, op="tensor"):
     """The numbers as the bytes of this dtype. Raises RuntimeError for one that does not fit."""
     try:
         if dtype.format == "e":
-            values = [v if v != v or abs(v) <= 65504 else math.copysign(math.inf, v) if abs(v) >= 65520 else math.copysign(65504.0, v) for v in map(float, values)]
+            values = [
+                v
+                if v != v or abs(v) <= 65504
+                else math.copysign(math.inf, v)
+                if abs(v) >= 65520
+                else math.copysign(65504.0, v)
+                for v in map(float, values)
+            ]
         elif dtype.name == "float32":
             pass
         elif not dtype.is_floating_point and dtype.format != "?":
@@ -94,7 +111,9 @@ def pack(values, dtype, op="tensor"):
             return array("f", values).tobytes()
         return struct.pack(f"={len(values)}{dtype.format}", *values)
     except (struct.error, OverflowError) as e:
-        raise RuntimeError(f"{op}(): a value does not fit {dtype.name}: Overflow when unpacking ({e})") from None
+        raise RuntimeError(
+            f"{op}(): a value does not fit {dtype.name}: Overflow when unpacking ({e})"
+        ) from None
     except (TypeError, ValueError) as e:
         if "NaN" in str(e) or "infinity" in str(e):
             raise RuntimeError(f"{op}(): a value does not fit {dtype.name}: {e}") from None
@@ -148,7 +167,9 @@ def _plain(v):
     if hasattr(v, "item"):
         return v.item()
     if not is_scalar(v):
-        raise TypeError(f"tensor(): could not infer dtype of {type(v).__name__}; give numbers, lists of numbers, or arrays")
+        raise TypeError(
+            f"tensor(): could not infer dtype of {type(v).__name__}; give numbers, lists of numbers, or arrays"
+        )
     return as_number(v)
 
 
@@ -175,7 +196,9 @@ def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):
 @method
 def new_tensor_(self, data, *, dtype=None, device=None, requires_grad=False):
     """`tensor(data)` with this tensor's dtype unless another is given."""
-    return tensor(data, dtype=dtype or self._layout.dtype, device=device, requires_grad=requires_grad)
+    return tensor(
+        data, dtype=dtype or self._layout.dtype, device=device, requires_grad=requires_grad
+    )
 
 
 Tensor.new_tensor = new_tensor_
@@ -186,11 +209,19 @@ def legacy_constructor(cls, args, kwargs):
     """`Tensor(2, 3)` (uninitialised) and `Tensor([1, 2])` (converted to the default dtype)."""
     kwargs.pop("device", None)
     if kwargs:
-        raise TypeError(f"Tensor(): unexpected keyword arguments {sorted(kwargs)}; use dlgrad.tensor(...)")
+        raise TypeError(
+            f"Tensor(): unexpected keyword arguments {sorted(kwargs)}; use dlgrad.tensor(...)"
+        )
     d = dt.get_default_dtype()
     if len(args) == 1 and not isinstance(args[0], int):
         data = args[0]
-        t = empty(tuple(data), dtype=d) if isinstance(data, Size) else data.detach() if isinstance(data, Tensor) else tensor(data, dtype=d)
+        t = (
+            empty(tuple(data), dtype=d)
+            if isinstance(data, Size)
+            else data.detach()
+            if isinstance(data, Tensor)
+            else tensor(data, dtype=d)
+        )
     else:
         t = empty(*args, dtype=d) if args else empty(0, dtype=d)
     if cls is not Tensor:
@@ -239,7 +270,9 @@ def deepcopy_tensor(t, memo):
     if id(t) in memo:
         return memo[id(t)]
     if t.grad_fn is not None:
-        raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment")
+        raise RuntimeError(
+            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment"
+        )
     d = t.detach()
     new = empty_like(d) if not d._layout.contiguous else new_tensor(d._layout)
     copy_into(new, d)

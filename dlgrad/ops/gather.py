@@ -33,7 +33,11 @@ def _raw(t, ndim_from=0):
 
 
 def _as_shape(t, shape):
-    return t if t._layout.shape == shape else make_tensor(t._ptr, contiguous(t._layout.dtype, tuple(shape)), t._storage)
+    return (
+        t
+        if t._layout.shape == shape
+        else make_tensor(t._ptr, contiguous(t._layout.dtype, tuple(shape)), t._storage)
+    )
 
 
 def _check_ranks(name, lay, index, dim, smaller_ok, src=None):
@@ -67,7 +71,9 @@ def _check_ranks(name, lay, index, dim, smaller_ok, src=None):
 def _vector_index(name, index):
     index = index_tensor(name, index)
     if index._layout.ndim > 1:
-        raise IndexError(f"{name}(): Index is supposed to be a vector, but got dim: {index._layout.ndim}")
+        raise IndexError(
+            f"{name}(): Index is supposed to be a vector, but got dim: {index._layout.ndim}"
+        )
     return _raw(index)
 
 
@@ -96,7 +102,13 @@ def gather(input, dim, index, *, sparse_grad=False, out=None):
         result = empty(tuple(index._layout.shape), dtype=lay.dtype)
     else:
         i = _raw(index)
-        result = door.call("gather", "gather", contiguous(lay.dtype, tuple(i._layout.shape)), (_raw(input), i), ints=(d,))
+        result = door.call(
+            "gather",
+            "gather",
+            contiguous(lay.dtype, tuple(i._layout.shape)),
+            (_raw(input), i),
+            ints=(d,),
+        )
         result = _as_shape(result, index._layout.shape)
 
     def rule(g, index):
@@ -106,18 +118,30 @@ def gather(input, dim, index, *, sparse_grad=False, out=None):
         return scatter_add(zeros(tuple(lay.shape), dtype=g._layout.dtype), d, index, g)
 
     record(result, "GatherBackward0", rule, (input,), (index,))
-    return result if out is None else write_out("gather", out, result, exact=True, apart=(input, index))
+    return (
+        result
+        if out is None
+        else write_out("gather", out, result, exact=True, apart=(input, index))
+    )
 
 
 def take_along_dim(input, indices, dim=None, *, out=None):
     """`gather`, with input and indices broadcast against each other (dim None: on the flattened input)."""
     if not isinstance(indices, Tensor):
-        raise TypeError(f"take_along_dim(): argument 'indices' must be Tensor, not {type(indices).__name__}")
+        raise TypeError(
+            f"take_along_dim(): argument 'indices' must be Tensor, not {type(indices).__name__}"
+        )
     if indices._layout.dtype not in (dt.int64, dt.int32):
-        raise RuntimeError(f"take_along_dim(): dtype of indices should be Long but got {indices._layout.dtype.name}")
+        raise RuntimeError(
+            f"take_along_dim(): dtype of indices should be Long but got {indices._layout.dtype.name}"
+        )
     if dim is None:
         result = gather(input.reshape(-1), 0, indices.reshape(-1))
-        return result if out is None else write_out("take_along_dim", out, result, exact=True, apart=(input, indices))
+        return (
+            result
+            if out is None
+            else write_out("take_along_dim", out, result, exact=True, apart=(input, indices))
+        )
     if input._layout.ndim != indices._layout.ndim:
         raise RuntimeError(
             f"take_along_dim(): input and indices should have the same number of dimensions, but got {input._layout.ndim} "
@@ -131,7 +155,11 @@ def take_along_dim(input, indices, dim=None, *, out=None):
     i = indices.expand((*common[:d], b[d], *common[d + 1 :])) if indices._layout.ndim else indices
     size = x._layout.shape[d] if x._layout.ndim else 1
     result = gather(x, d, _wrapped(i, size))
-    return result if out is None else write_out("take_along_dim", out, result, exact=True, apart=(input, indices))
+    return (
+        result
+        if out is None
+        else write_out("take_along_dim", out, result, exact=True, apart=(input, indices))
+    )
 
 
 Tensor.take_along_dim = take_along_dim
@@ -152,12 +180,16 @@ def take(input, index, *, out=None):
         from .scatter import index_add
 
         i = _wrapped(index.reshape(-1), n)
-        return index_add(zeros(n, dtype=g._layout.dtype), 0, i, g.reshape(-1)).reshape(tuple(input_shape))
+        return index_add(zeros(n, dtype=g._layout.dtype), 0, i, g.reshape(-1)).reshape(
+            tuple(input_shape)
+        )
 
     input_shape = input._layout.shape
     result = _as_shape(result, index._layout.shape)
     record(result, "TakeBackward0", rule, (input,), (index,))
-    return result if out is None else write_out("take", out, result, exact=True, apart=(input, index))
+    return (
+        result if out is None else write_out("take", out, result, exact=True, apart=(input, index))
+    )
 
 
 # ---------------------------------------------------------------------- whole slices
@@ -168,21 +200,27 @@ def index_positions(x, indices, start, allow_negative, shape):
     lay = x._layout
     k = len(indices)
     out = contiguous(lay.dtype, (*lay.shape[:start], *shape, *lay.shape[start + k :]))
-    return door.call("index", "index", out, (x, *indices), ints=(k, start, int(allow_negative)), name="index")
+    return door.call(
+        "index", "index", out, (x, *indices), ints=(k, start, int(allow_negative)), name="index"
+    )
 
 
 @method
 def index_select(input, dim, index, *, out=None):
     """The slices of `input` along `dim` that `index` (a vector) names."""
     if not isinstance(input, Tensor):
-        raise TypeError(f"index_select(): argument 'input' must be Tensor, not {type(input).__name__}")
+        raise TypeError(
+            f"index_select(): argument 'input' must be Tensor, not {type(input).__name__}"
+        )
     i = _vector_index("index_select", index)
     lay = input._layout
     d = wrap_dim(dim, lay.ndim, "index_select")
     result = index_positions(_raw(input), (i,), d, False, tuple(i._layout.shape))
     if lay.ndim == 0:
         if i._layout.numel != 1:
-            raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {i._layout.numel} value(s)")
+            raise RuntimeError(
+                f"index_select(): Index to scalar can have only 1 value, got {i._layout.numel} value(s)"
+            )
         result = _as_shape(result, lay.shape)
 
     def rule(g, i):
@@ -192,7 +230,11 @@ def index_select(input, dim, index, *, out=None):
         return index_add(zeros(tuple(lay.shape), dtype=g._layout.dtype), d, i, g)
 
     record(result, "IndexSelectBackward0", rule, (input,), (i,))
-    return result if out is None else write_out("index_select", out, result, exact=True, apart=(input, index))
+    return (
+        result
+        if out is None
+        else write_out("index_select", out, result, exact=True, apart=(input, index))
+    )
 
 
 def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
@@ -217,7 +259,9 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
         index = arange(n).unsqueeze(1).expand(n, repeats).reshape(-1)
     else:
         if repeats._layout.dtype not in (dt.int64, dt.int32):
-            raise RuntimeError(f"repeat_interleave(): repeats has to be Long or Int tensor, got {repeats.dtype}")
+            raise RuntimeError(
+                f"repeat_interleave(): repeats has to be Long or Int tensor, got {repeats.dtype}"
+            )
         if repeats._layout.ndim > 1:
             raise RuntimeError("repeat_interleave(): repeats must be 0-dim or 1-dim tensor")
         r = repeats.to(dt.int64).reshape(-1)
@@ -225,10 +269,14 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
             if r._layout.numel == 1:
                 r = r.expand(n)
             elif r._layout.numel != n:
-                raise RuntimeError(f"repeat_interleave(): repeats must have the same size as input along dim, but got repeats.size(0) = {r._layout.numel} and input.size({dim}) = {n}")
+                raise RuntimeError(
+                    f"repeat_interleave(): repeats must have the same size as input along dim, but got repeats.size(0) = {r._layout.numel} and input.size({dim}) = {n}"
+                )
         if r._layout.numel and int(r.min()) < 0:
             raise RuntimeError("repeat_interleave(): repeats can not be negative")
-        index = door.call("gather", "repeat_interleave", contiguous(dt.int64, (int(r.sum()),)), (r,))
+        index = door.call(
+            "gather", "repeat_interleave", contiguous(dt.int64, (int(r.sum()),)), (r,)
+        )
     return index if input is None else index_select(input, d, index)
 
 

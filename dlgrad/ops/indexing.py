@@ -15,8 +15,9 @@ from .elementwise import is_scalar
 from .gather import index_positions
 from .mask import nonzero
 from .scatter import put_positions
+from .slicing import select, slice_
 from .ternary import expand_raw
-from .view import permute, select, slice_, unsqueeze, view
+from .view import permute, unsqueeze, view
 from .writing import check_apart, check_inplace, check_writable, replace_history
 
 
@@ -33,7 +34,9 @@ def _as_index(i):
         t = t.to(dt.int64)
     d = t._layout.dtype
     if d.is_floating_point:
-        raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors, got {d.name}")
+        raise IndexError(
+            f"tensors used as indices must be long, int, byte or bool tensors, got {d.name}"
+        )
     return t
 
 
@@ -55,7 +58,9 @@ def _views(x, key):
             consumed += 1
     ndim = x._layout.ndim
     if consumed > ndim:
-        raise IndexError(f"too many indices for tensor of dimension {ndim} (shape {list(x.shape)}): got {consumed}")
+        raise IndexError(
+            f"too many indices for tensor of dimension {ndim} (shape {list(x.shape)}): got {consumed}"
+        )
     if sum(i is Ellipsis for i in key) > 1:
         raise IndexError("an index can only have a single ellipsis ('...')")
     dim = 0
@@ -78,7 +83,11 @@ def _views(x, key):
             if not (start is None and stop is None and step is None):
                 x = slice_(x, dim, start, stop, 1 if step is None else step)
             dim += 1
-        elif isinstance(i, int) or (not isinstance(i, (Tensor, list, tuple, range)) and hasattr(i, "__index__") and not _is_array(i)):
+        elif isinstance(i, int) or (
+            not isinstance(i, (Tensor, list, tuple, range))
+            and hasattr(i, "__index__")
+            and not _is_array(i)
+        ):
             n = x._layout.shape[dim]
             k = i.__index__()
             if not -n <= k < n:
@@ -103,7 +112,13 @@ def _views(x, key):
                 for p in nonzero(t, as_tuple=True):
                     tensors[dim] = p
                     dim += 1
-            elif t._layout.ndim == 0 and isinstance(i, Tensor) and i._layout.dtype is not dt.bool and not tensors and not _more(key):
+            elif (
+                t._layout.ndim == 0
+                and isinstance(i, Tensor)
+                and i._layout.dtype is not dt.bool
+                and not tensors
+                and not _more(key)
+            ):
                 x = select(x, dim, _checked(i, x, dim))
             else:
                 tensors[dim] = t if t._layout.dtype is dt.int64 else t.to(dt.int64)
@@ -117,7 +132,12 @@ def _views(x, key):
 
 def _more(key):
     """Whether the key has index tensors of some dimensions (a 0-d one is then one of them, not an integer)."""
-    return any((isinstance(i, Tensor) and i._layout.ndim > 0) or isinstance(i, (list, range)) or _is_array(i) for i in key)
+    return any(
+        (isinstance(i, Tensor) and i._layout.ndim > 0)
+        or isinstance(i, (list, range))
+        or _is_array(i)
+        for i in key
+    )
 
 
 def _checked(i, x, dim):
@@ -140,7 +160,9 @@ def _bound(v):
     if v is None or type(v) is int:
         return v
     if isinstance(v, float) or not hasattr(v, "__index__"):
-        raise TypeError(f"slice indices must be integers or None or have an __index__ method, got {type(v).__name__}")
+        raise TypeError(
+            f"slice indices must be integers or None or have an __index__ method, got {type(v).__name__}"
+        )
     return v.__index__()
 
 
@@ -171,7 +193,9 @@ def getitem(self, key):
     kind = type(key)
     if kind is int:
         if self._layout.ndim == 0:
-            raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python to convert it to a number")
+            raise IndexError(
+                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python to convert it to a number"
+            )
         n = self._layout.shape[0]
         if not -n <= key < n:
             raise IndexError(f"index {key} is out of bounds for dimension 0 with size {n}")
@@ -219,7 +243,11 @@ def _value(self, value, name="__setitem__"):
 
     if isinstance(value, Tensor):
         return value
-    if is_scalar(value) or isinstance(value, (list, tuple)) or hasattr(value, "__array_interface__"):
+    if (
+        is_scalar(value)
+        or isinstance(value, (list, tuple))
+        or hasattr(value, "__array_interface__")
+    ):
         if isinstance(value, complex):
             raise TypeError("can't assign a complex to a real tensor")
         d = self._layout.dtype
@@ -238,7 +266,9 @@ def setitem(self, key, value):
         return
     if x is self:
         x = view(self, self._layout.shape)
-    if value is x or (value._storage is x._storage and value._ptr == x._ptr and value._layout is x._layout):
+    if value is x or (
+        value._storage is x._storage and value._ptr == x._ptr and value._layout is x._layout
+    ):
         return  # x[i] += y has already written there
     try:
         x.copy_(_trimmed(value, x))
@@ -267,7 +297,9 @@ def write_positions(self, key, value, accumulate, name, parsed=None):
         return
     if value._layout.dtype is not x._layout.dtype:
         if accumulate or name == "index_put_":
-            raise RuntimeError(f"{name}: Index put requires the source and destination dtypes match, got {x._layout.dtype.name} for the destination and {value._layout.dtype.name} for the source.")
+            raise RuntimeError(
+                f"{name}: Index put requires the source and destination dtypes match, got {x._layout.dtype.name} for the destination and {value._layout.dtype.name} for the source."
+            )
         value = value.to(x._layout.dtype)
     check_inplace(name, self)
     check_writable(name, self)
@@ -298,7 +330,13 @@ def write_positions(self, key, value, accumulate, name, parsed=None):
 
         def to_value(g, *indices):
             y = index_positions(g, indices, start, True, tuple(shape))
-            record(y, "IndexBackward0", lambda gg, *i: put_new(tuple(lay.shape), gg, i, start), (g,), indices)
+            record(
+                y,
+                "IndexBackward0",
+                lambda gg, *i: put_new(tuple(lay.shape), gg, i, start),
+                (g,),
+                indices,
+            )
             return y
 
         return record(new, "IndexPutBackward0", (to_old, to_value), (old, v), tuple(indices))
@@ -331,4 +369,3 @@ def _trimmed_to(value, full, name):
 
 Tensor.__getitem__ = getitem
 Tensor.__setitem__ = setitem
-

@@ -18,7 +18,9 @@ def fill_(self, value):
     """Writes the number (or the 0-d tensor's value) into all elements."""
     if isinstance(value, Tensor):
         if value._layout.ndim:
-            raise RuntimeError(f"fill_(): only supports 0-dimension value tensor but got tensor with {value._layout.ndim} dimensions")
+            raise RuntimeError(
+                f"fill_(): only supports 0-dimension value tensor but got tensor with {value._layout.ndim} dimensions"
+            )
         return self.copy_(value.expand(tuple(self._layout.shape)))
     if not is_scalar(value):
         raise TypeError(f"fill_(): argument 'value' must be Number, not {type(value).__name__}")
@@ -60,7 +62,11 @@ def copy_(self, src, non_blocking=False):
         if extra > 0 and tuple(src._layout.shape[:extra]) == (1,) * extra:
             src = src.reshape(tuple(src._layout.shape[extra:]))
         src = src.expand(shape)
-    if mode.enabled and (self.requires_grad or src.requires_grad) and self._layout.dtype.is_floating_point:
+    if (
+        mode.enabled
+        and (self.requires_grad or src.requires_grad)
+        and self._layout.dtype.is_floating_point
+    ):
         d = self._layout.dtype
         return replace_history("copy_", self, lambda _: src.to(d) if src._layout.dtype is not d else src.clone(),
                                reads=False)  # fmt: skip

@@ -7,7 +7,8 @@ from ..autograd.mode import mode
 from ..layout import wrap_dim
 from ..tensor import Tensor
 from .elementwise import result_type
-from .view import slice_, unsqueeze
+from .slicing import slice_
+from .view import unsqueeze
 from .writing import copy_into, write_out
 
 
@@ -25,9 +26,13 @@ def cat(tensors, dim=0, *, out=None, axis=None):
         raise ValueError("cat(): expected a non-empty list of Tensors")
     for i, x in enumerate(tensors):
         if not isinstance(x, Tensor):
-            raise TypeError(f"cat(): expected Tensor as element {i} in argument 0, but got {type(x).__name__}")
+            raise TypeError(
+                f"cat(): expected Tensor as element {i} in argument 0, but got {type(x).__name__}"
+            )
         if x._layout.ndim == 0:
-            raise RuntimeError(f"cat(): zero-dimensional tensor (at position {i}) cannot be concatenated; use stack()")
+            raise RuntimeError(
+                f"cat(): zero-dimensional tensor (at position {i}) cannot be concatenated; use stack()"
+            )
     dtype = result_type(*tensors)
     full = [x for x in tensors if tuple(x._layout.shape) != (0,)]
     if not full:
@@ -38,7 +43,9 @@ def cat(tensors, dim=0, *, out=None, axis=None):
     for x in full[1:]:
         lay = x._layout
         if lay.ndim != first.ndim:
-            raise RuntimeError(f"cat(): Tensors must have same number of dimensions: got {list(first.shape)} and {list(lay.shape)}")
+            raise RuntimeError(
+                f"cat(): Tensors must have same number of dimensions: got {list(first.shape)} and {list(lay.shape)}"
+            )
         for i in range(lay.ndim):
             if i != d and lay.shape[i] != first.shape[i]:
                 raise RuntimeError(
@@ -83,7 +90,9 @@ def stack(tensors, dim=0, *, out=None, axis=None):
         raise RuntimeError("stack(): expects a non-empty TensorList")
     for i, x in enumerate(tensors):
         if not isinstance(x, Tensor):
-            raise TypeError(f"stack(): expected Tensor as element {i} in argument 0, but got {type(x).__name__}")
+            raise TypeError(
+                f"stack(): expected Tensor as element {i} in argument 0, but got {type(x).__name__}"
+            )
         if x._layout.shape != tensors[0]._layout.shape:
             raise RuntimeError(
                 f"stack(): expects each tensor to be equal size, but got {list(tensors[0].shape)} at entry 0 and {list(x.shape)} at entry {i}"
@@ -123,12 +132,30 @@ def _widen2(t):
 
 def _widen3(t):
     n = t._layout.ndim
-    return t.reshape((1, 1, 1)) if n == 0 else t.unsqueeze(0).unsqueeze(-1) if n == 1 else t.unsqueeze(-1) if n == 2 else t
+    return (
+        t.reshape((1, 1, 1))
+        if n == 0
+        else t.unsqueeze(0).unsqueeze(-1)
+        if n == 1
+        else t.unsqueeze(-1)
+        if n == 2
+        else t
+    )
 
 
-atleast_1d = _at_least("atleast_1d", lambda t: t if t._layout.ndim else t.reshape((1,)), "0-d tensors as vectors of one element; others as they are.")
-atleast_2d = _at_least("atleast_2d", _widen2, "Numbers and vectors as matrices of one row; others as they are.")
-atleast_3d = _at_least("atleast_3d", _widen3, "n elements as (1, n, 1), matrices as (rows, columns, 1); others as they are.")
+atleast_1d = _at_least(
+    "atleast_1d",
+    lambda t: t if t._layout.ndim else t.reshape((1,)),
+    "0-d tensors as vectors of one element; others as they are.",
+)
+atleast_2d = _at_least(
+    "atleast_2d", _widen2, "Numbers and vectors as matrices of one row; others as they are."
+)
+atleast_3d = _at_least(
+    "atleast_3d",
+    _widen3,
+    "n elements as (1, n, 1), matrices as (rows, columns, 1); others as they are.",
+)
 
 
 def _joined(name, tensors, widen, dim, out):
@@ -172,7 +199,9 @@ def block_diag(*tensors):
     if not ts:
         return zeros((1, 0))
     if any(t._layout.ndim > 2 for t in ts):
-        raise RuntimeError(f"block_diag(): Input tensors must have 2 or fewer dimensions, got {[list(t.shape) for t in ts]}")
+        raise RuntimeError(
+            f"block_diag(): Input tensors must have 2 or fewer dimensions, got {[list(t.shape) for t in ts]}"
+        )
     common = result_type(*[t._layout.dtype for t in ts])
     ts = [_widen2(t).to(common) for t in ts]
     corners, r, c = [], 0, 0

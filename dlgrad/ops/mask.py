@@ -42,10 +42,14 @@ def argwhere(input):
 def masked_select(input, mask, *, out=None):
     """The elements where `mask` (bool, broadcast) holds, as a vector."""
     if not isinstance(mask, Tensor) or mask._layout.dtype is not dt.bool:
-        raise RuntimeError(f"masked_select(): expected BoolTensor for mask, got {mask.dtype if isinstance(mask, Tensor) else type(mask).__name__}")
+        raise RuntimeError(
+            f"masked_select(): expected BoolTensor for mask, got {mask.dtype if isinstance(mask, Tensor) else type(mask).__name__}"
+        )
     shape = broadcast_shapes(input._layout.shape, mask._layout.shape, op="masked_select")
     x, m = expand_raw(input, shape), expand_raw(mask, shape)
-    result = door.call("gather", "masked_select", contiguous(input._layout.dtype, (_count_true(m),)), (x, m))
+    result = door.call(
+        "gather", "masked_select", contiguous(input._layout.dtype, (_count_true(m),)), (x, m)
+    )
 
     def rule(g, m):
         from .create import zeros
@@ -54,23 +58,35 @@ def masked_select(input, mask, *, out=None):
 
     before = input._layout.shape
     record(result, "MaskedSelectBackward0", rule, (input,), (m,))
-    return result if out is None else write_out("masked_select", out, result, exact=True, apart=(input, mask))
+    return (
+        result
+        if out is None
+        else write_out("masked_select", out, result, exact=True, apart=(input, mask))
+    )
 
 
 @method
 def masked_scatter(input, mask, source):
     """A copy of input with the elements where `mask` holds replaced by those of source, in order."""
     if not isinstance(mask, Tensor) or mask._layout.dtype is not dt.bool:
-        raise RuntimeError(f"masked_scatter(): expected mask to be a bool tensor, got {mask.dtype if isinstance(mask, Tensor) else type(mask).__name__}")
+        raise RuntimeError(
+            f"masked_scatter(): expected mask to be a bool tensor, got {mask.dtype if isinstance(mask, Tensor) else type(mask).__name__}"
+        )
     if source._layout.dtype is not input._layout.dtype:
-        raise RuntimeError(f"masked_scatter(): expected self and source to have same dtypes but got {input.dtype} and {source.dtype}")
+        raise RuntimeError(
+            f"masked_scatter(): expected self and source to have same dtypes but got {input.dtype} and {source.dtype}"
+        )
     shape = broadcast_shapes(input._layout.shape, mask._layout.shape, op="masked_scatter")
     m = expand_raw(mask, shape)
     result = input.expand(tuple(shape)).detach().clone(memory_format="contiguous")
     need = _count_true(m)
     if source._layout.numel < need:
-        raise RuntimeError(f"masked_scatter(): expected the number of elements of source ({source._layout.numel}) to be >= the number of ones in mask ({need})")
-    door.call("scatter", "masked_scatter", result._layout, (m, source.detach().reshape(-1)), into=result)
+        raise RuntimeError(
+            f"masked_scatter(): expected the number of elements of source ({source._layout.numel}) to be >= the number of ones in mask ({need})"
+        )
+    door.call(
+        "scatter", "masked_scatter", result._layout, (m, source.detach().reshape(-1)), into=result
+    )
     result._storage.version = 0
     before, n = input._layout.shape, source._layout
 

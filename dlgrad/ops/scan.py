@@ -89,7 +89,7 @@ def _cumprod_rule_by_place(g, x, d):
     division and no choice by value, so that its own derivatives are right at zeros too; O(n^2), hence for those only."""
     from .reduce import prod
     from .joining import cat, stack
-    from .view import narrow
+    from .slicing import narrow
 
     n = x._layout.shape[d]
     parts = []
@@ -160,7 +160,7 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
     """The n-th difference along `dim`."""
     from .binary import logical_xor
     from .joining import cat
-    from .view import narrow
+    from .slicing import narrow
 
     check("diff", input)
     if input._layout.ndim == 0:
@@ -183,7 +183,7 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
 
 def _slope(x, i, j, distance, d):
     """(x_j - x_i) / distance, as a slice of size 1 along d."""
-    from .view import narrow
+    from .slicing import narrow
 
     return (narrow(x, d, j, 1) - narrow(x, d, i, 1)) / distance
 
@@ -192,7 +192,7 @@ def _derivative(x, d, spacing, edge_order):
     """The slopes of x along d by second-order central differences; spacing: a number, or the distances of neighbours (a
     vector). At the ends the differences of the nearest two or three elements (Fornberg 1988)."""
     from .joining import cat
-    from .view import narrow
+    from .slicing import narrow
 
     n = x._layout.shape[d]
     if not isinstance(spacing, Tensor):

@@ -23,7 +23,9 @@ def _write(name, row, input, dim, index, src, ints, rule_of, scalars=()):
     index = index_tensor(name, index)
     _check_ranks(name, lay, index._layout, d, False, None if src is None else src._layout)
     if src is not None and src._layout.dtype is not lay.dtype:
-        raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype, got {lay.dtype.name} and {src._layout.dtype.name}")
+        raise RuntimeError(
+            f"{name}(): Expected self.dtype to be equal to src.dtype, got {lay.dtype.name} and {src._layout.dtype.name}"
+        )
     result = input.detach().clone(memory_format="contiguous")
     if index._layout.numel:
         target = _raw(result)
@@ -41,10 +43,23 @@ def scatter(input, dim, index, src=None, *, value=None, reduce=None, out=None):
         src = value
     if reduce is not None:
         if reduce not in ("add", "multiply"):
-            raise RuntimeError(f"scatter(): reduce argument must be either add or multiply, got {reduce!r}")
-        s = src if isinstance(src, Tensor) else to_tensor("scatter", src, input._layout.dtype).expand(tuple(index._layout.shape))
-        return _scatter_reduce("scatter", input, dim, index, s, "sum" if reduce == "add" else "prod", True)
-    if isinstance(src, Tensor) and src._layout.ndim == 0 and isinstance(index, Tensor) and index._layout.ndim != 0:
+            raise RuntimeError(
+                f"scatter(): reduce argument must be either add or multiply, got {reduce!r}"
+            )
+        s = (
+            src
+            if isinstance(src, Tensor)
+            else to_tensor("scatter", src, input._layout.dtype).expand(tuple(index._layout.shape))
+        )
+        return _scatter_reduce(
+            "scatter", input, dim, index, s, "sum" if reduce == "add" else "prod", True
+        )
+    if (
+        isinstance(src, Tensor)
+        and src._layout.ndim == 0
+        and isinstance(index, Tensor)
+        and index._layout.ndim != 0
+    ):
         src = src.item()
     if isinstance(src, Tensor):
 
@@ -61,14 +76,18 @@ def scatter(input, dim, index, src=None, *, value=None, reduce=None, out=None):
         result = _write("scatter", "scatter", input, dim, index, src, (), rules)
     else:
         if not is_scalar(src):
-            raise TypeError(f"scatter(): src must be a Tensor or a number, not {type(src).__name__}")
+            raise TypeError(
+                f"scatter(): src must be a Tensor or a number, not {type(src).__name__}"
+            )
         number = fit_scalar("scatter", as_number(src), input._layout.dtype)
 
         def rules(result, d, index):
             record(result, "ScatterBackward1", lambda g, i: scatter(g, d, i, 0), (input,), (index,))
 
         result = _write("scatter", "scatter_value", input, dim, index, None, (), rules, (number,))
-    return result if out is None else write_out("scatter", out, result, exact=True, apart=(index, src))
+    return (
+        result if out is None else write_out("scatter", out, result, exact=True, apart=(index, src))
+    )
 
 
 def _padded(t, shape):
@@ -97,7 +116,11 @@ def scatter_add(input, dim, index, src, *, out=None):
         record(result, "ScatterAddBackward0", (lambda g, i: g, to_src), (input, src), (index,))
 
     result = _write("scatter_add", "scatter_add", input, dim, index, src, (), rules)
-    return result if out is None else write_out("scatter_add", out, result, exact=True, apart=(index, src))
+    return (
+        result
+        if out is None
+        else write_out("scatter_add", out, result, exact=True, apart=(index, src))
+    )
 
 
 _REDUCTIONS = {"sum": 0, "prod": 1, "amax": 2, "amin": 3}
@@ -107,11 +130,19 @@ _REDUCTIONS = {"sum": 0, "prod": 1, "amax": 2, "amin": 3}
 def scatter_reduce(input, dim, index, src, reduce, *, include_self=True, out=None):
     """A copy of input with src reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the places that `index` names."""
     if reduce not in (*_REDUCTIONS, "mean"):
-        raise RuntimeError(f"scatter_reduce(): reduce argument must be either sum, prod, mean, amax or amin, got {reduce!r}")
+        raise RuntimeError(
+            f"scatter_reduce(): reduce argument must be either sum, prod, mean, amax or amin, got {reduce!r}"
+        )
     if not isinstance(src, Tensor):
-        raise TypeError(f"scatter_reduce(): argument 'src' must be Tensor, not {type(src).__name__}")
+        raise TypeError(
+            f"scatter_reduce(): argument 'src' must be Tensor, not {type(src).__name__}"
+        )
     result = _scatter_reduce("scatter_reduce", input, dim, index, src, reduce, include_self)
-    return result if out is None else write_out("scatter_reduce", out, result, exact=True, apart=(index, src))
+    return (
+        result
+        if out is None
+        else write_out("scatter_reduce", out, result, exact=True, apart=(index, src))
+    )
 
 
 def _lowest(d, high):
@@ -129,7 +160,13 @@ def _scatter_reduce(name, input, dim, index, src, reduce, include_self):
     d = input._layout.dtype
     index = index_tensor(name, index)
     if not include_self:
-        identity = {"sum": 0, "mean": 0, "prod": 1, "amax": _lowest(d, False), "amin": _lowest(d, True)}[reduce]
+        identity = {
+            "sum": 0,
+            "mean": 0,
+            "prod": 1,
+            "amax": _lowest(d, False),
+            "amin": _lowest(d, True),
+        }[reduce]
         start = scatter(input, dim, index, identity)
     else:
         start = input
@@ -137,7 +174,11 @@ def _scatter_reduce(name, input, dim, index, src, reduce, include_self):
         return scatter_add(start, dim, index, src)
     if reduce == "mean":
         total = scatter_add(start, dim, index, src)
-        n = ones_like(input.detach()) if include_self else scatter(ones_like(input.detach()), dim, index, 0)
+        n = (
+            ones_like(input.detach())
+            if include_self
+            else scatter(ones_like(input.detach()), dim, index, 0)
+        )
         n = scatter_add(n, dim, index, ones_like(src.detach()))
         n = n.clamp(min=1)
         return total / n if d.is_floating_point else total.div(n, rounding_mode="floor")
@@ -153,9 +194,18 @@ def _scatter_reduce(name, input, dim, index, src, reduce, include_self):
                 zeros_in = scatter_add(zeros_like(x.detach()), at, i, zero.to(x._layout.dtype))
                 lone = zero & (gather(zeros_in, at, i) == 1)  # the only zero of src in its product
                 without = _scatter_reduce(name, x, at, i, where(lone, 1.0, s), "prod", True)
-                return where(lone, gather(g * without, at, i), gather(g * y, at, i) / where(zero, 1.0, s))
+                return where(
+                    lone, gather(g * without, at, i), gather(g * y, at, i) / where(zero, 1.0, s)
+                )
 
-            record(result, "ScatterReduceBackward0", (to_start, to_src), (start, src), (index, start, src, None), own=3)
+            record(
+                result,
+                "ScatterReduceBackward0",
+                (to_start, to_src),
+                (start, src),
+                (index, start, src, None),
+                own=3,
+            )
             return
 
         def share(g, i, x, s, y):
@@ -172,7 +222,14 @@ def _scatter_reduce(name, input, dim, index, src, reduce, include_self):
             part, _, src_hit = share(g, i, x, s, y)
             return gather(part, at, i) * src_hit
 
-        record(result, "ScatterReduceBackward0", (to_start, to_src), (start, src), (index, start, src, None), own=3)
+        record(
+            result,
+            "ScatterReduceBackward0",
+            (to_start, to_src),
+            (start, src),
+            (index, start, src, None),
+            own=3,
+        )
 
     return _write(name, "scatter_reduce", start, dim, index, src, (_REDUCTIONS[reduce],), rules)
 
@@ -192,12 +249,18 @@ def _into_slices(name, input, dim, index, source, accumulate):
     lay, src = input._layout, source._layout
     d = wrap_dim(dim, lay.ndim, name)
     if src.dtype is not lay.dtype:
-        raise RuntimeError(f"{name}(): self and source expected to have the same dtype, but got (self) {lay.dtype.name} and (source) {src.dtype.name}")
+        raise RuntimeError(
+            f"{name}(): self and source expected to have the same dtype, but got (self) {lay.dtype.name} and (source) {src.dtype.name}"
+        )
     if (src.shape[d] if src.ndim else 1) != i._layout.numel:
         raise RuntimeError(
             f"{name}(): Number of indices ({i._layout.numel}) should be equal to source.size(dim) ({src.shape[d] if src.ndim else 1}) for dim {d}"
         )
-    if src.ndim and lay.ndim and (src.shape[:d] + src.shape[d + 1 :]) != (lay.shape[:d] + lay.shape[d + 1 :]):
+    if (
+        src.ndim
+        and lay.ndim
+        and (src.shape[:d] + src.shape[d + 1 :]) != (lay.shape[:d] + lay.shape[d + 1 :])
+    ):
         raise RuntimeError(
             f"{name}(): source tensor shape must match self tensor shape, excluding the specified dimension {d}. Got self.shape = "
             f"{list(lay.shape)} source.shape = {list(src.shape)}"
@@ -214,24 +277,42 @@ def _into_slices(name, input, dim, index, source, accumulate):
 def index_add(input, dim, index, source, *, alpha=1, out=None):
     """A copy of input with alpha source added at the slices along `dim` that `index` names."""
     if not isinstance(source, Tensor):
-        raise TypeError(f"index_add(): argument 'source' must be Tensor, not {type(source).__name__}")
+        raise TypeError(
+            f"index_add(): argument 'source' must be Tensor, not {type(source).__name__}"
+        )
     src = source if alpha == 1 else source * alpha
     result, d, i = _into_slices("index_add", input, dim, index, src, True)
     shape = src._layout.shape
-    record(result, "IndexAddBackward0", (lambda g, i: g, lambda g, i: index_select(g, d, i).reshape(tuple(shape))), (input, src), (i,))
-    return result if out is None else write_out("index_add", out, result, exact=True, apart=(index, source))
+    record(
+        result,
+        "IndexAddBackward0",
+        (lambda g, i: g, lambda g, i: index_select(g, d, i).reshape(tuple(shape))),
+        (input, src),
+        (i,),
+    )
+    return (
+        result
+        if out is None
+        else write_out("index_add", out, result, exact=True, apart=(index, source))
+    )
 
 
 @method
 def index_copy(input, dim, index, source, *, out=None):
     """A copy of input with the slices along `dim` that `index` names replaced by those of `source`."""
     if not isinstance(source, Tensor):
-        raise TypeError(f"index_copy(): argument 'source' must be Tensor, not {type(source).__name__}")
+        raise TypeError(
+            f"index_copy(): argument 'source' must be Tensor, not {type(source).__name__}"
+        )
     result, d, i = _into_slices("index_copy", input, dim, index, source, False)
     shape = source._layout.shape
     record(result, "IndexCopyBackward0",
            (lambda g, i: index_fill(g, d, i, 0), lambda g, i: index_select(g, d, i).reshape(tuple(shape))), (input, source), (i,))  # fmt: skip
-    return result if out is None else write_out("index_copy", out, result, exact=True, apart=(index, source))
+    return (
+        result
+        if out is None
+        else write_out("index_copy", out, result, exact=True, apart=(index, source))
+    )
 
 
 @method
@@ -242,12 +323,18 @@ def index_fill(input, dim, index, value):
     d = wrap_dim(dim, lay.ndim, "index_fill")
     if isinstance(value, Tensor):
         if value._layout.ndim:
-            raise RuntimeError(f"index_fill(): Only supports 0-dimensional value tensor, but got tensor with {value._layout.ndim} dimension(s)")
+            raise RuntimeError(
+                f"index_fill(): Only supports 0-dimensional value tensor, but got tensor with {value._layout.ndim} dimension(s)"
+            )
         v = value.to(lay.dtype)
     else:
         if not is_scalar(value):
-            raise TypeError(f"index_fill(): value must be a number or a 0-d tensor, not {type(value).__name__}")
-        v = to_tensor("index_fill", fit_scalar("index_fill", as_number(value), lay.dtype), lay.dtype)
+            raise TypeError(
+                f"index_fill(): value must be a number or a 0-d tensor, not {type(value).__name__}"
+            )
+        v = to_tensor(
+            "index_fill", fit_scalar("index_fill", as_number(value), lay.dtype), lay.dtype
+        )
     result = input.detach().clone(memory_format="contiguous")
     target = _raw(result)
     shape = target._layout.shape
@@ -256,7 +343,16 @@ def index_fill(input, dim, index, value):
     # Negative indices count from the end here, as in PyTorch.
     put_positions(target, (i,), values, d, True, False, "index_fill")
     result._storage.version = 0
-    record(result, "IndexFillBackward0", (lambda g, i: index_fill(g, d, i, 0), lambda g, i: index_select(g, d, _wrapped(i, shape[d]).unique()).sum()), (input, v), (i,))
+    record(
+        result,
+        "IndexFillBackward0",
+        (
+            lambda g, i: index_fill(g, d, i, 0),
+            lambda g, i: index_select(g, d, _wrapped(i, shape[d]).unique()).sum(),
+        ),
+        (input, v),
+        (i,),
+    )
     return result
 
 
@@ -289,8 +385,16 @@ def index_put_(self, indices, values, accumulate=False):
     from .indexing import write_positions
 
     if not isinstance(indices, (tuple, list)):
-        raise TypeError(f"index_put_(): indices must be a tuple of Tensors, not {type(indices).__name__}")
-    write_positions(self, tuple(slice(None) if i is None else i for i in indices), values, accumulate, "index_put_")
+        raise TypeError(
+            f"index_put_(): indices must be a tuple of Tensors, not {type(indices).__name__}"
+        )
+    write_positions(
+        self,
+        tuple(slice(None) if i is None else i for i in indices),
+        values,
+        accumulate,
+        "index_put_",
+    )
     return self
 
 
@@ -312,15 +416,36 @@ def _reads_apart(name):
 def _inplace_forms():
     from .unary import inplace
 
-    for f in (scatter, scatter_add, scatter_reduce, index_add, index_copy, index_fill, masked_scatter, put):
+    for f in (
+        scatter,
+        scatter_add,
+        scatter_reduce,
+        index_add,
+        index_copy,
+        index_fill,
+        masked_scatter,
+        put,
+    ):
         inplace(f.__name__, f)
         if f is not masked_scatter:
             _reads_apart(f.__name__ + "_")
-    from .ternary import addcdiv, addcmul, lerp, masked_fill
-    from .scan import cumprod, cumsum
     from .matmul import addbmm, addmm, addmv, addr, baddbmm
+    from .scan import cumprod, cumsum
+    from .ternary import addcdiv, addcmul, lerp, masked_fill
 
-    for f in (masked_fill, addcmul, addcdiv, lerp, cumsum, cumprod, addmm, addmv, addr, addbmm, baddbmm):
+    for f in (
+        masked_fill,
+        addcmul,
+        addcdiv,
+        lerp,
+        cumsum,
+        cumprod,
+        addmm,
+        addmv,
+        addr,
+        addbmm,
+        baddbmm,
+    ):
         inplace(f.__name__, f)
 
 

@@ -24,7 +24,11 @@ def _result(name, fields=("values", "indices")):
 
 
 sort_result, topk_result, kthvalue_result = _result("sort"), _result("topk"), _result("kthvalue")
-median_result, nanmedian_result, mode_result = _result("median"), _result("nanmedian"), _result("mode")
+median_result, nanmedian_result, mode_result = (
+    _result("median"),
+    _result("nanmedian"),
+    _result("mode"),
+)
 
 
 def _lines(row, x, d, size, ints, want_values=True, want_indices=True):
@@ -91,7 +95,9 @@ def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
     k = k.__index__()
     size = lay.shape[d] if lay.ndim else 1
     if not 0 <= k <= size:
-        raise RuntimeError(f"topk(): selected index k out of range: k is {k}, dimension {d} of {list(lay.shape)} has {size} elements")
+        raise RuntimeError(
+            f"topk(): selected index k out of range: k is {k}, dimension {d} of {list(lay.shape)} has {size} elements"
+        )
     k = k if lay.ndim else 1
     values, indices = _lines("topk", input, d, k, (k, int(bool(largest))))
     _scattered(input, values, indices, d, "TopkBackward0")
@@ -104,7 +110,9 @@ def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
 
 def _needs_elements(name, lay, d):
     if lay.ndim and lay.shape[d] == 0:
-        raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size (the input has shape {list(lay.shape)})")
+        raise IndexError(
+            f"{name}(): Expected reduction dim {d} to have non-zero size (the input has shape {list(lay.shape)})"
+        )
 
 
 def _chosen(row, name, kind, input, d, ints, keepdim):
@@ -115,7 +123,13 @@ def _chosen(row, name, kind, input, d, ints, keepdim):
         shape = tuple(lay.shape[:d] + lay.shape[d + 1 :])
         values, indices = _as_shape(values, shape), _as_shape(indices, shape)
     shape, keep = tuple(lay.shape), bool(keepdim)
-    record(values, name.capitalize() + "Backward0", lambda g, i: route(g, i, shape, d, keep), (input,), (indices,))
+    record(
+        values,
+        name.capitalize() + "Backward0",
+        lambda g, i: route(g, i, shape, d, keep),
+        (input,),
+        (indices,),
+    )
     return kind(values, indices)
 
 
@@ -129,7 +143,9 @@ def kthvalue(input, k, dim=-1, keepdim=False, *, out=None):
     k = k.__index__()
     size = lay.shape[d] if lay.ndim else 1
     if not 1 <= k <= size:
-        raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {d}: k is {k}, the size {size}")
+        raise RuntimeError(
+            f"kthvalue(): selected number k out of range for dimension {d}: k is {k}, the size {size}"
+        )
     result = _chosen("kthvalue", "kthvalue", kthvalue_result, input, d, (k,), keepdim)
     return result if out is None else write_out("kthvalue", out, result, exact=True, apart=(input,))
 
@@ -144,13 +160,21 @@ def _median(name, ignore_nan, kind):
             d = wrap_dim(dim, lay.ndim, name)
             _needs_elements(name, lay, d)
             result = _chosen("median", name, kind, input, d, (ignore_nan,), keepdim)
-            return result if out is None else write_out(name, out, result, exact=True, apart=(input,))
+            return (
+                result if out is None else write_out(name, out, result, exact=True, apart=(input,))
+            )
         if lay.numel == 0:
             from .create import full
 
-            result = full((), float("nan") if lay.dtype.is_floating_point else dt.iinfo(lay.dtype).min, dtype=lay.dtype)
+            result = full(
+                (),
+                float("nan") if lay.dtype.is_floating_point else dt.iinfo(lay.dtype).min,
+                dtype=lay.dtype,
+            )
         else:
-            values, _ = _lines("median", input.detach().reshape(-1), 0, 1, (ignore_nan,), want_indices=False)
+            values, _ = _lines(
+                "median", input.detach().reshape(-1), 0, 1, (ignore_nan,), want_indices=False
+            )
             result = _as_shape(values, ())
         dims = tuple(range(lay.ndim))
         rule = lambda g, x, y: _shared(g, x, y, dims, False)  # noqa: E731
@@ -209,7 +233,11 @@ def _tuple_of(values, inverse, counts):
 def _rows(name, x, dim):
     """The slices along `dim` as the rows of a matrix."""
     lay = x._layout
-    if lay.numel == 0 and any(s == 0 for i, s in enumerate(lay.shape) if i != dim) and lay.shape[dim] != 0:
+    if (
+        lay.numel == 0
+        and any(s == 0 for i, s in enumerate(lay.shape) if i != dim)
+        and lay.shape[dim] != 0
+    ):
         raise RuntimeError(
             f"{name}(): there are 0 sized dimensions, and they aren't selected, so unique cannot be applied (shape {list(lay.shape)}, dim {dim})"
         )
@@ -274,15 +302,21 @@ def unique_consecutive(input, return_inverse=False, return_counts=False, dim=Non
 # ---------------------------------------------------------------------- searching
 
 
-def searchsorted(sorted_sequence, values, *, out_int32=False, right=False, side=None, sorter=None, out=None):
+def searchsorted(
+    sorted_sequence, values, *, out_int32=False, right=False, side=None, sorter=None, out=None
+):
     """Where each of `values` would go into the sorted last dimension of `sorted_sequence`: before its equals, or
     behind them (right=True, side='right'). sorter: the indices that sort sorted_sequence."""
     check("searchsorted", sorted_sequence)
     if side is not None:
         if side not in ("left", "right"):
-            raise RuntimeError(f"searchsorted(): side can only be 'left' or 'right' but got {side!r}")
+            raise RuntimeError(
+                f"searchsorted(): side can only be 'left' or 'right' but got {side!r}"
+            )
         if right and side == "left":
-            raise RuntimeError("searchsorted(): side and right can't be set to opposites, got side of left while right was True")
+            raise RuntimeError(
+                "searchsorted(): side and right can't be set to opposites, got side of left while right was True"
+            )
         right = side == "right"
     return _search("searchsorted", sorted_sequence, values, out_int32, right, sorter, out)
 
@@ -292,7 +326,9 @@ def bucketize(input, boundaries, *, out_int32=False, right=False, out=None):
     gives i (right=True: boundaries[i-1] <= x < boundaries[i])."""
     check("bucketize", boundaries)
     if boundaries._layout.ndim != 1:
-        raise RuntimeError(f"bucketize(): boundaries tensor must be 1 dimension, but got dim({boundaries._layout.ndim})")
+        raise RuntimeError(
+            f"bucketize(): boundaries tensor must be 1 dimension, but got dim({boundaries._layout.ndim})"
+        )
     return _search("bucketize", boundaries, input, out_int32, right, None, out)
 
 
@@ -318,12 +354,21 @@ def _search(name, boundaries, values, out_int32, right, sorter, out):
                 f"got sorter tensor {list(sorter._layout.shape)}"
             )
         if sorter._layout.dtype is not dt.int64:
-            raise RuntimeError(f"{name}(): sorter must be a tensor of long dtype but got dtype {sorter._layout.dtype.name}")
+            raise RuntimeError(
+                f"{name}(): sorter must be a tensor of long dtype but got dtype {sorter._layout.dtype.name}"
+            )
         boundaries = boundaries.gather(-1, sorter)
     common = result_type(boundaries, values)
     boundaries, values = boundaries.to(common), values.to(common)
     shape = tuple(lv.shape)
-    result = door.call("sort", "searchsorted", contiguous(dt.int64, shape), (boundaries, values), ints=(int(bool(right)),), name=name)
+    result = door.call(
+        "sort",
+        "searchsorted",
+        contiguous(dt.int64, shape),
+        (boundaries, values),
+        ints=(int(bool(right)),),
+        name=name,
+    )
     if out_int32:
         result = result.to(dt.int32)
     return result if out is None else write_out(name, out, result)
@@ -343,19 +388,29 @@ def _quantile(name, input, q, dim, keepdim, interpolation, out):
     if lay.numel == 0:
         raise RuntimeError(f"{name}() input tensor must be non-empty, got shape {list(lay.shape)}")
     if lay.dtype not in (dt.float32, dt.float64):
-        raise RuntimeError(f"{name}() input tensor must be either float or double dtype, got {lay.dtype.name}")
+        raise RuntimeError(
+            f"{name}() input tensor must be either float or double dtype, got {lay.dtype.name}"
+        )
     if interpolation not in _INTERPOLATIONS:
-        raise RuntimeError(f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}")
+        raise RuntimeError(
+            f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}"
+        )
     if not isinstance(q, Tensor):
         if not is_scalar(q):
-            raise TypeError(f"{name}(): argument 'q' must be a number or a Tensor, not {type(q).__name__}")
+            raise TypeError(
+                f"{name}(): argument 'q' must be a number or a Tensor, not {type(q).__name__}"
+            )
         if not 0 <= q <= 1:
             raise RuntimeError(f"{name}() q must be in the range [0, 1] but got {q}")
         q = scalar_tensor(as_number(q), dtype=lay.dtype)
     elif q._layout.ndim > 1:
-        raise RuntimeError(f"{name}() q must be a scalar or 1D tensor, got shape {list(q._layout.shape)}")
+        raise RuntimeError(
+            f"{name}() q must be a scalar or 1D tensor, got shape {list(q._layout.shape)}"
+        )
     elif q._layout.dtype is not lay.dtype:
-        raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor, got {q._layout.dtype.name} and {lay.dtype.name}")
+        raise RuntimeError(
+            f"{name}() q tensor must be same dtype as the input tensor, got {q._layout.dtype.name} and {lay.dtype.name}"
+        )
     elif not bool(((q >= 0) & (q <= 1)).all()):
         raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
 
@@ -384,7 +439,9 @@ def _quantile(name, input, q, dim, keepdim, interpolation, out):
     below = ranks.detach().to(dt.int64)
     result = values.gather(-1, below)
     if interpolation in ("linear", "midpoint"):
-        weight = ranks - below.to(lay.dtype) if interpolation == "linear" else ranks.detach() * 0 + 0.5
+        weight = (
+            ranks - below.to(lay.dtype) if interpolation == "linear" else ranks.detach() * 0 + 0.5
+        )
         result = result.lerp(values.gather(-1, ranks.detach().ceil().to(dt.int64)), weight)
     if q._layout.ndim:
         result = result.movedim(-1, 0).reshape((q._layout.shape[0], *kept))

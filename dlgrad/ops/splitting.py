@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..layout import layout, remember_view, wrap_dim
 from ..tensor import Tensor, method
 from .joining import cat, stack
-from .view import sizes_of, slice_
+from .slicing import slice_
+from .view import sizes_of
 from .view_graph import make_views
 
 
@@ -24,7 +25,9 @@ def unbind(input, dim=0):
 
     new = layout(lay.dtype, one, lay.strides[:d] + lay.strides[d + 1 :])
     step = lay.strides[d] * lay.dtype.itemsize
-    return make_views(input, [(new, i * step) for i in range(lay.shape[d])], "UnbindBackward0", join)
+    return make_views(
+        input, [(new, i * step) for i in range(lay.shape[d])], "UnbindBackward0", join
+    )
 
 
 @method(names=("split_with_sizes",))
@@ -74,7 +77,9 @@ def split(tensor, split_size_or_sections, dim=0):
     d = wrap_dim(dim, lay.ndim, "split")
     n = lay.shape[d]
     if size < 0 or (size == 0 and n > 0):
-        raise RuntimeError(f"split(): expects split_size be non-negative and, for a dimension of size {n}, not 0; got split_size={size}")
+        raise RuntimeError(
+            f"split(): expects split_size be non-negative and, for a dimension of size {n}, not 0; got split_size={size}"
+        )
     if n == 0:
         return (slice_(tensor, d, 0, 0),)
     return split_with_sizes(tensor, [min(size, n - at) for at in range(0, n, size)], d)
@@ -100,12 +105,16 @@ def tensor_split(input, indices_or_sections, dim=0):
     """Parts along `dim`: that many of nearly equal size, or cut at these indices. Views."""
     lay = input._layout
     if lay.ndim == 0:
-        raise RuntimeError("tensor_split(): expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
+        raise RuntimeError(
+            "tensor_split(): expected at least a 1-dimensional tensor, but got a tensor with 0 dims"
+        )
     d = wrap_dim(dim, lay.ndim, "tensor_split")
     n = lay.shape[d]
     if isinstance(indices_or_sections, Tensor):
         if indices_or_sections.dtype.name != "int64":
-            raise RuntimeError(f"tensor_split(): expected tensor_indices_or_sections to have dtype of long, got {indices_or_sections.dtype}")
+            raise RuntimeError(
+                f"tensor_split(): expected tensor_indices_or_sections to have dtype of long, got {indices_or_sections.dtype}"
+            )
         indices_or_sections = indices_or_sections.tolist()
     if isinstance(indices_or_sections, int):
         k = indices_or_sections
@@ -129,9 +138,13 @@ def _axis_split(name, dim_of, least):
     def f(input, indices_or_sections):
         lay = input._layout
         if lay.ndim < least:
-            raise RuntimeError(f"{name}(): requires a tensor with at least {least} dimension, but got a tensor with {lay.ndim} dimensions")
+            raise RuntimeError(
+                f"{name}(): requires a tensor with at least {least} dimension, but got a tensor with {lay.ndim} dimensions"
+            )
         d = dim_of(lay.ndim)
-        if isinstance(indices_or_sections, int) and (indices_or_sections <= 0 or lay.shape[d] % indices_or_sections):
+        if isinstance(indices_or_sections, int) and (
+            indices_or_sections <= 0 or lay.shape[d] % indices_or_sections
+        ):
             raise RuntimeError(
                 f"{name}(): attempted to split along dimension {d}, but the size of the dimension {lay.shape[d]} is not "
                 f"divisible by the split_size {indices_or_sections}"

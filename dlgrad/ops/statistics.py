@@ -12,7 +12,6 @@ from .joining import cat
 from .reduce import check
 from .writing import write_out
 
-
 # ---------------------------------------------------------------------- counting
 
 
@@ -24,18 +23,26 @@ def bincount(input, weights=None, minlength=0):
     check("bincount", input)
     lay = input._layout
     if lay.ndim != 1 or lay.dtype.is_floating_point or lay.dtype is dt.bool:
-        raise RuntimeError(f"bincount(): only supports 1-d non-negative integral inputs, got {lay.dtype.name} {list(lay.shape)}")
+        raise RuntimeError(
+            f"bincount(): only supports 1-d non-negative integral inputs, got {lay.dtype.name} {list(lay.shape)}"
+        )
     if minlength < 0:
         raise RuntimeError(f"bincount(): minlength should be >= 0, got {minlength}")
     if weights is not None and tuple(weights._layout.shape) != tuple(lay.shape):
-        raise RuntimeError(f"bincount(): weights should be 1-d and have the same length as input, got {list(weights.shape)} and {list(lay.shape)}")
+        raise RuntimeError(
+            f"bincount(): weights should be 1-d and have the same length as input, got {list(weights.shape)} and {list(lay.shape)}"
+        )
     n = minlength
     if lay.numel:
         if input.min().item() < 0:
-            raise RuntimeError("bincount(): only supports 1-d non-negative integral inputs, got a negative element")
+            raise RuntimeError(
+                "bincount(): only supports 1-d non-negative integral inputs, got a negative element"
+            )
         n = max(n, input.max().item() + 1)
     if weights is None or not lay.numel:
-        return zeros(n, dtype=dt.int64).index_add(0, input.to(dt.int64), ones(lay.numel, dtype=dt.int64))
+        return zeros(n, dtype=dt.int64).index_add(
+            0, input.to(dt.int64), ones(lay.numel, dtype=dt.int64)
+        )
     weights = weights.detach()
     if weights._layout.dtype is not dt.float32:
         weights = weights.to(dt.float64)
@@ -48,7 +55,9 @@ def histc(input, bins=100, min=0, max=0, *, out=None):
     check("histc", input)
     lay = input._layout
     if not lay.dtype.is_floating_point:
-        raise RuntimeError(f"histc(): not implemented for {lay.dtype.name}; convert the input first")
+        raise RuntimeError(
+            f"histc(): not implemented for {lay.dtype.name}; convert the input first"
+        )
     if bins <= 0:
         raise RuntimeError(f"histc(): bins must be > 0, but got {bins}")
     low, high, x = float(min), float(max), input.detach().reshape(-1)
@@ -72,7 +81,9 @@ def histc(input, bins=100, min=0, max=0, *, out=None):
 def _matrix_of(name, input):
     check(name, input)
     if input._layout.ndim > 2:
-        raise RuntimeError(f"{name}(): expected input to have two or fewer dimensions but got an input with {input._layout.ndim} dimensions")
+        raise RuntimeError(
+            f"{name}(): expected input to have two or fewer dimensions but got an input with {input._layout.ndim} dimensions"
+        )
     if input._layout.dtype is dt.bool:
         raise RuntimeError(f"{name}(): bool dtype is not supported for input")
     return input.reshape((1, -1)) if input._layout.ndim < 2 else input
@@ -89,12 +100,18 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
         if w is None:
             continue
         if w._layout.ndim > 1:
-            raise RuntimeError(f"cov(): expected {what} to have one or fewer dimensions but got {what} with {w._layout.ndim} dimensions")
+            raise RuntimeError(
+                f"cov(): expected {what} to have one or fewer dimensions but got {what} with {w._layout.ndim} dimensions"
+            )
         if w._layout.dtype.is_floating_point != (what == "aweights"):
             kind = "floating point" if what == "aweights" else "integral"
-            raise RuntimeError(f"cov(): expected {what} to have {kind} dtype but got {what} with {w._layout.dtype.name} dtype")
+            raise RuntimeError(
+                f"cov(): expected {what} to have {kind} dtype but got {what} with {w._layout.dtype.name} dtype"
+            )
         if w._layout.numel != n:
-            raise RuntimeError(f"cov(): expected {what} to have the same numel as there are observations in the input but got {w._layout.numel} != {n}")
+            raise RuntimeError(
+                f"cov(): expected {what} to have the same numel as there are observations in the input but got {w._layout.numel} != {n}"
+            )
         if n and bool((w.detach() < 0).any()):
             raise RuntimeError(f"cov(): {what} cannot be negative")
         weights = w.reshape(-1) if weights is None else weights * w.reshape(-1)
@@ -114,7 +131,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
             norm = total - correction * (weights * aweights).sum() / total
         norm = norm.clamp(min=0)
     x = x - mean.unsqueeze(1)
-    product = (x @ (x if weights is None else x * weights).t())
+    product = x @ (x if weights is None else x * weights).t()
     return (product / norm).squeeze()
 
 
@@ -138,7 +155,9 @@ def vander(x, N=None, increasing=False):  # noqa: N803
 
     check("vander", x)
     if x._layout.ndim != 1:
-        raise RuntimeError(f"vander(): x must be a one-dimensional tensor, got shape {list(x._layout.shape)}")
+        raise RuntimeError(
+            f"vander(): x must be a one-dimensional tensor, got shape {list(x._layout.shape)}"
+        )
     n = x._layout.numel if N is None else N
     if n < 0:
         raise RuntimeError(f"vander(): N must be non-negative, got {n}")
@@ -167,13 +186,17 @@ def _trapezoids(name, y, x, dx, dim):
     check(name, x)
     if x._layout.ndim == 1:
         if x._layout.numel != n:
-            raise RuntimeError(f"{name}(): There must be one x value for each sample point, got x of {x._layout.numel} and {n} along dim {d}")
+            raise RuntimeError(
+                f"{name}(): There must be one x value for each sample point, got x of {x._layout.numel} and {n} along dim {d}"
+            )
         x = x.reshape((-1,) + (1,) * (lay.ndim - 1 - d))
         steps = x.narrow(0, 1, n - 1) - x.narrow(0, 0, n - 1)
     else:
         at = d - lay.ndim
         if x._layout.ndim < -at or x._layout.shape[at] != n:
-            raise RuntimeError(f"{name}(): There must be one x value for each sample point, got shapes {list(x.shape)} and {list(lay.shape)}")
+            raise RuntimeError(
+                f"{name}(): There must be one x value for each sample point, got shapes {list(x.shape)} and {list(lay.shape)}"
+            )
         steps = x.narrow(at, 1, n - 1) - x.narrow(at, 0, n - 1)
     return sums * steps, d - lay.ndim
 

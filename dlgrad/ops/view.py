@@ -1,4 +1,4 @@
-"""Operations that share their input's memory: reshape, transpose, expand, select, slices, diagonals; and the copies
+"""The same elements under another shape or order of dimensions: reshape, transpose, squeeze, expand; and the copies
 that a new shape may need: clone, contiguous.
 
 A view is a transition from one layout to another (memoised on the layout) and an offset.
@@ -6,14 +6,21 @@ A view is a transition from one layout to another (memoised on the layout) and a
 
 from __future__ import annotations
 
-from ..autograd.graph import edge_of
-from ..layout import (broadcast_shapes, contiguous as row_major_layout, expand_strides, infer_size, layout, remember_view,
-                      view_strides, wrap_dim)  # fmt: skip
-from ..autograd.graph import record
 from .. import plan as door
+from ..autograd.graph import edge_of, record
+from ..layout import (
+    broadcast_shapes,
+    expand_strides,
+    infer_size,
+    layout,
+    remember_view,
+    view_strides,  # fmt: skip
+    wrap_dim,
+)
+from ..layout import contiguous as row_major_layout
 from ..tensor import Tensor, make_tensor, method
 from .elementwise import result_layout, sum_to
-from .view_graph import embed, make_view, strided_backward
+from .view_graph import make_view
 from .writing import check_inplace
 
 
@@ -29,7 +36,9 @@ def sizes_of(args, op):
                     raise AttributeError
                 s = s.__index__()
             except (AttributeError, TypeError):
-                raise TypeError(f"{op}(): sizes must be ints, got {type(s).__name__} ({s!r}) in {list(args)}") from None
+                raise TypeError(
+                    f"{op}(): sizes must be ints, got {type(s).__name__} ({s!r}) in {list(args)}"
+                ) from None
         out.append(s)
     return tuple(out)
 
@@ -69,9 +78,17 @@ def _view_dtype(self, dtype):
         return make_view(self, layout(dtype, tuple(lay.shape), lay.strides), 0, "ViewBackward0",
                          lambda g: g.view(lay.dtype))  # fmt: skip
     if lay.ndim == 0 or lay.strides[-1] != 1:
-        raise RuntimeError(f"view(): to read {lay.dtype.name} as {dtype.name} the last dimension must be contiguous")
-    if (lay.shape[-1] * old) % new or any(st * old % new for st in lay.strides[:-1]) or self._offset() % new:
-        raise RuntimeError(f"view(): the last dimension ({lay.shape[-1]} {lay.dtype.name}) does not divide into {dtype.name}")
+        raise RuntimeError(
+            f"view(): to read {lay.dtype.name} as {dtype.name} the last dimension must be contiguous"
+        )
+    if (
+        (lay.shape[-1] * old) % new
+        or any(st * old % new for st in lay.strides[:-1])
+        or self._offset() % new
+    ):
+        raise RuntimeError(
+            f"view(): the last dimension ({lay.shape[-1]} {lay.dtype.name}) does not divide into {dtype.name}"
+        )
     shape = (*lay.shape[:-1], lay.shape[-1] * old // new)
     strides = (*[st * old // new for st in lay.strides[:-1]], 1)
     return make_view(self, layout(dtype, shape, strides), 0, "ViewBackward0", None)
@@ -119,7 +136,9 @@ def flatten(input, start_dim=0, end_dim=-1):
     if n == 0:
         return reshape(input, (1,))
     if s > e:
-        raise RuntimeError(f"flatten(): start_dim ({start_dim}) cannot come after end_dim ({end_dim})")
+        raise RuntimeError(
+            f"flatten(): start_dim ({start_dim}) cannot come after end_dim ({end_dim})"
+        )
     if s == e:
         return input
     k = 1
@@ -144,7 +163,9 @@ def unflatten(input, dim, sizes):
     try:
         sizes = infer_size(tuple(sizes), lay.shape[d], "unflatten")
     except RuntimeError:
-        raise RuntimeError(f"unflatten(): Provided sizes {list(sizes)} don't multiply up to the size of dim {d} ({lay.shape[d]})") from None
+        raise RuntimeError(
+            f"unflatten(): Provided sizes {list(sizes)} don't multiply up to the size of dim {d} ({lay.shape[d]})"
+        ) from None
     return view(input, (*lay.shape[:d], *sizes, *lay.shape[d + 1 :]))
 
 
@@ -162,7 +183,9 @@ def transpose(input, dim0, dim1):
         if lay.ndim:
             shape[d0], shape[d1] = shape[d1], shape[d0]
             strides[d0], strides[d1] = strides[d1], strides[d0]
-        hit = remember_view(lay, ("transpose", dim0, dim1), layout(lay.dtype, tuple(shape), tuple(strides)))
+        hit = remember_view(
+            lay, ("transpose", dim0, dim1), layout(lay.dtype, tuple(shape), tuple(strides))
+        )
     return make_view(input, hit, 0, "TransposeBackward0", lambda g: transpose(g, dim0, dim1))
 
 
@@ -174,7 +197,9 @@ Tensor.swapaxes = Tensor.swapdims = transpose
 def t(input):
     """The transpose of a matrix; vectors and 0-d tensors as they are. A view."""
     if input._layout.ndim > 2:
-        raise RuntimeError(f"t(): expects a tensor with <= 2 dimensions, but self is {input._layout.ndim}D; use .mT or transpose()")
+        raise RuntimeError(
+            f"t(): expects a tensor with <= 2 dimensions, but self is {input._layout.ndim}D; use .mT or transpose()"
+        )
     if input._layout.ndim < 2:
         return view(input, input._layout.shape)
     return transpose(input, 0, 1)
@@ -182,13 +207,19 @@ def t(input):
 
 def _T(self):  # noqa: N802
     """All dimensions in reverse order (of a matrix: the transpose)."""
-    return t(self) if self._layout.ndim <= 2 else permute(self, tuple(range(self._layout.ndim - 1, -1, -1)))
+    return (
+        t(self)
+        if self._layout.ndim <= 2
+        else permute(self, tuple(range(self._layout.ndim - 1, -1, -1)))
+    )
 
 
 def _mT(self):  # noqa: N802
     """The last two dimensions exchanged."""
     if self._layout.ndim < 2:
-        raise RuntimeError(f"mT is only supported on matrices or batches of matrices. Got a {self._layout.ndim}-D tensor")
+        raise RuntimeError(
+            f"mT is only supported on matrices or batches of matrices. Got a {self._layout.ndim}-D tensor"
+        )
     return transpose(self, -2, -1)
 
 
@@ -222,7 +253,9 @@ def permute(input, *dims):
         inverse = [0] * len(order)
         for i, d in enumerate(order):
             inverse[d] = i
-        new = layout(lay.dtype, tuple(lay.shape[d] for d in order), tuple(lay.strides[d] for d in order))
+        new = layout(
+            lay.dtype, tuple(lay.shape[d] for d in order), tuple(lay.strides[d] for d in order)
+        )
         hit = remember_view(lay, ("permute", dims), (new, tuple(inverse)))
     new, inverse = hit
     return make_view(input, new, 0, "PermuteBackward0", lambda g: permute(g, inverse))
@@ -240,7 +273,9 @@ def movedim(input, source, destination):
     src = [wrap_dim(d, n, "movedim") for d in source]
     dst = [wrap_dim(d, n, "movedim") for d in destination]
     if len(set(src)) != len(src) or len(set(dst)) != len(dst):
-        raise RuntimeError(f"movedim(): repeated dim in source {source} or destination {destination}")
+        raise RuntimeError(
+            f"movedim(): repeated dim in source {source} or destination {destination}"
+        )
     if n == 0:
         return view(input, ())
     order = [None] * n
@@ -265,9 +300,18 @@ def squeeze(input, dim=None):
         dim = tuple(dim)
     hit = lay.views.get(("squeeze", dim))
     if hit is None:
-        drop = range(lay.ndim) if dim is None else [wrap_dim(d, lay.ndim, "squeeze") for d in (dim if isinstance(dim, tuple) else (dim,))]
+        drop = (
+            range(lay.ndim)
+            if dim is None
+            else [
+                wrap_dim(d, lay.ndim, "squeeze")
+                for d in (dim if isinstance(dim, tuple) else (dim,))
+            ]
+        )
         keep = [i for i in range(lay.ndim) if not (i in drop and lay.shape[i] == 1)]
-        new = layout(lay.dtype, tuple(lay.shape[i] for i in keep), tuple(lay.strides[i] for i in keep))
+        new = layout(
+            lay.dtype, tuple(lay.shape[i] for i in keep), tuple(lay.strides[i] for i in keep)
+        )
         hit = remember_view(lay, ("squeeze", dim), new)
     old = lay.shape
     return make_view(input, hit, 0, "SqueezeBackward0", lambda g: g.reshape(old))
@@ -281,7 +325,9 @@ def unsqueeze(input, dim):
     if hit is None:
         d = wrap_dim(dim, lay.ndim + 1, "unsqueeze")
         st = lay.shape[d] * lay.strides[d] if d < lay.ndim else 1
-        new = layout(lay.dtype, (*lay.shape[:d], 1, *lay.shape[d:]), (*lay.strides[:d], st, *lay.strides[d:]))
+        new = layout(
+            lay.dtype, (*lay.shape[:d], 1, *lay.shape[d:]), (*lay.strides[:d], st, *lay.strides[d:])
+        )
         hit = remember_view(lay, ("unsqueeze", dim), (new, d))
     new, d = hit
     return make_view(input, new, 0, "UnsqueezeBackward0", lambda g: squeeze(g, d))
@@ -305,7 +351,9 @@ def expand(input, *sizes, implicit=False):
             have = lay.shape[i - extra] if i >= extra else None
             if s == -1:
                 if have is None:
-                    raise RuntimeError(f"expand(): the size -1 is not allowed in a leading, non-existing dimension {i} of {list(sizes)}")
+                    raise RuntimeError(
+                        f"expand(): the size -1 is not allowed in a leading, non-existing dimension {i} of {list(sizes)}"
+                    )
                 s = have
             elif s < 0:
                 raise RuntimeError(f"expand(): invalid size {s} in {list(sizes)}")
@@ -315,7 +363,9 @@ def expand(input, *sizes, implicit=False):
                     f"dimension {i}. Target sizes: {list(sizes)}. Tensor sizes: {list(lay.shape)}"
                 )
             full.append(s)
-        hit = remember_view(lay, ("expand", sizes), layout(lay.dtype, tuple(full), expand_strides(lay, full)))
+        hit = remember_view(
+            lay, ("expand", sizes), layout(lay.dtype, tuple(full), expand_strides(lay, full))
+        )
     old = lay.shape
     return make_view(input, hit, 0, "ExpandBackward0", lambda g: sum_to(g, old))
 
@@ -340,145 +390,6 @@ def broadcast_tensors(*tensors):
     return tuple(expand(x, shape) for x in tensors)
 
 
-# ---------------------------------------------------------------------- parts
-
-
-@method
-def select(input, dim, index):
-    """The slice at `index` along `dim`, without that dimension. A view."""
-    lay = input._layout
-    hit = lay.views.get(("select", dim, index))
-    if hit is None:
-        if lay.ndim == 0:
-            raise IndexError("select(): cannot be applied to a 0-dim tensor")
-        d = wrap_dim(dim, lay.ndim, "select")
-        n = lay.shape[d]
-        i = index.__index__()
-        if not -n <= i < n:
-            raise IndexError(f"select(): index {i} out of range for tensor of size {list(lay.shape)} at dimension {d}")
-        i = i + n if i < 0 else i
-        new = layout(lay.dtype, lay.shape[:d] + lay.shape[d + 1 :], lay.strides[:d] + lay.strides[d + 1 :])
-        hit = (new, i * lay.strides[d] * lay.dtype.itemsize, d, i)
-        if not isinstance(index, Tensor):
-            remember_view(lay, ("select", dim, index), hit)
-    new, offset, d, i = hit
-    return make_view(input, new, offset, "SelectBackward0", lambda g: embed(g, lay, lambda x: select(x, d, i)))
-
-
-def slice_(input, dim=0, start=None, end=None, step=1):
-    """Elements start, start + step, ... before end along `dim`. A view."""
-    lay = input._layout
-    key = ("slice", dim, start, end, step)
-    hit = lay.views.get(key)
-    if hit is None:
-        if lay.ndim == 0:
-            raise IndexError("slice(): cannot be applied to a 0-dim tensor")
-        d = wrap_dim(dim, lay.ndim, "slice")
-        if step is None:
-            step = 1
-        if step <= 0:
-            raise ValueError(f"slice(): step must be greater than zero, got {step}; use flip() to reverse")
-        n = lay.shape[d]
-        first, last, step_ = slice(start, end, step).indices(n)
-        count = len(range(first, last, step_))
-        strides = (*lay.strides[:d], lay.strides[d] * step_, *lay.strides[d + 1 :])
-        new = layout(lay.dtype, (*lay.shape[:d], count, *lay.shape[d + 1 :]), strides)
-        hit = remember_view(lay, key, (new, min(first, n) * lay.strides[d] * lay.dtype.itemsize if count else 0, d))
-    new, offset, d = hit
-    return make_view(input, new, offset, "SliceBackward0",
-                     lambda g: embed(g, lay, lambda x: slice_(x, d, start, end, step)))  # fmt: skip
-
-
-@method
-def narrow(input, dim, start, length):
-    """`length` elements from `start` along `dim`. A view. Raises RuntimeError where they are not all there."""
-    lay = input._layout
-    if lay.ndim == 0:
-        raise RuntimeError("narrow(): cannot be applied to a 0-dim tensor")
-    d = wrap_dim(dim, lay.ndim, "narrow")
-    if isinstance(start, Tensor):
-        kind = start._layout
-        if kind.ndim or kind.dtype.is_floating_point or kind.dtype.name == "bool":
-            raise RuntimeError(f"narrow(): start must be an 0-dim integral Tensor, got {kind.dtype.name} {list(kind.shape)}; use an int")
-        start = start.__index__()
-    n = lay.shape[d]
-    if length < 0:
-        raise RuntimeError(f"narrow(): length must be non-negative, got {length}")
-    if not -n <= start <= n:
-        raise IndexError(f"narrow(): start out of range (expected to be in range of [{-n}, {n}], but got {start})")
-    if start < 0:
-        start += n
-    if start + length > n:
-        raise RuntimeError(f"narrow(): start ({start}) + length ({length}) exceeds dimension size ({n})")
-    return slice_(input, d, start, start + length)
-
-
-@method
-def unfold(self, dimension, size, step):
-    """All windows of `size` elements, `step` apart, along `dimension`, as a new last dimension. A view."""
-    lay = self._layout
-    d = wrap_dim(dimension, lay.ndim, "unfold")
-    n = lay.shape[d] if lay.ndim else 1
-    if size > n or size < 0:
-        raise RuntimeError(f"unfold(): maximum size for tensor at dimension {d} is {n} but size is {size}")
-    if step <= 0:
-        raise RuntimeError(f"unfold(): step is {step} but must be > 0")
-    if lay.ndim == 0:
-        new, shape = (), (size,)
-        return make_view(self, layout(lay.dtype, shape, (1,)), 0, "UnfoldBackward0", lambda g: g.reshape(())) if size else self.new_zeros((0,))
-    shape = (*lay.shape[:d], (n - size) // step + 1, *lay.shape[d + 1 :], size)
-    strides = (*lay.strides[:d], lay.strides[d] * step, *lay.strides[d + 1 :], lay.strides[d])
-    dense = row_major_layout(lay.dtype, tuple(lay.shape))
-    inner = dense.strides[d]
-    new = layout(lay.dtype, shape, strides)
-    over = layout(lay.dtype, shape, (*dense.strides[:d], inner * step, *dense.strides[d + 1 :], inner))
-    return make_view(self, new, 0, "UnfoldBackward0", lambda g: strided_backward(g, dense, over, 0))
-
-
-@method
-def diagonal(input, offset=0, dim1=0, dim2=1):
-    """The diagonal over dim1 and dim2 (offset > 0: above the main one) as a new last dimension. A view."""
-    lay = input._layout
-    d1, d2 = wrap_dim(dim1, lay.ndim, "diagonal"), wrap_dim(dim2, lay.ndim, "diagonal")
-    if lay.ndim < 2 or d1 == d2:
-        raise RuntimeError(f"diagonal(): diagonal dimensions cannot be identical {dim1}, {dim2} (the tensor has {lay.ndim})")
-    n1, n2, s1, s2 = lay.shape[d1], lay.shape[d2], lay.strides[d1], lay.strides[d2]
-    count = max(0, min(n1, n2 - offset) if offset >= 0 else min(n1 + offset, n2))
-    at = (offset * s2 if offset >= 0 else -offset * s1) if count else 0
-    rest = [i for i in range(lay.ndim) if i not in (d1, d2)]
-    new = layout(lay.dtype, (*[lay.shape[i] for i in rest], count), (*[lay.strides[i] for i in rest], s1 + s2))
-    return make_view(input, new, at * lay.dtype.itemsize, "DiagonalBackward0",
-                     lambda g: embed(g, lay, lambda x: diagonal(x, offset, d1, d2)))  # fmt: skip
-
-
-@method
-def as_strided(input, size, stride, storage_offset=None):
-    """The storage read with these sizes and strides, from `storage_offset` (default: the tensor's own). A view.
-
-    Raises RuntimeError where it would reach beyond the storage, and for negative strides."""
-    lay = input._layout
-    size, stride = sizes_of((size,), "as_strided"), sizes_of((stride,), "as_strided")
-    if len(size) != len(stride):
-        raise RuntimeError(f"as_strided(): mismatch in length of strides {list(stride)} and shape {list(size)}")
-    if any(s < 0 for s in stride):
-        raise RuntimeError(f"as_strided(): Negative strides are not supported at the moment, got strides: {list(stride)}")
-    if any(s < 0 for s in size):
-        raise RuntimeError(f"as_strided(): negative size in {list(size)}")
-    item = lay.dtype.itemsize
-    own = input._offset()
-    at = own if storage_offset is None else storage_offset * item
-    new = layout(lay.dtype, size, stride)
-    if at < 0 or at + new.span * item > input._storage.nbytes:
-        raise RuntimeError(
-            f"as_strided(): setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {at // item} require "
-            f"{at // item + new.span} elements, which are out of bounds for storage of size {input._storage.nbytes // item}"
-        )
-    offset = (at - own) // item
-    if input.requires_grad and (offset < 0 or offset + new.span > max(lay.span, 1)):
-        raise RuntimeError("as_strided(): a view that reaches outside of its input cannot be differentiated; take it from the base")
-    return make_view(input, new, at - own, "AsStridedBackward0", lambda g: strided_backward(g, lay, new, offset))
-
-
 # ---------------------------------------------------------------------- copies
 
 
@@ -488,8 +399,14 @@ def clone(input, *, memory_format=None):
     if not isinstance(input, Tensor):
         raise TypeError(f"clone(): argument 'input' must be Tensor, not {type(input).__name__}")
     lay = input._layout
-    row_major = memory_format is not None and str(memory_format).endswith(("contiguous", "contiguous_format"))
-    new = row_major_layout(lay.dtype, tuple(lay.shape)) if row_major else result_layout(lay.dtype, lay.shape, lay)
+    row_major = memory_format is not None and str(memory_format).endswith(
+        ("contiguous", "contiguous_format")
+    )
+    new = (
+        row_major_layout(lay.dtype, tuple(lay.shape))
+        if row_major
+        else result_layout(lay.dtype, lay.shape, lay)
+    )
     out = door.call("cast", "copy", new, (input,), name="clone")
     if input._requires_grad:
         record(out, "CloneBackward0", lambda g: g, (input,))
@@ -505,7 +422,9 @@ def contiguous(self, memory_format=None):
 # ---------------------------------------------------------------------- in place
 
 
-def _reshaped_in_place(name, f):
+def reshaped_in_place(name, f):
+    """Attaches the method `name`, which gives its tensor the shape and the place in the graph of the view `f` makes."""
+
     def method_(self, *args, **kwargs):
         check_inplace(name, self)
         old = make_tensor(self._ptr, self._layout, self._storage)
@@ -525,6 +444,6 @@ def _reshaped_in_place(name, f):
     setattr(Tensor, name, method_)
 
 
-for _name, _f in (("squeeze_", squeeze), ("unsqueeze_", unsqueeze), ("transpose_", transpose), ("t_", t), ("swapaxes_", transpose),
-                  ("swapdims_", transpose), ("as_strided_", as_strided)):  # fmt: skip
-    _reshaped_in_place(_name, _f)
+for _name, _f in (("squeeze_", squeeze), ("unsqueeze_", unsqueeze), ("transpose_", transpose), ("t_", t),
+                  ("swapaxes_", transpose), ("swapdims_", transpose)):  # fmt: skip
+    reshaped_in_place(_name, _f)

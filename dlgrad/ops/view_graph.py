@@ -15,7 +15,6 @@ from ..tensor import MAYBE, Tensor, make_tensor
 from .elementwise import _dense
 from .writing import copy_into
 
-
 _new = object.__new__
 
 
@@ -80,7 +79,9 @@ def refresh_view(t):
         )
     before, lay = base._layout, t._layout
     offset = (t._ptr - base._ptr) // lay.dtype.itemsize
-    t._grad_fn = Node("AsStridedBackward0", (edge,), lambda g: strided_backward(g, before, lay, offset), (), ())
+    t._grad_fn = Node(
+        "AsStridedBackward0", (edge,), lambda g: strided_backward(g, before, lay, offset), (), ()
+    )
     t._requires_grad = True
     if t._retain:
         retain_grad(t)
@@ -101,7 +102,9 @@ def scatter_view(base, t, result):
         def to_result(g):
             return strided_view(g, before, lay, offset).clone()
 
-        base._grad_fn = Node("CopySlices", (old, new), (_graphed(to_base, before, lay, offset), to_result), (), ())
+        base._grad_fn = Node(
+            "CopySlices", (old, new), (_graphed(to_base, before, lay, offset), to_result), (), ()
+        )
         base._requires_grad = True
         if base._retain:
             retain_grad(base)

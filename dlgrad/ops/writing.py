@@ -15,7 +15,6 @@ from ..layout import broadcast_shapes, expanded
 from ..plan import NULL, make_plan, remember
 from ..tensor import Tensor, make_tensor
 
-
 # ---------------------------------------------------------------------- what must not be written to
 
 
@@ -67,9 +66,13 @@ def write_out(name, out, result, *, exact=False, apart=()):
         )
     have, want = result._layout.dtype, out._layout.dtype
     if exact and have is not want:
-        raise RuntimeError(f"{name}(): Expected out tensor to have dtype {have.name}, but got {want.name} instead")
+        raise RuntimeError(
+            f"{name}(): Expected out tensor to have dtype {have.name}, but got {want.name} instead"
+        )
     if not dt.can_cast(have, want):
-        raise RuntimeError(f"{name}(): result type {have.name} can't be cast to the desired output type {want.name}")
+        raise RuntimeError(
+            f"{name}(): result type {have.name} can't be cast to the desired output type {want.name}"
+        )
     check_writable(name, out)
     check_apart(name, out, *apart)
     if out._layout.shape != result._layout.shape:
@@ -87,7 +90,9 @@ def copy_into(out, source):
     if lay.shape != out._layout.shape:
         lay = expanded(lay, out._layout.shape)
         source = make_tensor(source._ptr, lay, source._storage)
-    if source._storage is out._storage and not (lay is out._layout and source._offset() == out._offset()):
+    if source._storage is out._storage and not (
+        lay is out._layout and source._offset() == out._offset()
+    ):
         source = source.clone()  # it may overlap
     door.call("cast", "copy", out._layout, (source,), into=out, name="copy_")
 
@@ -109,9 +114,13 @@ def check_inplace(name, t):
             )
         base = t._view
         if base._requires_grad is True and base._grad_fn is None:
-            raise RuntimeError(f"{name}: a view of a leaf Variable that requires grad is being used in an in-place operation.")
+            raise RuntimeError(
+                f"{name}: a view of a leaf Variable that requires grad is being used in an in-place operation."
+            )
     elif t._requires_grad and t._grad_fn is None:
-        raise RuntimeError(f"{name}: a leaf Variable that requires grad is being used in an in-place operation.")
+        raise RuntimeError(
+            f"{name}: a leaf Variable that requires grad is being used in an in-place operation."
+        )
 
 
 def write_inplace(name, t, row, args, kwargs):
@@ -119,7 +128,13 @@ def write_inplace(name, t, row, args, kwargs):
     check_inplace(name, t)
     check_writable(name, t)
     op = row.op if not kwargs else row.function
-    if not (mode.enabled and (t.requires_grad or any(isinstance(a, Tensor) and a.requires_grad for a in (*args, *kwargs.values())))):
+    if not (
+        mode.enabled
+        and (
+            t.requires_grad
+            or any(isinstance(a, Tensor) and a.requires_grad for a in (*args, *kwargs.values()))
+        )
+    ):
         before = mode.enabled
         mode.enabled = False
         try:
@@ -140,7 +155,8 @@ def _write_directly(row, t, args):
         row.check(lay.dtype)
         key = ("into", lay)
         plan = row.plans.get(key) or remember(
-            row.plans, key, make_plan(row.family, row.kernel, (lay,), (lay,), name=row.name + "_"))
+            row.plans, key, make_plan(row.family, row.kernel, (lay,), (lay,), name=row.name + "_")
+        )
         status = door.into(plan.handle, t._ptr, t._ptr, NULL, NULL)
         t._storage.version += 1
         if status:
@@ -150,7 +166,9 @@ def _write_directly(row, t, args):
         return False
     b = args[0]
     lb = b._layout
-    if lb.dtype is not lay.dtype or (b._storage is t._storage and not (lb is lay and b._offset() == t._offset())):
+    if lb.dtype is not lay.dtype or (
+        b._storage is t._storage and not (lb is lay and b._offset() == t._offset())
+    ):
         return False
     key = ("into", lay, lb)
     plan = row.plans.get(key)
@@ -161,7 +179,9 @@ def _write_directly(row, t, args):
             raise RuntimeError(
                 f"{row.name}_: output with shape {list(lay.shape)} doesn't match the broadcast shape {list(shape)}"
             )
-        plan = make_plan("binary", row.kernel, (lay,), (lay, expanded(lb, shape)), name=row.name + "_")
+        plan = make_plan(
+            "binary", row.kernel, (lay,), (lay, expanded(lb, shape)), name=row.name + "_"
+        )
         remember(row.plans, key, plan)
     status = door.into(plan.handle, t._ptr, t._ptr, b._ptr, NULL)
     t._storage.version += 1
@@ -195,7 +215,9 @@ def replace_history(name, t, compute, reads=True):
     result = compute(old)
     if result is old or result._storage is t._storage:
         result = result.clone()
-    if result._layout.dtype is not t._layout.dtype and dt.can_cast(result._layout.dtype, t._layout.dtype):
+    if result._layout.dtype is not t._layout.dtype and dt.can_cast(
+        result._layout.dtype, t._layout.dtype
+    ):
         result = result.to(t._layout.dtype)
     store(name, t, result)
     base = t._view

@@ -11,12 +11,16 @@ import dlgrad
 from .both import name_of, outcome
 
 NUMBER = st.one_of(st.integers(0, 40), st.floats(0, 40).map(lambda v: round(v, 2)))
-DTYPE = st.sampled_from(("uint8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"))
+DTYPE = st.sampled_from(
+    ("uint8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64")
+)
 
 
 @given(start=NUMBER, end=NUMBER, steps=st.integers(0, 70), dtype=DTYPE)
 def test_linspace(start, end, steps, dtype):
-    ours, theirs = (m.linspace(start, end, steps, dtype=getattr(m, dtype)).tolist() for m in (dlgrad, torch))
+    ours, theirs = (
+        m.linspace(start, end, steps, dtype=getattr(m, dtype)).tolist() for m in (dlgrad, torch)
+    )
     assert ours == theirs
 
 
@@ -25,7 +29,8 @@ def test_arange(start, end, step, dtype):
     if start > end:
         step = -step
     (ours, error), (theirs, theirs_error) = (
-        outcome(lambda m=m: m.arange(start, end, step, dtype=getattr(m, dtype)).tolist()) for m in (dlgrad, torch)
+        outcome(lambda m=m: m.arange(start, end, step, dtype=getattr(m, dtype)).tolist())
+        for m in (dlgrad, torch)
     )
     assert (error is None) == (theirs_error is None), (error, theirs_error)
     assert ours == theirs
@@ -51,7 +56,9 @@ DATA = {
 @pytest.mark.filterwarnings("ignore:Creating a tensor from a list")
 @pytest.mark.parametrize("name", DATA)
 def test_tensor(name):
-    (ours, error), (theirs, theirs_error) = (outcome(lambda m=m: m.tensor(DATA[name](m))) for m in (dlgrad, torch))
+    (ours, error), (theirs, theirs_error) = (
+        outcome(lambda m=m: m.tensor(DATA[name](m))) for m in (dlgrad, torch)
+    )
     assert type(error) is type(theirs_error)
     if error is None:
         assert name_of(ours.dtype) == name_of(theirs.dtype)

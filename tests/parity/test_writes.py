@@ -40,7 +40,9 @@ STEPS = [
 
 def program(m, seed, source, steps):
     """The tensors of the program, and the gradient of its input."""
-    x = m.tensor(np.random.default_rng(seed).standard_normal((2, 3, 4)).tolist(), dtype=m.float64).requires_grad_()
+    x = m.tensor(
+        np.random.default_rng(seed).standard_normal((2, 3, 4)).tolist(), dtype=m.float64
+    ).requires_grad_()
     tensors = [SOURCES[source](m, x)]
     for step, which, other, dim, place in steps:
         t = tensors[which % len(tensors)]
@@ -64,7 +66,11 @@ step = st.tuples(st.integers(0, len(STEPS) - 1), number, number, number, number)
 
 
 @settings(max_examples=150)
-@given(seed=number, source=st.integers(0, len(SOURCES) - 1), steps=st.lists(step, min_size=2, max_size=9))
+@given(
+    seed=number,
+    source=st.integers(0, len(SOURCES) - 1),
+    steps=st.lists(step, min_size=2, max_size=9),
+)
 def test_programs(seed, source, steps):
     ours, gradient = program(dlgrad, seed, source, steps)
     theirs, expected = program(torch, seed, source, steps)
