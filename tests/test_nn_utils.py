@@ -338,6 +338,8 @@ def test_functional_call_errors():
         functional_call(layer, 3, x)
     with pytest.raises(TypeError, match="not an instance of"):
         functional_call(layer, {"weight": 3}, x)
+    with pytest.raises(KeyError, match="be empty string"):
+        functional_call(layer, {"": x}, x)
     with pytest.raises(AttributeError, match="has no attribute `deep`"):
         functional_call(layer, {"weight": weight["weight"], "deep.weight": x}, x)
     assert isinstance(layer.weight, nn.Parameter)

@@ -38,6 +38,8 @@ def _swap(module, name, value):
 def _owner(module, path):
     """(module, name) at a dotted path."""
     *parents, name = path.split(".")
+    if not name:
+        raise KeyError('tensor name can\'t be empty string ""')
     for parent in parents:
         if not hasattr(module, parent):
             raise AttributeError(f"{type(module).__name__} has no attribute `{parent}`")
