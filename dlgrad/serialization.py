@@ -237,12 +237,18 @@ def _write_to(f, tensors, metadata):
 
 
 def save(obj, f, pickle_module=None, pickle_protocol=None, _use_new_zipfile_serialization=True):
-    """Writes `obj` to `f`, a path or a binary file: a safetensors file that `load` reads.
+    """Writes `obj` to `f`, a path or a binary file: a safetensors file that `load` reads; or, where the
+    name ends in .pt, .pth or .pth.tar, PyTorch's format, which `torch.load` reads as well.
 
     obj: tensors in any structure of dictionaries, lists, tuples, numbers, strings; such as the
     state dicts of modules and optimizers. A path is written under a temporary name and renamed. The
     last three arguments are PyTorch's and mean nothing here. Raises TypeError for other objects.
     """
+    if isinstance(f, (str, os.PathLike)) and os.fspath(f).endswith((".pt", ".pth", ".pth.tar")):
+        from ._pickled_save import write_zip
+
+        _replace_file(f, lambda stream: write_zip(stream, obj))
+        return
     packer = _Packer()
     tree = packer.pack(obj)
     metadata = {"dlgrad": json.dumps({"version": 1, "object": tree}, separators=(",", ":"))}
