@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import weakref
 
 from ..tensor import Tensor, make_tensor
@@ -92,6 +91,8 @@ class FunctionNode(Node):
 
 def _bound(forward, args, kwargs):
     """The arguments of a call by position, defaults included."""
+    import inspect
+
     bound = inspect.signature(forward).bind(*args, **kwargs)
     bound.apply_defaults()
     return bound.args

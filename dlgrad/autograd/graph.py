@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-import traceback
 import weakref
 
 from ..tensor import MAYBE, Tensor, make_tensor
@@ -210,6 +209,8 @@ def _refresh_special():
 def _on_node(node):
     stack = None
     if anomaly is not None:
+        import traceback
+
         frames = [f for f in traceback.extract_stack() if not f.filename.startswith(_here)]
         stack = "".join(traceback.format_list(frames[-6:]))
     hooks = _saved_hooks.stack

@@ -6,8 +6,15 @@ The mode belongs to the thread, as in PyTorch.
 from __future__ import annotations
 
 import functools
-import inspect
 import threading
+
+
+def _makes_generators(fn):
+    """inspect.isgeneratorfunction for functions, methods and partials, without that module's 7 ms at import."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    code = getattr(fn, "__code__", None)
+    return code is not None and bool(code.co_flags & 0x20)
 
 
 class _Mode(threading.local):
@@ -34,9 +41,9 @@ class _GradContext:
         return type(self)()
 
     def __call__(self, fn):
-        if inspect.isclass(fn):
+        if isinstance(fn, type):
             raise TypeError(f"{type(self).__name__} decorates functions; decorate the methods of {fn.__name__} instead")
-        if inspect.isgeneratorfunction(fn):
+        if _makes_generators(fn):
 
             @functools.wraps(fn)
             def generator(*args, **kwargs):
