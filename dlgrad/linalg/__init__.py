@@ -8,10 +8,29 @@ from ..ops.reduce import vector_norm  # noqa: F401
 from ._base import LinAlgError  # noqa: F401
 from ._orthogonal import householder_product, lstsq, qr  # noqa: F401
 from ._products import (  # noqa: F401
-    cross, diagonal, matrix_exp, matrix_power, multi_dot, tensorinv, tensorsolve, vander, vecdot,
+    cross,
+    diagonal,
+    matrix_exp,
+    matrix_power,
+    multi_dot,
+    tensorinv,
+    tensorsolve,
+    vander,
+    vecdot,
 )  # fmt: skip
 from ._solve import (  # noqa: F401
-    cholesky, cholesky_ex, det, inv, inv_ex, lu, lu_factor, lu_factor_ex, lu_solve, slogdet, solve, solve_ex,
+    cholesky,
+    cholesky_ex,
+    det,
+    inv,
+    inv_ex,
+    lu,
+    lu_factor,
+    lu_factor_ex,
+    lu_solve,
+    slogdet,
+    solve,
+    solve_ex,
     solve_triangular,
 )  # fmt: skip
 from ._spectral import cond, eigh, eigvalsh, matrix_norm, matrix_rank, norm, pinv, svd, svdvals  # noqa: F401

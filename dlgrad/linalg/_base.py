@@ -23,34 +23,57 @@ def result_type(name, fields):
     return kind
 
 
-def need_matrix(name, *tensors, square=False):
-    """Raises unless all are float32 or float64 (all the same) tensors of (square) matrices."""
-    first = tensors[0]
-    for t in tensors:
+def need_tensor(name, *values):
+    """Raises TypeError unless all are Tensors."""
+    for t in values:
         if not isinstance(t, Tensor):
             raise TypeError(f"{name}(): expected a Tensor, got {type(t).__name__}")
-        lay = t._layout
-        if lay.ndim < 2:
-            raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions, got shape {list(lay.shape)}")
-        need_float(name, t)
-        if lay.dtype is not first._layout.dtype:
-            raise RuntimeError(
-                f"{name}: Expected all inputs to have the same dtype, but found {first._layout.dtype.name} and {lay.dtype.name}"
-            )
-    m, n = first._layout.shape[-2:]
-    if square and m != n:
+
+
+def need_dims(name, t):
+    """Raises unless `t` has the dimensions of a matrix."""
+    if t._layout.ndim < 2:
         raise RuntimeError(
-            f"{name}: A must be batches of square matrices, but they are {m} by {n} matrices (shape {list(first.shape)})"
+            f"{name}: The input tensor A must have at least 2 dimensions, got shape {list(t._layout.shape)}"
         )
+
+
+def need_square(name, t):
+    """Raises unless `t` is of square matrices."""
+    need_dims(name, t)
+    m, n = t._layout.shape[-2:]
+    if m != n:
+        raise RuntimeError(
+            f"{name}: A must be batches of square matrices, but they are {m} by {n} matrices (shape {list(t.shape)})"
+        )
+
+
+def need_matrix(name, *tensors, square=False):
+    """Raises unless all are float32 or float64 (all the same) tensors of matrices; the first one `square`."""
+    need_tensor(name, *tensors)
+    first = tensors[0]._layout.dtype
+    for t in tensors:
+        need_dims(name, t)
+        need_float(name, t)
+        if t._layout.dtype is not first:
+            raise RuntimeError(
+                f"{name}: Expected all inputs to have the same dtype, but found {first.name} and {t.dtype.name}"
+            )
+    if square:
+        need_square(name, tensors[0])
 
 
 def need_float(name, t):
     """Raises unless `t` is of float32 or float64."""
     dtype = t._layout.dtype
     if not dtype.is_floating_point:
-        raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {dtype.name}")
+        raise RuntimeError(
+            f"{name}: Expected a floating point or complex tensor as input. Got {dtype.name}"
+        )
     if dtype not in (dt.float32, dt.float64):
-        raise RuntimeError(f"{name}: Low precision dtypes not supported. Got {dtype.name}; use float32 or float64")
+        raise RuntimeError(
+            f"{name}: Low precision dtypes not supported. Got {dtype.name}; use float32 or float64"
+        )
 
 
 def batched(name, *tensors):
@@ -70,7 +93,11 @@ def call(row, like, outputs, inputs, ints=()):
     def lay(core):
         if core is None:
             return None
-        return contiguous(dt.int32, (*batch, *core[1:])) if core[:1] == ("int",) else contiguous(dtype, (*batch, *core))
+        return (
+            contiguous(dt.int32, (*batch, *core[1:]))
+            if core[:1] == ("int",)
+            else contiguous(dtype, (*batch, *core))
+        )
 
     outs = tuple(map(lay, outputs))
     return door.call("linalg", row, outs if len(outs) > 1 else outs[0], inputs, ints=ints)

@@ -8,7 +8,7 @@ from ..autograd.mode import mode, no_grad
 from ..ops import cat, zeros
 from ..tensor import Tensor
 from ._base import batched, call, identity, need_matrix, nothing, result_type, written
-from ._solve import _is_vector, _solve_triangle
+from ._solve import is_vector, solve_triangle
 
 Qr = result_type("linalg_qr", ("Q", "R"))
 Geqrf = result_type("geqrf", ("a", "tau"))
@@ -17,34 +17,38 @@ Lstsq = result_type("linalg_lstsq", ("solution", "residuals", "rank", "singular_
 _MODES = ("reduced", "complete", "r")
 
 
-def _geqrf(A):  # noqa: N803
+def _geqrf(A):
     m, n = A._layout.shape[-2:]
     return call("geqrf", A, ((m, n), (min(m, n),)), (A,))
 
 
-def _reflect(C, a, tau, transposed=False):  # noqa: N803
+def _reflect(C, a, tau, transposed=False):
     """Q C, or Q^T C, for the Q of `geqrf`; equal batches, in no graph."""
     return call("reflect", C, (C._layout.shape[-2:],), (C, a, tau), (int(transposed),))
 
 
-def qr(A, mode="reduced", *, out=None):  # noqa: N803
+def qr(A, mode="reduced", *, out=None):
     """(Q, R) with A (..., m, n) = Q R, R upper triangular, its diagonal signed as Householder reflections leave it.
 
     mode "reduced": Q (..., m, k), R (..., k, n), k = min(m, n); "complete": Q (..., m, m), R (..., m, n); "r": R as
     in "reduced", and an empty Q. Not differentiable in the mode "r", nor in "complete" where m > n."""
     need_matrix("linalg.qr", A)
     if mode not in _MODES:
-        raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'")
+        raise RuntimeError(
+            f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'"
+        )
     m, n = A._layout.shape[-2:]
     rows = m if mode == "complete" else min(m, n)
     a, tau = _geqrf(A)
-    R = a[..., :rows, :].triu()  # noqa: N806
-    Q = nothing(A) if mode == "r" else _reflect(identity(A, m, rows), a, tau)  # noqa: N806
-    record_several((Q, R), "LinalgQrBackward0", lambda *args: _qr_rule(mode, *args), (A,), (A, Q, R))
+    R = a[..., :rows, :].triu()
+    Q = nothing(A) if mode == "r" else _reflect(identity(A, m, rows), a, tau)
+    record_several(
+        (Q, R), "LinalgQrBackward0", lambda *args: _qr_rule(mode, *args), (A,), (A, Q, R)
+    )
     return written("linalg.qr", out, Qr(Q, R))
 
 
-def _qr_rule(how, gQ, gR, A, Q, R):  # noqa: N803
+def _qr_rule(how, gQ, gR, A, Q, R):
     """(gQ + Q sym(M)) R^-T, M = R gR^T - gQ^T Q, of which sym takes the lower triangle (Walter and Lehmann 2012). A
     wide A = [X Y] has R = [U V], and Y = Q V."""
     m, n = A._layout.shape[-2:]
@@ -54,20 +58,22 @@ def _qr_rule(how, gQ, gR, A, Q, R):  # noqa: N803
             "if you are going to require gradients through QR"
         )
     if how == "complete" and m > n:
-        raise RuntimeError("The QR decomposition is not differentiable when mode='complete' and nrows > ncols")
+        raise RuntimeError(
+            "The QR decomposition is not differentiable when mode='complete' and nrows > ncols"
+        )
     if mode.enabled:
-        Q, R = qr(A, how)  # noqa: N806  (with their history)
+        Q, R = qr(A, how)  # (with their history)
     k = min(m, n)
-    gQ = zeros(tuple(Q._layout.shape), dtype=Q._layout.dtype) if gQ is None else gQ  # noqa: N806
-    gR = zeros(tuple(R._layout.shape), dtype=R._layout.dtype) if gR is None else gR  # noqa: N806
+    gQ = zeros(tuple(Q._layout.shape), dtype=Q._layout.dtype) if gQ is None else gQ
+    gR = zeros(tuple(R._layout.shape), dtype=R._layout.dtype) if gR is None else gR
     rest = None
     if n > m:
         rest = Q @ gR[..., k:]
-        gQ = gQ + A[..., k:] @ gR[..., k:].mT  # noqa: N806
-        R, gR = R[..., :k], gR[..., :k]  # noqa: N806
-    M = R @ gR.mT - gQ.mT @ Q  # noqa: N806
+        gQ = gQ + A[..., k:] @ gR[..., k:].mT
+        R, gR = R[..., :k], gR[..., :k]
+    M = R @ gR.mT - gQ.mT @ Q
     inner = gQ + Q @ (M.tril() + M.tril(-1).mT)
-    to_a = _solve_triangle(R, inner.mT, True, False).mT
+    to_a = solve_triangle(R, inner.mT, True, False).mT
     return to_a if rest is None else cat((to_a, rest), -1)
 
 
@@ -85,29 +91,35 @@ def _need_reflections(name, a, tau):
     need_matrix(name, a)
     m, n = a._layout.shape[-2:]
     if m < n:
-        raise RuntimeError(f"{name}: input.shape[-2] must be greater than or equal to input.shape[-1], got shape {list(a.shape)}")
+        raise RuntimeError(
+            f"{name}: input.shape[-2] must be greater than or equal to input.shape[-1], got shape {list(a.shape)}"
+        )
     if not isinstance(tau, Tensor):
         raise TypeError(f"{name}(): argument 'tau' must be Tensor, not {type(tau).__name__}")
     lay = tau._layout
     if lay.dtype is not a._layout.dtype:
-        raise RuntimeError(f"{name}: tau dtype {lay.dtype.name} does not match input dtype {a._layout.dtype.name}")
+        raise RuntimeError(
+            f"{name}: tau dtype {lay.dtype.name} does not match input dtype {a._layout.dtype.name}"
+        )
     if lay.ndim != a._layout.ndim - 1 or lay.shape[:-1] != a._layout.shape[:-2]:
         raise RuntimeError(
             f"{name}: Expected tau to have one dimension less than input and its batch dimensions, got shapes {list(tau.shape)} and "
             f"{list(a.shape)}"
         )
     if lay.shape[-1] > n:
-        raise RuntimeError(f"{name}: input.shape[-1] must be greater than or equal to tau.shape[-1], got {n} and {lay.shape[-1]}")
+        raise RuntimeError(
+            f"{name}: input.shape[-1] must be greater than or equal to tau.shape[-1], got {n} and {lay.shape[-1]}"
+        )
 
 
-def _reflect_composed(C, a, tau, transposed):  # noqa: N803
+def _reflect_composed(C, a, tau, transposed):
     """`_reflect` by operations that know their derivatives: C - tau v (v^T C) for each reflection."""
     m = a._layout.shape[-2]
     vectors = a.tril(-1) + identity(a, m, a._layout.shape[-1])
     steps = range(tau._layout.shape[-1])
     for i in steps if transposed else reversed(steps):
         v = vectors[..., i : i + 1]
-        C = C - tau[..., i : i + 1].unsqueeze(-1) * (v @ (v.mT @ C))  # noqa: N806
+        C = C - tau[..., i : i + 1].unsqueeze(-1) * (v @ (v.mT @ C))
     return C
 
 
@@ -116,7 +128,7 @@ def householder_product(input, tau, *, out=None):
     `geqrf` gives them: Q of the QR decomposition."""
     name = "torch.linalg.householder_product"
     _need_reflections(name, input, tau)
-    C = identity(input, *input._layout.shape[-2:])  # noqa: N806
+    C = identity(input, *input._layout.shape[-2:])
     if wants_grad(input, tau):
         return written(name, out, _reflect_composed(C, input, tau, False))
     return written(name, out, _reflect(C, input, tau))
@@ -129,12 +141,17 @@ def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
     need_matrix(name, input, other)
     m, dim = input._layout.shape[-2], -2 if left else -1
     if other._layout.shape[dim] != m:
-        raise RuntimeError(f"{name}: other.shape[{dim}] must be equal to input.shape[-2], got {other._layout.shape[dim]} and {m}")
+        raise RuntimeError(
+            f"{name}: other.shape[{dim}] must be equal to input.shape[-2], got {other._layout.shape[dim]} and {m}"
+        )
     if input._layout.shape[-1] < tau._layout.shape[-1] or tau._layout.shape[-1] > m:
         raise RuntimeError(
             f"{name}: tau.shape[-1] must be at most input.shape[-1] and input.shape[-2], got tau {list(tau.shape)}, input {list(input.shape)}"
         )
-    if input._layout.shape[:-2] != other._layout.shape[:-2] or input._layout.shape[:-2] != tau._layout.shape[:-1]:
+    if (
+        input._layout.shape[:-2] != other._layout.shape[:-2]
+        or input._layout.shape[:-2] != tau._layout.shape[:-1]
+    ):
         raise RuntimeError(
             f"{name}: batch dimensions of input, tau and other should be equal, got shapes {list(input.shape)}, {list(tau.shape)}, "
             f"{list(other.shape)}"
@@ -150,7 +167,7 @@ def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
 _DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
 
 
-def lstsq(A, B, rcond=None, *, driver=None):  # noqa: N803
+def lstsq(A, B, rcond=None, *, driver=None):
     """(solution, residuals, rank, singular_values): X of the smallest ||A X - B||, of those the smallest.
 
     A (..., m, n), B (..., m, k) or vectors (..., m); batches broadcast. Singular values below rcond (eps max(m, n))
@@ -163,20 +180,24 @@ def lstsq(A, B, rcond=None, *, driver=None):  # noqa: N803
         raise TypeError(f"{name}(): expected a Tensor, got {type(B).__name__}")
     driver = "gelsy" if driver is None else driver
     if driver not in _DRIVERS:
-        raise RuntimeError(f"{name}: parameter `driver` should be one of (gels, gelsy, gelsd, gelss)")
+        raise RuntimeError(
+            f"{name}: parameter `driver` should be one of (gels, gelsy, gelsd, gelss)"
+        )
     if not B._layout.ndim:
         raise RuntimeError(f"{name}: input `B` must have at least 1 dimension")
-    vector = _is_vector(A, B)
+    vector = is_vector(A, B)
     right = B.unsqueeze(-1) if vector else B
     need_matrix(name, A, right)
     (m, n), rows = A._layout.shape[-2:], right._layout.shape[-2]
     if rows != m:
-        raise RuntimeError(f"{name}: input.size(-2) should match other.size(-{1 if vector else 2}), got {m} and {rows}")
+        raise RuntimeError(
+            f"{name}: input.size(-2) should match other.size(-{1 if vector else 2}), got {m} and {rows}"
+        )
     if rcond is None:
         rcond = dt.finfo(A._layout.dtype).eps * max(m, n)
-    A, right = batched(name, A, right)  # noqa: N806
+    A, right = batched(name, A, right)
     rank, values, full = _rank_of(A, rcond, driver)
-    X = _least_squares(A, right, rcond, driver)  # noqa: N806
+    X = _least_squares(A, right, rcond, driver)
     residuals = A.reshape(-1)[:0].clone()  # empty, and in the graph, as PyTorch's
     if driver != "gelsy" and m > n and full:
         residuals = (A @ X - right).square().sum(-2)
@@ -184,45 +205,45 @@ def lstsq(A, B, rcond=None, *, driver=None):  # noqa: N803
     return Lstsq(X.squeeze(-1) if vector else X, residuals, rank, values)
 
 
-def _rank_of(A, rcond, driver):  # noqa: N803
+def _rank_of(A, rcond, driver):
     """The ranks and singular values as the driver gives them, and whether all ranks are full."""
     from ._spectral import svdvals
 
     if driver == "gels":
         return nothing(A, dt.int64), nothing(A), True
-    S = svdvals(A.detach())  # noqa: N806
+    S = svdvals(A.detach())
     rank = (S > rcond * S[..., :1]).sum(-1)
     full = not rank._layout.numel or rank.min().item() == S._layout.shape[-1]
     return rank, nothing(A) if driver == "gelsy" else S, full
 
 
-def _least_squares(A, B, rcond, driver):  # noqa: N803
+def _least_squares(A, B, rcond, driver):
     """The solution, with derivatives by way of the pseudoinverse: X = A^+ B."""
     from ._spectral import pinv, pinv_rule
 
     with no_grad():
         if driver == "gels":
-            X = _by_qr(A, B)  # noqa: N806
+            X = _by_qr(A, B)
         else:
-            X = pinv(A, rtol=rcond) @ B  # noqa: N806
+            X = pinv(A, rtol=rcond) @ B
     if not wants_grad(A, B):
         return X
 
-    def rule(g, A, B):  # noqa: N803
-        P = pinv(A, rtol=rcond)  # noqa: N806
+    def rule(g, A, B):
+        P = pinv(A, rtol=rcond)
         return pinv_rule(g @ B.mT, A, P), P.mT @ g
 
     return record(X, "LinalgLstsqBackward0", rule, (A, B), (A, B))
 
 
-def _by_qr(A, B):  # noqa: N803
+def _by_qr(A, B):
     """A of full rank: R^-1 Q^T B, or for a wide A, with A^T = Q R, Q R^-T B."""
     m, n = A._layout.shape[-2:]
     k = min(m, n)
     a, tau = _geqrf(A if m >= n else A.mT)
-    R = a[..., :k, :k]  # noqa: N806
+    R = a[..., :k, :k]
     if m >= n:
-        return _solve_triangle(R, _reflect(B, a, tau, True)[..., :k, :], True, False)
-    X = _solve_triangle(R.mT, B, False, False)  # noqa: N806
+        return solve_triangle(R, _reflect(B, a, tau, True)[..., :k, :], True, False)
+    X = solve_triangle(R.mT, B, False, False)
     below = zeros((*X._layout.shape[:-2], n - k, X._layout.shape[-1]), dtype=X._layout.dtype)
     return _reflect(cat((X, below), -2), a, tau)

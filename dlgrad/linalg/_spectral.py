@@ -25,7 +25,9 @@ Eigh = result_type("linalg_eigh", ("eigenvalues", "eigenvectors"))
 
 def _not_converged(value):
     if value < 0:
-        return "The algorithm failed to converge because the input matrix contained non-finite values."
+        return (
+            "The algorithm failed to converge because the input matrix contained non-finite values."
+        )
     return (
         "The algorithm failed to converge because the input matrix is ill-conditioned or has too many repeated singular values "
         f"(error code: {value})."
@@ -34,23 +36,25 @@ def _not_converged(value):
 
 def _need_driver(name, driver):
     if driver is not None:
-        raise RuntimeError(f"{name}: keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER backend.")
+        raise RuntimeError(
+            f"{name}: keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER backend."
+        )
 
 
 # ---------------------------------------------------------------------- singular values
 
 
-def _svd(A, vectors, full_matrices):  # noqa: N803
+def _svd(A, vectors, full_matrices):
     m, n = A._layout.shape[-2:]
     k = min(m, n)
-    U = (m, m if full_matrices else k) if vectors else None  # noqa: N806
-    Vh = (n if full_matrices else k, n) if vectors else None  # noqa: N806
-    S, U, Vh, info = call("svd", A, ((k,), U, Vh, ("int",)), (A,))  # noqa: N806
+    U = (m, m if full_matrices else k) if vectors else None
+    Vh = (n if full_matrices else k, n) if vectors else None
+    S, U, Vh, info = call("svd", A, ((k,), U, Vh, ("int",)), (A,))
     raise_for("linalg.svd", info, _not_converged)
     return U, S, Vh
 
 
-def svd(A, full_matrices=True, *, driver=None, out=None):  # noqa: N803
+def svd(A, full_matrices=True, *, driver=None, out=None):
     """(U, S, Vh) with A (..., m, n) = U diag(S) Vh, S (..., k) descending, k = min(m, n): U (..., m, m) and Vh
     (..., n, n) orthogonal, or unless `full_matrices` (..., m, k) and (..., k, n).
 
@@ -58,34 +62,34 @@ def svd(A, full_matrices=True, *, driver=None, out=None):  # noqa: N803
     repeat), so only functions of them that don't depend on those have a gradient."""
     need_matrix("linalg.svd", A)
     _need_driver("linalg.svd", driver)
-    U, S, Vh = _svd(A, True, full_matrices)  # noqa: N806
+    U, S, Vh = _svd(A, True, full_matrices)
     record_several((U, S, Vh), "LinalgSvdBackward0", _svd_rule, (A,), (A, U, S, Vh))
     return written("linalg.svd", out, Svd(U, S, Vh))
 
 
-def _svd_rule(gU, gS, gVh, A, U, S, Vh):  # noqa: N803
+def _svd_rule(gU, gS, gVh, A, U, S, Vh):
     """With E_ij = S_j^2 - S_i^2 and skew X = X - X^T: U (skew(U^T gU) / E S + S skew(V^T gV) / E + diag gS) V^T, and
     what gU and gV have outside of the spaces of U and V. The columns that full matrices add have no gradient."""
     if mode.enabled:
-        U, S, Vh = svd(A, full_matrices=False)  # noqa: N806  (with their history)
+        U, S, Vh = svd(A, full_matrices=False)  # (with their history)
     m, n = A._layout.shape[-2:]
     k = S._layout.shape[-1]
-    U, Vh = U[..., :k], Vh[..., :k, :]  # noqa: N806
+    U, Vh = U[..., :k], Vh[..., :k, :]
     if gU is None and gVh is None:
         return (U * gS.unsqueeze(-2)) @ Vh
     square = S.square()
-    E = square.unsqueeze(-2) - square.unsqueeze(-1) + identity(A, k)  # noqa: N806
+    E = square.unsqueeze(-2) - square.unsqueeze(-1) + identity(A, k)
     inner = 0.0 if gS is None else gS.unsqueeze(-1) * identity(A, k)
     left, right = S.unsqueeze(-2), S.unsqueeze(-1)
     outside = None
     if gU is not None:
-        gU = gU[..., :k]  # noqa: N806
+        gU = gU[..., :k]
         x = U.mT @ gU
         inner = inner + (x - x.mT) / E * left
         if m > k:
             outside = ((gU - U @ x) / left) @ Vh
     if gVh is not None:
-        gVh = gVh[..., :k, :]  # noqa: N806
+        gVh = gVh[..., :k, :]
         x = Vh @ gVh.mT
         inner = inner + right * ((x - x.mT) / E)
         if n > k:
@@ -95,7 +99,7 @@ def _svd_rule(gU, gS, gVh, A, U, S, Vh):  # noqa: N803
     return to_a if outside is None else to_a + outside
 
 
-def svdvals(A, *, driver=None, out=None):  # noqa: N803
+def svdvals(A, *, driver=None, out=None):
     """The singular values (..., k) of A (..., m, n), descending."""
     need_matrix("linalg.svdvals", A)
     _need_driver("linalg.svdvals", driver)
@@ -107,36 +111,40 @@ def svdvals(A, *, driver=None, out=None):  # noqa: N803
 # ---------------------------------------------------------------------- eigenvalues
 
 
-def _eigh(name, A, UPLO, vectors):  # noqa: N803
+def _eigh(name, A, UPLO, vectors):
     need_matrix(name, A, square=True)
     if not isinstance(UPLO, str) or UPLO.upper() not in ("L", "U"):
         raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
     n = A._layout.shape[-1]
     lower = A if UPLO.upper() == "L" else A.mT
-    values, V, info = call("eigh", A, ((n,), (n, n) if vectors else None, ("int",)), (lower,))  # noqa: N806
-    if info._layout.numel and info.max().item() > 0:  # not a number among the elements gives nan, as in PyTorch
+    values, V, info = call("eigh", A, ((n,), (n, n) if vectors else None, ("int",)), (lower,))
+    if (
+        info._layout.numel and info.max().item() > 0
+    ):  # not a number among the elements gives nan, as in PyTorch
         raise_for(name, info.clamp(min=0), _not_converged)
     return values, V
 
 
-def eigh(A, UPLO="L", *, out=None):  # noqa: N803
+def eigh(A, UPLO="L", *, out=None):
     """(eigenvalues, eigenvectors) of symmetric matrices A (..., n, n): values (..., n) ascending, the vectors the
     columns of (..., n, n). The lower triangle is read, or the upper one with UPLO "U".
 
     Vectors are defined up to signs (and rotations where values repeat): see `svd`."""
-    L, V = _eigh("linalg.eigh", A, UPLO, True)  # noqa: N806
-    record_several((L, V), "LinalgEighBackward0", lambda *args: _eigh_rule(UPLO, *args), (A,), (A, L, V))
+    L, V = _eigh("linalg.eigh", A, UPLO, True)
+    record_several(
+        (L, V), "LinalgEighBackward0", lambda *args: _eigh_rule(UPLO, *args), (A,), (A, L, V)
+    )
     return written("linalg.eigh", out, Eigh(L, V))
 
 
-def _eigh_rule(UPLO, gL, gV, A, L, V):  # noqa: N803
+def _eigh_rule(UPLO, gL, gV, A, L, V):
     """V (diag gL + skew(V^T gV) / 2 E) V^T, E_ij = L_j - L_i, skew X = X - X^T: a symmetric matrix."""
     if mode.enabled:
-        L, V = eigh(A, UPLO)  # noqa: N806  (with their history)
+        L, V = eigh(A, UPLO)  # (with their history)
     if gV is None:
         return (V * gL.unsqueeze(-2)) @ V.mT
     one = identity(A, A._layout.shape[-1])
-    E = L.unsqueeze(-2) - L.unsqueeze(-1) + one  # noqa: N806
+    E = L.unsqueeze(-2) - L.unsqueeze(-1) + one
     x = V.mT @ gV
     inner = 0.5 * (x - x.mT) / E
     if gL is not None:
@@ -144,7 +152,7 @@ def _eigh_rule(UPLO, gL, gV, A, L, V):  # noqa: N803
     return V @ inner @ V.mT
 
 
-def eigvalsh(A, UPLO="L", *, out=None):  # noqa: N803
+def eigvalsh(A, UPLO="L", *, out=None):
     """The eigenvalues (..., n) of symmetric matrices A (..., n, n), ascending."""
     if wants_grad(A):
         return written("linalg.eigvalsh", out, eigh(A, UPLO).eigenvalues)
@@ -154,7 +162,7 @@ def eigvalsh(A, UPLO="L", *, out=None):  # noqa: N803
 # ---------------------------------------------------------------------- pseudoinverse and rank
 
 
-def _threshold(A, largest, atol, rtol):  # noqa: N803
+def _threshold(A, largest, atol, rtol):
     """max(atol, rtol * largest), with PyTorch's values where they are not given."""
     if rtol is None:
         default = dt.finfo(A._layout.dtype).eps * max(A._layout.shape[-2:])
@@ -170,12 +178,12 @@ def _threshold(A, largest, atol, rtol):  # noqa: N803
     return where(atol > scaled, atol, scaled).to(scaled._layout.dtype)
 
 
-def _sizes(A, hermitian):  # noqa: N803
+def _sizes(A, hermitian):
     """The absolute eigenvalues, or the singular values."""
     return eigvalsh(A).abs() if hermitian else svdvals(A)
 
 
-def pinv(A, rcond=None, hermitian=False, *, atol=None, rtol=None, out=None):  # noqa: N803
+def pinv(A, rcond=None, hermitian=False, *, atol=None, rtol=None, out=None):
     """The pseudoinverses (..., n, m) of A (..., m, n) (Moore-Penrose).
 
     Singular values (or with `hermitian` absolute eigenvalues of the lower triangle) up to max(atol, rtol * largest)
@@ -187,10 +195,10 @@ def pinv(A, rcond=None, hermitian=False, *, atol=None, rtol=None, out=None):  # 
         if not A._layout.numel:
             result = zeros(tuple(A.mT.shape), dtype=A._layout.dtype)
         elif hermitian:
-            S, U = eigh(A)  # noqa: N806
-            Vh, size = U.mT, S.abs()  # noqa: N806
+            S, U = eigh(A)
+            Vh, size = U.mT, S.abs()
         else:
-            U, S, Vh = svd(A, full_matrices=False)  # noqa: N806
+            U, S, Vh = svd(A, full_matrices=False)
             size = S
         if A._layout.numel:
             least = _threshold(A, size.amax(-1), atol, rtol).unsqueeze(-1)
@@ -199,20 +207,20 @@ def pinv(A, rcond=None, hermitian=False, *, atol=None, rtol=None, out=None):  # 
     return written(name, out, result)
 
 
-def pinv_rule(g, A, P):  # noqa: N803
+def pinv_rule(g, A, P):
     """The gradient of A whose pseudoinverse P has the gradient g (Golub and Pereyra 1973), as PyTorch computes it."""
     m, n = A._layout.shape[-2:]
     gh = g.mT
     if m <= n:
-        K = gh @ P  # noqa: N806
-        KP = K @ P.mT  # noqa: N806
+        K = gh @ P
+        KP = K @ P.mT
         return -(P @ K).mT + KP - (A @ P) @ KP + (P.mT @ P) @ (gh - K @ A)
-    K = P @ gh  # noqa: N806
-    PK = P.mT @ K  # noqa: N806
+    K = P @ gh
+    PK = P.mT @ K
     return -(K @ P).mT + ((gh - A @ K) @ P) @ P.mT + PK - (PK @ P) @ A
 
 
-def matrix_rank(A, tol=None, hermitian=False, *, atol=None, rtol=None, out=None):  # noqa: N803
+def matrix_rank(A, tol=None, hermitian=False, *, atol=None, rtol=None, out=None):
     """How many singular values (with `hermitian` absolute eigenvalues) of A (..., m, n) are larger than max(atol,
     rtol * largest); rtol is eps max(m, n) unless given. int64. `tol` is another name for atol."""
     name = "torch.linalg.matrix_rank"
@@ -239,7 +247,7 @@ def _order(name, ord):
     return ord if isinstance(ord, str) else float(as_number(ord))
 
 
-def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=None):  # noqa: N803
+def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=None):
     """The norm of the matrices in the dimensions `dim` of A: 'fro' the root of the sum of squares; 'nuc' the sum of
     the singular values; 2 (-2) the largest (smallest) one; 1 (-1) the largest (smallest) column sum of absolute
     values; inf (-inf) that of rows."""
@@ -247,37 +255,43 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=No
     if not isinstance(A, Tensor):
         raise TypeError(f"{name}(): expected a Tensor, got {type(A).__name__}")
     if A._layout.ndim < 2:
-        raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions, got shape {list(A.shape)}")
+        raise RuntimeError(
+            f"{name}: The input tensor A must have at least 2 dimensions, got shape {list(A.shape)}"
+        )
     ord = _order(name, ord)
     if not isinstance(dim, (tuple, list)) or len(dim) != 2:
         raise RuntimeError(f"{name}: dim must be a 2-tuple. Got {dim}")
     if not A._layout.dtype.is_floating_point:
-        raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {A.dtype.name}")
+        raise RuntimeError(
+            f"{name}: Expected a floating point or complex tensor as input. Got {A.dtype.name}"
+        )
     rows, columns = (wrap_dim(d, A._layout.ndim, name) for d in dim)
     if rows == columns:
         raise RuntimeError(f"{name}: dims must be different. Got ({dim[0]}, {dim[1]})")
     if dtype is not None:
-        A = A.to(dtype)  # noqa: N806
+        A = A.to(dtype)
     if ord == "fro":
         return written(name, out, vector_norm(A, 2, (rows, columns), keepdim))
     if ord in ("nuc", 2.0, -2.0):
         values = svdvals(A.movedim((rows, columns), (-2, -1)))
-        result = values.sum(-1) if ord == "nuc" else _extreme(values, -1, ord > 0, False, name)
+        result = values.sum(-1) if ord == "nuc" else _extreme(values, -1, ord > 0, False)
         if keepdim:
             result = result.unsqueeze(min(rows, columns)).unsqueeze(max(rows, columns))
         return written(name, out, result)
     over, rest = (rows, columns) if abs(ord) == 1 else (columns, rows)
-    result = _extreme(vector_norm(A, 1, over, True), rest, ord > 0, True, name)
+    result = _extreme(vector_norm(A, 1, over, True), rest, ord > 0, True)
     return written(name, out, result if keepdim else result.squeeze((rows, columns)))
 
 
-def _extreme(values, dim, largest, keepdim, name):
-    if not values._layout.shape[dim]:
-        raise RuntimeError(f"{name}: Expected reduction dim {dim} to have non-zero size: the matrices are empty")
-    return values.amax(dim, keepdim) if largest else values.amin(dim, keepdim)
+def _extreme(values, dim, largest, keepdim):
+    """The largest or smallest value along `dim`; of no values, 0 is the largest."""
+    if largest:
+        empty = not values._layout.shape[dim]
+        return values.sum(dim, keepdim) if empty else values.amax(dim, keepdim)
+    return values.amin(dim, keepdim)
 
 
-def norm(A, ord=None, dim=None, keepdim=False, *, dtype=None, out=None):  # noqa: N803
+def norm(A, ord=None, dim=None, keepdim=False, *, dtype=None, out=None):
     """A vector norm (ord 2 unless given) of A, or a matrix norm where `ord` is 'fro' or 'nuc', `dim` has two dimensions,
     or A is a matrix and no `dim` is given. Without `ord` and `dim` all elements are one vector."""
     name = "linalg.norm"
@@ -286,18 +300,26 @@ def norm(A, ord=None, dim=None, keepdim=False, *, dtype=None, out=None):  # noqa
     if dim is not None:
         dims = dim if isinstance(dim, (tuple, list)) else (dim,)
         if len(dims) not in (1, 2):
-            raise RuntimeError(f"{name}: If dim is specified, it must be of length 1 or 2. Got {list(dims)}")
+            raise RuntimeError(
+                f"{name}: If dim is specified, it must be of length 1 or 2. Got {list(dims)}"
+            )
         if isinstance(ord, str) or len(dims) == 2:
-            return matrix_norm(A, ord, dims if len(dims) == 2 else dims[0], keepdim, dtype=dtype, out=out)
+            return matrix_norm(
+                A, ord, dims if len(dims) == 2 else dims[0], keepdim, dtype=dtype, out=out
+            )
         return vector_norm(A, ord, dims, keepdim, dtype=dtype, out=out)
     if A._layout.ndim not in (1, 2):
-        raise RuntimeError(f"{name}: If dim is not specified but ord is, the input must be 1D or 2D. Got {A._layout.ndim}D.")
+        raise RuntimeError(
+            f"{name}: If dim is not specified but ord is, the input must be 1D or 2D. Got {A._layout.ndim}D."
+        )
     if isinstance(ord, str) or A._layout.ndim == 2:
-        return matrix_norm(A, ord, (0, 1) if A._layout.ndim == 2 else (0,), keepdim, dtype=dtype, out=out)
+        return matrix_norm(
+            A, ord, (0, 1) if A._layout.ndim == 2 else (0,), keepdim, dtype=dtype, out=out
+        )
     return vector_norm(A, ord, None, keepdim, dtype=dtype, out=out)
 
 
-def cond(A, p=None, *, out=None):  # noqa: N803
+def cond(A, p=None, *, out=None):
     """The condition numbers ||A|| ||A^-1|| of A (..., n, n) in the norm p of `matrix_norm` (2 unless given, then A may
     be (..., m, n)); inf for singular matrices."""
     name = "linalg.cond"
@@ -306,14 +328,11 @@ def cond(A, p=None, *, out=None):  # noqa: N803
     if p in (2.0, -2.0):
         if not A._layout.numel:
             return written(name, out, zeros(tuple(A._layout.shape[:-2]), dtype=A._layout.dtype))
-        S = svdvals(A)  # noqa: N806
+        S = svdvals(A)
         return written(name, out, S[..., 0] / S[..., -1] if p > 0 else S[..., -1] / S[..., 0])
     need_matrix(f"{name}(ord={p if isinstance(p, str) else format(p, 'g')})", A, square=True)
     if not A._layout.numel:
         return written(name, out, zeros(tuple(A._layout.shape[:-2]), dtype=A._layout.dtype))
     inverse, info = inv_ex(A)
-    # PyTorch's inverse of a singular matrix holds inf, and so does its norm.
-    result = matrix_norm(A, p) * matrix_norm(where((info != 0).unsqueeze(-1).unsqueeze(-1), math.inf, inverse), p)
+    result = where(info != 0, math.inf, matrix_norm(A, p) * matrix_norm(inverse, p))
     return written(name, out, result)
-
-

@@ -11,12 +11,15 @@ from ..autograd.mode import no_grad
 from ..ops import where
 from ..ops.random import randn
 from ..tensor import Tensor, method
-from ._base import batched, identity, need_matrix, result_type, written
-from ._orthogonal import geqrf, householder_product, ormqr, qr as _qr
+from ._base import batched, identity, need_matrix, raise_for, result_type, written
+from ._orthogonal import geqrf, householder_product, ormqr
+from ._orthogonal import qr as _qr
 from ._products import matrix_exp, matrix_power
-from ._solve import _need_pivots, _solve_triangle, cholesky as _cholesky, det, inv, lu_factor_ex, slogdet, unpack
-from ._solve import _check_lu, lu_solve as _lu_solve
-from ._spectral import pinv, svd as _svd, svdvals
+from ._solve import check_lu, det, inv, lu_factor_ex, need_pivots, slogdet, solve_triangle, unpack
+from ._solve import cholesky as _cholesky
+from ._solve import lu_solve as _lu_solve
+from ._spectral import pinv, svdvals
+from ._spectral import svd as _svd
 
 __all__ = [
     "cholesky", "cholesky_inverse", "cholesky_solve", "det", "geqrf", "inverse", "logdet", "lu", "lu_solve", "lu_unpack",
@@ -65,7 +68,7 @@ def svd(input, some=True, compute_uv=True, *, out=None):
     """(U, S, V) with A = U diag(S) V^T, reduced if `some`; unless `compute_uv` U and V are zeros."""
     need_matrix("svd", input)
     if compute_uv:
-        U, S, Vh = _svd(input, not some)  # noqa: N806
+        U, S, Vh = _svd(input, not some)
         return written("svd", out, Svd(U, S, Vh.mT))
     m, n = input._layout.shape[-2:]
     zero = lambda k: identity(input, k) * 0  # noqa: E731
@@ -82,26 +85,30 @@ def cholesky(input, upper=False, *, out=None):
 
 
 @method
-def cholesky_solve(input, L, upper=False, *, out=None):  # noqa: N803
+def cholesky_solve(input, L, upper=False, *, out=None):
     """X with A X = input (..., n, k), from the Cholesky factor of A: A = L L^T, or with `upper` L^T L."""
     if input._layout.ndim < 2:
-        raise RuntimeError(f"b should have at least 2 dimensions, but has {input._layout.ndim} dimensions instead")
+        raise RuntimeError(
+            f"b should have at least 2 dimensions, but has {input._layout.ndim} dimensions instead"
+        )
     if L._layout.ndim < 2:
-        raise RuntimeError(f"u should have at least 2 dimensions, but has {L._layout.ndim} dimensions instead")
+        raise RuntimeError(
+            f"u should have at least 2 dimensions, but has {L._layout.ndim} dimensions instead"
+        )
     need_matrix("cholesky_solve", L, input, square=True)
     n, rows = L._layout.shape[-1], input._layout.shape[-2]
     if n != rows:
         raise RuntimeError(f"cholesky_solve: Incompatible matrix sizes for cholesky_solve: each A matrix is {n} by {n} but each b matrix is {rows} by {input.shape[-1]}")  # fmt: skip
-    L, b = batched("cholesky_solve", L, input)  # noqa: N806
+    L, b = batched("cholesky_solve", L, input)
     return written("cholesky_solve", out, _cholesky_solve(b, L, upper))
 
 
-def _cholesky_solve(B, L, upper):  # noqa: N803
+def _cholesky_solve(B, L, upper):
     lower = (L.mT if upper else L).detach()
     with no_grad():
-        X = _solve_triangle(lower.mT, _solve_triangle(lower, B, False, False), True, False)  # noqa: N806
+        X = solve_triangle(lower.mT, solve_triangle(lower, B, False, False), True, False)
 
-    def rule(g, L, X):  # noqa: N803
+    def rule(g, L, X):
         """PyTorch's gradient of L, which has both triangles."""
         to_b = _cholesky_solve(g, L, upper)
         product = to_b @ X.mT
@@ -112,14 +119,15 @@ def _cholesky_solve(B, L, upper):  # noqa: N803
 
 
 @method
-def cholesky_inverse(L, upper=False, *, out=None):  # noqa: N803
+def cholesky_inverse(L, upper=False, *, out=None):
     """The inverse of A (..., n, n) from its Cholesky factor: A = L L^T, or with `upper` L^T L."""
     need_matrix("cholesky_inverse", L, square=True)
+    _need_diagonal("cholesky_inverse", L)
     with no_grad():
-        half = _solve_triangle(L.mT if upper else L, identity(L, L._layout.shape[-1]), False, False)
+        half = solve_triangle(L.mT if upper else L, identity(L, L._layout.shape[-1]), False, False)
         result = half.mT @ half
 
-    def rule(g, L, y):  # noqa: N803
+    def rule(g, L, y):
         both = y @ (g + g.mT) @ y
         return -(L @ both) if upper else -(both @ L)
 
@@ -127,27 +135,41 @@ def cholesky_inverse(L, upper=False, *, out=None):  # noqa: N803
     return written("cholesky_inverse", out, result)
 
 
+def _need_diagonal(name, L):
+    """Raises LinAlgError where the diagonal of L has a zero."""
+    zero = (L.detach().diagonal(0, -2, -1) == 0).to(dt.int32)
+    if zero._layout.numel and zero.amax().item():
+        info = (zero.argmax(-1) + 1) * zero.amax(-1)
+        raise_for(
+            name,
+            info,
+            lambda i: (
+                f"The diagonal element {i} is zero, the inversion could not be completed because the input matrix is singular."
+            ),
+        )
+
+
 # ---------------------------------------------------------------------- LU
 
 
 @method
-def lu(A, pivot=True, get_infos=False, out=None):  # noqa: N803
+def lu(A, pivot=True, get_infos=False, out=None):
     """(LU, pivots), and info with `get_infos`: `linalg.lu_factor_ex`."""
     need_matrix("lu", A)
-    LU, pivots, info = lu_factor_ex(A, pivot=pivot)  # noqa: N806
+    LU, pivots, info = lu_factor_ex(A, pivot=pivot)
     if get_infos:
         return written("lu", out, LuWithInfo(LU, pivots, info))
-    _check_lu(info)
+    check_lu(info)
     return written("lu", out, (LU, pivots))
 
 
 @method
-def lu_solve(input, LU_data, LU_pivots, *, out=None):  # noqa: N803
+def lu_solve(input, LU_data, LU_pivots, *, out=None):
     """X with A X = input: `linalg.lu_solve`, the right-hand side first."""
     return _lu_solve(LU_data, LU_pivots, input, out=out)
 
 
-def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True, *, out=None):  # noqa: N803
+def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True, *, out=None):
     """(P, L, U) of what `lu` gives; empty tensors for what is not asked for."""
     need_matrix("torch.lu_unpack", LU_data)
     if unpack_pivots:
@@ -156,17 +178,21 @@ def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True, *, out=N
                 "torch.lu_unpack: LU_pivots is expected to be a contiguous tensor of torch.int32 dtype.\n"
                 "Note: this function is intended to be used with the output produced by torch.linalg.lu_factor"
             )
-        _need_pivots("torch.lu_unpack", LU_data, LU_pivots)
-    return written("lu_unpack", out, LuUnpack(*unpack(LU_data, LU_pivots, unpack_data, unpack_pivots)))
+        need_pivots("torch.lu_unpack", LU_data, LU_pivots)
+    return written(
+        "lu_unpack", out, LuUnpack(*unpack(LU_data, LU_pivots, unpack_data, unpack_pivots))
+    )
 
 
 @method
-def triangular_solve(b, A, upper=True, transpose=False, unitriangular=False, *, out=None):  # noqa: N803
+def triangular_solve(b, A, upper=True, transpose=False, unitriangular=False, *, out=None):
     """(solution, A): X with A X = b (A^T for A with `transpose`), A (..., n, n) triangular, b (..., n, k)."""
     name = "torch.triangular_solve"
     for t, what in ((b, "b"), (A, "A")):
         if t._layout.ndim < 2:
-            raise RuntimeError(f"{name}: Expected {what} to have at least 2 dimensions, but it has {t._layout.ndim} dimensions instead")
+            raise RuntimeError(
+                f"{name}: Expected {what} to have at least 2 dimensions, but it has {t._layout.ndim} dimensions instead"
+            )
     need_matrix(name, A, b, square=True)
     n, rows = A._layout.shape[-1], b._layout.shape[-2]
     if n != rows:
@@ -174,7 +200,7 @@ def triangular_solve(b, A, upper=True, transpose=False, unitriangular=False, *, 
     a, right = batched(name, A, b)
     if transpose:
         a, upper = a.mT, not upper
-    X = _solve_triangle(a, right, upper, unitriangular)  # noqa: N806
+    X = solve_triangle(a, right, upper, unitriangular)
     return written(name, out, TriangularSolve(X, (a.mT if transpose else a).clone()))
 
 
@@ -187,38 +213,40 @@ def orgqr(input, tau, *, out=None):
 # ---------------------------------------------------------------------- low rank
 
 
-def svd_lowrank(A, q=6, niter=2, M=None):  # noqa: N803
+def svd_lowrank(A, q=6, niter=2, M=None):
     """(U, S, V) of rank at most q, close to A (..., m, n) (to A - M): by `niter` rounds of subspace iteration from
     random vectors. Halko, Martinsson and Tropp (2009), algorithms 4.4 and 5.1."""
     need_matrix("svd_lowrank", A)
     if M is not None:
-        A = A - M  # noqa: N806
+        A = A - M
     m, n = A._layout.shape[-2:]
     if m < n:
-        U, S, V = svd_lowrank(A.mT, q, niter)  # noqa: N806
+        U, S, V = svd_lowrank(A.mT, q, niter)
         return Svd(V, S, U)
-    Q = _range(A, q, niter)  # noqa: N806
-    U, S, Vh = _svd(Q.mT @ A, full_matrices=False)  # noqa: N806
+    Q = _range(A, q, niter)
+    U, S, Vh = _svd(Q.mT @ A, full_matrices=False)
     return Svd(Q @ U, S, Vh.mT)
 
 
-def _range(A, q, niter):  # noqa: N803
+def _range(A, q, niter):
     """q orthonormal columns whose span comes close to that of A."""
     with no_grad():
-        Q = _qr(A @ randn(A._layout.shape[-1], q, dtype=A._layout.dtype)).Q  # noqa: N806
+        Q = _qr(A @ randn(A._layout.shape[-1], q, dtype=A._layout.dtype)).Q
         for _ in range(niter):
-            Q = _qr(A @ _qr(A.mT @ Q).Q).Q  # noqa: N806
+            Q = _qr(A @ _qr(A.mT @ Q).Q).Q
     return Q
 
 
-def pca_lowrank(A, q=None, center=True, niter=2):  # noqa: N803
+def pca_lowrank(A, q=None, center=True, niter=2):
     """(U, S, V) by `svd_lowrank` of A (..., m, n), the means of its columns taken off if `center`: V's columns are
     the principal directions, S^2 / (m - 1) their variances."""
     need_matrix("pca_lowrank", A)
     m, n = A._layout.shape[-2:]
     q = min(6, m, n) if q is None else q
     if not 0 <= q <= min(m, n):
-        raise ValueError(f"q(={q}) must be non-negative integer and not greater than min(m, n)={min(m, n)}")
+        raise ValueError(
+            f"q(={q}) must be non-negative integer and not greater than min(m, n)={min(m, n)}"
+        )
     if niter < 0:
         raise ValueError(f"niter(={niter}) must be non-negative integer")
     return svd_lowrank(A - A.mean(-2, True) if center else A, q, niter)
