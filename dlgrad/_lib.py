@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 from ._abi import ffi
 
 _name = {"win32": "dlgrad.dll", "darwin": "libdlgrad.dylib"}.get(sys.platform, "libdlgrad.so")
-_path = os.environ.get("DLGRAD_LIBRARY") or str(Path(__file__).with_name(_name))
+_path = os.environ.get("DLGRAD_LIBRARY") or os.path.join(os.path.dirname(os.path.abspath(__file__)), _name)
 # At exit Python may collect the library before the last plans and storages, which still call it.
 _flags = getattr(ffi, "RTLD_NOW", 0) | getattr(ffi, "RTLD_NODELETE", 0)
 try:
