@@ -11,6 +11,7 @@ from .mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_gra
 __all__ = [
     "Function",
     "GradcheckError",
+    "Variable",  # noqa: F822  loaded at first use
     "backward",
     "detect_anomaly",
     "enable_grad",
@@ -33,4 +34,8 @@ def __getattr__(name):
         import importlib
 
         return importlib.import_module(".functional", __name__)
+    if name == "Variable":
+        from .variable import Variable
+
+        return Variable
     raise AttributeError(f"module 'dlgrad.autograd' has no attribute {name!r}")
