@@ -12,7 +12,8 @@ import sys
 from ._abi import ffi
 
 _name = {"win32": "dlgrad.dll", "darwin": "libdlgrad.dylib"}.get(sys.platform, "libdlgrad.so")
-_path = os.environ.get("DLGRAD_LIBRARY") or os.path.join(os.path.dirname(os.path.abspath(__file__)), _name)
+_here = os.path.dirname(os.path.abspath(__file__))
+_path = os.environ.get("DLGRAD_LIBRARY") or os.path.join(_here, _name)
 # At exit Python may collect the library before the last plans and storages, which still call it.
 _flags = getattr(ffi, "RTLD_NOW", 0) | getattr(ffi, "RTLD_NODELETE", 0)
 try:
