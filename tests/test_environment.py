@@ -14,6 +14,9 @@ def test_there_is_no_gpu():
     dlgrad.cuda.manual_seed_all(3)
     with pytest.raises(AssertionError, match="synchronize"):
         dlgrad.cuda.synchronize()
+    for there in (dlgrad.ones(2), dlgrad.nn.Linear(2, 2)):
+        with pytest.raises(AssertionError, match="CPU"):
+            there.cuda()
     with pytest.raises(RuntimeError, match="one process"):
         dlgrad.distributed.init_process_group("nccl")
 

@@ -554,8 +554,8 @@ class Module(ModuleState, ModuleHooks):
         return self
 
     def cuda(self, device=None):
-        """Raises RuntimeError: dlgrad computes on the CPU only."""
-        raise RuntimeError("Module.cuda: dlgrad has no CUDA device; leave the module on the CPU")
+        """Raises AssertionError, as PyTorch's CPU build does: dlgrad computes on the CPU only."""
+        raise AssertionError("Module.cuda: dlgrad has no CUDA device; leave the module on the CPU")
 
     def compile(self, *args, **kwargs):
         """Takes the arguments of `dlgrad.compile`, and changes nothing: all is compiled already."""

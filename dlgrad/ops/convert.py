@@ -100,8 +100,8 @@ def cpu(self, memory_format=None):
 
 @method
 def cuda(self, *args, **kwargs):
-    """Raises RuntimeError: dlgrad computes on the CPU."""
-    raise RuntimeError(
+    """Raises AssertionError, as PyTorch's CPU build does: dlgrad computes on the CPU."""
+    raise AssertionError(
         "cuda(): dlgrad computes on the CPU only; leave the call out, or use .to(device) with device='cpu'"
     )
 
