@@ -54,6 +54,12 @@ CASES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def validation():
+    """torch.compile, wherever it was used before, turns PyTorch's validation off."""
+    torch.distributions.Distribution.set_default_validate_args(True)
+
+
 # On Intel CPUs PyTorch draws these with MKL's own generator.
 BERNOULLI_FROM_THE_STREAM = (
     torch.bernoulli(torch.full((64,), 0.5), generator=torch.Generator().manual_seed(0)).tolist()
