@@ -34,7 +34,10 @@ def makemore():
         ix = torch.randint(0, X.shape[0], (32,), generator=g)
         emb = C[X[ix]]
         hpreact = emb.view(emb.shape[0], -1) @ W1
-        hpreact = bngain * (hpreact - hpreact.mean(0, keepdim=True)) / hpreact.std(0, keepdim=True) + bnbias
+        hpreact = (
+            bngain * (hpreact - hpreact.mean(0, keepdim=True)) / hpreact.std(0, keepdim=True)
+            + bnbias
+        )
         loss = F.cross_entropy(torch.tanh(hpreact) @ W2, Y[ix])
         for p in parameters:
             p.grad = None
@@ -75,7 +78,9 @@ def graph_convolution():
 
 
 def style_transfer():
-    conv = nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(3, 6, 3), nn.InstanceNorm2d(6, affine=True), nn.ReLU())
+    conv = nn.Sequential(
+        nn.ReflectionPad2d(1), nn.Conv2d(3, 6, 3), nn.InstanceNorm2d(6, affine=True), nn.ReLU()
+    )
     for p in conv.parameters():
         p.requires_grad_(False)
     content, style = torch.rand(1, 3, 12, 12), torch.rand(1, 3, 12, 12)
@@ -109,7 +114,10 @@ class TextCNN(nn.Module):
 
     def forward(self, X):
         e = self.W(X).unsqueeze(1)
-        pooled = [nn.MaxPool2d((7 - k + 1, 1))(F.relu(c(e))).permute(0, 3, 2, 1) for k, c in zip((2, 3), self.filters)]
+        pooled = [
+            nn.MaxPool2d((7 - k + 1, 1))(F.relu(c(e))).permute(0, 3, 2, 1)
+            for k, c in zip((2, 3), self.filters)
+        ]
         return self.out(torch.cat(pooled, 3).reshape(-1, 6)) + self.bias
 
 
@@ -133,7 +141,10 @@ def forward_forward():
     optimizer = torch.optim.Adam(layer.parameters(), lr=0.03)
     for _ in range(3):
         pos, neg = torch.randn(5, 8), torch.randn(5, 8)
-        act = lambda x: torch.relu(torch.mm(x / (x.norm(2, 1, keepdim=True) + 1e-4), layer.weight.T) + layer.bias.unsqueeze(0))  # noqa: E731
+        act = lambda x: torch.relu(
+            torch.mm(x / (x.norm(2, 1, keepdim=True) + 1e-4), layer.weight.T)
+            + layer.bias.unsqueeze(0)
+        )  # noqa: E731
         g_pos, g_neg = act(pos).pow(2).mean(1), act(neg).pow(2).mean(1)
         loss = torch.log(1 + torch.exp(torch.cat([-g_pos + 2.0, g_neg - 2.0]))).mean()
         optimizer.zero_grad()
@@ -144,4 +155,11 @@ def forward_forward():
 
 def main():
     torch.manual_seed(2)
-    return [*regression(), *makemore(), *graph_convolution(), *style_transfer(), *text_cnn(), *forward_forward()]
+    return [
+        *regression(),
+        *makemore(),
+        *graph_convolution(),
+        *style_transfer(),
+        *text_cnn(),
+        *forward_forward(),
+    ]

@@ -1,9 +1,9 @@
 """DCGAN: two optimizers, detach, transposed convolutions, batch normalisation, weights_init by class name."""
 
 import torch
+import torch.backends.cudnn as cudnn
 import torch.nn as nn
 import torch.nn.parallel
-import torch.backends.cudnn as cudnn
 import torch.optim as optim
 
 nz, ngf, ndf, nc = 8, 4, 4, 3
@@ -84,4 +84,7 @@ def main():
         errG.backward()
         optimizerG.step()
         results += [(errD_real + errD_fake).item(), errG.item(), output.mean().item()]
-    return results + [netG.main[1].running_var.sum().item(), netG.main[1].num_batches_tracked.item()]
+    return results + [
+        netG.main[1].running_var.sum().item(),
+        netG.main[1].num_batches_tracked.item(),
+    ]

@@ -11,7 +11,9 @@ class TimeMLP(nn.Module):
     def __init__(self, dim=16):
         super().__init__()
         self.dim = dim
-        self.net = nn.Sequential(nn.Linear(2 + dim, 32), nn.Mish(), nn.Linear(32, 32), nn.Hardswish(), nn.Linear(32, 2))
+        self.net = nn.Sequential(
+            nn.Linear(2 + dim, 32), nn.Mish(), nn.Linear(32, 32), nn.Hardswish(), nn.Linear(32, 2)
+        )
 
     def forward(self, x, t):
         half = self.dim // 2
@@ -44,7 +46,9 @@ def diffusion(T=20):
         for i in reversed(range(T)):
             z = torch.randn_like(x) if i > 0 else torch.zeros_like(x)
             eps = model(x, torch.full((4,), i))
-            x = (x - betas[i] / (1 - alphas_bar[i]).sqrt() * eps) / (1 - betas[i]).sqrt() + betas[i].sqrt() * z
+            x = (x - betas[i] / (1 - alphas_bar[i]).sqrt() * eps) / (1 - betas[i]).sqrt() + betas[
+                i
+            ].sqrt() * z
     yield from x.flatten().tolist()
 
 
@@ -64,7 +68,9 @@ class Coupling(nn.Module):
 def flow():
     layers = nn.ModuleList([Coupling(i % 2) for i in range(3)])
     optimizer = torch.optim.Adamax(layers.parameters(), lr=1e-2, weight_decay=1e-4)
-    base = torch.distributions.Independent(torch.distributions.Normal(torch.zeros(2), torch.ones(2)), 1)
+    base = torch.distributions.Independent(
+        torch.distributions.Normal(torch.zeros(2), torch.ones(2)), 1
+    )
     data = torch.randn(48, 2) @ torch.tensor([[1.0, 0.6], [0.0, 0.4]]) + 1
     for _ in range(5):
         z, log_det = data, torch.zeros(48)

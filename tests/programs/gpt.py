@@ -43,7 +43,9 @@ class Attention(nn.Module):
         q, k, v = self.c_attn(x).split(self.n_embd, dim=2)
         q, k, v = (t.view(B, T, self.n_head, C // self.n_head).transpose(1, 2) for t in (q, k, v))
         if self.flash:
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=None, dropout_p=0.0, is_causal=True)
+            y = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=None, dropout_p=0.0, is_causal=True
+            )
         else:
             att = (q @ k.transpose(-2, -1)) * (1.0 / math.sqrt(k.size(-1)))
             att = att.masked_fill(self.mask[:, :, :T, :T] == 0, float("-inf"))
@@ -54,7 +56,10 @@ class Attention(nn.Module):
 class Block(nn.Module):
     def __init__(self, config, flash):
         super().__init__()
-        self.ln_1, self.ln_2 = LayerNorm(config.n_embd, config.bias), LayerNorm(config.n_embd, config.bias)
+        self.ln_1, self.ln_2 = (
+            LayerNorm(config.n_embd, config.bias),
+            LayerNorm(config.n_embd, config.bias),
+        )
         self.attn = Attention(config, flash)
         self.mlp = nn.ModuleDict(
             dict(
@@ -107,7 +112,9 @@ class GPT(nn.Module):
         if targets is None:
             return self.lm_head(x[:, [-1], :]), None
         logits = self.lm_head(x)
-        return logits, F.cross_entropy(logits.view(-1, logits.size(-1)), targets.view(-1), ignore_index=-1)
+        return logits, F.cross_entropy(
+            logits.view(-1, logits.size(-1)), targets.view(-1), ignore_index=-1
+        )
 
     def configure_optimizers(self, weight_decay, learning_rate, betas):
         params = {pn: p for pn, p in self.named_parameters() if p.requires_grad}
@@ -120,7 +127,9 @@ class GPT(nn.Module):
     @torch.no_grad()
     def generate(self, idx, max_new_tokens, temperature=1.0, top_k=None):
         for _ in range(max_new_tokens):
-            idx_cond = idx if idx.size(1) <= self.config.block_size else idx[:, -self.config.block_size :]
+            idx_cond = (
+                idx if idx.size(1) <= self.config.block_size else idx[:, -self.config.block_size :]
+            )
             logits, _ = self(idx_cond)
             logits = logits[:, -1, :] / temperature
             if top_k is not None:
@@ -137,8 +146,12 @@ def main():
     torch.backends.cudnn.allow_tf32 = True
     torch.set_float32_matmul_precision("high")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    ptdtype = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}["float32"]
-    ctx = nullcontext() if device == "cpu" else torch.amp.autocast(device_type=device, dtype=ptdtype)
+    ptdtype = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[
+        "float32"
+    ]
+    ctx = (
+        nullcontext() if device == "cpu" else torch.amp.autocast(device_type=device, dtype=ptdtype)
+    )
     scaler = torch.amp.GradScaler(device, enabled=False)
     data = torch.randint(29, (400,))
     model = GPT(Config()).to(device)
@@ -147,7 +160,9 @@ def main():
     def get_lr(it, warmup=3, decay=10, low=1e-3, high=1e-2):
         if it < warmup:
             return high * (it + 1) / (warmup + 1)
-        return low + 0.5 * (1.0 + math.cos(math.pi * (it - warmup) / (decay - warmup))) * (high - low)
+        return low + 0.5 * (1.0 + math.cos(math.pi * (it - warmup) / (decay - warmup))) * (
+            high - low
+        )
 
     def get_batch():
         ix = torch.randint(len(data) - 16, (4,))

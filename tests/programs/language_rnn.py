@@ -58,4 +58,8 @@ def main():
     hx = cx = torch.zeros(2, 4)
     for t in range(3):
         hx, cx = cell(torch.randn(2, 5), (hx, cx))
-    return results + sizes.tolist() + [unpacked.sum().item(), lstm.weight_ih_l0.grad.norm().item(), cx.sum().item()]
+    return (
+        results
+        + sizes.tolist()
+        + [unpacked.sum().item(), lstm.weight_ih_l0.grad.norm().item(), cx.sum().item()]
+    )

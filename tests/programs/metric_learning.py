@@ -8,7 +8,9 @@ import torch.nn.functional as F
 
 
 def siamese():
-    net = nn.Sequential(nn.Flatten(), nn.Linear(36, 16), nn.PReLU(), nn.BatchNorm1d(16), nn.Linear(16, 4))
+    net = nn.Sequential(
+        nn.Flatten(), nn.Linear(36, 16), nn.PReLU(), nn.BatchNorm1d(16), nn.Linear(16, 4)
+    )
     optimizer = torch.optim.Adagrad(net.parameters(), lr=0.05)
     triplet, cosine = nn.TripletMarginLoss(margin=1.0, p=2), nn.CosineEmbeddingLoss(margin=0.2)
     x = torch.randn(3, 10, 6, 6)
@@ -17,7 +19,9 @@ def siamese():
         a, p, n = (net(v) for v in x)
         sim = F.normalize(a, dim=1) @ F.normalize(p, dim=1).t() / 0.1
         loss = triplet(a, p, n) + cosine(a, p, label) + F.cross_entropy(sim, torch.arange(10))
-        loss = loss + F.margin_ranking_loss(F.pairwise_distance(a, n), F.pairwise_distance(a, p), torch.ones(10), margin=0.5)
+        loss = loss + F.margin_ranking_loss(
+            F.pairwise_distance(a, n), F.pairwise_distance(a, p), torch.ones(10), margin=0.5
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -72,10 +76,13 @@ def mixture_density():
     x = y + 0.3 * torch.sin(3 * y) + 0.1 * torch.randn(64, 1)
     for _ in range(5):
         logit_pi, mu, log_sigma = net(x).chunk(3, dim=1)
-        log_prob = -0.5 * ((y - mu) / log_sigma.exp()) ** 2 - log_sigma - 0.5 * math.log(2 * math.pi)
+        log_prob = (
+            -0.5 * ((y - mu) / log_sigma.exp()) ** 2 - log_sigma - 0.5 * math.log(2 * math.pi)
+        )
         loss = -torch.logsumexp(F.log_softmax(logit_pi, 1) + log_prob, dim=1).mean()
         mixture = torch.distributions.MixtureSameFamily(
-            torch.distributions.Categorical(logits=logit_pi), torch.distributions.Normal(mu, log_sigma.exp())
+            torch.distributions.Categorical(logits=logit_pi),
+            torch.distributions.Normal(mu, log_sigma.exp()),
         )
         assert torch.allclose(loss, -mixture.log_prob(y.squeeze(1)).mean(), atol=1e-5)
         optimizer.zero_grad()

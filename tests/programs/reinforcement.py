@@ -22,7 +22,11 @@ class Walk:
 
     def step(self, action):
         self.x += 0.5 * (2 * action - 1)
-        return torch.tensor([self.x, abs(self.x)], dtype=torch.float32), -abs(self.x), abs(self.x) > 3
+        return (
+            torch.tensor([self.x, abs(self.x)], dtype=torch.float32),
+            -abs(self.x),
+            abs(self.x) > 3,
+        )
 
 
 def reinforce():

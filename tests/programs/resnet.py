@@ -14,14 +14,17 @@ class BasicBlock(nn.Module):
 
     def __init__(self, in_planes, planes, stride=1):
         super().__init__()
-        self.conv1 = nn.Conv2d(in_planes, planes, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(
+            in_planes, planes, kernel_size=3, stride=stride, padding=1, bias=False
+        )
         self.bn1 = nn.BatchNorm2d(planes)
         self.conv2 = nn.Conv2d(planes, planes, kernel_size=3, stride=1, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(planes)
         self.shortcut = nn.Sequential()
         if stride != 1 or in_planes != planes:
             self.shortcut = nn.Sequential(
-                nn.Conv2d(in_planes, planes, kernel_size=1, stride=stride, bias=False), nn.BatchNorm2d(planes)
+                nn.Conv2d(in_planes, planes, kernel_size=1, stride=stride, bias=False),
+                nn.BatchNorm2d(planes),
             )
 
     def forward(self, x):
@@ -58,7 +61,10 @@ def accuracy(output, target, topk=(1,)):
     with torch.no_grad():
         _, pred = output.topk(max(topk), 1, True, True)
         correct = pred.t().eq(target.view(1, -1).expand_as(pred.t()))
-        return [correct[:k].reshape(-1).float().sum(0, keepdim=True).mul_(100.0 / target.size(0)).item() for k in topk]
+        return [
+            correct[:k].reshape(-1).float().sum(0, keepdim=True).mul_(100.0 / target.size(0)).item()
+            for k in topk
+        ]
 
 
 def main():
@@ -79,7 +85,9 @@ def main():
             loss.backward()
             optimizer.step()
             scheduler.step()
-            results.extend([loss.item(), optimizer.param_groups[0]["lr"], *accuracy(outputs, labels, (1, 3))])
+            results.extend(
+                [loss.item(), optimizer.param_groups[0]["lr"], *accuracy(outputs, labels, (1, 3))]
+            )
 
     train(5)
     with tempfile.TemporaryDirectory() as folder:

@@ -14,7 +14,9 @@ def wgan_gp():
         alpha = torch.rand(6, 1)
         mixed = (alpha * real + (1 - alpha) * fake).requires_grad_(True)
         out = critic(mixed)
-        gradients = grad(out, mixed, grad_outputs=torch.ones_like(out), create_graph=True, retain_graph=True)[0]
+        gradients = grad(
+            out, mixed, grad_outputs=torch.ones_like(out), create_graph=True, retain_graph=True
+        )[0]
         penalty = ((gradients.norm(2, dim=1) - 1) ** 2).mean()
         loss = critic(fake).mean() - critic(real).mean() + 10 * penalty
         optimizer.zero_grad()
@@ -91,7 +93,9 @@ def custom_function():
 
 def physics():
     net = nn.Sequential(nn.Linear(1, 10), nn.Tanh(), nn.Linear(10, 1))
-    optimizer = torch.optim.LBFGS(net.parameters(), lr=0.5, max_iter=4, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        net.parameters(), lr=0.5, max_iter=4, line_search_fn="strong_wolfe"
+    )
     t = torch.linspace(0, 1, 15).view(-1, 1).requires_grad_()
     for _ in range(2):
 

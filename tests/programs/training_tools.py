@@ -9,14 +9,21 @@ from torch.utils.checkpoint import checkpoint
 
 
 def build():
-    return nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Sequential(nn.Linear(12, 12), nn.Tanh()), nn.Linear(12, 3, bias=False))
+    return nn.Sequential(
+        nn.Linear(6, 12),
+        nn.ReLU(),
+        nn.Sequential(nn.Linear(12, 12), nn.Tanh()),
+        nn.Linear(12, 3, bias=False),
+    )
 
 
 def hooks():
     model, seen = build(), []
     handles = [
         model[0].register_forward_hook(lambda m, i, o: seen.append(o.mean().item())),
-        model[3].register_full_backward_hook(lambda m, gi, go: seen.append(go[0].abs().sum().item())),
+        model[3].register_full_backward_hook(
+            lambda m, gi, go: seen.append(go[0].abs().sum().item())
+        ),
         model[2].register_forward_pre_hook(lambda m, i: (i[0] * 2,)),
     ]
     model[3].weight.register_hook(lambda g: g * 0.5)
@@ -48,7 +55,11 @@ def training():
     for p in model[0].parameters():
         p.requires_grad = False
     optimizer = torch.optim.Adam(
-        [{"params": model[2].parameters(), "lr": 1e-3}, {"params": [*model[3].parameters(), *model.norm.parameters()]}], lr=1e-2
+        [
+            {"params": model[2].parameters(), "lr": 1e-3},
+            {"params": [*model[3].parameters(), *model.norm.parameters()]},
+        ],
+        lr=1e-2,
     )
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
     warm = torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, total_iters=3)
@@ -69,7 +80,14 @@ def training():
     yield ema.shadow(x).sum().item()
     yield float(model[0].weight.grad is None)
     buffer = io.BytesIO()
-    torch.save({"model": model.state_dict(), "optim": optimizer.state_dict(), "config": {"lr": 1e-2, "name": "x"}}, buffer)
+    torch.save(
+        {
+            "model": model.state_dict(),
+            "optim": optimizer.state_dict(),
+            "config": {"lr": 1e-2, "name": "x"},
+        },
+        buffer,
+    )
     buffer.seek(0)
     state = torch.load(buffer, weights_only=True)
     other = build()
@@ -95,7 +113,11 @@ def settings():
     yield torch.get_num_threads()
     compiled = torch.compile(lambda v: v.sin() + 1, backend="eager")
     yield compiled(torch.tensor(0.5)).item()
-    yield from (torch.LongTensor([3, 1]).sum().item(), torch.FloatTensor(2, 3).numel(), len(torch.zeros(2).type()) > 0)
+    yield from (
+        torch.LongTensor([3, 1]).sum().item(),
+        torch.FloatTensor(2, 3).numel(),
+        len(torch.zeros(2).type()) > 0,
+    )
     yield float(isinstance(torch.ones(2), torch.FloatTensor))
     yield float(torch.distributed.is_initialized())
     try:
@@ -110,7 +132,9 @@ def settings():
     a = torch.randn(3)
     torch.set_rng_state(state)
     yield float(torch.equal(a, torch.randn(3)))
-    assert torch.autograd.gradcheck(lambda v: v.tanh().sum(), torch.randn(3, dtype=torch.double, requires_grad=True))
+    assert torch.autograd.gradcheck(
+        lambda v: v.tanh().sum(), torch.randn(3, dtype=torch.double, requires_grad=True)
+    )
 
 
 def main():

@@ -26,7 +26,13 @@ class Seq2Seq(nn.Module):
         self.embed = nn.Embedding(vocab, d_model, padding_idx=0)
         self.position = PositionalEncoding(d_model)
         self.transformer = nn.Transformer(
-            d_model, nhead=4, num_encoder_layers=2, num_decoder_layers=2, dim_feedforward=32, dropout=0.0, batch_first=True
+            d_model,
+            nhead=4,
+            num_encoder_layers=2,
+            num_decoder_layers=2,
+            dim_feedforward=32,
+            dropout=0.0,
+            batch_first=True,
         )
         self.generator = nn.Linear(d_model, vocab)
         for p in self.parameters():
@@ -67,7 +73,9 @@ def main():
         results += [loss.item(), scheduler.get_last_lr()[0]]
 
     layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, activation="gelu", norm_first=True)
-    encoder = nn.TransformerEncoder(layer, num_layers=2, norm=nn.LayerNorm(16), enable_nested_tensor=False)
+    encoder = nn.TransformerEncoder(
+        layer, num_layers=2, norm=nn.LayerNorm(16), enable_nested_tensor=False
+    )
     encoder.eval()
     x = torch.randn(5, 3, 16)
     with torch.no_grad():

@@ -7,7 +7,11 @@ import torch.nn.functional as F
 
 def block(cin, cout):
     return nn.Sequential(
-        nn.Conv2d(cin, cout, 3, padding=1), nn.GroupNorm(2, cout), nn.SiLU(), nn.Conv2d(cout, cout, 3, padding="same"), nn.ELU()
+        nn.Conv2d(cin, cout, 3, padding=1),
+        nn.GroupNorm(2, cout),
+        nn.SiLU(),
+        nn.Conv2d(cout, cout, 3, padding="same"),
+        nn.ELU(),
     )
 
 
@@ -49,7 +53,7 @@ def main():
         loss = F.cross_entropy(logits, y, weight=torch.tensor([0.4, 0.6])) + dice(logits, y)
         optimizer.zero_grad()
         loss.backward()
-        total = torch.nn.utils.clip_grad_value_(model.parameters(), 0.5)
+        torch.nn.utils.clip_grad_value_(model.parameters(), 0.5)
         optimizer.step()
         scheduler.step()
         iou = ((logits.argmax(1) == y) & (y == 1)).sum() / (y == 1).sum()
