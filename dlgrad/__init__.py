@@ -11,7 +11,7 @@ import math as _math
 
 from ._lib import lib as _lib
 from .dtypes import (  # noqa: F401
-    bfloat16, bool, can_cast, dtype, finfo, float16, float32, float64, get_default_dtype, iinfo, int8, int16, int32, int64,
+    bfloat16, bool, can_cast, complex64, complex128, dtype, finfo, float16, float32, float64, get_default_dtype, iinfo, int8, int16, int32, int64,
     promote_types, set_default_dtype, uint8,
 )  # fmt: skip
 from .tensor import Tensor, device  # noqa: F401
@@ -33,10 +33,11 @@ from .linalg.names import *  # noqa: F401, F403
 __version__ = "0.1.0"
 
 half, float, double, short, int, long = float16, float32, float64, int16, int32, int64
+cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _SUBMODULES = frozenset((
-    "nn", "optim", "utils", "autograd", "random", "datasets", "serialization", "interop", "printing", "signal", "special",
+    "nn", "optim", "utils", "autograd", "random", "datasets", "serialization", "fft", "interop", "printing", "signal", "special",
     "distributions", "func", "accelerator", "amp", "backends", "cuda", "distributed", "mps", "version",
 ))  # fmt: skip
 _LAZY = {
@@ -49,9 +50,6 @@ _LAZY = {
         "get_default_device", "set_default_device", "set_default_tensor_type", "get_num_interop_threads",
         "set_num_interop_threads", "is_autocast_enabled", "is_autocast_cpu_enabled", "set_flush_denormal", "spmm",
     ), "legacy"),
-    **dict.fromkeys((
-        "binomial", "_standard_gamma", "_standard_gamma_grad", "_sample_dirichlet", "_dirichlet_grad",
-    ), "ops.random_gamma"),
     **dict.fromkeys((
         "binomial", "_standard_gamma", "_standard_gamma_grad", "_sample_dirichlet", "_dirichlet_grad",
     ), "ops.random_gamma"),
@@ -118,7 +116,7 @@ def is_floating_point(input):
 
 
 def is_complex(input):
-    """Whether the tensor's dtype is complex (none is, yet)."""
+    """Whether the tensor's dtype is complex."""
     return input.is_complex()
 
 

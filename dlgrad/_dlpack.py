@@ -15,7 +15,7 @@ from . import dtypes as dt
 from ._lib import ffi, lib
 
 READ_ONLY, COPIED = 1, 2  # flags of a versioned capsule
-_CODES = {"int": 0, "uint": 1, "float": 2, "bfloat": 4, "bool": 6}
+_CODES = {"int": 0, "uint": 1, "float": 2, "bfloat": 4, "complex": 5, "bool": 6}
 
 
 def _type_of(d):

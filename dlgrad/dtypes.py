@@ -15,15 +15,27 @@ class dtype:  # noqa: N801  (PyTorch's name)
         self.code = code
         self.itemsize = itemsize
         self.is_floating_point = kind == "f"
-        self.is_complex = False
-        self.is_signed = kind in "fi"
+        self.is_complex = kind == "c"
+        self.is_signed = kind in "fic"
         self.format = fmt  # the struct module's letter; None where Python has none
         self.rank = rank  # within its category, for promotion
 
     @property
     def is_integral(self):
         """Whether it is an integer type (bool is not one)."""
-        return not self.is_floating_point and self.name != "bool"
+        return not (self.is_floating_point or self.is_complex or self.name == "bool")
+
+    def to_complex(self):
+        """The complex type of this precision. Raises RuntimeError for bfloat16 and float16, which have none here."""
+        if self.is_complex:
+            return self
+        if self not in _COMPLEX:
+            raise RuntimeError(f"to_complex(): there is no complex type for {self.name}")
+        return _COMPLEX[self]
+
+    def to_real(self):
+        """The type of a complex type's parts; itself for the others."""
+        return _PARTS.get(self, self)
 
     def __repr__(self):
         return f"dlgrad.{self.name}"
@@ -50,11 +62,18 @@ bfloat16 = dtype("bfloat16", 7, 2, "f", None, 1)
 float32 = dtype("float32", 8, 4, "f", "f", 2)
 float64 = dtype("float64", 9, 8, "f", "d", 3)
 
-ALL = (bool, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64)
+# Two floats side by side, which is all that the kernels know of them (plan.py): they have no code in Zig.
+complex64 = dtype("complex64", 10, 8, "c", None, 1)
+complex128 = dtype("complex128", 11, 16, "c", None, 2)
+
+REAL = (bool, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64)
+ALL = (*REAL, complex64, complex128)
 NAMES = {d.name: d for d in ALL}
+_PARTS = {complex64: float32, complex128: float64}
+_COMPLEX = {float16: complex64, bfloat16: complex64, float32: complex64, float64: complex128}
 ALIASES = {
     "half": float16, "float": float32, "double": float64,
-    "short": int16, "int": int32, "long": int64,
+    "short": int16, "int": int32, "long": int64, "cfloat": complex64, "cdouble": complex128,
 }  # fmt: skip
 
 
@@ -63,12 +82,14 @@ def _by_name(name):
 
 
 def category(d):
-    """0 for bool, 1 for integers, 2 for floating point: a higher category wins over a lower one."""
-    return 2 if d.is_floating_point else 0 if d is bool else 1
+    """0 for bool, 1 for integers, 2 for floating point, 3 for complex: a higher category wins over a lower one."""
+    return 3 if d.is_complex else 2 if d.is_floating_point else 0 if d is bool else 1
 
 
 def _promote(a, b):
     ca, cb = category(a), category(b)
+    if ca == 3 or cb == 3:  # the precision of both
+        return complex128 if {a, b} & {complex128, float64} else complex64
     if a is b or ca > cb:
         return a
     if cb > ca:
@@ -125,6 +146,7 @@ class finfo:  # noqa: N801
 
     def __init__(self, type=None):
         d = _default if type is None else type
+        d = d.to_real() if isinstance(d, dtype) else d
         if not isinstance(d, dtype) or not d.is_floating_point:
             raise TypeError(f"finfo(): requires a floating point dtype, got {d!r}; use iinfo for integers")
         self.bits, self.eps, self.max, self.tiny, self.resolution = _FLOATS[d.name]

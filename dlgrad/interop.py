@@ -19,9 +19,10 @@ from .tensor import Tensor, make_tensor, method
 _BY_KIND = {
     ("b", 1): dt.bool, ("u", 1): dt.uint8, ("i", 1): dt.int8, ("i", 2): dt.int16, ("i", 4): dt.int32,
     ("i", 8): dt.int64, ("f", 2): dt.float16, ("f", 4): dt.float32, ("f", 8): dt.float64,
+    ("c", 8): dt.complex64, ("c", 16): dt.complex128,
 }  # fmt: skip
 _KINDS = {d.name: kind for (kind, _), d in _BY_KIND.items()}
-_SUPPORTED = "float64, float32, float16, int64, int32, int16, int8, uint8, and bool"
+_SUPPORTED = "complex128, complex64, float64, float32, float16, int64, int32, int16, int8, uint8, and bool"
 _ORDER = {"little": "<", "big": ">"}[sys.byteorder]
 _NOT_WRITABLE = (
     "%s(): the given %s is not writable, and tensors are: writing to the tensor would change memory that is meant "

@@ -13,7 +13,7 @@ import struct
 
 from . import _abi
 from ._lib import ffi, lib
-from .layout import Layout
+from .layout import Layout, layout
 from .storage import OutOfMemoryError, Storage, allocate
 from .tensor import Tensor, make_tensor
 
@@ -55,10 +55,47 @@ def _describe(lay: Layout):
     return [lay.dtype.code, lay.ndim, *lay.shape, *lay.strides]
 
 
+# Rows that treat the real and the imaginary part of a complex number alike. "last", "first": where the kernel sees the
+# dimension of the two parts, along which masks and indices are repeated; "apart": these have no such dimension.
+_BY_PARTS = {
+    ("unary", "neg"): "last", ("binary", "add"): "last", ("binary", "sub"): "last", ("ternary", "where"): "last",
+    ("cast", "copy"): "last", ("fill", "fill"): "last", ("fill", "flip"): "last", ("fill", "roll"): "last", ("fill", "tril"): "first",
+    ("fill", "triu"): "first", ("reduce", "sum"): "last", ("reduce", "mean"): "last", ("scan", "cumsum"): "last",
+    ("gather", "gather"): "last", ("scatter", "scatter"): "last", ("scatter", "scatter_add"): "last", ("index", "index"): "apart",
+    ("index", "index_put"): "apart",
+}  # fmt: skip
+
+
+def _in_parts(family, row, name, layouts):
+    """Layouts with complex ones among them as the kernels see them: floats with a dimension of 2.
+
+    Raises RuntimeError for a row that complex numbers don't have."""
+    first = next(lay.dtype for lay in layouts if lay is not None and lay.dtype.is_complex)
+    where = _BY_PARTS.get((family, row))
+    if where is None or any(lay is not None and lay.dtype.is_floating_point for lay in layouts):
+        raise RuntimeError(f"{name or row}(): not implemented for {first.name}")
+    return [None if lay is None else _with_parts(lay, where) for lay in layouts]
+
+
+def _with_parts(lay, where):
+    if lay.dtype.is_complex:
+        dtype, strides, step = lay.dtype.to_real(), tuple([2 * s for s in lay.strides]), 1
+    elif where == "apart":
+        return lay
+    else:
+        dtype, strides, step = lay.dtype, lay.strides, 0
+    if where == "first":
+        return layout(dtype, (2, *lay.shape), (step, *strides))
+    return layout(dtype, (*lay.shape, 2), (*strides, step))
+
+
 def make_plan(family, row, outputs, inputs, ints=(), floats=(), name=None) -> Plan:
     """A plan for `row` of `family` over these layouts (None: an operand that is left out)."""
     numbers = [len(outputs) + len(inputs), len(outputs), len(ints), len(floats)]
-    for lay in (*outputs, *inputs):
+    layouts = (*outputs, *inputs)
+    if any([lay is not None and lay.dtype.is_complex for lay in layouts]):
+        layouts = _in_parts(family, row, name, layouts)
+    for lay in layouts:
         numbers += (8, 0) if lay is None else _describe(lay)
     numbers += ints
     packed = struct.pack(f"={len(numbers)}q{len(floats)}d", *numbers, *floats)

@@ -67,6 +67,14 @@ def _reader(t):
     lay = t._layout
     raw = memoryview(ffi.buffer(t._ptr, lay.span * lay.dtype.itemsize))
     name = lay.dtype.name
+    if lay.dtype.is_complex:
+        parts = raw.cast(lay.dtype.to_real().format)
+
+        def read_pairs(offset, n, stride):
+            places = [2 * (offset + i * stride) for i in range(n)]
+            return [complex(parts[i], parts[i + 1]) for i in places]
+
+        return read_pairs
     if name in ("float16", "bfloat16"):
         memory = raw.cast("H")
 
@@ -151,6 +159,19 @@ class _Formatter:
         return text.rjust(self.width)
 
 
+class _ComplexFormatter:
+    """Real and imaginary parts, each in a format of its own."""
+
+    def __init__(self, values):
+        self.real = _Formatter([v.real for v in values], True)
+        self.imag = _Formatter([v.imag for v in values], True)
+        self.width = self.real.width + self.imag.width + 1
+
+    def __call__(self, value):
+        imag = self.imag(value.imag).lstrip() + "j"
+        return self.real(value.real) + ("" if imag[0] in "+-" else "+") + imag
+
+
 def _vector(read, n, stride, offset, indent, summarize, form):
     """One row, broken into lines."""
     edge = _options["edgeitems"]
@@ -201,7 +222,8 @@ def _contents(t, indent):
     else:
         # PyTorch takes the width of a vector of which nothing is shown from all of it; nobody sees it.
         values = _collect(read, lay, summarize, edge)
-    return _nested(read, lay, 0, 0, indent, summarize, _Formatter(values, lay.dtype.is_floating_point))
+    form = _ComplexFormatter(values) if lay.dtype.is_complex else _Formatter(values, lay.dtype.is_floating_point)
+    return _nested(read, lay, 0, 0, indent, summarize, form)
 
 
 # ---------------------------------------------------------------------- the whole
@@ -226,14 +248,15 @@ def tensor_repr(t, tensor_contents=None) -> str:
     indent = len(prefix)
     dtype, shape = t._layout.dtype, tuple(t._layout.shape)
     suffixes = []
+    default = dt.get_default_dtype().to_complex() if dtype.is_complex else dt.get_default_dtype()
     if t._layout.numel == 0:
         if len(shape) != 1:
             suffixes.append(f"size={shape}")
-        named = dtype is dt.get_default_dtype()  # no elements to tell integers by
+        named = dtype is default  # no elements to tell integers by
     else:
         if not _options["edgeitems"]:
             suffixes.append(f"size={shape}")
-        named = dtype in (dt.get_default_dtype(), dt.int64, dt.bool)
+        named = dtype in (default, dt.int64, dt.bool)
     if not named:
         suffixes.append(f"dtype={dtype}")
     try:

@@ -186,7 +186,7 @@ class Tensor:
 
     def is_complex(self) -> bool:
         """Whether the dtype is complex."""
-        return False
+        return self._layout.dtype.is_complex
 
     def is_signed(self) -> bool:
         """Whether the dtype has negative values."""
@@ -217,9 +217,9 @@ class Tensor:
         """Starts (or stops) recording operations on this leaf. Returns self.
 
         Raises RuntimeError for dtypes that are not floating point, and for results of operations."""
-        if requires_grad and not self._layout.dtype.is_floating_point:
+        if requires_grad and not (self._layout.dtype.is_floating_point or self._layout.dtype.is_complex):
             raise RuntimeError(
-                f"requires_grad_(): only Tensors of floating point dtype can require gradients, "
+                f"requires_grad_(): only Tensors of floating point and complex dtype can require gradients, "
                 f"this one is {self._layout.dtype.name}; convert it first, as with .float()"
             )
         if self._grad_fn is not None and not requires_grad:

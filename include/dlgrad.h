@@ -58,6 +58,7 @@ enum dlgrad_family {
     DLGRAD_FAMILY_POOL = 18,
     DLGRAD_FAMILY_LOSS = 19,
     DLGRAD_FAMILY_LINALG = 20,
+    DLGRAD_FAMILY_FFT = 21,
 };
 
 enum dlgrad_unary {
@@ -410,6 +411,14 @@ enum dlgrad_linalg {
     DLGRAD_LINALG_REFLECT = 5,
     DLGRAD_LINALG_EIGH = 6,
     DLGRAD_LINALG_SVD = 7,
+    DLGRAD_LINALG_LDL = 8,
+    DLGRAD_LINALG_LDL_SOLVE = 9,
+};
+
+enum dlgrad_fft {
+    DLGRAD_FFT_FFT = 0,
+    DLGRAD_FFT_RFFT = 1,
+    DLGRAD_FFT_IRFFT = 2,
 };
 
 /* Chooses the kernels: a CPU level's name, or "" for the best one that this CPU can run.

@@ -1,8 +1,8 @@
 //! The kernel families: one line each. A family's number is its place in this list.
 //!
-//! Every family is compiled to an object of its own for each CPU level (kernel_object.zig),
-//! so that a change compiles its family only; nothing here is analysed unless it is asked
-//! for by name.
+//! A family, or a few that share code (objects.zon), is compiled to an object of its own for
+//! each CPU level (kernel_object.zig), so that a change compiles little; nothing here is
+//! analysed unless it is asked for by name.
 
 pub const unary = @import("ops/unary.zig");
 pub const binary = @import("ops/binary.zig");
@@ -25,3 +25,4 @@ pub const conv = @import("ops/conv.zig");
 pub const pool = @import("ops/pool.zig");
 pub const loss = @import("ops/loss.zig");
 pub const linalg = @import("ops/linalg.zig");
+pub const fft = @import("ops/fft.zig");

@@ -215,9 +215,13 @@ def _check_dirty(ctx, cls, args, outs, recording):
             )
 
 
+def _is_differentiable(t):
+    return t._layout.dtype.is_floating_point or t._layout.dtype.is_complex
+
+
 def _connect(cls, ctx, args, edges, outs, handed):
     differentiable = tuple(
-        isinstance(o, Tensor) and o._layout.dtype.is_floating_point and not _is_in(o, ctx.non_differentiable)
+        isinstance(o, Tensor) and _is_differentiable(o) and not _is_in(o, ctx.non_differentiable)
         for o in outs
     )  # fmt: skip
     saved, own = [], []
@@ -360,7 +364,7 @@ def once_differentiable(fn):
         edges = tuple(edge_of(t) for t in sources)
 
         def marked(g):
-            if not isinstance(g, Tensor) or not g._layout.dtype.is_floating_point:
+            if not isinstance(g, Tensor) or not _is_differentiable(g):
                 return g
             t = make_tensor(g._ptr, g._layout, g._storage)
             t._requires_grad = True

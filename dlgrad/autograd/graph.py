@@ -358,7 +358,9 @@ def record_several(outs, name, rule, inputs, saved=(), differentiable=None):
     node.layouts = tuple(o._layout if isinstance(o, Tensor) else None for o in outs)
     for i, o in enumerate(outs):
         if o is not None and (
-            o._layout.dtype.is_floating_point if differentiable is None else differentiable[i]
+            o._layout.dtype.is_floating_point or o._layout.dtype.is_complex
+            if differentiable is None
+            else differentiable[i]
         ):
             o._requires_grad = True
             o._grad_fn = Output(node, i)

@@ -53,7 +53,7 @@ from .distance import allclose, cdist, cross, isclose, isin, kron, pdist  # noqa
 from .statistics import (  # noqa: F401
     bincount, corrcoef, cov, cumulative_trapezoid, histc, trapezoid, trapz, vander,
 )  # fmt: skip
-from .convert import real  # noqa: F401
+from .complex_numbers import complex, imag, polar, real, view_as_complex, view_as_real  # noqa: F401
 from .inplace import resize_as_  # noqa: F401
 from .sort import (  # noqa: F401
     argsort, bucketize, kthvalue, median, mode, msort, nanmedian, nanquantile, quantile, searchsorted, sort, topk, unique,

@@ -12,7 +12,7 @@ from ..autograd.graph import record
 from ..tensor import Tensor, method  # noqa: N812
 from ..tensor import device as Device
 from .elementwise import result_layout
-from .reduce import check
+from . import complex_numbers
 
 
 def to_dtype(x, dtype):
@@ -20,8 +20,10 @@ def to_dtype(x, dtype):
     lay = x._layout
     if lay.dtype is dtype:
         return x
+    if lay.dtype.is_complex is not dtype.is_complex:
+        return complex_numbers.from_real(x, dtype) if dtype.is_complex else to_dtype(complex_numbers.real(x), dtype)
     out = door.call("cast", "copy", result_layout(dtype, lay.shape, lay), (x,), name="to")
-    if x._requires_grad and dtype.is_floating_point:
+    if x._requires_grad and (dtype.is_floating_point or dtype.is_complex):
         old = lay.dtype
         record(out, "ToCopyBackward0", lambda g: to_dtype(g, old), (x,))
     return out
@@ -62,7 +64,8 @@ def _caster(name, d):
 
 
 for _name, _d in (("bool", dt.bool), ("byte", dt.uint8), ("char", dt.int8), ("short", dt.int16), ("int", dt.int32), ("long", dt.int64),
-                  ("half", dt.float16), ("bfloat16", dt.bfloat16), ("float", dt.float32), ("double", dt.float64)):  # fmt: skip
+                  ("half", dt.float16), ("bfloat16", dt.bfloat16), ("float", dt.float32), ("double", dt.float64), ("cfloat", dt.complex64),
+                  ("cdouble", dt.complex128)):  # fmt: skip
     _caster(_name, _d)
 
 
@@ -106,16 +109,6 @@ def cuda(self, *args, **kwargs):
     )
 
 
-@method
-def real(input):
-    """The tensor itself: there are no complex numbers."""
-    check("real", input)
-    return input
-
-
-Tensor.real = property(real)
-
-
 # ---------------------------------------------------------------------- as Python numbers
 
 
@@ -124,6 +117,9 @@ def _numbers(x):
     lay = x._layout
     if not lay.numel:
         return []
+    if lay.dtype.is_complex:
+        flat = _numbers(complex_numbers.view_as_real(x.detach()))
+        return [complex(re, im) for re, im in zip(flat[::2], flat[1::2])]
     if lay.dtype is dt.bfloat16:
         x = to_dtype(x.detach(), dt.float32)
     x = x.detach().contiguous()

@@ -12,6 +12,7 @@ from ..layout import layout as make_layout
 from ..storage import allocate
 from ..tensor import Tensor, make_tensor, method  # noqa: N812
 from ..tensor import device as Device
+from .complex_numbers import parts_of
 from .elementwise import as_number, is_scalar, result_layout, scalar_dtype
 from .view import sizes_of
 from .writing import write_out
@@ -89,6 +90,11 @@ def empty_strided(
 def fill_with(t, value, op="fill_"):
     """Writes the number into all of `t` (no graph, no checks of leaves)."""
     d = t._layout.dtype
+    if d.is_complex:
+        value = complex(value)
+        for part, number in zip(parts_of(t), (value.real, value.imag)):
+            fill_with(part, number, op)
+        return t
     if d.is_floating_point:
         kind, value = 0, float(value)
     else:
@@ -322,15 +328,23 @@ def linspace(
             raise RuntimeError(
                 f"linspace(): only supports 0-dimensional start and end tensors, but got {n} with {v._layout.ndim} dimensions"
             )
-    start, end = float(_number("linspace", "start", start)), float(_number("linspace", "end", end))
+    start, end = _number("linspace", "start", start), _number("linspace", "end", end)
+    if dtype is None and out is None and (isinstance(start, complex) or isinstance(end, complex)):
+        dtype = dt.get_default_dtype().to_complex()
     dtype = (
         out._layout.dtype
         if dtype is None and out is not None
         else _check("linspace", dtype, device)
     )
+    t = new_tensor(row_major_layout(dtype, _sizes("linspace", (steps,))), "linspace")
+    if dtype.is_complex:
+        start, end = complex(start), complex(end)
+        for part, a, b in zip(parts_of(t), (start.real, start.imag), (end.real, end.imag)):
+            door.call("fill", "linspace", part._layout, (), scalars=(a, b), into=part)
+        return _finish(t, requires_grad) if out is None else write_out("linspace", out, t)
+    start, end = float(start), float(end)
     if not dtype.is_floating_point:
         start, end = float(int(start)), float(int(end))
-    t = new_tensor(row_major_layout(dtype, _sizes("linspace", (steps,))), "linspace")
     door.call("fill", "linspace", t._layout, (), scalars=(start, end), into=t)
     return _finish(t, requires_grad) if out is None else write_out("linspace", out, t)
 
@@ -366,5 +380,8 @@ def eye(n, m=None, *, out=None, dtype=None, layout=None, device=None, requires_g
         if s < 0:
             raise RuntimeError(f"eye(): {name} must be greater or equal to 0, got {s}")
     t = new_tensor(row_major_layout(_check("eye", dtype, device), _sizes("eye", (n, m))), "eye")
-    door.call("fill", "eye", t._layout, (), into=t)
+    if t._layout.dtype.is_complex:
+        fill_with(t, 0)
+    ones_in = parts_of(t)[0] if t._layout.dtype.is_complex else t
+    door.call("fill", "eye", ones_in._layout, (), into=ones_in)
     return _finish(t, requires_grad) if out is None else write_out("eye", out, t)

@@ -72,23 +72,25 @@ def scalar_dtype(value):
     """The dtype that a Python number stands for."""
     if isinstance(value, bool):
         return dt.bool
+    if isinstance(value, complex):
+        return dt.get_default_dtype().to_complex()
     return dt.int64 if isinstance(value, int) else dt.get_default_dtype()
 
 
 def is_scalar(value) -> bool:
     """Whether it is a Python (or NumPy) number."""
-    return isinstance(value, (int, float, numbers.Real)) and not isinstance(value, Tensor)
+    return isinstance(value, (int, float, complex, numbers.Number)) and not isinstance(value, Tensor)
 
 
 def as_number(value):
     """A Python number for any kind of number."""
-    if type(value) in (int, float, bool):
+    if type(value) in (int, float, bool, complex):
         return value
     if isinstance(value, (bool, numbers.Integral)):
         return int(value)
     if type(value).__name__ in ("bool_", "bool"):
         return bool(value)
-    return float(value)
+    return complex(value) if isinstance(value, numbers.Complex) and not isinstance(value, numbers.Real) else float(value)
 
 
 def result_type(*values):
@@ -111,6 +113,8 @@ def result_type(*values):
             continue
         if out is None:
             out = d
+        elif d.is_complex and out.is_floating_point:
+            out = out.to_complex()
         elif dt.category(d) > dt.category(out):
             out = d
     return out
@@ -118,6 +122,8 @@ def result_type(*values):
 
 def fit_scalar(op, value, dtype):
     """The number as `dtype` holds it. Raises RuntimeError where an integer type cannot."""
+    if dtype.is_complex:
+        return complex(value)
     if dtype.is_floating_point:
         return float(value)
     if dtype is dt.bool:
@@ -259,6 +265,10 @@ def unary(name, derivative=None, doc="", *, kind="float", kernel=None, family="u
             ) from None
         plan = plans.get(lay)
         if plan is None:
+            if lay.dtype.is_complex and name != "neg":
+                from .complex_numbers import unary
+
+                return unary(row, input)
             if kind == "float" and not lay.dtype.is_floating_point:
                 return op(input.to(dt.get_default_dtype()))
             if kind == "whole" and not lay.dtype.is_floating_point:
@@ -421,7 +431,14 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
         ):
             raise RuntimeError(f"{name}(): {no_bool}")
         common = result_type(a, b)
-        if kind == "float" and not common.is_floating_point:
+        if common.is_complex:
+            a, b = [to_tensor(name, v, common).to(common) for v in (a, b)]
+            ta = tb = True
+            if name not in ("add", "sub"):
+                from .complex_numbers import binary
+
+                return binary(row, a, b)
+        elif kind == "float" and not common.is_floating_point:
             common = dt.get_default_dtype()
         row.check(common)
         if ta and tb:

@@ -66,8 +66,8 @@ def _infer(values):
     for kind in {v._layout.dtype if isinstance(v, Tensor) else type(v) for v in values}:
         if not isinstance(kind, dt.dtype):
             kind = (
-                dt.get_default_dtype()
-                if kind is float
+                scalar_dtype(kind())
+                if kind in (float, complex)
                 else _OF_PYTHON.get(kind) or _numpy_dtype(kind)
             )
         found = kind if found is None else dt.promote_types(found, kind)
@@ -78,8 +78,8 @@ def _numpy_dtype(kind):
     name = {"bool_": "bool", "intc": "int32", "longlong": "int64"}.get(kind.__name__, kind.__name__)
     if name in dt.NAMES:
         return dt.NAMES[name]
-    if issubclass(kind, (bool, int, float)):
-        return dt.int64 if issubclass(kind, int) else dt.get_default_dtype()
+    if issubclass(kind, (bool, int, float, complex)):
+        return dt.int64 if issubclass(kind, int) else scalar_dtype(kind())
     if hasattr(kind, "__float__") and hasattr(kind, "item"):
         return dt.get_default_dtype()
     raise TypeError(
@@ -89,6 +89,9 @@ def _numpy_dtype(kind):
 
 def pack(values, dtype, op="tensor"):
     """The numbers as the bytes of this dtype. Raises RuntimeError for one that does not fit."""
+    if dtype.is_complex:
+        values = [part for v in map(complex, values) for part in (v.real, v.imag)]
+        dtype = dtype.to_real()
     try:
         if dtype.format == "e":
             values = [
@@ -149,7 +152,7 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
             shape, values = _shape_of(data), []
             _flatten(data, 0, shape, values)
             dtype = dtype or _infer(values)
-            values = [v if type(v) in (float, int, bool) else _plain(v) for v in values]
+            values = [v if type(v) in (float, int, bool, complex) else _plain(v) for v in values]
             t = from_bytes(pack(values, dtype), shape, dtype)
     else:
         from ..interop import tensor_from_array

@@ -248,10 +248,10 @@ def _value(self, value, name="__setitem__"):
         or isinstance(value, (list, tuple))
         or hasattr(value, "__array_interface__")
     ):
-        if isinstance(value, complex):
+        if isinstance(value, complex) and not self._layout.dtype.is_complex:
             raise TypeError("can't assign a complex to a real tensor")
         d = self._layout.dtype
-        if is_scalar(value) and not d.is_floating_point and d is not dt.bool:
+        if is_scalar(value) and dt.category(d) == 1:
             value = int(value)
         return tensor(value, dtype=d)
     raise TypeError(f"can't assign a {type(value).__name__} to a {self._layout.dtype.name} tensor")

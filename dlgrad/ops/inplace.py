@@ -65,7 +65,7 @@ def copy_(self, src, non_blocking=False):
     if (
         mode.enabled
         and (self.requires_grad or src.requires_grad)
-        and self._layout.dtype.is_floating_point
+        and (self._layout.dtype.is_floating_point or self._layout.dtype.is_complex)
     ):
         d = self._layout.dtype
         return replace_history("copy_", self, lambda _: src.to(d) if src._layout.dtype is not d else src.clone(),

@@ -22,6 +22,8 @@ def nonzero(input, *, out=None, as_tuple=False):
         raise TypeError(f"nonzero(): argument 'input' must be Tensor, not {type(input).__name__}")
     if as_tuple and input._layout.ndim == 0:
         input = input.detach().reshape(1)
+    if input._layout.dtype.is_complex:
+        input = input != 0
     n = _count_true(input)
     result = door.call("gather", "nonzero", contiguous(dt.int64, (n, input._layout.ndim)), (input,))
     if as_tuple:
@@ -46,6 +48,9 @@ def masked_select(input, mask, *, out=None):
             f"masked_select(): expected BoolTensor for mask, got {mask.dtype if isinstance(mask, Tensor) else type(mask).__name__}"
         )
     shape = broadcast_shapes(input._layout.shape, mask._layout.shape, op="masked_select")
+    if input._layout.dtype.is_complex:
+        result = input.expand(shape)[mask.expand(shape)]
+        return result if out is None else write_out("masked_select", out, result, exact=True, apart=(input, mask))
     x, m = expand_raw(input, shape), expand_raw(mask, shape)
     result = door.call(
         "gather", "masked_select", contiguous(input._layout.dtype, (_count_true(m),)), (x, m)
@@ -84,6 +89,9 @@ def masked_scatter(input, mask, source):
         raise RuntimeError(
             f"masked_scatter(): expected the number of elements of source ({source._layout.numel}) to be >= the number of ones in mask ({need})"
         )
+    if input._layout.dtype.is_complex:
+        places = nonzero(m, as_tuple=True)
+        return input.expand(shape).index_put(places, source.reshape(-1)[:need])
     door.call(
         "scatter", "masked_scatter", result._layout, (m, source.detach().reshape(-1)), into=result
     )

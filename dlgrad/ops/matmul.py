@@ -8,6 +8,7 @@ from .. import plan as door
 from ..autograd.graph import record
 from ..layout import broadcast_shapes, contiguous
 from ..tensor import Tensor, make_tensor, method
+from . import complex_numbers
 from .elementwise import as_number, expanded, result_type, sum_to, write_out
 
 
@@ -33,6 +34,8 @@ def _product(a, b, name):
     plan = _plans.get((la, lb))
     if plan is not None:
         return door.run_plan(plan, (a, b))
+    if la.dtype.is_complex:
+        return complex_numbers.product(a, b, lambda x, y: _product(x, y, name))
     (m, k), (k2, n) = la.shape[-2:], lb.shape[-2:]
     if k != k2:
         raise RuntimeError(
@@ -40,17 +43,34 @@ def _product(a, b, name):
             f"equal (shapes {list(la.shape)} and {list(lb.shape)})"
         )
     if la.ndim == 2 and lb.ndim == 2:
-        plan = door.make_plan("matmul", "matmul", (contiguous(la.dtype, (m, n)),), (la, lb), name=name)
+        plan = door.make_plan(
+            "matmul", "matmul", (contiguous(la.dtype, (m, n)),), (la, lb), name=name
+        )
         return door.run_plan(door.remember(_plans, (la, lb), plan), (a, b))
     batch = broadcast_shapes(la.shape[:-2], lb.shape[:-2], op=name)
     if lb.ndim == 2 and la.contiguous:
         # One product of all rows.
-        rows = make_tensor(a._ptr, contiguous(la.dtype, (la.numel // k if k else _count(la.shape[:-1]), k)), a._storage)
-        out = door.call("matmul", "matmul", contiguous(la.dtype, (rows._layout.shape[0], n)), (rows, b), name=name)
+        rows = make_tensor(
+            a._ptr,
+            contiguous(la.dtype, (la.numel // k if k else _count(la.shape[:-1]), k)),
+            a._storage,
+        )
+        out = door.call(
+            "matmul",
+            "matmul",
+            contiguous(la.dtype, (rows._layout.shape[0], n)),
+            (rows, b),
+            name=name,
+        )
         return make_tensor(out._ptr, contiguous(la.dtype, (*la.shape[:-1], n)), out._storage)
     a = make_tensor(a._ptr, expanded(la, (*batch, m, k)), a._storage)
     b = make_tensor(b._ptr, expanded(lb, (*batch, k, n)), b._storage)
     return door.call("matmul", "matmul", contiguous(la.dtype, (*batch, m, n)), (a, b), name=name)
+
+
+def _adjoint(t):
+    """The transposed matrix, for complex numbers also conjugated."""
+    return complex_numbers.conj(t.mT) if t._layout.dtype.is_complex else t.mT
 
 
 def _count(shape):
@@ -73,14 +93,20 @@ def _matrices(a, b, name):
         sa, sb = a._layout.shape, b._layout.shape
 
         def left(g, a, b):
-            return sum_to(_matrices(g, b.mT, name), sa)
+            return sum_to(_matrices(g, _adjoint(b), name), sa)
 
         def right(g, a, b):
             if len(sb) == 2 and len(sa) > 2:  # one product, not a batch of them to sum
-                return _matrices(_flat(a).mT, _flat(g), name)
-            return sum_to(_matrices(a.mT, g, name), sb)
+                return _matrices(_adjoint(_flat(a)), _flat(g), name)
+            return sum_to(_matrices(_adjoint(a), g, name), sb)
 
-        record(out, "MmBackward0" if a._layout.ndim == b._layout.ndim == 2 else "BmmBackward0", (left, right), (a, b), (a, b))
+        record(
+            out,
+            "MmBackward0" if a._layout.ndim == b._layout.ndim == 2 else "BmmBackward0",
+            (left, right),
+            (a, b),
+            (a, b),
+        )
     return out
 
 
@@ -97,7 +123,9 @@ def matmul(input, other, *, out=None):
     _tensors("matmul", input, other)
     na, nb = input._layout.ndim, other._layout.ndim
     if na == 0 or nb == 0:
-        raise RuntimeError(f"matmul(): both arguments need to be at least 1D, but they are {na}D and {nb}D")
+        raise RuntimeError(
+            f"matmul(): both arguments need to be at least 1D, but they are {na}D and {nb}D"
+        )
     if na == 1 and nb == 1:
         result = dot(input, other)
     elif na == 1:
@@ -115,7 +143,9 @@ def matmul(input, other, *, out=None):
 
 def _need(name, t, ndim, what):
     if t._layout.ndim != ndim:
-        raise RuntimeError(f"{name}(): {what} must be {ndim}-D, got {t._layout.ndim}-D (shape {list(t.shape)})")
+        raise RuntimeError(
+            f"{name}(): {what} must be {ndim}-D, got {t._layout.ndim}-D (shape {list(t.shape)})"
+        )
 
 
 @method
@@ -158,18 +188,32 @@ def dot(input, tensor, *, out=None):
     """The sum of the products of two vectors."""
     _tensors("dot", input, tensor)
     if input._layout.ndim != 1 or tensor._layout.ndim != 1:
-        raise RuntimeError(f"dot(): 1D tensors expected, but got {input._layout.ndim}D and {tensor._layout.ndim}D tensors")
+        raise RuntimeError(
+            f"dot(): 1D tensors expected, but got {input._layout.ndim}D and {tensor._layout.ndim}D tensors"
+        )
     if input._layout.shape != tensor._layout.shape:
         raise RuntimeError(
             f"dot(): inconsistent tensor size, expected tensor {list(input.shape)} and src {list(tensor.shape)} to have the same number of elements"
         )
+    if input._layout.dtype.is_complex:
+        result = (input * tensor).sum()
+        return result if out is None else write_out("dot", out, result)
     result = door.call("matmul", "dot", contiguous(input._layout.dtype, ()), (input, tensor))
-    record(result, "DotBackward0", (lambda g, a, b: g * b, lambda g, a, b: g * a), (input, tensor), (input, tensor))
+    record(
+        result,
+        "DotBackward0",
+        (lambda g, a, b: g * b, lambda g, a, b: g * a),
+        (input, tensor),
+        (input, tensor),
+    )
     return result if out is None else write_out("dot", out, result)
 
 
-vdot = dot
-Tensor.vdot = dot
+@method
+def vdot(input, other, *, out=None):
+    """The sum of the products of two vectors, the first one conjugated."""
+    _tensors("vdot", input, other)
+    return dot(complex_numbers.conj(input), other, out=out)
 
 
 def inner(input, other, *, out=None):
@@ -179,7 +223,9 @@ def inner(input, other, *, out=None):
         result = input * other
     else:
         if input._layout.shape[-1] != other._layout.shape[-1]:
-            raise RuntimeError(f"inner(): the last dimension must match on both input tensors but got shapes {list(input.shape)} and {list(other.shape)}")
+            raise RuntimeError(
+                f"inner(): the last dimension must match on both input tensors but got shapes {list(input.shape)} and {list(other.shape)}"
+            )
         result = tensordot(input, other, ([-1], [-1]))
     return result if out is None else write_out("inner", out, result)
 
@@ -191,7 +237,9 @@ def _number(name, dtype, v, what):
     v = as_number(v)
     if isinstance(v, float) and not dtype.is_floating_point:
         if name in ("addmm", "addr"):
-            raise RuntimeError(f"{name}(): For integral input tensors, argument {what} must not be a floating point number, got {v}")
+            raise RuntimeError(
+                f"{name}(): For integral input tensors, argument {what} must not be a floating point number, got {v}"
+            )
         return int(v)  # the others of the family cut it off, as PyTorch's do
     return v
 
@@ -201,18 +249,33 @@ def _add_product(name, input, a, b, beta, alpha, out, shape):
     d = a._layout.dtype
     beta, alpha = _number(name, d, beta, "beta"), _number(name, d, alpha, "alpha")
     if input._layout.dtype is not d:
-        raise RuntimeError(f"{name}(): self and mat2 must have the same dtype, but got {input._layout.dtype.name} and {d.name}")
+        raise RuntimeError(
+            f"{name}(): self and mat2 must have the same dtype, but got {input._layout.dtype.name} and {d.name}"
+        )
     try:
         full = broadcast_shapes(input._layout.shape, shape, op=name)
     except RuntimeError:
         full = None
     if full is None or tuple(full) != tuple(shape):
-        raise RuntimeError(f"{name}(): the input's shape {list(input.shape)} does not expand to the product's shape {list(shape)}")
+        raise RuntimeError(
+            f"{name}(): the input's shape {list(input.shape)} does not expand to the product's shape {list(shape)}"
+        )
+    if d.is_complex:
+        product = _matrices(a, b, name) * alpha
+        result = product if beta == 0 else input * beta + product
+        return result if out is None else write_out(name, out, result)
     kind = float if d.is_floating_point else int
     c = make_tensor(input._ptr, expanded(input._layout, shape), input._storage)
     if d is dt.bool:
         raise RuntimeError(f"{name}(): not implemented for bool")
-    result = door.call("matmul", "matmul_acc", contiguous(d, tuple(shape)), (a, b, c), scalars=(kind(alpha), kind(beta)), name=name)
+    result = door.call(
+        "matmul",
+        "matmul_acc",
+        contiguous(d, tuple(shape)),
+        (a, b, c),
+        scalars=(kind(alpha), kind(beta)),
+        name=name,
+    )
     if input._requires_grad or a._requires_grad or b._requires_grad:
         before = input._layout.shape
 
@@ -246,7 +309,9 @@ def addmm(input, mat1, mat2, *, beta=1, alpha=1, out=None):
     _need("addmm", mat1, 2, "mat1")
     _need("addmm", mat2, 2, "mat2")
     _fits("addmm", mat1, mat2)
-    return _add_product("addmm", input, mat1, mat2, beta, alpha, out, (mat1._layout.shape[0], mat2._layout.shape[1]))
+    return _add_product(
+        "addmm", input, mat1, mat2, beta, alpha, out, (mat1._layout.shape[0], mat2._layout.shape[1])
+    )
 
 
 @method
@@ -257,7 +322,9 @@ def baddbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
     _need("baddbmm", batch2, 3, "batch2")
     _fits("baddbmm", batch1, batch2)
     if batch1._layout.shape[0] != batch2._layout.shape[0]:
-        raise RuntimeError(f"baddbmm(): batch1 and batch2 must have same number of batches, got {batch1.shape[0]} and {batch2.shape[0]}")
+        raise RuntimeError(
+            f"baddbmm(): batch1 and batch2 must have same number of batches, got {batch1.shape[0]} and {batch2.shape[0]}"
+        )
     shape = (batch1._layout.shape[0], batch1._layout.shape[1], batch2._layout.shape[2])
     return _add_product("baddbmm", input, batch1, batch2, beta, alpha, out, shape)
 
@@ -270,7 +337,9 @@ def addbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
     _need("addbmm", batch2, 3, "batch2")
     _fits("addbmm", batch1, batch2)
     if batch1._layout.shape[0] != batch2._layout.shape[0]:
-        raise RuntimeError(f"addbmm(): batch1 and batch2 must have same number of batches, got {batch1.shape[0]} and {batch2.shape[0]}")
+        raise RuntimeError(
+            f"addbmm(): batch1 and batch2 must have same number of batches, got {batch1.shape[0]} and {batch2.shape[0]}"
+        )
     n, p = batch1._layout.shape[1], batch2._layout.shape[2]
     rows = batch2._layout.shape[0] * batch2._layout.shape[1]
     left = batch1.permute(1, 0, 2).reshape((n, rows))
@@ -285,13 +354,17 @@ def addmv(input, mat, vec, *, beta=1, alpha=1, out=None):
     _need("addmv", mat, 2, "mat")
     _need("addmv", vec, 1, "vec")
     if mat._layout.shape[1] != vec._layout.shape[0]:
-        raise RuntimeError(f"addmv(): size mismatch, got input ({mat.shape[0]}), mat ({mat.shape[0]}x{mat.shape[1]}), vec ({vec.shape[0]})")
+        raise RuntimeError(
+            f"addmv(): size mismatch, got input ({mat.shape[0]}), mat ({mat.shape[0]}x{mat.shape[1]}), vec ({vec.shape[0]})"
+        )
     d = mat._layout.dtype
     beta, alpha = _number("addmv", d, beta, "beta"), _number("addmv", d, alpha, "alpha")
     product = mv(mat, vec) * alpha
     result = product if beta == 0 else input * beta + product
     if tuple(result._layout.shape) != (mat._layout.shape[0],):
-        raise RuntimeError(f"addmv(): the input's shape {list(input.shape)} does not expand to [{mat.shape[0]}]")
+        raise RuntimeError(
+            f"addmv(): the input's shape {list(input.shape)} does not expand to [{mat.shape[0]}]"
+        )
     return result if out is None else write_out("addmv", out, result)
 
 
@@ -330,7 +403,9 @@ def linear(input, weight, bias=None):
 
     Raises RuntimeError naming the shapes where they don't fit."""
     try:
-        plan = _linear_plans.get((input._layout, weight._layout, None if bias is None else bias._layout))
+        plan = _linear_plans.get(
+            (input._layout, weight._layout, None if bias is None else bias._layout)
+        )
     except AttributeError:  # not tensors
         plan = None
     if plan is None:
@@ -347,7 +422,9 @@ def _linear_anew(input, weight, bias):
         result = matmul(input, weight)
         return result if bias is None else result + bias
     if lw.ndim != 2:
-        raise RuntimeError(f"linear(): weight must be 1-D or 2-D, got {lw.ndim}-D (shape {list(lw.shape)})")
+        raise RuntimeError(
+            f"linear(): weight must be 1-D or 2-D, got {lw.ndim}-D (shape {list(lw.shape)})"
+        )
     n, k = lw.shape
     if lx.shape[-1] != k:
         rows = lx.numel // lx.shape[-1] if lx.shape[-1] else 0
@@ -357,10 +434,22 @@ def _linear_anew(input, weight, bias):
         )
     if bias is not None and tuple(bias._layout.shape) != (n,):
         if bias._layout.ndim > 1 or bias._layout.numel not in (1, n):
-            raise RuntimeError(f"linear(): bias of shape {list(bias.shape)} does not fit the {n} outputs of weight {list(lw.shape)}")
+            raise RuntimeError(
+                f"linear(): bias of shape {list(bias.shape)} does not fit the {n} outputs of weight {list(lw.shape)}"
+            )
         bias = bias.expand(n)
+    if d.is_complex:
+        result = matmul(input, weight.t())
+        return result if bias is None else result + bias
     lb = None if bias is None else bias._layout
-    plan = door.make_plan("matmul", "linear", (contiguous(d, (*lx.shape[:-1], n)),), (lx, lw, lb), (int(bias is not None),), name="linear")
+    plan = door.make_plan(
+        "matmul",
+        "linear",
+        (contiguous(d, (*lx.shape[:-1], n)),),
+        (lx, lw, lb),
+        (int(bias is not None),),
+        name="linear",
+    )
     result = door.run_plan(door.remember(_linear_plans, (lx, lw, lb), plan), (input, weight, bias))
     return _recorded(result, input, weight, bias)
 
@@ -380,7 +469,13 @@ def _linear_to_bias(g, x, w):
 def _recorded(result, input, weight, bias):
     """The result of linear, in the graph."""
     if bias is None:
-        return record(result, "LinearBackward0", (_linear_to_input, _linear_to_weight), (input, weight), (input, weight))
+        return record(
+            result,
+            "LinearBackward0",
+            (_linear_to_input, _linear_to_weight),
+            (input, weight),
+            (input, weight),
+        )
     return record(result, "AddmmBackward0", (_linear_to_input, _linear_to_weight, _linear_to_bias),
                   (input, weight, bias), (input, weight))  # fmt: skip
 
@@ -411,9 +506,13 @@ def tensordot(a, b, dims=2, out=None):
         da, db = ([d] if isinstance(d, int) else list(d) for d in dims)
         da, db = [d % la.ndim for d in da], [d % lb.ndim for d in db]
     if len(da) != len(db):
-        raise RuntimeError(f"tensordot(): both dimension lists should have same length, got {da} and {db}")
+        raise RuntimeError(
+            f"tensordot(): both dimension lists should have same length, got {da} and {db}"
+        )
     for x, y in zip(da, db):
-        if la.shape[x] == 1 != lb.shape[y]:  # sizes of 1 broadcast: the other's elements are summed first
+        if (
+            la.shape[x] == 1 != lb.shape[y]
+        ):  # sizes of 1 broadcast: the other's elements are summed first
             b = b.sum(y, True)
             lb = b._layout
         elif lb.shape[y] == 1 != la.shape[x]:
@@ -428,13 +527,15 @@ def tensordot(a, b, dims=2, out=None):
     left = a.permute(tuple(fa + da)).reshape((_count(la.shape[i] for i in fa), k))
     right = b.permute(tuple(db + fb)).reshape((k, _count(lb.shape[i] for i in fb)))
     common = result_type(a, b)
-    result = _matrices(left.to(common), right.to(common), "tensordot").reshape((*[la.shape[i] for i in fa], *[lb.shape[i] for i in fb]))
+    result = _matrices(left.to(common), right.to(common), "tensordot").reshape(
+        (*[la.shape[i] for i in fa], *[lb.shape[i] for i in fb])
+    )
     return result if out is None else write_out("tensordot", out, result)
 
 
 def chain_matmul(*matrices, out=None):
     """The product of several matrices, in the cheapest order."""
-    from .linalg import multi_dot
+    from ..linalg import multi_dot
 
     return multi_dot(matrices, out=out)
 
@@ -444,5 +545,7 @@ def _operator(self, other):
 
 
 Tensor.__matmul__ = _operator
-Tensor.__rmatmul__ = lambda self, other: matmul(other, self) if isinstance(other, Tensor) else NotImplemented
+Tensor.__rmatmul__ = lambda self, other: (
+    matmul(other, self) if isinstance(other, Tensor) else NotImplemented
+)
 Tensor.__imatmul__ = lambda self, other: self.copy_(matmul(self, other))

@@ -1,4 +1,4 @@
-"""Parts of numbers: angles, conjugates (of real numbers: themselves), mantissas and exponents."""
+"""Parts of numbers: angles, conjugates, mantissas and exponents."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections import namedtuple
 from .. import dtypes as dt
 from ..autograd.graph import record
 from ..autograd.mode import no_grad
-from ..tensor import method
+from ..tensor import Tensor, method
+from . import complex_numbers
 from .binary import mul
 from .reduce import check, renorm
 from .ternary import where
@@ -43,8 +44,12 @@ def rad2deg(input, *, out=None):
 
 @method
 def angle(input, *, out=None):
-    """0, or pi for negative numbers; nan for nan. Its derivative is 0."""
+    """The angle in radians: a complex number's argument; of real ones pi for the negative, nan for nan, else 0, with a
+    derivative of 0."""
     check("angle", input)
+    if input._layout.dtype.is_complex:
+        result = complex_numbers.angle(input)
+        return result if out is None else write_out("angle", out, result)
     x = _as_float(input)
     with no_grad():
         result = where(x < 0, math.pi, where(x.isnan(), x, 0.0))
@@ -54,8 +59,10 @@ def angle(input, *, out=None):
 
 @method
 def isreal(input):
-    """True everywhere: there are no complex numbers."""
+    """True where the imaginary part is 0."""
     check("isreal", input)
+    if input._layout.dtype.is_complex:
+        return complex_numbers.imag(input) == 0
     return input.new_ones(tuple(input.shape), dtype=dt.bool)
 
 
@@ -69,16 +76,23 @@ def _itself(name, doc):
     return method(f)
 
 
-conj = _itself("conj", "The tensor itself: there are no complex numbers.")
+@method
+def conj(input):
+    """The complex conjugate: a new tensor (PyTorch's is a view, worked out when it is used); a real tensor itself."""
+    check("conj", input)
+    return complex_numbers.conj(input)
+
+
 resolve_conj = _itself("resolve_conj", "The tensor itself: none is conjugated lazily.")
 resolve_neg = _itself("resolve_neg", "The tensor itself: none is negated lazily.")
 
 
 @method
 def conj_physical(input, *, out=None):
-    """The tensor itself: there are no complex numbers."""
+    """The complex conjugate, as a new tensor; a real tensor itself."""
     check("conj_physical", input)
-    return input if out is None else write_out("conj_physical", out, input)
+    result = complex_numbers.conj(input)
+    return result if out is None else write_out("conj_physical", out, result)
 
 
 @method
@@ -109,6 +123,8 @@ def _split(x):
     m = where(size >= 1, m * 0.5, where(size < 0.5, m * 2, m))
     return where(plain, x, m), where(plain, 0.0, where(tiny, e - 600, e))
 
+
+Tensor.is_conj = Tensor.is_neg = lambda self: False
 
 for _f in (deg2rad, rad2deg, conj_physical, renorm):
     inplace(_f.__name__, _f)

@@ -6,6 +6,8 @@ The numbers, and how many words of the generator each of them takes, are PyTorch
 
 from __future__ import annotations
 
+import math
+
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.mode import no_grad
@@ -20,6 +22,7 @@ from ._draw import (
     new_filled,
     plans,
 )
+from .complex_numbers import parts_layout
 from .create import _check, _finish, _like_layout, _sizes, new_tensor
 from .inplace import _write
 from .random_discrete import bernoulli, multinomial, poisson, randint, randint_like, randperm
@@ -50,12 +53,33 @@ def _normal_into(t, mean, std, generator):
     return draw(t, "normal", (float(mean), float(std)), generator, ints=(serial,))
 
 
+def _complex_into(fill, t, generator):
+    """Fills the real and the imaginary parts, which take turns: uniform numbers, or normal ones whose variances
+    sum to 1."""
+    parts = make_tensor(t._ptr, parts_layout(t._layout), t._storage)
+    if fill is _uniform_into:
+        _uniform_into(parts, 0, 1, generator)
+    else:
+        _normal_into(parts, 0, math.sqrt(0.5), generator)
+    return t
+
+
+def _standard(fill, name, t, generator, requires_grad):
+    """`t` filled with uniform numbers on [0, 1), or with normal ones of variance 1."""
+    if t._layout.dtype.is_complex:
+        return _finish(_complex_into(fill, t, generator), requires_grad)
+    check_floating(name, t._layout)
+    return _finish(fill(t, 0, 1, generator), requires_grad)
+
+
 def _fresh(row, size, dtype, device, generator, requires_grad):
     """A new tensor by `row` (rand, randn): one call allocates and fills it."""
     lay = contiguous(_check(row, dtype, device), _sizes(row, size))
     key = (row, lay)
     plan = plans.get(key)
     block = block_of(generator)
+    if plan is None and lay.dtype.is_complex:
+        return _standard(_uniform_into if row == "rand" else _normal_into, row, new_tensor(lay, row), generator, requires_grad)
     if plan is None:
         check_floating(row, lay)
         plan = door.remember(plans, key, door.make_plan("random", row, (lay,), (block._layout,)))
@@ -81,8 +105,7 @@ def rand(
     if out is None:
         return _fresh("rand", size, dtype, device, generator, requires_grad)
     t = new_filled("rand", size, dtype, device, out)
-    check_floating("rand", t._layout)
-    return _finish(_uniform_into(t, 0, 1, generator), requires_grad)
+    return _standard(_uniform_into, "rand", t, generator, requires_grad)
 
 
 def randn(
@@ -100,8 +123,7 @@ def randn(
     if out is None:
         return _fresh("randn", size, dtype, device, generator, requires_grad)
     t = new_filled("randn", size, dtype, device, out)
-    check_floating("randn", t._layout)
-    return _finish(_normal_into(t, 0, 1, generator), requires_grad)
+    return _standard(_normal_into, "randn", t, generator, requires_grad)
 
 
 def rand_like(
@@ -116,8 +138,7 @@ def rand_like(
 ):
     """`rand` with the shape and (unless given) dtype of `input`."""
     t = new_tensor(_like_layout("rand_like", input, dtype), "rand_like")
-    check_floating("rand_like", t._layout)
-    return _finish(_uniform_into(t, 0, 1, generator), requires_grad)
+    return _standard(_uniform_into, "rand_like", t, generator, requires_grad)
 
 
 def randn_like(
@@ -132,8 +153,7 @@ def randn_like(
 ):
     """`randn` with the shape and (unless given) dtype of `input`."""
     t = new_tensor(_like_layout("randn_like", input, dtype), "randn_like")
-    check_floating("randn_like", t._layout)
-    return _finish(_normal_into(t, 0, 1, generator), requires_grad)
+    return _standard(_normal_into, "randn_like", t, generator, requires_grad)
 
 
 def normal(

@@ -60,7 +60,9 @@ def run(row, x, dims, keepdim, dtypes, floats=(), name=None):
     key = (row, x._layout, dims, keepdim, dtypes, floats)
     plan = _plans.get(key)
     if plan is None:
-        plan = door.remember(_plans, key, _prepare(row, x._layout, dims, keepdim, dtypes[0], floats, name))
+        plan = door.remember(
+            _plans, key, _prepare(row, x._layout, dims, keepdim, dtypes[0], floats, name)
+        )
     ptr = door.run1(plan.handle, x._ptr)
     if not ptr:
         plan.fail(x)
@@ -91,7 +93,9 @@ def _run_several(row, x, dims, keepdim, dtypes, floats, name):
     results = door.call("reduce", row, outs, (x,), ints=dims, floats=floats, name=name)
     if keepdim and dims and lay.ndim:
         full = kept(lay.shape, dims, True)
-        return tuple(make_tensor(t._ptr, contiguous(t._layout.dtype, full), t._storage) for t in results)
+        return tuple(
+            make_tensor(t._ptr, contiguous(t._layout.dtype, full), t._storage) for t in results
+        )
     return results
 
 
@@ -106,7 +110,7 @@ def _result_dtype(name, x, dtype):
     if dtype is not None:
         return dtype
     d = x._layout.dtype
-    return d if d.is_floating_point else dt.int64
+    return d if d.is_floating_point or d.is_complex else dt.int64
 
 
 def sum(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
@@ -116,7 +120,10 @@ def sum(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
         dim, keepdim = numpy_names("sum", names, dim, keepdim)
     lay = input._layout
     dims = dims_of(dim, lay.ndim, "sum")
-    result = run("sum", input, dims, keepdim, (_result_dtype("sum", input, dtype),))
+    kind = _result_dtype("sum", input, dtype)
+    if kind.is_complex is not lay.dtype.is_complex:
+        return sum(input.to(kind), dim, keepdim, out=out)
+    result = run("sum", input, dims, keepdim, (kind,))
     if input._requires_grad:
         shape, d = lay.shape, lay.dtype
 
@@ -136,13 +143,19 @@ def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
     lay = input._layout
     dims = dims_of(dim, lay.ndim, "nansum")
     result = run("nansum", input, dims, keepdim, (_result_dtype("nansum", input, dtype),))
-    record(result, "NansumBackward0", lambda g, x: spread(g, lay.shape, dims, keepdim) * ~x.isnan(), (input,), (input,))
+    record(
+        result,
+        "NansumBackward0",
+        lambda g, x: spread(g, lay.shape, dims, keepdim) * ~x.isnan(),
+        (input,),
+        (input,),
+    )
     return result if out is None else write_out("nansum", out, result)
 
 
 def _mean_dtype(name, input, dtype):
     d = dtype or input._layout.dtype
-    if not d.is_floating_point:
+    if not (d.is_floating_point or d.is_complex):
         raise RuntimeError(
             f"{name}(): could not infer output dtype. Input dtype must be a floating point dtype, got {d.name}; give dtype=float32, say"
         )
@@ -156,6 +169,8 @@ def mean(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
         dim, keepdim = numpy_names("mean", names, dim, keepdim)
     lay = input._layout
     d = _mean_dtype("mean", input, dtype)
+    if d.is_complex is not lay.dtype.is_complex:
+        return mean(input.to(d), dim, keepdim, out=out)
     dims = dims_of(dim, lay.ndim, "mean")
     result = run("mean", input, dims, keepdim, (d,))
     if input._requires_grad:
@@ -193,7 +208,31 @@ def _prod_all(x, dims):
     """The dimensions `dims` moved to the end and made one."""
     rest = [i for i in range(x._layout.ndim) if i not in dims]
     moved = x.permute(tuple(rest + list(dims)))
-    return moved.reshape((*moved._layout.shape[: len(rest)], -1)) if x._layout.ndim else x.reshape((1,))
+    return (
+        moved.reshape((*moved._layout.shape[: len(rest)], -1))
+        if x._layout.ndim
+        else x.reshape((1,))
+    )
+
+
+def spread_back(result, shape, dims, keepdim):
+    """A reduction over the dimensions `dims` that has dropped them, with them as 1 where they are to be kept."""
+    return result.reshape(kept(shape, dims, True)) if keepdim else result
+
+
+def _product_by_halves(x):
+    """The product over the last dimension, as products of tensors half as long."""
+    from .joining import cat
+
+    n = x._layout.shape[-1]
+    if n == 0:
+        return x.new_ones(tuple(x._layout.shape[:-1]))
+    while n > 1:
+        half = n // 2
+        pairs = x[..., :half] * x[..., half : 2 * half]
+        x = cat((pairs, x[..., 2 * half :]), -1) if n % 2 else pairs
+        n = half + n % 2
+    return x.squeeze(-1)
 
 
 def prod(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
@@ -203,6 +242,9 @@ def prod(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
         dim, keepdim = numpy_names("prod", names, dim, keepdim)
     lay = input._layout
     dims = dims_of(dim, lay.ndim, "prod")
+    if lay.dtype.is_complex:
+        result = spread_back(_product_by_halves(_prod_all(input, dims)), lay.shape, dims, keepdim)
+        return result if out is None else write_out("prod", out, result)
     result = run("prod", input, dims, keepdim, (_result_dtype("prod", input, dtype),))
     if input._requires_grad:
 
@@ -218,7 +260,11 @@ def prod(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
             shape = [lay.shape[i] for i in rest] + [lay.shape[i] for i in d]
             order = rest + list(d)
             back = [order.index(i) for i in range(lay.ndim)]
-            others = others.reshape(tuple(shape)).permute(tuple(back)) if lay.ndim else others.reshape(())
+            others = (
+                others.reshape(tuple(shape)).permute(tuple(back))
+                if lay.ndim
+                else others.reshape(())
+            )
             return tie(spread(g, lay.shape, dims, keepdim) * others, x)
 
         record(result, "ProdBackward0", rule, (input,), (input,))
@@ -242,6 +288,8 @@ def _bool_reduction(name, doc):
         check(name, input)
         if names:
             dim, keepdim = numpy_names(name, names, dim, keepdim)
+        if input._layout.dtype.is_complex:
+            input = input != 0
         d = dt.uint8 if input._layout.dtype is dt.uint8 else dt.bool
         dims = dims_of(dim, input._layout.ndim, name)
         result = run(name, input, dims, keepdim, (dt.bool,))
@@ -261,7 +309,15 @@ all = _bool_reduction("all", "Whether no element over `dim` is 0.")
 def count_nonzero(input, dim=None):
     """How many elements over `dim` are not 0."""
     check("count_nonzero", input)
-    return run("count_nonzero", input, dims_of(dim, input._layout.ndim, "count_nonzero"), False, (dt.int64,))
+    if input._layout.dtype.is_complex:
+        input = input != 0
+    return run(
+        "count_nonzero",
+        input,
+        dims_of(dim, input._layout.ndim, "count_nonzero"),
+        False,
+        (dt.int64,),
+    )
 
 
 # ---------------------------------------------------------------------- extrema
@@ -286,7 +342,14 @@ def _extremum(name, row):
         dims = dims_of(dim, lay.ndim, name)
         _not_empty(name, lay, dims if lay.ndim else ())
         result = run(row, input, dims, keepdim, (lay.dtype,), name=name)
-        record(result, name.capitalize() + "Backward0", lambda g, x, y: _shared(g, x, y, dims, keepdim), (input,), (input, None), own=1)
+        record(
+            result,
+            name.capitalize() + "Backward0",
+            lambda g, x, y: _shared(g, x, y, dims, keepdim),
+            (input,),
+            (input, None),
+            own=1,
+        )
         return result if out is None else write_out(name, out, result)
 
     f.__name__ = f.__qualname__ = name
@@ -328,12 +391,25 @@ def _with_indices(name):
                                    "with the 'dim' argument.")  # fmt: skip
             dims = tuple(range(lay.ndim))
             result = run(name, input, dims, False, (lay.dtype,))
-            record(result, name.capitalize() + "Backward1", lambda g, x, y: _shared(g, x, y, dims, False), (input,), (input, None), own=1)
+            record(
+                result,
+                name.capitalize() + "Backward1",
+                lambda g, x, y: _shared(g, x, y, dims, False),
+                (input,),
+                (input, None),
+                own=1,
+            )
             return result if out is None else write_out(name, out, result)
         dims = (wrap_dim(dim, lay.ndim, name),)
         _not_empty(name, lay, dims)
         values, indices = run(name + "_dim", input, dims, keepdim, (lay.dtype, dt.int64), name=name)
-        record(values, name.capitalize() + "Backward0", lambda g, i: route(g, i, lay.shape, dims[0], keepdim), (input,), (indices,))
+        record(
+            values,
+            name.capitalize() + "Backward0",
+            lambda g, i: route(g, i, lay.shape, dims[0], keepdim),
+            (input,),
+            (indices,),
+        )
         result = result_type(values, indices)
         return result if out is None else write_out(name, out, result)
 
@@ -365,7 +441,9 @@ def _arg(name):
         lay = input._layout
         if dim is None:
             if lay.numel == 0:
-                raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0")
+                raise IndexError(
+                    f"{name}(): Expected reduction dim to be specified for input.numel() == 0"
+                )
             dims = tuple(range(lay.ndim))
         else:
             dims = (wrap_dim(dim, lay.ndim, name),)
@@ -387,7 +465,9 @@ def aminmax(input, *, dim=None, keepdim=False, out=None):
     """The smallest and the largest element over `dim`: (min, max)."""
     check("aminmax", input)
     if dim is None and input._layout.numel == 0:
-        raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity")
+        raise RuntimeError(
+            "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity"
+        )
     d = () if dim is None else (wrap_dim(dim, input._layout.ndim, "aminmax"),)
     result = aminmax_result(amin(input, d, keepdim), amax(input, d, keepdim))
     if dim is None and keepdim:
@@ -423,22 +503,46 @@ def _moment_args(name, args, kwargs):
     return dim, as_number(correction), keepdim, out
 
 
+def _complex_moment(name, several, z, dim, correction, keepdim):
+    """The variance of complex numbers: those of their real and imaginary parts together."""
+    result = var(z.real, dim, correction=correction, keepdim=keepdim) + var(
+        z.imag, dim, correction=correction, keepdim=keepdim
+    )
+    result = result.sqrt() if name.startswith("std") else result
+    return (result, mean(z, dim, keepdim)) if several else result
+
+
 def _moment(name, several):
     def f(input, *args, **kwargs):
         check(name, input)
         dim, correction, keepdim, out = _moment_args(name, args, kwargs)
         lay = input._layout
+        if lay.dtype.is_complex:
+            results = _complex_moment(name, several, input, dim, correction, keepdim)
+            return results if out is None else write_out(name, out, results)
         if not lay.dtype.is_floating_point:
-            raise RuntimeError(f"{name}(): only support floating point dtypes, got {lay.dtype.name}; convert the input first")
+            raise RuntimeError(
+                f"{name}(): only support floating point dtypes, got {lay.dtype.name}; convert the input first"
+            )
         dims = dims_of(dim, lay.ndim, name)
-        results = run(name, input, dims, keepdim, (lay.dtype,) * (1 + several), floats=(float(correction),))
+        results = run(
+            name, input, dims, keepdim, (lay.dtype,) * (1 + several), floats=(float(correction),)
+        )
         n = count(lay.shape, dims)
         var = results[0] if several else results
         if input._requires_grad:
 
             def var_rule(g, x):
                 centred = x - mean(x, dims if lay.ndim else None, True)
-                return spread(g * (2 / (n - correction) if n > correction else math.nan), lay.shape, dims, keepdim) * centred
+                return (
+                    spread(
+                        g * (2 / (n - correction) if n > correction else math.nan),
+                        lay.shape,
+                        dims,
+                        keepdim,
+                    )
+                    * centred
+                )
 
             def std_rule(g, x, y):
                 from .ternary import where
@@ -451,7 +555,12 @@ def _moment(name, several):
             else:
                 record(var, "StdBackward0", std_rule, (input,), (input, None), own=1)
             if several:
-                record(results[1], "MeanBackward1", lambda g: spread(g / n, lay.shape, dims, keepdim), (input,))
+                record(
+                    results[1],
+                    "MeanBackward1",
+                    lambda g: spread(g / n, lay.shape, dims, keepdim),
+                    (input,),
+                )
         return results if out is None else write_out(name, out, results)
 
     f.__name__ = f.__qualname__ = name
@@ -492,18 +601,45 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
     check("vector_norm", x)
     if dtype is not None:
         x = x.to(dtype)
+    if x._layout.dtype.is_complex:
+        x = x.abs()
     lay = x._layout
     if not lay.dtype.is_floating_point:
-        raise RuntimeError(f"vector_norm(): Expected a floating point or complex tensor as input. Got {lay.dtype.name}")
+        raise RuntimeError(
+            f"vector_norm(): Expected a floating point or complex tensor as input. Got {lay.dtype.name}"
+        )
     ord = float(as_number(ord.item() if isinstance(ord, Tensor) else ord))
     dims = dims_of(dim, lay.ndim, "vector_norm")
     if math.isinf(ord) or ord < 0:
         if count(lay.shape, dims) == 0:
-            raise RuntimeError(f"vector_norm(): cannot compute the {ord} norm on the dimension {list(dims)} of an empty tensor: it has no identity")
-    rows = {2.0: "norm2", 1.0: "norm1", 0.0: "norm0", math.inf: "norm_inf", -math.inf: "norm_neg_inf"}
+            raise RuntimeError(
+                f"vector_norm(): cannot compute the {ord} norm on the dimension {list(dims)} of an empty tensor: it has no identity"
+            )
+    rows = {
+        2.0: "norm2",
+        1.0: "norm1",
+        0.0: "norm0",
+        math.inf: "norm_inf",
+        -math.inf: "norm_neg_inf",
+    }
     row = rows.get(ord, "norm_p")
-    result = run(row, x, dims, keepdim, (lay.dtype,), floats=(ord,) if row == "norm_p" else (), name="vector_norm")
-    record(result, "LinalgVectorNormBackward0", lambda g, x, y: _norm_rule(g, x, y, ord, dims, keepdim), (x,), (x, None), own=1)
+    result = run(
+        row,
+        x,
+        dims,
+        keepdim,
+        (lay.dtype,),
+        floats=(ord,) if row == "norm_p" else (),
+        name="vector_norm",
+    )
+    record(
+        result,
+        "LinalgVectorNormBackward0",
+        lambda g, x, y: _norm_rule(g, x, y, ord, dims, keepdim),
+        (x,),
+        (x, None),
+        own=1,
+    )
     return result if out is None else write_out("vector_norm", out, result)
 
 
@@ -539,13 +675,18 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     elif p == "nuc":
         from ..linalg import matrix_norm
 
-        return matrix_norm(input, "nuc", (-2, -1) if dim is None else dim, keepdim, dtype=dtype, out=out)
+        return matrix_norm(
+            input, "nuc", (-2, -1) if dim is None else dim, keepdim, dtype=dtype, out=out
+        )
     elif isinstance(p, str):
         raise RuntimeError(f"norm(): unsupported order {p!r}; use 'fro' or a number")
     if isinstance(dim, (list, tuple)) and not dim:
         dim = None
-    if not (dtype or input._layout.dtype).is_floating_point:
-        raise RuntimeError(f"norm(): Expected a floating point or complex tensor as input. Got {input._layout.dtype.name}")
+    kind = dtype or input._layout.dtype
+    if not (kind.is_floating_point or kind.is_complex):
+        raise RuntimeError(
+            f"norm(): Expected a floating point or complex tensor as input. Got {input._layout.dtype.name}"
+        )
     return vector_norm(input, p, dim, keepdim, dtype=dtype, out=out)
 
 
@@ -563,7 +704,9 @@ def renorm(input, p, dim, maxnorm, *, out=None):
     if maxnorm < 0:
         raise RuntimeError(f"renorm(): expected maxnorm to be >= 0 but got {maxnorm}")
     if lay.ndim < 2:
-        raise RuntimeError(f"renorm(): input needs at least 2 dimensions, got {lay.ndim} dimensions")
+        raise RuntimeError(
+            f"renorm(): input needs at least 2 dimensions, got {lay.ndim} dimensions"
+        )
     d = wrap_dim(dim, lay.ndim, "renorm")
     size = vector_norm(input, p, [i for i in range(lay.ndim) if i != d], True)
     # PyTorch's 1e-7 keeps the scaled norm from passing maxnorm by rounding.

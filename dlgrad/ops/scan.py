@@ -27,7 +27,8 @@ def _run(row, x, d, dtypes):
 
 
 def _dtype(x, dtype):
-    return dtype or (x._layout.dtype if x._layout.dtype.is_floating_point else dt.int64)
+    d = x._layout.dtype
+    return dtype or (d if d.is_floating_point or d.is_complex else dt.int64)
 
 
 def _reverse_sum(g, d):
@@ -53,9 +54,22 @@ def cumprod(input, dim, *, dtype=None, out=None):
     d = wrap_dim(dim, input._layout.ndim, "cumprod")
     kind = _dtype(input, dtype)
     x = input.to(kind)
+    if kind.is_complex and x._layout.ndim:
+        result = _complex_cumprod(x, d)
+        return result if out is None else write_out("cumprod", out, result)
     result = _run("cumprod", x, d, (kind,))
     record(result, "CumprodBackward0", lambda g, x, y: _cumprod_rule(g, x, y, d), (x,), (x, None), own=1)
     return result if out is None else write_out("cumprod", out, result)
+
+
+def _complex_cumprod(x, d):
+    """One product after the other."""
+    from .joining import stack
+
+    parts = list(x.unbind(d))
+    for i in range(1, len(parts)):
+        parts[i] = parts[i - 1] * parts[i]
+    return stack(parts, d) if parts else x.clone()
 
 
 def _cumprod_rule(g, x, y, d):

@@ -80,6 +80,9 @@ def scatter(input, dim, index, src=None, *, value=None, reduce=None, out=None):
                 f"scatter(): src must be a Tensor or a number, not {type(src).__name__}"
             )
         number = fit_scalar("scatter", as_number(src), input._layout.dtype)
+        if input._layout.dtype.is_complex:
+            values = to_tensor("scatter", number, input._layout.dtype).expand(index._layout.shape)
+            return scatter(input, dim, index, values, out=out)
 
         def rules(result, d, index):
             record(result, "ScatterBackward1", lambda g, i: scatter(g, d, i, 0), (input,), (index,))

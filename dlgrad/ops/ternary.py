@@ -21,7 +21,15 @@ def expand_raw(t, shape):
 def _run(row, dtype, tensors, shape, scalars=(), ints=(), name=None):
     lays = [t._layout for t in tensors]
     out = result_layout(dtype, shape, *lays)
-    return door.call("ternary", row, out, tuple([expand_raw(t, shape) for t in tensors]), ints=ints, scalars=scalars, name=name)
+    return door.call(
+        "ternary",
+        row,
+        out,
+        tuple([expand_raw(t, shape) for t in tensors]),
+        ints=ints,
+        scalars=scalars,
+        name=name,
+    )
 
 
 def where(condition, input=None, other=None, *, out=None):
@@ -31,15 +39,24 @@ def where(condition, input=None, other=None, *, out=None):
 
         return nonzero(condition, as_tuple=True)
     if not isinstance(condition, Tensor):
-        raise TypeError(f"where(): argument 'condition' must be Tensor, not {type(condition).__name__}")
+        raise TypeError(
+            f"where(): argument 'condition' must be Tensor, not {type(condition).__name__}"
+        )
     if condition._layout.dtype not in (dt.bool, dt.uint8):
-        raise RuntimeError(f"where(): expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype}")
+        raise RuntimeError(
+            f"where(): expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype}"
+        )
     for v in (input, other):
         if not isinstance(v, Tensor) and not is_scalar(v):
             raise TypeError(f"where(): expected Tensors or numbers, got {type(v).__name__}")
     common = result_type(input, other)
     tensors = [v for v in (input, other) if isinstance(v, Tensor)]
-    shape = broadcast_shapes(condition._layout.shape, *[t._layout.shape for t in tensors], op="where")
+    shape = broadcast_shapes(
+        condition._layout.shape, *[t._layout.shape for t in tensors], op="where"
+    )
+    if common.is_complex and len(tensors) < 2:
+        input, other = to_tensor("where", input, common), to_tensor("where", other, common)
+        tensors = [input, other]
     if len(tensors) == 2:
         a, b = input.to(common), other.to(common)
         result = _run("where", common, (condition, a, b), shape)
@@ -51,7 +68,9 @@ def where(condition, input=None, other=None, *, out=None):
         result = _run("where", common, (condition, t), shape, (number,), (1 if left else 2,))
     else:
         a = b = None
-        result = where(condition, to_tensor("where", input, common), to_tensor("where", other, common))
+        result = where(
+            condition, to_tensor("where", input, common), to_tensor("where", other, common)
+        )
     if any(t is not None and t._requires_grad for t in (a, b)):
         shapes = (None if a is None else a._layout.shape, None if b is None else b._layout.shape)
         record(result, "WhereBackward0",
@@ -71,24 +90,54 @@ def masked_fill(input, mask, value):
     """`value` (a number or a 0-d tensor) where `mask` (bool, broadcast) holds, else the input."""
     if not isinstance(mask, Tensor) or mask._layout.dtype is not dt.bool:
         got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
-        raise RuntimeError(f"masked_fill(): only supports boolean masks, but got mask with dtype {got}")
+        raise RuntimeError(
+            f"masked_fill(): only supports boolean masks, but got mask with dtype {got}"
+        )
     d = input._layout.dtype
     if isinstance(value, Tensor):
         if value._layout.ndim:
-            raise RuntimeError(f"masked_fill(): only supports a 0-dimensional value tensor, but got tensor with {value._layout.ndim} dimension(s)")
+            raise RuntimeError(
+                f"masked_fill(): only supports a 0-dimensional value tensor, but got tensor with {value._layout.ndim} dimension(s)"
+            )
         if not dt.can_cast(value._layout.dtype, d):
-            raise RuntimeError(f"masked_fill(): value of dtype {value.dtype} cannot be converted to {d.name}")
+            raise RuntimeError(
+                f"masked_fill(): value of dtype {value.dtype} cannot be converted to {d.name}"
+            )
         return where(mask, value.to(d), input)
     if not is_scalar(value):
-        raise TypeError(f"masked_fill(): value must be a number or a 0-d tensor, not {type(value).__name__}")
+        raise TypeError(
+            f"masked_fill(): value must be a number or a 0-d tensor, not {type(value).__name__}"
+        )
     value = as_number(value)
-    if isinstance(value, float) and not d.is_floating_point and (value != int(value) if abs(value) != float("inf") and value == value else True):
-        raise RuntimeError(f"masked_fill(): value {value} cannot be converted to type {d.name} without overflow")
+    if (
+        isinstance(value, float)
+        and not d.is_floating_point
+        and (value != int(value) if abs(value) != float("inf") and value == value else True)
+    ):
+        raise RuntimeError(
+            f"masked_fill(): value {value} cannot be converted to type {d.name} without overflow"
+        )
+    if d.is_complex:
+        return where(mask, value, input)
     shape = broadcast_shapes(mask._layout.shape, input._layout.shape, op="masked_fill")
-    result = _run("where", d, (mask, input), shape, (fit_scalar("masked_fill", value, d),), (1,), name="masked_fill")
+    result = _run(
+        "where",
+        d,
+        (mask, input),
+        shape,
+        (fit_scalar("masked_fill", value, d),),
+        (1,),
+        name="masked_fill",
+    )
     if input._requires_grad:
         before = input._layout.shape
-        record(result, "MaskedFillBackward0", lambda g, m: sum_to(where(m, 0.0, g), before), (input,), (mask,))
+        record(
+            result,
+            "MaskedFillBackward0",
+            lambda g, m: sum_to(where(m, 0.0, g), before),
+            (input,),
+            (mask,),
+        )
     return result
 
 
@@ -106,6 +155,9 @@ def addcmul(input, tensor1, tensor2, *, value=1, out=None):
     """input + value tensor1 tensor2."""
     common, shape, x, a, b = _three("addcmul", input, tensor1, tensor2)
     value = fit_scalar("addcmul", as_number(value), common)
+    if common.is_complex:
+        result = x + a * b * value
+        return result if out is None else write_out("addcmul", out, result)
     result = _run("addcmul", common, (x, a, b), shape, (value,))
     sx, sa, sb = x._layout.shape, a._layout.shape, b._layout.shape
     record(result, "AddcmulBackward0",
@@ -118,8 +170,13 @@ def addcmul(input, tensor1, tensor2, *, value=1, out=None):
 def addcdiv(input, tensor1, tensor2, *, value=1, out=None):
     """input + value tensor1 / tensor2."""
     common, shape, x, a, b = _three("addcdiv", input, tensor1, tensor2)
+    if common.is_complex:
+        result = x + a / b * value
+        return result if out is None else write_out("addcdiv", out, result)
     if not common.is_floating_point:
-        raise RuntimeError("addcdiv(): integer division with addcdiv is not supported; convert an input to a floating point dtype")
+        raise RuntimeError(
+            "addcdiv(): integer division with addcdiv is not supported; convert an input to a floating point dtype"
+        )
     value = float(value)
     result = _run("addcdiv", common, (x, a, b), shape, (value,))
     sx, sa, sb = x._layout.shape, a._layout.shape, b._layout.shape
@@ -137,14 +194,21 @@ def lerp(input, end, weight, *, out=None):
         if not isinstance(t, Tensor):
             raise TypeError(f"lerp(): expected Tensors, got {type(t).__name__}")
     if input._layout.dtype is not end._layout.dtype:
-        raise RuntimeError(f"lerp(): expected dtype {input.dtype} for `end` but got dtype {end.dtype}")
+        raise RuntimeError(
+            f"lerp(): expected dtype {input.dtype} for `end` but got dtype {end.dtype}"
+        )
     d = input._layout.dtype
+    if d.is_complex:
+        result = input + (end - input) * weight
+        return result if out is None else write_out("lerp", out, result)
     if not d.is_floating_point:
         raise RuntimeError(f"lerp(): not implemented for {d.name}")
     sx, se = input._layout.shape, end._layout.shape
     if isinstance(weight, Tensor):
         if weight._layout.dtype is not d:
-            raise RuntimeError(f"lerp(): expected dtype {input.dtype} for `weight` but got dtype {weight.dtype}")
+            raise RuntimeError(
+                f"lerp(): expected dtype {input.dtype} for `weight` but got dtype {weight.dtype}"
+            )
         shape = broadcast_shapes(sx, se, weight._layout.shape, op="lerp")
         result = _run("lerp", d, (input, end, weight), shape)
         sw = weight._layout.shape
@@ -155,7 +219,12 @@ def lerp(input, end, weight, *, out=None):
     else:
         w = float(weight)
         result = _run("lerp", d, (input, end), broadcast_shapes(sx, se, op="lerp"), (w,), (1,))
-        record(result, "LerpBackward0", (lambda g: sum_to(g * (1 - w), sx), lambda g: sum_to(g * w, se)), (input, end))
+        record(
+            result,
+            "LerpBackward0",
+            (lambda g: sum_to(g * (1 - w), sx), lambda g: sum_to(g * w, se)),
+            (input, end),
+        )
     return result if out is None else write_out("lerp", out, result)
 
 

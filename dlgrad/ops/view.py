@@ -225,14 +225,14 @@ def _mT(self):  # noqa: N802
 
 Tensor.T = property(_T)
 Tensor.mT = property(_mT)
-Tensor.H = property(t)
-Tensor.mH = property(_mT)
+Tensor.H = property(lambda self: t(self).conj())
+Tensor.mH = property(lambda self: _mT(self).conj())
 
 
 @method
 def adjoint(input):
-    """The last two dimensions exchanged."""
-    return _mT(input)
+    """The last two dimensions exchanged, and complex numbers conjugated."""
+    return _mT(input).conj()
 
 
 @method

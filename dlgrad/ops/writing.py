@@ -94,6 +94,8 @@ def copy_into(out, source):
         lay is out._layout and source._offset() == out._offset()
     ):
         source = source.clone()  # it may overlap
+    if source._layout.dtype.is_complex is not out._layout.dtype.is_complex:
+        source = source.detach().to(out._layout.dtype)
     door.call("cast", "copy", out._layout, (source,), into=out, name="copy_")
 
 
@@ -149,7 +151,7 @@ def write_inplace(name, t, row, args, kwargs):
 def _write_directly(row, t, args):
     """Computes straight into t's memory, where dtypes and shapes allow it."""
     lay = t._layout
-    if row.kind == "bool" or (row.kind == "float" and not lay.dtype.is_floating_point):
+    if row.kind == "bool" or (row.kind == "float" and not lay.dtype.is_floating_point) or lay.dtype.is_complex:
         return False
     if row.arity == 1 and not args:
         row.check(lay.dtype)
