@@ -109,8 +109,10 @@ def settings():
         yield float(layer.weight.dtype == torch.float64)
     finally:
         torch.set_default_dtype(torch.float32)
+    threads = torch.get_num_threads()
     torch.set_num_threads(2)
     yield torch.get_num_threads()
+    torch.set_num_threads(threads)
     compiled = torch.compile(lambda v: v.sin() + 1, backend="eager")
     yield compiled(torch.tensor(0.5)).item()
     yield from (
