@@ -158,6 +158,22 @@ def test_triangular_systems(upper, unit):
     close(t.swapaxes(-1, -2) @ array(x.solution), np.broadcast_to(b, (2, 3, 7, 4)))
 
 
+@pytest.mark.parametrize("dtype", EPS)
+@pytest.mark.parametrize("shape", SQUARE)
+def test_symmetric_systems(shape, dtype):
+    a = normal(shape, 3, dtype)
+    a = a + a.swapaxes(-1, -2)
+    if shape[-1] % 2 == 0:
+        a = a * (1 - np.eye(shape[-1], dtype=dtype))  # no pivot on the diagonal
+    b = normal((*shape[:-1], 3), 1, dtype)
+    for name, x in layouts(a):
+        ld, pivots = L.ldl_factor(x)
+        assert (np.triu(array(ld), 1) == 0).all() and pivots.dtype == dlgrad.int32
+        close(a @ array(L.ldl_solve(ld, pivots, tensor(b))), b, 4000, name)
+    with pytest.raises(RuntimeError, match="not implemented"):
+        L.ldl_factor(tensor(a).requires_grad_()).LD.sum().backward()
+
+
 def test_products_of_reflections():
     for shape in ((5, 3), (2, 6, 6), (4, 0)):
         a = tensor(normal(shape))
@@ -504,6 +520,11 @@ def test_singular_matrices_raise():
         ),
         (lambda: L.lu_solve(dlgrad.eye(2), dlgrad.tensor([1, 2]), dlgrad.eye(2)), "int32"),
         (lambda: L.householder_product(dlgrad.ones(2, 3), dlgrad.ones(2)), "greater than or equal"),
+        (lambda: L.ldl_factor(dlgrad.zeros(2, 2)), "singular"),
+        (
+            lambda: L.ldl_solve(dlgrad.eye(2), dlgrad.tensor([0, 1]), dlgrad.eye(2)),
+            "between 1 and 2",
+        ),
         (lambda: L.tensorinv(dlgrad.ones(2, 3)), "prod"),
         (lambda: L.tensorsolve(dlgrad.ones(2, 3), dlgrad.ones(2)), "prod"),
         (

@@ -34,3 +34,4 @@ from ._solve import (  # noqa: F401
     solve_triangular,
 )  # fmt: skip
 from ._spectral import cond, eigh, eigvalsh, matrix_norm, matrix_rank, norm, pinv, svd, svdvals  # noqa: F401
+from ._symmetric import ldl_factor, ldl_factor_ex, ldl_solve  # noqa: F401

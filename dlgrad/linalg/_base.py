@@ -103,6 +103,15 @@ def call(row, like, outputs, inputs, ints=()):
     return door.call("linalg", row, outs if len(outs) > 1 else outs[0], inputs, ints=ints)
 
 
+def undifferentiable(name):
+    """The rule of an operation that has no derivative: it raises."""
+
+    def rule(*_):
+        raise RuntimeError(f"derivative for {name} is not implemented")
+
+    return rule
+
+
 def first_failure(info):
     """(number in the batch, info) of the first matrix whose info is not 0, or None."""
     if info._layout.ndim == 0:

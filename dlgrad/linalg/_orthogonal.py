@@ -7,7 +7,16 @@ from ..autograd.graph import record, record_several, wants_grad
 from ..autograd.mode import mode, no_grad
 from ..ops import cat, zeros
 from ..tensor import Tensor
-from ._base import batched, call, identity, need_matrix, nothing, result_type, written
+from ._base import (
+    batched,
+    call,
+    identity,
+    need_matrix,
+    nothing,
+    result_type,
+    undifferentiable,
+    written,
+)
 from ._solve import is_vector, solve_triangle
 
 Qr = result_type("linalg_qr", ("Q", "R"))
@@ -84,7 +93,9 @@ def geqrf(input, *, out=None):
     """(a, tau): R on and above the diagonal of a (..., m, n), below it the vectors of the reflections whose product is
     Q, and their factors tau (..., min(m, n)). LAPACK's geqrf. Not differentiable: see `linalg.qr`."""
     need_matrix("geqrf", input)
-    return written("geqrf", out, Geqrf(*_geqrf(input)))
+    a, tau = _geqrf(input)
+    record_several((a, tau), "GeqrfBackward0", undifferentiable("geqrf"), (input,))
+    return written("geqrf", out, Geqrf(a, tau))
 
 
 def _need_reflections(name, a, tau):

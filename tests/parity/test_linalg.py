@@ -52,6 +52,7 @@ CALLS = {
     "lu_P": lambda m, x: m.linalg.lu(x).P.detach(),
     "lu_factor": lambda m, x: m.linalg.lu_factor(x).LU,
     "pivots": lambda m, x: m.linalg.lu_factor_ex(x).pivots,
+    "ldl": lambda m, x: tuple(t.detach() for t in m.linalg.ldl_factor_ex(x)),
     "qr": lambda m, x: tuple(m.linalg.qr(x)),
     "qr_R": lambda m, x: m.linalg.qr(x)[1],
     "complete": lambda m, x: tuple(t.detach() for t in m.linalg.qr(x, mode="complete")),

@@ -9,6 +9,8 @@
 //! | geqrf     | A' (m, n), tau (k)                     | A (m, n)             |             |
 //! | reflect   | Q C (m, r)                             | C, A' (m, >= t), tau (t) | transposed |
 //! | eigh      | values (n), V (n, n) or none, info     | A (n, n)             |             |
+//! | ldl       | LD (n, n), pivots (n), info            | A (n, n)             |             |
+//! | ldl_solve | X (n, r)                               | LD, pivots, B (n, r) |             |
 //! | svd       | S (k), U (m, k or m), Vh (k or n, n), info | A (m, n)         |             |
 //!
 //! k = min(m, n). Before these dimensions all operands have the same batch dimensions; strides
@@ -19,6 +21,7 @@
 //! cholesky: of the lower triangle; info: the first minor that is not positive, from 1, or 0.
 //! geqrf, reflect: R on and above the diagonal, reflections below it, as LAPACK's geqrf and ormqr;
 //! with `transposed` reflect gives Q^T C. eigh: of the lower triangle, ascending, V's columns.
+//! ldl: of the lower triangle, LAPACK's sytrf: A = L D L^T with exchanges, D of blocks of 1 and 2.
 //! svd: U and Vh are both there or both left out. info of eigh and svd: 0; the number of the
 //! value that did not converge; or -1: A holds an infinity or nan, and the results are nan.
 //! Each matrix is one thread's: a result depends neither on the batch nor on the threads.
@@ -27,21 +30,22 @@ const plan = @import("../plan.zig");
 const services = @import("../services.zig");
 const vector = @import("linalg_vector.zig");
 const factor = @import("linalg_factor.zig");
+const symmetric = @import("linalg_symmetric.zig");
 const spectral = @import("linalg_spectral.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
 
 pub const family: plan.Family = .{ .prepare = prepare };
 
-const Op = enum { lu, lu_solve, cholesky, triangle, geqrf, reflect, eigh, svd };
+const Op = enum { lu, lu_solve, cholesky, triangle, geqrf, reflect, eigh, svd, ldl, ldl_solve };
 
 pub const names: []const []const u8 = std.meta.fieldNames(Op);
 
 /// How many dimensions of each operand belong to the matrix.
 fn ranks(op: Op) []const u8 {
     return switch (op) {
-        .lu => &.{ 2, 1, 0, 2 },
-        .lu_solve => &.{ 2, 2, 1, 2 },
+        .lu, .ldl => &.{ 2, 1, 0, 2 },
+        .lu_solve, .ldl_solve => &.{ 2, 2, 1, 2 },
         .cholesky => &.{ 2, 0, 2 },
         .triangle => &.{ 2, 2, 2 },
         .geqrf => &.{ 2, 1, 2 },
@@ -67,9 +71,9 @@ const Linalg = struct {
 };
 
 fn prepare(p: *Plan) plan.PrepareError!void {
-    const op: Op = @fromBackingInt(@as(u3, @intCast(p.op)));
+    const op: Op = @fromBackingInt(@as(u4, @intCast(p.op)));
     const matrix: usize = switch (op) {
-        .lu_solve, .triangle => 1,
+        .lu_solve, .ldl_solve, .triangle => 1,
         .reflect => 2,
         else => p.operands.len - 1,
     };
@@ -90,7 +94,7 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     for (shape[0 .. shape.len - 2]) |size| s.batch *= @intCast(size);
     for (p.ints, 0..) |flag, i| s.flags[i] = flag != 0;
     switch (op) {
-        .lu_solve, .triangle, .reflect => {
+        .lu_solve, .ldl_solve, .triangle, .reflect => {
             const out = p.operands[0].shape;
             s.r = @intCast(out[out.len - 1]);
         },
@@ -98,8 +102,8 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     }
     const m, const n, const r = .{ s.m, s.n, s.r };
     s.work = switch (op) {
-        .lu => m * n + @min(m, n),
-        .lu_solve, .triangle => n * n + n * r + n,
+        .lu, .ldl => m * n + @min(m, n),
+        .lu_solve, .ldl_solve, .triangle => n * n + n * r + n,
         .cholesky => n * n,
         .geqrf => m * n + 2 * n + m,
         .reflect => m * n + m * r + m + r + n,
@@ -132,7 +136,8 @@ fn piece(job: *const Job, begin: usize, end: usize) void {
         const one: One = .{ .job = job, .b = b };
         switch (job.s.op) {
             .lu => one.lu(work.ptr),
-            .lu_solve, .triangle => one.solve(work.ptr),
+            .lu_solve, .ldl_solve, .triangle => one.solve(work.ptr),
+            .ldl => one.ldl(work.ptr),
             .cholesky => one.cholesky(work.ptr),
             .geqrf => one.geqrf(work.ptr),
             .reflect => one.reflect(work.ptr),
@@ -211,16 +216,29 @@ const One = struct {
         const n = s.n;
         const x = a + n * n;
         const pivots = x + n * s.r;
-        o.get(1, a, false);
-        if (s.op == .lu_solve) {
+        o.get(1, a, s.op == .ldl_solve);
+        if (s.op != .triangle) {
             o.get(3, x, true);
             o.get(2, pivots, false);
-            factor.solveLu(n, s.r, a, pivots, x, s.flags[0]);
+            if (s.op == .ldl_solve) {
+                symmetric.solve(n, s.r, a, pivots, x);
+            } else factor.solveLu(n, s.r, a, pivots, x, s.flags[0]);
         } else {
             o.get(2, x, true);
             factor.solveTriangle(n, s.r, a, x, .{ .upper = s.flags[0], .unit = s.flags[1] });
         }
         o.put(0, x, true);
+    }
+
+    fn ldl(o: One, a: [*]f64) void {
+        const n = o.job.s.n;
+        const pivots = a + n * n;
+        o.get(3, a, true);
+        const info = symmetric.ldl(n, a, pivots);
+        for (0..n) |i| @memset(a[i * n ..][0..i], 0);
+        o.put(0, a, true);
+        o.put(1, pivots, false);
+        o.putInfo(2, @intCast(info));
     }
 
     fn cholesky(o: One, a: [*]f64) void {

@@ -148,6 +148,41 @@ const Case = struct {
         };
     }
 
+    /// Not definite; where `hollow`, only blocks of 2 will do.
+    fn ldl(c: Case, n: usize, hollow: bool) !void {
+        const a = try c.result(n, n);
+        defer a.deinit();
+        for (0..3) |b| for (0..n) |i| for (0..i + 1) |j| {
+            if (i == j and hollow) a.set(b, i, i, 0);
+            a.set(b, j, i, a.at(b, i, j));
+        };
+        const rhs = try c.matrix(n, 3);
+        defer rhs.deinit();
+        const x = try c.result(n, 3);
+        defer x.deinit();
+        const ld = try c.result(n, n);
+        defer ld.deinit();
+        const pivots = try c.whole(&.{ 3, @intCast(n) });
+        defer pivots.deinit();
+        const info = try c.whole(&.{3});
+        defer info.deinit();
+        try c.run("ldl", &.{ &ld.t, &pivots, &info, &a.t }, 3, &.{});
+        try c.run("ldl_solve", &.{ &x.t, &ld.t, &pivots, &rhs.t }, 1, &.{});
+        for (0..3) |b| {
+            try expect(info.as(i64, b) == 0);
+            if (hollow and n > 1) try expect(pivots.as(i64, b * n) < 0);
+            for (0..n) |i| for (0..3) |j| {
+                var sum: f64 = 0;
+                var size: f64 = 1;
+                for (0..n) |k| {
+                    sum += a.at(b, i, k) * x.at(b, k, j);
+                    size = @max(size, @abs(x.at(b, k, j)));
+                }
+                try c.close(0, (rhs.at(b, i, j) - sum) / size);
+            };
+        }
+    }
+
     fn qr(c: Case, m: usize, n: usize) !void {
         const k = @min(m, n);
         const a = try c.matrix(m, n);
@@ -253,6 +288,8 @@ test "products of the factors are the matrix" {
             if (m != n) continue;
             try c.cholesky(n);
             try c.eigh(n);
+            try c.ldl(n, false);
+            if (n % 2 == 0) try c.ldl(n, true);
         }
     };
 }
