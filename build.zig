@@ -12,6 +12,12 @@ const std = @import("std");
 
 const Names = []const []const u8;
 const Variant = struct { name: []const u8, cpu: []const u8, level: enum { v1, v3, v4 } };
+const SharedObjects = struct {
+    elementwise: Names,
+    reductions: Names,
+    products: Names,
+    indexing: Names,
+};
 const AllVariants = struct { x86_64: [3]Variant, aarch64: [1]Variant };
 const all_variants: AllVariants = @import("zig/variants.zon");
 
@@ -53,8 +59,8 @@ pub fn build(b: *std.Build) void {
     const with_kernels = [_]*std.Build.Module{ module, lib_module, bench_module };
     for (with_kernels) |m| m.addOptions("build_options", options);
     for (variants.items) |v| {
-        for (families(b)) |family| {
-            const object = kernels(settings, family, v);
+        for (objects(b)) |o| {
+            const object = kernels(settings, o, v);
             for (with_kernels) |m| m.addObject(object);
         }
     }
@@ -104,16 +110,42 @@ fn families(b: *std.Build) Names {
     return names.items;
 }
 
-/// One family at one CPU level (zig/kernel_object.zig).
-fn kernels(settings: Settings, family: []const u8, variant: Variant) *std.Build.Step.Compile {
+const Object = struct { name: []const u8, families: Names };
+
+/// What is compiled together: the groups of zig/objects.zon, and each other family by itself.
+fn objects(b: *std.Build) []const Object {
+    const shared: SharedObjects = @import("zig/objects.zon");
+    var list: std.ArrayList(Object) = .empty;
+    var rest: std.ArrayList([]const u8) = .empty;
+    rest.appendSlice(b.allocator, families(b)) catch @panic("out of memory");
+    inline for (comptime std.meta.fieldNames(SharedObjects)) |name| {
+        var members: std.ArrayList([]const u8) = .empty;
+        for (@field(shared, name)) |family| {
+            const at = indexOf(rest.items, family) orelse continue;
+            members.append(b.allocator, rest.orderedRemove(at)) catch @panic("out of memory");
+        }
+        if (members.items.len > 0) {
+            const together: Object = .{ .name = name, .families = members.items };
+            list.append(b.allocator, together) catch @panic("out of memory");
+        }
+    }
+    for (rest.items) |*family| {
+        const alone: Object = .{ .name = family.*, .families = family[0..1] };
+        list.append(b.allocator, alone) catch @panic("out of memory");
+    }
+    return list.items;
+}
+
+/// One object at one CPU level (zig/kernel_object.zig).
+fn kernels(settings: Settings, object: Object, variant: Variant) *std.Build.Step.Compile {
     const b = settings.b;
     const options = b.addOptions();
-    options.addOption([]const u8, "family", family);
+    options.addOption(Names, "families", object.families);
     options.addOption([]const u8, "level", variant.name);
     const module = b.createModule(settings.module("zig/kernel_object.zig", variant.cpu));
     module.addOptions("build_options", options);
     return b.addObject(.{
-        .name = b.fmt("{s}_{s}", .{ family, variant.name }),
+        .name = b.fmt("{s}_{s}", .{ object.name, variant.name }),
         .root_module = module,
         // Debug on x86_64 would use Zig's own backend: other code than what ships.
         .use_llvm = true,
@@ -157,8 +189,12 @@ const Settings = struct {
 };
 
 fn wanted(only: ?Names, name: []const u8) bool {
-    for (only orelse return true) |o| if (std.mem.eql(u8, o, name)) return true;
-    return false;
+    return indexOf(only orelse return true, name) != null;
+}
+
+fn indexOf(names: Names, name: []const u8) ?usize {
+    for (names, 0..) |n, i| if (std.mem.eql(u8, n, name)) return i;
+    return null;
 }
 
 /// Whether this machine runs code of a level. Another architecture: perhaps, in an emulator.

@@ -2,8 +2,8 @@
 
     python hatch_build.py       rebuild dlgrad/libdlgrad.so for an editable install
 
-An object is compiled for each kernel family and CPU level, and kept under .zig-cache/objects
-until a file that it is made from changes. DLGRAD_LEVELS=x86_64_v4 (a comma-separated list of
+An object is compiled for each kernel family (some together: zig/objects.zon) and CPU level,
+and kept under .zig-cache/objects until a file that it is made from changes. DLGRAD_LEVELS=x86_64_v4 (a comma-separated list of
 the names in zig/variants.zon) leaves the other levels out of an editable build, for speed.
 
 The wheel holds no CPython extension: cffi opens the library at run time. So it is tagged
@@ -82,6 +82,17 @@ def find_tag(wanted: str) -> str:
 def families(root: Path = ROOT) -> list[str]:
     """The kernel families, in the order of their numbers."""
     return re.findall(r"^pub const (\w+) = @import", (root / "zig/families.zig").read_text(), re.M)
+
+
+def objects(root: Path = ROOT) -> dict[str, list[str]]:
+    """What is compiled together: an object's name -> its families."""
+    text = (root / "zig/objects.zon").read_text()
+    found = re.findall(r"^    \.(\w+) = \.\{(.*)\},$", text, re.M)
+    every = families(root)
+    shared = {name: [f for f in every if f'"{f}"' in members] for name, members in found}
+    together = {family for members in shared.values() for family in members}
+    alone = {f: [f] for f in every if f not in together}
+    return {name: members for name, members in (shared | alone).items() if members}
 
 
 def levels(arch: str, root: Path = ROOT, only: str = "") -> dict[str, str]:
@@ -200,6 +211,11 @@ class Compiler:
         return out
 
 
+def quoted(names) -> str:
+    """Names as a list of Zig strings."""
+    return ", ".join(f'"{name}"' for name in names)
+
+
 def build_library(root: Path, target: str, out: Path, only_levels: str = "") -> None:
     """The library for a Zig target, with all CPU levels or some of them, into `out`."""
     zig = root / "zig"
@@ -208,37 +224,39 @@ def build_library(root: Path, target: str, out: Path, only_levels: str = "") -> 
     # Nothing unwinds through a kernel, and on Linux the tables were 1/20 of a wheel.
     unwind = ["-fno-unwind-tables"] if "linux" in target else []
 
-    def kernels(family: str, level: str, cpu: str) -> Path:
+    def kernels(name: str, members: list[str], level: str, cpu: str) -> Path:
         # The oldest CPUs get small code: few have them, everybody downloads it.
         small = ["-O", "small"] if cpu == "x86_64" else []
         return compiler.make(
-            f"{family} for {level}",
-            f"{family}_{level}.o",
+            f"{name} for {level}",
+            f"{name}_{level}.o",
             ["build-obj", "-fllvm", "-mcpu", cpu, *small, *unwind],
-            f'pub const family = "{family}";\npub const level = "{level}";\n',
+            f"pub const families = [_][]const u8{{ {quoted(members)} }};\n"
+            f'pub const level = "{level}";\n',
             "kernel_object.zig",
             sources(
-                zig / "kernel_object.zig", zig / "ops" / f"{family}.zig", without=NOT_IN_KERNELS
+                zig / "kernel_object.zig",
+                *(zig / "ops" / f"{family}.zig" for family in members),
+                without=NOT_IN_KERNELS,
             ),
         )
 
-    # Best level first in each family; the slow families start early enough either way.
-    jobs = [(f, level, cpu) for f in families(root) for level, cpu in chosen.items()]
+    # Those of several families take longest: they come first.
+    jobs = [(*item, *level) for item in objects(root).items() for level in chosen.items()]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         waiting = [pool.submit(kernels, *job) for job in jobs]
     problems = [str(e) for e in (w.exception() for w in waiting) if e is not None and str(e)]
     if problems:
         raise BuildError("\n".join(problems))
-    objects = [w.result() for w in waiting]
+    compiled = [w.result() for w in waiting]
 
     kind = ["build-lib", "-dynamic", "-mcpu", "baseline", "--name", "dlgrad"]
     if "windows" in target:
         kind.append("-fno-emit-implib")
     if "macos" in target:  # else it is the path of the folder it was built in
         kind += ["-install_name", f"@rpath/{out.name}"]
-    names = ", ".join(f'"{name}"' for name in chosen)
-    options = f"pub const levels = [_][]const u8{{ {names} }};\n"
-    inputs = sources(zig / "abi.zig") + objects
+    options = f"pub const levels = [_][]const u8{{ {quoted(chosen)} }};\n"
+    inputs = sources(zig / "abi.zig") + compiled
     built = compiler.make(out.name, out.name, kind, options, "abi.zig", inputs)
 
     out.parent.mkdir(parents=True, exist_ok=True)

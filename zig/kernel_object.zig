@@ -1,23 +1,27 @@
-//! The root of one compilation for each kernel family and CPU level. Its one symbol is
-//! `dlgrad_<family>_<level>`, the family's `prepare` with C's calling convention. What crosses
-//! between compilations is C's throughout: Zig's own convention depends on the build mode, and
-//! the numbers behind its errors on the compilation.
+//! The root of one compilation for some kernel families (objects.zon) and a CPU level. Its
+//! symbols are `dlgrad_<family>_<level>`, the family's `prepare` with C's calling convention.
+//! What crosses between compilations is C's throughout: Zig's own convention depends on the
+//! build mode, and the numbers behind its errors on the compilation.
 const std = @import("std");
-const options = @import("build_options"); // family, level: the build tells
+const options = @import("build_options"); // families, level: the build tells
 const families = @import("families.zig");
 const plan = @import("plan.zig");
 
 pub const std_options: std.Options = .{ .signal_stack_size = null };
 pub const panic = std.debug.simple_panic; // no stack traces: quicker to compile in the safe mode
 
-fn prepare(p: *plan.Plan) callconv(.c) i32 {
-    const family: plan.Family = @field(families, options.family).family;
-    family.prepare(p) catch |e| return @backingInt(switch (e) {
-        error.OutOfMemory => plan.Status.out_of_memory,
-        error.Unsupported => plan.Status.unsupported,
-    });
-    p.entry = enter;
-    return @backingInt(plan.Status.ok);
+fn Entry(comptime name: []const u8) type {
+    return struct {
+        fn prepare(p: *plan.Plan) callconv(.c) i32 {
+            const family: plan.Family = @field(families, name).family;
+            family.prepare(p) catch |e| return @backingInt(switch (e) {
+                error.OutOfMemory => plan.Status.out_of_memory,
+                error.Unsupported => plan.Status.unsupported,
+            });
+            p.entry = enter;
+            return @backingInt(plan.Status.ok);
+        }
+    };
 }
 
 fn enter(p: *const plan.Plan, call: *plan.Call) callconv(.c) void {
@@ -25,8 +29,8 @@ fn enter(p: *const plan.Plan, call: *plan.Call) callconv(.c) void {
 }
 
 comptime {
-    @export(&prepare, .{
-        .name = "dlgrad_" ++ options.family ++ "_" ++ options.level,
+    for (options.families) |name| @export(&Entry(name).prepare, .{
+        .name = "dlgrad_" ++ name ++ "_" ++ options.level,
         .visibility = .hidden,
     });
 }

@@ -1,6 +1,6 @@
 //! What a kernel may ask of the library around it: memory and threads.
 //!
-//! Every kernel family is an object of its own for every CPU level, and all of them share
+//! Every object of kernel families (objects.zon) is compiled for every CPU level, and all share
 //! one pool and one allocator, which live in the root object (compiled for the baseline).
 //! So a kernel reaches them through hidden symbols; in a family's own tests, which are one
 //! compilation, directly.
