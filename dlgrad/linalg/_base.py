@@ -66,6 +66,10 @@ def need_matrix(name, *tensors, square=False):
 def need_float(name, t):
     """Raises unless `t` is of float32 or float64."""
     dtype = t._layout.dtype
+    if dtype.is_complex:
+        raise RuntimeError(
+            f"{name}: not implemented for {dtype.name}; use float32 or float64, on the real and the imaginary part"
+        )
     if not dtype.is_floating_point:
         raise RuntimeError(
             f"{name}: Expected a floating point or complex tensor as input. Got {dtype.name}"
