@@ -54,9 +54,17 @@ _LAZY = {
         "binomial", "_standard_gamma", "_standard_gamma_grad", "_sample_dirichlet", "_dirichlet_grad",
     ), "ops.random_gamma"),
     **dict.fromkeys((
-        "celu_", "channel_shuffle", "conv_tbc", "cosine_similarity", "max_pool1d_with_indices", "native_channel_shuffle",
-        "pairwise_distance", "pixel_shuffle", "pixel_unshuffle", "prelu", "rrelu", "rrelu_", "selu_", "threshold_",
+        "adaptive_avg_pool1d", "avg_pool1d", "bilinear", "celu_", "channel_shuffle", "conv1d", "conv2d", "conv3d", "conv_tbc",
+        "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cosine_similarity", "max_pool1d", "max_pool1d_with_indices",
+        "max_pool2d", "max_pool3d", "native_channel_shuffle", "pairwise_distance", "pdist", "pixel_shuffle", "pixel_unshuffle",
+        "prelu", "rms_norm", "rrelu", "rrelu_", "selu_", "threshold_",
     ), "nn.functional"),
+    **dict.fromkeys((
+        "adaptive_max_pool1d", "alpha_dropout", "batch_norm", "binary_cross_entropy_with_logits", "cosine_embedding_loss",
+        "ctc_loss", "dropout", "embedding", "embedding_bag", "feature_alpha_dropout", "feature_dropout", "group_norm",
+        "hinge_embedding_loss", "instance_norm", "kl_div", "layer_norm", "margin_ranking_loss", "poisson_nll_loss",
+        "triplet_margin_loss",
+    ), "nn.functional.positional"),
     **dict.fromkeys((
         "bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window",
     ), "signal.windows"),

@@ -160,12 +160,19 @@ def expand_strides(lay: Layout, shape) -> tuple:
     )
 
 
+def whole(op, name, value):
+    """The argument as an int. Raises TypeError for what is none."""
+    try:
+        return value.__index__()
+    except AttributeError:
+        raise TypeError(
+            f"{op}(): argument '{name}' must be int, not {type(value).__name__}"
+        ) from None
+
+
 def wrap_dim(dim, ndim, op, scalar_ok=True):
     """`dim` counted from the front. 0-d tensors take 0 and -1, as in PyTorch. Raises IndexError."""
-    try:
-        d = dim.__index__()
-    except AttributeError:
-        raise TypeError(f"{op}(): dim must be an int, got {type(dim).__name__}") from None
+    d = whole(op, "dim", dim)
     n = ndim if ndim > 0 or not scalar_ok else 1
     if not -n <= d < n:
         if n == 0:

@@ -1,5 +1,7 @@
 """All operations, as functions. A stem here is a stem in zig/ops: rows there, signatures and derivatives here."""
 
+from .checked import checked
+
 from .unary import (  # noqa: F401  (first: binary and unary name each other)
     abs, absolute, acos, acosh, arccos, arccosh, arcsin, arcsinh, arctan, arctanh, asin, asinh, atan, atanh, bitwise_not, ceil,
     celu, clamp, clamp_max, clamp_min, clip, cos, cosh, digamma, elu, erf, erfc, erfinv, exp, exp2, expm1, fix, floor, frac,
@@ -81,5 +83,25 @@ from .reduce import norm  # noqa: F401, E402  (importing .norm has put the modul
 _methods()
 _operators()
 
+# What the layers' functions (nn/functional) call once they have looked at their arguments: no names of dlgrad.
+_LAYERS = frozenset((
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
+    "adaptive_max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bilinear", "conv1d", "conv2d", "conv3d",
+    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cross_entropy", "elu", "embedding", "gelu", "group_norm",
+    "hardsigmoid", "hardswish", "hardtanh", "layer_norm", "leaky_relu", "linear", "log_sigmoid", "max_pool1d", "max_pool2d",
+    "max_pool3d", "mish", "nll_loss", "pdist", "relu6", "rms_norm", "scaled_dot_product_attention", "silu", "softplus",
+    "softshrink", "softsign", "xlog1py",
+))  # fmt: skip
+# Modules whose functions use their first argument as a Tensor without asking.
+_UNASKED = frozenset(("arrange", "distance", "gather", "mask", "scatter", "slicing", "splitting", "statistics", "view"))
+
 _MODULE = type(indexing)
-__all__ = [name for name, value in list(globals().items()) if not name.startswith("_") and not isinstance(value, _MODULE)]
+__all__ = [
+    name
+    for name, value in list(globals().items())
+    if not (name.startswith("_") or isinstance(value, _MODULE) or name in _LAYERS or name == "checked")
+]
+for _name in __all__:
+    _function = globals()[_name]
+    if getattr(_function, "__module__", "").rpartition(".")[2] in _UNASKED:
+        globals()[_name] = checked(_function)

@@ -7,7 +7,7 @@ import itertools
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
-from ..layout import contiguous, wrap_dim, wrap_dims
+from ..layout import contiguous, whole, wrap_dim, wrap_dims
 from ..tensor import method
 from .joining import _tensors, stack
 from .reduce import check
@@ -28,7 +28,7 @@ def _triangle(name, doc):
             raise RuntimeError(
                 f"{name}(): input tensor must have at least 2 dimensions, got shape {list(lay.shape)}"
             )
-        k = diagonal.__index__()
+        k = whole(name, "diagonal", diagonal)
         result = door.call(
             "fill", name, contiguous(lay.dtype, tuple(lay.shape)), (input,), ints=(k,)
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..layout import contiguous as row_major_layout
-from ..layout import layout, remember_view, wrap_dim
+from ..layout import layout, remember_view, whole, wrap_dim
 from ..tensor import Tensor, method
 from .view import reshaped_in_place, sizes_of
 from .view_graph import embed, make_view, strided_backward
@@ -19,7 +19,7 @@ def select(input, dim, index):
             raise IndexError("select(): cannot be applied to a 0-dim tensor")
         d = wrap_dim(dim, lay.ndim, "select")
         n = lay.shape[d]
-        i = index.__index__()
+        i = whole("select", "index", index)
         if not -n <= i < n:
             raise IndexError(
                 f"select(): index {i} out of range for tensor of size {list(lay.shape)} at dimension {d}"

@@ -10,7 +10,7 @@ from collections import namedtuple
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
-from ..layout import contiguous, wrap_dim
+from ..layout import contiguous, whole, wrap_dim
 from ..tensor import Tensor, method
 from .elementwise import as_number, is_scalar, result_type, write_out
 from .gather import _as_shape, _raw
@@ -92,7 +92,7 @@ def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
     check("topk", input)
     lay = input._layout
     d = wrap_dim(-1 if dim is None else dim, lay.ndim, "topk")
-    k = k.__index__()
+    k = whole("topk", "k", k)
     size = lay.shape[d] if lay.ndim else 1
     if not 0 <= k <= size:
         raise RuntimeError(
@@ -140,7 +140,7 @@ def kthvalue(input, k, dim=-1, keepdim=False, *, out=None):
     lay = input._layout
     d = wrap_dim(-1 if dim is None else dim, lay.ndim, "kthvalue")
     _needs_elements("kthvalue", lay, d)
-    k = k.__index__()
+    k = whole("kthvalue", "k", k)
     size = lay.shape[d] if lay.ndim else 1
     if not 1 <= k <= size:
         raise RuntimeError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..layout import layout, remember_view, wrap_dim
+from ..layout import layout, remember_view, whole, wrap_dim
 from ..tensor import Tensor, method
 from .joining import cat, stack
 from .slicing import slice_
@@ -73,7 +73,7 @@ def split(tensor, split_size_or_sections, dim=0):
         return split_with_sizes(tensor, split_size_or_sections, dim)
     if lay.ndim == 0:
         raise RuntimeError("split(): expects at least a 1-dimensional tensor")
-    size = split_size_or_sections.__index__()
+    size = whole("split", "split_size", split_size_or_sections)
     d = wrap_dim(dim, lay.ndim, "split")
     n = lay.shape[d]
     if size < 0 or (size == 0 and n > 0):
