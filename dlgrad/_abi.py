@@ -344,9 +344,10 @@ ROWS = {
         'geqrf': 4,
         'reflect': 5,
         'eigh': 6,
-        'svd': 7,
-        'ldl': 8,
-        'ldl_solve': 9,
+        'eig': 7,
+        'svd': 8,
+        'ldl': 9,
+        'ldl_solve': 10,
     },
     'fft': {
         'fft': 0,

@@ -160,6 +160,34 @@ def test_triangular_systems(upper, unit):
 
 @pytest.mark.parametrize("dtype", EPS)
 @pytest.mark.parametrize("shape", SQUARE)
+def test_eigenvalues_of_general_matrices(shape, dtype):
+    a = normal(shape, 6, dtype)
+    for name, x in layouts(a):
+        w, v = (t.numpy() for t in L.eig(x))
+        assert w.dtype.name == {"float32": "complex64", "float64": "complex128"}[dtype]
+        scale = 4000 * EPS[dtype]
+        np.testing.assert_allclose(a @ v, v * w[..., None, :], scale, scale, err_msg=name)
+        np.testing.assert_allclose(np.linalg.norm(v, axis=-2), np.ones(w.shape), scale, scale)
+        same(L.eigvals(x).numpy(), w)
+    n = 33
+    rows = np.repeat(normal((1, n)), n, 0)
+    for a in (
+        np.zeros((n, n)),
+        np.eye(n),
+        np.diag(np.ones(n - 1), 1),
+        np.roll(np.eye(n), 1, 0),
+        rows,
+        rows.T.copy(),
+    ):
+        w, v = (t.numpy() for t in L.eig(tensor(a)))
+        np.testing.assert_allclose(a @ v, v * w, 0, 1e-12)
+        np.testing.assert_allclose(np.linalg.norm(v, axis=0), np.ones(n), 1e-12)
+    with pytest.raises(L.LinAlgError, match="infs or NaNs"):
+        L.eig(tensor(np.full((2, 2), np.nan)))
+
+
+@pytest.mark.parametrize("dtype", EPS)
+@pytest.mark.parametrize("shape", SQUARE)
 def test_symmetric_systems(shape, dtype):
     a = normal(shape, 3, dtype)
     a = a + a.swapaxes(-1, -2)
@@ -417,6 +445,8 @@ DERIVATIVES = {
     "svd_tall": (joined(by_sign(lambda a: L.svd(a, False))), (4, 2)),
     "svd_wide": (joined(by_sign(lambda a: L.svd(a, False))), (2, 4)),
     "svdvals": (L.svdvals, (2, 3, 4)), "eigh": (symmetric(joined(by_sign(L.eigh))), (3, 3)),
+    "eigvals": (lambda a: L.eigvals(a).abs().square().sum(-1) + L.eigvals(a).real.exp().sum(-1), (3, 4, 4)),
+    "eig": (lambda a: L.eig(a)[1].abs().square().reshape(-1).sort().values, (4, 4)),
     "eigvalsh": (symmetric(L.eigvalsh), (2, 3, 3)), "pinv": (L.pinv, (4, 2)), "pinv_wide": (L.pinv, (2, 4)),
     "lstsq": (lambda a, b: L.lstsq(a, b).solution, (4, 2), (4, 3)), "nuclear": (lambda a: L.norm(a, "nuc"), (3, 4)),
     "lstsq_gels": (joined(lambda a, b: L.lstsq(a, b, driver="gels")[:2]), (4, 2), (4,)),

@@ -6,6 +6,7 @@ returns `info` instead."""
 from ..ops.matmul import matmul  # noqa: F401
 from ..ops.reduce import vector_norm  # noqa: F401
 from ._base import LinAlgError  # noqa: F401
+from ._general import eig, eigvals  # noqa: F401
 from ._orthogonal import householder_product, lstsq, qr  # noqa: F401
 from ._products import (  # noqa: F401
     cross,

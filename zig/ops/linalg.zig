@@ -11,6 +11,7 @@
 //! | eigh      | values (n), V (n, n) or none, info     | A (n, n)             |             |
 //! | ldl       | LD (n, n), pivots (n), info            | A (n, n)             |             |
 //! | ldl_solve | X (n, r)                               | LD, pivots, B (n, r) |             |
+//! | eig       | values (n, 2), V (n, 2 n) or none, info | A (n, n)            |             |
 //! | svd       | S (k), U (m, k or m), Vh (k or n, n), info | A (m, n)         |             |
 //!
 //! k = min(m, n). Before these dimensions all operands have the same batch dimensions; strides
@@ -20,9 +21,11 @@
 //! lu_solve: with `transposed`, LU is a transposed one and the system A^T X = B.
 //! cholesky: of the lower triangle; info: the first minor that is not positive, from 1, or 0.
 //! geqrf, reflect: R on and above the diagonal, reflections below it, as LAPACK's geqrf and ormqr;
-//! with `transposed` reflect gives Q^T C. eigh: of the lower triangle, ascending, V's columns.
+//! with `transposed` reflect gives Q^T C. eig: complex numbers, real and imaginary part in turn;
+//! V's columns are of length 1, their largest element real. eigh: of the lower triangle,
+//! ascending, V's columns.
 //! ldl: of the lower triangle, LAPACK's sytrf: A = L D L^T with exchanges, D of blocks of 1 and 2.
-//! svd: U and Vh are both there or both left out. info of eigh and svd: 0; the number of the
+//! svd: U and Vh are both there or both left out. info of eig, eigh and svd: 0; the number of the
 //! value that did not converge; or -1: A holds an infinity or nan, and the results are nan.
 //! Each matrix is one thread's: a result depends neither on the batch nor on the threads.
 const std = @import("std");
@@ -31,13 +34,26 @@ const services = @import("../services.zig");
 const vector = @import("linalg_vector.zig");
 const factor = @import("linalg_factor.zig");
 const symmetric = @import("linalg_symmetric.zig");
+const general = @import("linalg_general.zig");
 const spectral = @import("linalg_spectral.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
 
 pub const family: plan.Family = .{ .prepare = prepare };
 
-const Op = enum { lu, lu_solve, cholesky, triangle, geqrf, reflect, eigh, svd, ldl, ldl_solve };
+const Op = enum {
+    lu,
+    lu_solve,
+    cholesky,
+    triangle,
+    geqrf,
+    reflect,
+    eigh,
+    eig,
+    svd,
+    ldl,
+    ldl_solve,
+};
 
 pub const names: []const []const u8 = std.meta.fieldNames(Op);
 
@@ -51,6 +67,7 @@ fn ranks(op: Op) []const u8 {
         .geqrf => &.{ 2, 1, 2 },
         .reflect => &.{ 2, 2, 2, 1 },
         .eigh => &.{ 1, 2, 0, 2 },
+        .eig => &.{ 2, 2, 0, 2 },
         .svd => &.{ 1, 2, 2, 0, 2 },
     };
 }
@@ -108,6 +125,7 @@ fn prepare(p: *Plan) plan.PrepareError!void {
         .geqrf => m * n + 2 * n + m,
         .reflect => m * n + m * r + m + r + n,
         .eigh => 2 * n * n + 4 * n,
+        .eig => 4 * n * n + 6 * n,
         .svd => work: {
             const tall, const k = .{ @max(m, n), @min(m, n) };
             const u, const vh = .{ p.operands[1].shape, p.operands[2].shape };
@@ -142,6 +160,7 @@ fn piece(job: *const Job, begin: usize, end: usize) void {
             .geqrf => one.geqrf(work.ptr),
             .reflect => one.reflect(work.ptr),
             .eigh => one.eigh(work.ptr),
+            .eig => one.eig(work.ptr),
             .svd => one.svd(work.ptr),
         }
     }
@@ -289,6 +308,38 @@ const One = struct {
         } else @memset(z[0 .. n * n + n], std.math.nan(f64));
         o.put(0, d, false);
         if (vectors) o.put(1, z, true);
+        o.putInfo(2, info);
+    }
+
+    fn eig(o: One, h: [*]f64) void {
+        const n = o.job.s.n;
+        const v = h + n * n;
+        const pairs = v + n * n;
+        const values = pairs + 2 * n * n;
+        const re = values + 2 * n;
+        const im = re + n;
+        const vectors = o.job.call.ptr[1] != null;
+        o.get(3, h, false);
+        const scale = scaled(n * n, h);
+        var info: i32 = -1;
+        if (scale > 0) {
+            const it: general.General = .{
+                .n = n,
+                .h = h,
+                .re = re,
+                .im = im,
+                .v = if (vectors) v else null,
+                .work = im + n,
+            };
+            info = @intCast(it.run());
+            for (0..n) |j| {
+                values[2 * j] = re[j] / scale;
+                values[2 * j + 1] = im[j] / scale;
+            }
+            if (vectors) general.pairs(n, v, im, pairs);
+        } else @memset(pairs[0 .. 2 * n * n + 2 * n], std.math.nan(f64));
+        o.put(0, values, false);
+        if (vectors) o.put(1, pairs, false);
         o.putInfo(2, info);
     }
 

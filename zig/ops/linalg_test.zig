@@ -148,6 +148,39 @@ const Case = struct {
         };
     }
 
+    fn eig(c: Case, n: usize) !void {
+        const a = try c.matrix(n, n);
+        defer a.deinit();
+        const w = try c.result(n, 2);
+        defer w.deinit();
+        const v = try c.result(n, 2 * n);
+        defer v.deinit();
+        const info = try c.whole(&.{3});
+        defer info.deinit();
+        try c.run("eig", &.{ &w.t, null, &info, &a.t }, 3, &.{});
+        try c.run("eig", &.{ &w.t, &v.t, &info, &a.t }, 3, &.{});
+        for (0..3) |b| {
+            try expect(info.as(i64, b) == 0);
+            for (0..n) |j| {
+                var length: f64 = 0;
+                for (0..n) |i| { // A v = w v
+                    const x = v.at(b, i, 2 * j);
+                    const y = v.at(b, i, 2 * j + 1);
+                    var re = -w.at(b, j, 0) * x + w.at(b, j, 1) * y;
+                    var im = -w.at(b, j, 0) * y - w.at(b, j, 1) * x;
+                    for (0..n) |k| {
+                        re += a.at(b, i, k) * v.at(b, k, 2 * j);
+                        im += a.at(b, i, k) * v.at(b, k, 2 * j + 1);
+                    }
+                    try c.close(0, re);
+                    try c.close(0, im);
+                    length += x * x + y * y;
+                }
+                try c.close(1, length);
+            }
+        }
+    }
+
     /// Not definite; where `hollow`, only blocks of 2 will do.
     fn ldl(c: Case, n: usize, hollow: bool) !void {
         const a = try c.result(n, n);
@@ -288,6 +321,7 @@ test "products of the factors are the matrix" {
             if (m != n) continue;
             try c.cholesky(n);
             try c.eigh(n);
+            try c.eig(n);
             try c.ldl(n, false);
             if (n % 2 == 0) try c.ldl(n, true);
         }
