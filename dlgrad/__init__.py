@@ -17,6 +17,7 @@ from .dtypes import (  # noqa: F401
 from .tensor import Tensor, device  # noqa: F401
 from . import plan as _plan  # noqa: F401
 from .ops import *  # noqa: F403
+from .ops.checked import checked as _checked
 from .ops.create import range_ as range  # noqa: F401
 from .ops.elementwise import result_type  # noqa: F401
 from .autograd.mode import (  # noqa: F401
@@ -38,7 +39,7 @@ pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _SUBMODULES = frozenset((
     "nn", "optim", "utils", "autograd", "random", "datasets", "serialization", "fft", "interop", "printing", "signal", "special",
-    "distributions", "func", "accelerator", "amp", "backends", "cuda", "distributed", "mps", "version",
+    "distributions", "func", "accelerator", "amp", "array_api", "backends", "cuda", "distributed", "mps", "version",
 ))  # fmt: skip
 _LAZY = {
     "save": "serialization", "load": "serialization", "from_numpy": "interop", "from_dlpack": "interop", "frombuffer": "interop",
@@ -118,21 +119,25 @@ def is_tensor(obj):
     return isinstance(obj, Tensor)
 
 
+@_checked
 def is_floating_point(input):
     """Whether the tensor's dtype is a floating point type."""
     return input.is_floating_point()
 
 
+@_checked
 def is_complex(input):
     """Whether the tensor's dtype is complex."""
     return input.is_complex()
 
 
+@_checked
 def is_nonzero(input):
     """The truth of a tensor of one element."""
     return input.__bool__()
 
 
+@_checked
 def numel(input):
     """The number of elements."""
     return input.numel()
@@ -173,16 +178,19 @@ def use_deterministic_algorithms(mode, *, warn_only=False):
     """Accepted for PyTorch programs; operations are deterministic anyway."""
 
 
+@_checked
 def zero_(input):
     """Writes zeros into the tensor."""
     return input.zero_()
 
 
+@_checked
 def fill(input, value):
     """A tensor of this shape and dtype full of `value`."""
     return input.clone().fill_(value)
 
 
+@_checked
 def fill_(input, value):
     """Writes the number into all elements."""
     return input.fill_(value)

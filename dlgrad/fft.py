@@ -12,7 +12,7 @@ import math
 from . import dtypes as dt
 from . import plan as door
 from .autograd.graph import record
-from .layout import contiguous, wrap_dim
+from .layout import contiguous, whole, wrap_dim
 from .ops import arange, roll, zeros
 from .ops.complex_numbers import conj, parts_layout, real
 from .ops.writing import write_out
@@ -136,7 +136,7 @@ def _scale(op, norm, n, inverse):
 
 
 def _length(op, n, default):
-    n = default if n is None else n
+    n = default if n is None else whole(op, "n", n)
     if n < 1:
         raise RuntimeError(f"{op}(): Invalid number of data points ({n}) specified")
     return n

@@ -98,7 +98,10 @@ def make_plan(family, row, outputs, inputs, ints=(), floats=(), name=None) -> Pl
     for lay in layouts:
         numbers += (8, 0) if lay is None else _describe(lay)
     numbers += ints
-    packed = struct.pack(f"={len(numbers)}q{len(floats)}d", *numbers, *floats)
+    try:
+        packed = struct.pack(f"={len(numbers)}q{len(floats)}d", *numbers, *floats)
+    except struct.error:
+        raise TypeError(f"{name or row}(): expected integer arguments, got {list(ints)}") from None
     handle = lib.dlgrad_plan_make(
         _abi.FAMILIES[family], _abi.ROWS[family][row],
         ffi.cast("int64_t *", ffi.from_buffer(packed)), len(packed) // 8,

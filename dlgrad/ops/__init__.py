@@ -93,7 +93,7 @@ _LAYERS = frozenset((
     "softshrink", "softsign", "xlog1py",
 ))  # fmt: skip
 # Modules whose functions use their first argument as a Tensor without asking.
-_UNASKED = frozenset(("arrange", "distance", "gather", "mask", "scatter", "slicing", "splitting", "statistics", "view"))
+_UNASKED = frozenset(("arrange", "complex_numbers", "distance", "gather", "mask", "scatter", "slicing", "splitting", "statistics", "view"))
 
 _MODULE = type(indexing)
 __all__ = [

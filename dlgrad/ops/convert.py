@@ -11,6 +11,7 @@ from .._lib import ffi
 from ..autograd.graph import record
 from ..tensor import Tensor, method  # noqa: N812
 from ..tensor import device as Device
+from .checked import checked
 from .elementwise import result_layout
 from . import complex_numbers
 
@@ -90,6 +91,7 @@ def type_(self, dtype=None, non_blocking=False):
 
 
 @method
+@checked
 def type_as(self, other):
     """This tensor in the dtype of `other`."""
     return to_dtype(self, other._layout.dtype)

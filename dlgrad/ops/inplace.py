@@ -8,6 +8,7 @@ from ..autograd.mode import mode
 from ..layout import contiguous as row_major_layout
 from ..storage import allocate
 from ..tensor import Tensor, method
+from .checked import checked
 from .create import _sizes, empty, empty_like, fill_with, zeros_like
 from .elementwise import as_number, is_scalar
 from .writing import check_inplace, check_writable, copy_into, replace_history
@@ -100,6 +101,7 @@ def resize_(self, *sizes, memory_format=None):
 
 
 @method
+@checked
 def resize_as_(self, other, memory_format=None):
     """`resize_` to the shape of `other`."""
     return self.resize_(tuple(other._layout.shape))

@@ -10,6 +10,7 @@ from .. import plan as door
 from ..autograd.graph import record
 from ..layout import wrap_dim
 from ..tensor import Tensor, make_tensor, method
+from .checked import checked
 from .elementwise import as_number, expanded, fit_scalar, is_scalar, to_tensor
 from .gather import _check_ranks, _raw, _vector_index, _wrapped, gather, index_select, index_tensor
 from .mask import masked_scatter
@@ -363,6 +364,7 @@ def index_fill(input, dim, index, value):
 
 
 @method
+@checked
 def put(input, index, source, accumulate=False):
     """A copy of input with the elements at these flat indices replaced by (or increased by) those of source."""
     index = index_tensor("put", index)

@@ -19,6 +19,7 @@ from ..layout import (
 )
 from ..layout import contiguous as row_major_layout
 from ..tensor import Tensor, make_tensor, method
+from .checked import checked
 from .elementwise import result_layout, sum_to
 from .view_graph import make_view
 from .writing import check_inplace
@@ -95,6 +96,7 @@ def _view_dtype(self, dtype):
 
 
 @method
+@checked
 def view_as(self, other):
     """`view` with the shape of `other`."""
     return self.view(tuple(other.shape))
@@ -122,6 +124,7 @@ def reshape(input, *shape):
 
 
 @method
+@checked
 def reshape_as(self, other):
     """`reshape` to the shape of `other`."""
     return self.reshape(tuple(other.shape))
@@ -377,6 +380,7 @@ def broadcast_to(input, size):
 
 
 @method
+@checked
 def expand_as(self, other):
     """`expand` to the shape of `other`."""
     return expand(self, tuple(other.shape))
