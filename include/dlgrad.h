@@ -473,6 +473,11 @@ void dlgrad_lend_capsule_freed(uint8_t *capsule);
    operand its dtype, number of dimensions, sizes, strides (in elements); then the ints; then
    the floats (their bits). null: no kernel for it, or no memory. */
 dlgrad_plan *dlgrad_plan_make(uint32_t family, uint32_t op, const int64_t *description, size_t length);
+
+/* A plan that runs `inner` (which must outlive it) for each member of a batch of `ndim`
+   dimensions. `numbers`: bytes of operand 0 for the whole batch; the batch's sizes; for each
+   operand its steps in bytes, one for each dimension of the batch. null: no memory. */
+dlgrad_plan *dlgrad_plan_repeat(const dlgrad_plan *inner, const int64_t *numbers, size_t ndim);
 void dlgrad_plan_free(dlgrad_plan *plan);
 
 /* Allocate operand 0 and compute it. */

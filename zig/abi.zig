@@ -6,6 +6,7 @@
 //! why, for the calling thread. Nothing here aborts, prints, or keeps a pointer it was given.
 const std = @import("std");
 const plan_zig = @import("plan.zig");
+const repeat = @import("repeat.zig");
 const memory = @import("memory.zig");
 const threads = @import("threads.zig");
 const dispatch = @import("dispatch.zig");
@@ -200,6 +201,17 @@ fn make(family: u32, op: u32, description: []const i64) plan_zig.PrepareError!*P
     std.debug.assert(at + n_ints + n_floats == description.len);
     try dispatch.family(family).prepare(p);
     return p;
+}
+
+/// A plan that runs `inner` (which must outlive it) for each member of a batch of `ndim`
+/// dimensions. `numbers`: bytes of operand 0 for the whole batch; the batch's sizes; for each
+/// operand its steps in bytes, one for each dimension of the batch. null: no memory.
+pub export fn dlgrad_plan_repeat(inner: *const Plan, numbers: [*]const i64, ndim: usize) callconv(.c) ?*Plan {
+    std.debug.assert(ndim <= repeat.max_batch_dims);
+    return repeat.make(inner, ndim, numbers) orelse {
+        fail(.out_of_memory);
+        return null;
+    };
 }
 
 pub export fn dlgrad_plan_free(plan: *Plan) callconv(.c) void {

@@ -10,6 +10,7 @@ test {
     _ = @import("memory.zig");
     _ = @import("plan.zig");
     _ = @import("random.zig");
+    _ = @import("repeat.zig");
     _ = @import("simd.zig");
     _ = @import("threads.zig");
     _ = @import("view.zig");
