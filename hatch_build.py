@@ -225,8 +225,9 @@ def build_library(root: Path, target: str, out: Path, only_levels: str = "") -> 
     unwind = ["-fno-unwind-tables"] if "linux" in target else []
 
     def kernels(name: str, members: list[str], level: str, cpu: str) -> Path:
-        # The oldest CPUs get small code: few have them, everybody downloads it.
-        small = ["-O", "small"] if cpu == "x86_64" else []
+        # The oldest CPUs get small code: few have them, everybody downloads it. So does linear
+        # algebra, whose inner loops are vectors in so many words.
+        small = ["-O", "small"] if cpu == "x86_64" or name == "linalg" else []
         return compiler.make(
             f"{name} for {level}",
             f"{name}_{level}.o",

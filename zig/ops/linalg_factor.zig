@@ -1,6 +1,7 @@
 //! Factorisations in a fixed number of steps: LU, Cholesky, QR; triangular systems.
 //! Matrices are row-major without gaps, float64, and are overwritten.
 const std = @import("std");
+const simd = @import("../simd.zig");
 const vector = @import("linalg_vector.zig");
 const axpy = vector.axpy;
 
@@ -27,7 +28,7 @@ pub fn lu(m: usize, n: usize, a: [*]f64, pivots: [*]f64) usize {
             for (j + 1..m) |i| {
                 const row = a + i * n;
                 row[j] /= value;
-                axpy(end - j - 1, -row[j], a + j * n + j + 1, row + j + 1);
+                for (j + 1..end) |c| row[c] = simd.fma(f64, -row[j], a[j * n + c], row[c]);
             }
         }
         for (first..end) |j| for (j + 1..end) |i| {

@@ -72,7 +72,13 @@ pub noinline fn rotate(n: usize, c: f64, s: f64, x: [*]f64, y: [*]f64) void {
 }
 
 pub noinline fn swap(n: usize, x: [*]f64, y: [*]f64) void {
-    for (x[0..n], y[0..n]) |*a, *b| std.mem.swap(f64, a, b);
+    var i: usize = 0;
+    while (i + lanes <= n) : (i += lanes) {
+        const a = simd.load(f64, x + i);
+        simd.store(f64, x + i, simd.load(f64, y + i));
+        simd.store(f64, y + i, a);
+    }
+    while (i < n) : (i += 1) std.mem.swap(f64, &x[i], &y[i]);
 }
 
 /// sqrt(a^2 + b^2) without overflow.
