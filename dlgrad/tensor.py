@@ -438,6 +438,22 @@ class Tensor:
             return array.astype(dtype)
         return array.copy() if copy else array
 
+    def __array_namespace__(self, /, *, api_version=None):
+        """The functions of the Python array API standard: `dlgrad.array_api`. Raises ValueError for a version it has not."""
+        from . import array_api
+
+        if api_version is not None and api_version not in array_api.VERSIONS:
+            raise ValueError(
+                f"__array_namespace__(): the array API's version {api_version!r} is not one of {array_api.VERSIONS}"
+            )
+        return array_api
+
+    def to_device(self, device, /, *, stream=None):
+        """This tensor (array API): there is one device, the CPU. Raises RuntimeError for another one."""
+        if stream is not None:
+            raise ValueError(f"to_device(): the CPU has no streams, got {stream!r}")
+        return self.to(device)
+
     __array_priority__ = 1000  # NumPy arrays on the left give way to our operators
 
 
