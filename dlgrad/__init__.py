@@ -39,7 +39,7 @@ pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _SUBMODULES = frozenset((
     "nn", "optim", "utils", "autograd", "random", "datasets", "serialization", "fft", "interop", "printing", "signal", "special",
-    "distributions", "func", "accelerator", "amp", "array_api", "backends", "cuda", "distributed", "mps", "version",
+    "distributions", "func", "accelerator", "amp", "array_api", "backends", "cuda", "distributed", "mps", "return_types", "version",
 ))  # fmt: skip
 _LAZY = {
     "save": "serialization", "load": "serialization", "from_numpy": "interop", "from_dlpack": "interop", "frombuffer": "interop",
