@@ -1,0 +1,103 @@
+"""The type stubs: up to date, consistent, accepted by mypy for a right program and not for a wrong one."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dlgrad
+from dlgrad.ops.elementwise import ROWS
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+import generate_stubs  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def stubs():
+    return generate_stubs.generate()
+
+
+def test_committed_stubs_are_fresh(stubs):
+    for path, text in stubs.items():
+        assert path.exists() and path.read_text() == text, (
+            f"{path.relative_to(ROOT)} is stale: run `python scripts/generate_stubs.py`"
+        )
+    assert {p for p in (ROOT / "dlgrad").rglob("*.pyi")} == {p for p in stubs if p.suffix == ".pyi"}
+
+
+def test_stubs_are_python(stubs):
+    for path, text in stubs.items():
+        compile(text, str(path), "exec", ast.PyCF_ONLY_AST)
+
+
+def test_every_row_is_declared_with_its_operands(stubs):
+    """From a row follow the function, the method and the in-place form in the stubs."""
+    functions, methods = (stubs[ROOT / f"dlgrad/{name}.pyi"] for name in ("__init__", "tensor"))
+    for name, row in ROWS.items():
+        if not hasattr(dlgrad, name) or row.family not in ("unary", "binary"):
+            continue
+        declared = re.search(rf"^def {name}\((.*)\) -> Tensor: \.\.\.$", functions, re.M)
+        assert declared and declared[1].startswith("input: Tensor"), name
+        assert ("other: Tensor" in declared[1]) == (row.arity == 2) or row.arity not in (1, 2), name
+        if hasattr(dlgrad.Tensor, name):
+            assert re.search(rf"^    def {name}\(self.*\) -> Tensor: \.\.\.$", methods, re.M), name
+        if hasattr(dlgrad.Tensor, name + "_"):
+            assert re.search(rf"^    def {name}_\(self.*\) -> Tensor: \.\.\.$", methods, re.M), name
+
+
+def test_all_public_operations_are_declared(stubs):
+    text = stubs[ROOT / "dlgrad/__init__.pyi"]
+    from dlgrad import ops
+
+    for name in [*ops.__all__, *dlgrad._LAZY]:
+        if callable(getattr(dlgrad, name)) and not name.startswith("_"):
+            assert re.search(
+                rf"^(def|class) {name}\b|import {name} as {name}$|^{name} = ", text, re.M
+            ), name
+
+
+def mypy(path, cache):
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(cache), str(path)]
+    env = {"MYPYPATH": str(ROOT), "PATH": "", "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, capture_output=True, text=True, env=env, cwd=ROOT).stdout
+
+
+def test_type_checker_accepts_a_program_and_finds_mistakes(tmp_path):
+    assert mypy("tests/typing/program.py", tmp_path).startswith("Success")
+    mistakes = ROOT / "tests/typing/mistakes.py"
+    found = {int(n) for n in re.findall(r"mistakes\.py:(\d+): error", mypy(mistakes, tmp_path))}
+    lines = mistakes.read_text().splitlines()
+    assert found == {i for i, line in enumerate(lines, 1) if line.endswith("# error")}
+
+
+def test_the_accepted_program_runs():
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tests/typing/program.py")],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_return_types_are_classes_that_pickle():
+    import pickle
+
+    x = dlgrad.tensor([[1.0, 3.0], [2.0, 0.0]])
+    for result in (
+        x.max(1),
+        x.sort(),
+        x.topk(1),
+        x.median(0),
+        dlgrad.linalg.svd(x),
+        dlgrad.aminmax(x),
+        x.cummax(0),
+    ):
+        kind = type(result)
+        assert getattr(dlgrad.return_types, kind.__name__) is kind
+        again = pickle.loads(pickle.dumps(result))
+        assert type(again) is kind and all((a == b).all() for a, b in zip(again, result))
