@@ -11,7 +11,9 @@ import warnings
 
 from . import dtypes as dt
 from ._lib import ffi
-from .layout import contiguous as row_major_layout, layout
+from .batched import unreadable
+from .layout import Layout, layout
+from .layout import contiguous as row_major_layout
 from .storage import from_address
 from .tensor import Tensor, make_tensor, method
 
@@ -276,6 +278,8 @@ def numpy(self, *, force=False):
             "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
         )
     lay = self._layout
+    if type(lay) is not Layout:
+        raise unreadable("numpy")
     if lay.dtype is dt.bfloat16:
         raise TypeError("numpy(): Got unsupported ScalarType BFloat16; convert it first, as with .float()")
     if lay.numel == 0:
@@ -317,13 +321,13 @@ Tensor.__array_interface__ = property(_array_interface)
 def __buffer__(self, flags):
     """The buffer protocol (PEP 688, which Python knows from 3.12 on): a memoryview of this tensor's memory.
 
-    Raises BufferError for a tensor that requires grad, for bfloat16, for gaps in memory, and for an
+    Raises BufferError for a tensor that requires grad, for bfloat16 and complex numbers, for gaps in memory, and for an
     empty tensor of several dimensions, whose shape a memoryview cannot have."""
     lay = self._layout
     if self.requires_grad:
         raise BufferError("a tensor that requires grad gives no buffer; use tensor.detach()")
-    if lay.dtype is dt.bfloat16 or not lay.contiguous:
-        what = "bfloat16 has no format" if lay.contiguous else f"strides {lay.strides} are not contiguous"
+    if lay.dtype.format is None or not lay.contiguous:
+        what = f"{lay.dtype.name} has no format" if lay.contiguous else f"strides {lay.strides} are not contiguous"
         raise BufferError(f"this tensor gives no buffer: {what}")
     view = memoryview(_held_bytes(self)).cast("B")
     try:

@@ -13,7 +13,7 @@ import pytest
 import dlgrad
 from dlgrad import interop
 
-NAMES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"]
+NAMES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "complex64", "complex128"]
 SHAPES = [(), (0,), (3,), (2, 3), (2, 0, 3), (1, 4, 1)]
 
 
@@ -73,7 +73,7 @@ def test_strides():
 def test_refused_arrays():
     with pytest.raises(TypeError, match="expected np.ndarray"):
         dlgrad.from_numpy([1, 2])
-    for bad in (np.array([None]), np.array(["a"]), np.zeros(2, np.uint16), np.zeros(2, complex),
+    for bad in (np.array([None]), np.array(["a"]), np.zeros(2, np.uint16), np.zeros(2, np.longdouble),
                 np.zeros(2, "M8[s]"), np.zeros(2, [("x", "f4"), ("y", "f4")])):  # fmt: skip
         for make in (dlgrad.tensor, dlgrad.from_numpy, dlgrad.as_tensor):
             with pytest.raises(TypeError, match="only supported types"):
@@ -238,8 +238,8 @@ def test_dlpack_arguments():
         dlgrad.ones(2, requires_grad=True).__dlpack__()
     with pytest.raises(BufferError):
         t.__dlpack__(dl_device=(2, 0))
-    with pytest.raises(BufferError, match="complex|code 5"):
-        dlgrad.from_dlpack(np.zeros(2, complex))
+    with pytest.raises(BufferError, match="uint"):
+        dlgrad.from_dlpack(np.zeros(2, np.uint16))
     with pytest.raises(BufferError, match="negative"):
         dlgrad.from_dlpack(np.zeros(4)[::-1])
     with pytest.raises(RuntimeError, match="invalid"):
@@ -266,7 +266,7 @@ def test_frombuffer():
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "float16"])
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "float16" and "complex" not in n])
 def test_buffer_protocol(name, shape):
     a = sample(name, shape)
     t = dlgrad.tensor(a)
@@ -279,7 +279,7 @@ def test_buffer_protocol(name, shape):
 
 
 def test_buffer_refuses():
-    for t in (dlgrad.ones(2, requires_grad=True), dlgrad.ones(2, dtype=dlgrad.bfloat16), dlgrad.ones(2, 3).T):
+    for t in (dlgrad.ones(2, requires_grad=True), dlgrad.ones(2, dtype=dlgrad.bfloat16), dlgrad.ones(2, dtype=dlgrad.complex64), dlgrad.ones(2, 3).T):
         with pytest.raises(BufferError):
             t.__buffer__(0)
 
