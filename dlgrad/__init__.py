@@ -44,7 +44,7 @@ _SUBMODULES = frozenset((
 _LAZY = {
     "save": "serialization", "load": "serialization", "from_numpy": "interop", "from_dlpack": "interop", "frombuffer": "interop",
     "set_printoptions": "printing", "get_printoptions": "printing", "printoptions": "printing",
-    "autocast": "amp", "GradScaler": "amp", "norm_except_dim": "nn.utils.weight_norm",
+    "vmap": "func", "autocast": "amp", "GradScaler": "amp", "norm_except_dim": "nn.utils.weight_norm",
     **dict.fromkeys((
         "FloatTensor", "DoubleTensor", "HalfTensor", "BFloat16Tensor", "ByteTensor", "CharTensor", "ShortTensor", "IntTensor",
         "LongTensor", "BoolTensor", "compile", "set_float32_matmul_precision", "get_float32_matmul_precision",

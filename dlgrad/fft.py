@@ -12,7 +12,7 @@ import math
 from . import dtypes as dt
 from . import plan as door
 from .autograd.graph import record
-from .layout import contiguous, whole, wrap_dim
+from .layout import alike, contiguous, whole, wrap_dim
 from .ops import arange, roll, zeros
 from .ops.complex_numbers import conj, parts_layout, real
 from .ops.writing import write_out
@@ -56,7 +56,7 @@ def _run(row, x, shape, complex_out, dim, inverse, n, factor):
         floats=(float(factor),),
         name=row,
     )
-    return make_tensor(out._ptr, lay, out._storage)
+    return make_tensor(out._ptr, alike(out._layout, lay), out._storage)
 
 
 def _complex_transform(x, dim, inverse, factor):

@@ -115,6 +115,11 @@ def contiguous(dtype, shape) -> Layout:
     return found
 
 
+def alike(lay, new) -> Layout:
+    """`new`, a layout of the memory that `lay` describes, with the batch dimensions that `lay` hides (batched.py)."""
+    return new if type(lay) is Layout else lay.hide(new)
+
+
 def with_dtype(lay: Layout, dtype) -> Layout:
     """The same sizes, row-major, in another dtype."""
     return contiguous(dtype, lay.shape)
@@ -260,4 +265,4 @@ def expanded(lay: Layout, shape) -> Layout:
     """`lay` read as the larger `shape`."""
     if lay.shape == shape:
         return lay
-    return layout(lay.dtype, tuple(shape), expand_strides(lay, shape))
+    return alike(lay, layout(lay.dtype, tuple(shape), expand_strides(lay, shape)))

@@ -89,10 +89,16 @@ def _with_parts(lay, where):
     return layout(dtype, (*lay.shape, 2), (*strides, step))
 
 
-def make_plan(family, row, outputs, inputs, ints=(), floats=(), name=None) -> Plan:
-    """A plan for `row` of `family` over these layouts (None: an operand that is left out)."""
+def make_plan(family, row, outputs, inputs, ints=(), floats=(), name=None, into=False) -> Plan:
+    """A plan for `row` of `family` over these layouts (None: an operand that is left out).
+
+    into: it is for results that are there already; else batched layouts (batched.py) get results with room for the batch."""
     numbers = [len(outputs) + len(inputs), len(outputs), len(ints), len(floats)]
     layouts = (*outputs, *inputs)
+    if any([type(lay) is not Layout and lay is not None for lay in layouts]):
+        from .batched import make_plan
+
+        return make_plan(family, row, outputs, inputs, ints, floats, name, into)
     if any([lay is not None and lay.dtype.is_complex for lay in layouts]):
         layouts = _in_parts(family, row, name, layouts)
     for lay in layouts:
@@ -166,7 +172,7 @@ def call(family, row, outputs, inputs, ints=(), floats=(), scalars=(), into=None
     call (floats or ints).  into: a Tensor, or a tuple of them, to write into; their storage's version
     is counted up here.
     """
-    single = type(outputs) is Layout
+    single = isinstance(outputs, Layout)
     outs = (outputs,) if single else outputs
     if len(inputs) == 1 and inputs[0] is not None:  # without the cost of a comprehension
         lays = (inputs[0]._layout,)
@@ -179,11 +185,14 @@ def call(family, row, outputs, inputs, ints=(), floats=(), scalars=(), into=None
     if into is None:
         if single and not scalars and 1 <= len(inputs) <= 3:
             return run_plan(plan, inputs)
+        outs = results_of(plan, outs)
         results = tuple(
             None if lay is None else make_tensor((s := allocate(lay.nbytes, plan.name)).ptr, lay, s) for lay in outs
         )
     else:
         results = (into,) if single else into
+        if type(plan) is not Plan:
+            plan = _into_batched(key, name, results)
     pointers = [NULL if t is None else t._ptr for t in (*results, *inputs)]
     bits = struct.pack("=" + "".join("d" if type(s) is float else "q" for s in scalars), *scalars)
     status = _call(
@@ -196,6 +205,22 @@ def call(family, row, outputs, inputs, ints=(), floats=(), scalars=(), into=None
     if status:
         raise_failure(plan.name, outs, lays)
     return results[0] if single else results
+
+
+def results_of(plan, outs):
+    """The layouts of a plan's results: those that were asked for, or batched ones in their place."""
+    return outs if type(plan) is Plan else plan.outs
+
+
+def _into_batched(key, name, results):
+    """`call`'s plan for results that are there, where layouts are batched."""
+    family, row, _, lays, ints, floats = key
+    outs = tuple([None if t is None else t._layout for t in results])
+    plan = _plans.get(("into", outs, *key))
+    if plan is None:
+        plan = make_plan(family, row, outs, lays, ints, floats, name, True)
+        remember(_plans, ("into", outs, *key), plan)
+    return plan
 
 
 def clear():

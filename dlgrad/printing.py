@@ -8,6 +8,7 @@ import struct
 import sys
 
 from . import dtypes as dt
+from .layout import Layout
 from ._lib import ffi
 from .tensor import Tensor
 
@@ -244,6 +245,11 @@ def tensor_repr(t, tensor_contents=None) -> str:
     """The text of a tensor, as PyTorch prints it: `tensor([1., 2.], requires_grad=True)`.
 
     tensor_contents: text to stand in place of the elements."""
+    if type(t._layout) is not Layout:
+        from .batched import whole_of
+
+        members = ", ".join(f"{size} of level {number}" for number, size, _ in t._layout.hidden)
+        return f"BatchedTensor({members}, value=\n    {tensor_repr(whole_of(t))}\n)"
     prefix = _prefix(t)
     indent = len(prefix)
     dtype, shape = t._layout.dtype, tuple(t._layout.shape)

@@ -12,6 +12,7 @@ import os
 
 from . import dtypes as dt
 from . import plan as door
+from .batched import levels
 from .layout import contiguous
 from .storage import allocate
 from .tensor import CPU, Tensor, make_tensor  # noqa: N812
@@ -143,7 +144,14 @@ default_generator.seed()
 
 
 def block_of(generator) -> Tensor:
-    """The memory that the kernels draw from: that of `generator`, or of the default one."""
+    """The memory that the kernels draw from: that of `generator`, or of the default one.
+
+    Raises RuntimeError inside of a vmap that does not say what random numbers are to be there."""
+    if levels.stack and any(level.randomness == "error" for level in levels.stack):
+        raise RuntimeError(
+            "vmap: called random operation while in randomness error mode. Please either use the 'same' or 'different' "
+            "randomness flags on vmap or perform the randomness operation out of vmap"
+        )
     if generator is None:
         return default_generator._block
     if not isinstance(generator, Generator):

@@ -386,6 +386,11 @@ class Tensor:
             raise RuntimeError(
                 f"Boolean value of Tensor with more than one value is ambiguous (shape {list(self.shape)}); use any() or all()"
             )
+        if type(self._layout) is not Layout:
+            raise RuntimeError(
+                "vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow. We don't support "
+                "that: the members of the batch may differ; use where()"
+            )
         return bool(self.item())
 
     def __float__(self):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import warnings
 
+from ..layout import Layout
 from ..tensor import Tensor
 from . import graph
 from .graph import FREED, Node, Output, edge_of
@@ -26,7 +27,12 @@ def run(roots, retain_graph, create_graph, capture=None, needed=None):
     found = {}
     push, pop = heapq.heappush, heapq.heappop
 
+    crossing = graph.crossing
+
     def send(edge, g, fresh):
+        if crossing is not None and type(g._layout) is not Layout:
+            g = crossing(edge, g)
+            fresh = False
         kind = type(edge)
         if kind is Node:
             number = 0
@@ -63,7 +69,7 @@ def run(roots, retain_graph, create_graph, capture=None, needed=None):
             entry[1][number] = g if have is None else have + g
 
     anomaly = graph.anomaly
-    plain = capture is None and anomaly is None
+    plain = capture is None and anomaly is None and crossing is None
     before = mode.enabled
     mode.enabled = create_graph
     try:

@@ -185,6 +185,7 @@ class Trace:
 
 
 special = None  # called with every new node while anomaly detection or saved-tensor hooks are on
+crossing = None  # dlgrad.func.vmap's share in the walk back (batched.py); None until it is first used
 anomaly = None  # None, or whether to look for nan too
 _here = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
@@ -199,6 +200,12 @@ class _SavedHooks(threading.local):
 _saved_hooks = _SavedHooks()
 _hooked_blocks = 0  # how many saved_tensors_hooks are entered, in all threads
 _hooked_lock = threading.Lock()
+
+
+def watch_crossings(sum_over):
+    """From now on the engine gives `sum_over(edge, gradient)` each batched gradient before it goes along an edge."""
+    global crossing
+    crossing = sum_over
 
 
 def _refresh_special():

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from .. import plan as door
 from .._lib import ffi, lib
-from ..layout import contiguous, layout
+from ..batched import check_drawn, drawn, levels
+from ..layout import alike, contiguous, layout
 from ..random import block_of
 from ..tensor import Tensor, make_tensor
 from .create import _check, _sizes, new_tensor
@@ -30,12 +31,14 @@ def permuted(t, order):
     """`t` with its dimensions in this order, outside of any graph."""
     lay = t._layout
     shape, strides = tuple(lay.shape[d] for d in order), tuple(lay.strides[d] for d in order)
-    return make_tensor(t._ptr, layout(lay.dtype, shape, strides), t._storage)
+    return make_tensor(t._ptr, alike(lay, layout(lay.dtype, shape, strides)), t._storage)
 
 
 def draw(t, row, scalars=(), generator=None, extra=None, ints=()):
     """Fills `t` by `row`. extra: a further operand, of t's shape."""
     block = block_of(generator)
+    if levels.stack:
+        check_drawn(t._layout)
     order = permutation(t._layout)
     if order is None:
         inputs = (block,) if extra is None else (block, extra)
@@ -85,12 +88,18 @@ def new_filled(op, size, dtype, device, out):
     """The tensor to fill: `out`, or a new one."""
     shape = _sizes(op, size)
     if out is None:
-        return new_tensor(contiguous(_check(op, dtype, device), shape), op)
+        lay = contiguous(_check(op, dtype, device), shape)
+        return new_tensor(drawn(lay) if levels.stack else lay, op)
     if dtype is not None and out._layout.dtype is not dtype:
         raise RuntimeError(
             f"{op}(): dtype {dtype.name} does not match that of out ({out._layout.dtype.name})"
         )
     return out.resize_(shape)
+
+
+def new_drawn(shape, dtype):
+    """The tensor to fill inside of an operation."""
+    return new_tensor(drawn(contiguous(dtype, tuple(shape))), "empty")
 
 
 def as_integer(op, name, value):

@@ -12,7 +12,7 @@ from __future__ import annotations
 from .. import dtypes as dt
 from ..autograd.graph import record
 from ..autograd.mode import no_grad
-from ..layout import broadcast_shapes, layout, remember_view
+from ..layout import alike, broadcast_shapes, layout, remember_view
 from ..tensor import Tensor, make_tensor
 
 # ---------------------------------------------------------------------- the parts
@@ -23,14 +23,14 @@ def parts_layout(lay):
     hit = lay.views.get("parts")
     if hit is None:
         strides = (*[2 * s for s in lay.strides], 1)
-        hit = remember_view(lay, "parts", layout(lay.dtype.to_real(), (*lay.shape, 2), strides))
+        hit = remember_view(lay, "parts", alike(lay, layout(lay.dtype.to_real(), (*lay.shape, 2), strides)))
     return hit
 
 
 def parts_of(z):
     """The memory of the real parts and of the imaginary parts, outside of the graph."""
     lay, d = z._layout, z._layout.dtype.to_real()
-    part = layout(d, tuple(lay.shape), tuple(2 * s for s in lay.strides))
+    part = alike(lay, layout(d, tuple(lay.shape), tuple(2 * s for s in lay.strides)))
     return make_tensor(z._ptr, part, z._storage), make_tensor(z._ptr + d.itemsize, part, z._storage)
 
 

@@ -9,6 +9,8 @@ from .. import dtypes as dt
 from .. import plan as door
 from .._lib import ffi
 from ..autograd.graph import record
+from ..batched import unreadable
+from ..layout import Layout
 from ..tensor import Tensor, method  # noqa: N812
 from ..tensor import device as Device
 from .checked import checked
@@ -117,6 +119,8 @@ def cuda(self, *args, **kwargs):
 def _numbers(x):
     """All elements as a flat list of Python numbers."""
     lay = x._layout
+    if type(lay) is not Layout:
+        raise unreadable("tolist")
     if not lay.numel:
         return []
     if lay.dtype.is_complex:
@@ -137,6 +141,8 @@ def item(self):
         raise RuntimeError(
             f"item(): a Tensor with {lay.numel} elements (shape {list(lay.shape)}) cannot be converted to Scalar"
         )
+    if type(lay) is not Layout:
+        raise unreadable("item")
     fmt = lay.dtype.format
     if fmt is None:
         return _numbers(self)[0]

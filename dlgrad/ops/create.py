@@ -6,6 +6,7 @@ import math
 
 from .. import dtypes as dt
 from .. import plan as door
+from ..batched import per_member, with_room
 from ..layout import MAX_NUMEL, Layout
 from ..layout import contiguous as row_major_layout
 from ..layout import layout as make_layout
@@ -49,7 +50,8 @@ def _sizes(op, size):
 
 def new_tensor(lay: Layout, op="empty") -> Tensor:
     """A tensor of this layout over new memory, not initialised."""
-    storage = allocate(lay.span * lay.dtype.itemsize, f"{op} of shape {list(lay.shape)}")
+    nbytes = lay.span * lay.dtype.itemsize if type(lay) is Layout else lay.nbytes
+    storage = allocate(nbytes, f"{op} of shape {list(lay.shape)}")
     return make_tensor(storage.ptr, lay, storage)
 
 
@@ -148,7 +150,7 @@ def _like_layout(op, input, dtype):
     if not isinstance(input, Tensor):
         raise TypeError(f"{op}(): argument 'input' must be Tensor, not {type(input).__name__}")
     lay = input._layout
-    return result_layout(dtype or lay.dtype, lay.shape, lay)
+    return per_member(result_layout(dtype or lay.dtype, lay.shape, lay), lay)
 
 
 def empty_like(
@@ -206,9 +208,8 @@ def scalar_tensor(s, *, dtype=None, layout=None, device=None, requires_grad=Fals
 
 def _new_method(name, maker):
     def f(self, *size, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
-        return maker(
-            *size, dtype=dtype or self._layout.dtype, device=device, requires_grad=requires_grad
-        )
+        new = maker(*size, dtype=dtype or self._layout.dtype, device=device)
+        return _finish(with_room(new, self), requires_grad)
 
     f.__doc__ = f"`{maker.__name__}` with this tensor's dtype unless another is given."
     f.__name__ = name
@@ -223,13 +224,8 @@ _new_method("new_ones", ones)
 @method
 def new_full(self, size, fill_value, *, dtype=None, layout=None, device=None, requires_grad=False):
     """`full` with this tensor's dtype unless another is given."""
-    return full(
-        size,
-        fill_value,
-        dtype=dtype or self._layout.dtype,
-        device=device,
-        requires_grad=requires_grad,
-    )
+    new = full(size, fill_value, dtype=dtype or self._layout.dtype, device=device)
+    return _finish(with_room(new, self), requires_grad)
 
 
 @method

@@ -8,7 +8,7 @@ from __future__ import annotations
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
-from ..layout import broadcast_shapes, contiguous, wrap_dim
+from ..layout import alike, broadcast_shapes, contiguous, wrap_dim
 from ..tensor import Tensor, make_tensor, method
 from .writing import write_out
 
@@ -29,14 +29,14 @@ def _raw(t, ndim_from=0):
     """A 0-d tensor read as one of one dimension (outside of the graph)."""
     if t._layout.ndim:
         return t
-    return make_tensor(t._ptr, contiguous(t._layout.dtype, (1,)), t._storage)
+    return make_tensor(t._ptr, alike(t._layout, contiguous(t._layout.dtype, (1,))), t._storage)
 
 
 def _as_shape(t, shape):
     return (
         t
         if t._layout.shape == shape
-        else make_tensor(t._ptr, contiguous(t._layout.dtype, tuple(shape)), t._storage)
+        else make_tensor(t._ptr, alike(t._layout, contiguous(t._layout.dtype, tuple(shape))), t._storage)
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from .. import dtypes as dt
 from ..autograd.graph import edge_of, record
 from ..autograd.mode import mode
+from ..batched import with_room
 from ..layout import broadcast_shapes
 from ..tensor import Tensor
 from .elementwise import is_scalar
@@ -224,7 +225,7 @@ def put_new(shape, g, indices, start):
     """Zeros of this shape with g added at the positions: the derivative of reading them, and linear itself."""
     from .create import zeros
 
-    out = zeros(shape, dtype=g._layout.dtype)
+    out = with_room(zeros(shape, dtype=g._layout.dtype), g, *indices)
     put_positions(out, indices, g, start, True, True, "index_put")
     out._storage.version = 0
 
@@ -316,7 +317,7 @@ def write_positions(self, key, value, accumulate, name, parsed=None):
         return
 
     def compute(old):
-        new = old.detach().clone(memory_format="contiguous")
+        new = with_room(old.detach().clone(memory_format="contiguous"), v, *indices)
         put_positions(new, tuple(indices), v, start, True, accumulate, name)
         new._storage.version = 0
 
@@ -324,7 +325,7 @@ def write_positions(self, key, value, accumulate, name, parsed=None):
             if accumulate:
                 return g
             zero = g.new_zeros(()).expand(full)
-            out = g.clone()
+            out = with_room(g.clone(), *indices)
             put_positions(out, indices, zero, start, True, False, name)
             return _linked(out, g, lambda gg: to_old(gg, *indices))
 

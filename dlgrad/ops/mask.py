@@ -5,6 +5,7 @@ from __future__ import annotations
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
+from ..batched import with_room
 from ..layout import broadcast_shapes, contiguous
 from ..tensor import Tensor, method
 from .elementwise import sum_to
@@ -83,7 +84,7 @@ def masked_scatter(input, mask, source):
         )
     shape = broadcast_shapes(input._layout.shape, mask._layout.shape, op="masked_scatter")
     m = expand_raw(mask, shape)
-    result = input.expand(tuple(shape)).detach().clone(memory_format="contiguous")
+    result = with_room(input.expand(tuple(shape)).detach().clone(memory_format="contiguous"), mask, source)
     need = _count_true(m)
     if source._layout.numel < need:
         raise RuntimeError(

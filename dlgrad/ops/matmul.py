@@ -6,7 +6,7 @@ from __future__ import annotations
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
-from ..layout import broadcast_shapes, contiguous
+from ..layout import Layout, alike, broadcast_shapes, contiguous
 from ..tensor import Tensor, make_tensor, method
 from . import complex_numbers
 from .elementwise import as_number, expanded, result_type, sum_to, write_out
@@ -52,7 +52,7 @@ def _product(a, b, name):
         # One product of all rows.
         rows = make_tensor(
             a._ptr,
-            contiguous(la.dtype, (la.numel // k if k else _count(la.shape[:-1]), k)),
+            alike(la, contiguous(la.dtype, (la.numel // k if k else _count(la.shape[:-1]), k))),
             a._storage,
         )
         out = door.call(
@@ -62,7 +62,7 @@ def _product(a, b, name):
             (rows, b),
             name=name,
         )
-        return make_tensor(out._ptr, contiguous(la.dtype, (*la.shape[:-1], n)), out._storage)
+        return make_tensor(out._ptr, alike(out._layout, contiguous(la.dtype, (*la.shape[:-1], n))), out._storage)
     a = make_tensor(a._ptr, expanded(la, (*batch, m, k)), a._storage)
     b = make_tensor(b._ptr, expanded(lb, (*batch, k, n)), b._storage)
     return door.call("matmul", "matmul", contiguous(la.dtype, (*batch, m, n)), (a, b), name=name)
@@ -135,7 +135,10 @@ def matmul(input, other, *, out=None):
             raise RuntimeError(
                 f"matmul(): size mismatch, got input {list(input.shape)}, vector {list(other.shape)}: the inner sizes must be equal"
             )
-        result = _matrices(input, other.unsqueeze(1), "matmul()").squeeze(-1)
+        if na == 2 and type(other._layout) is not Layout:  # of a batch: one product with all vectors as rows
+            result = _matrices(other.unsqueeze(0), input.mT, "matmul()").squeeze(0)
+        else:
+            result = _matrices(input, other.unsqueeze(1), "matmul()").squeeze(-1)
     else:
         result = _matrices(input, other, "matmul()")
     return result if out is None else write_out("matmul", out, result)

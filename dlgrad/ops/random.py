@@ -11,6 +11,7 @@ import math
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.mode import no_grad
+from ..batched import drawn, levels
 from ..layout import contiguous
 from ..random import block_of
 from ..storage import Storage
@@ -75,6 +76,8 @@ def _standard(fill, name, t, generator, requires_grad):
 def _fresh(row, size, dtype, device, generator, requires_grad):
     """A new tensor by `row` (rand, randn): one call allocates and fills it."""
     lay = contiguous(_check(row, dtype, device), _sizes(row, size))
+    if levels.stack:
+        lay = drawn(lay)
     key = (row, lay)
     plan = plans.get(key)
     block = block_of(generator)
@@ -137,7 +140,7 @@ def rand_like(
     generator=None,
 ):
     """`rand` with the shape and (unless given) dtype of `input`."""
-    t = new_tensor(_like_layout("rand_like", input, dtype), "rand_like")
+    t = new_tensor(drawn(_like_layout("rand_like", input, dtype)), "rand_like")
     return _standard(_uniform_into, "rand_like", t, generator, requires_grad)
 
 
@@ -152,7 +155,7 @@ def randn_like(
     generator=None,
 ):
     """`randn` with the shape and (unless given) dtype of `input`."""
-    t = new_tensor(_like_layout("randn_like", input, dtype), "randn_like")
+    t = new_tensor(drawn(_like_layout("randn_like", input, dtype)), "randn_like")
     return _standard(_normal_into, "randn_like", t, generator, requires_grad)
 
 

@@ -9,6 +9,7 @@ from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
 from ..autograd.mode import no_grad
+from ..batched import drawn
 from ..layout import contiguous
 from ..random import block_of
 from ..tensor import Tensor, method
@@ -201,7 +202,7 @@ def randint_like(
     if high is None:
         low, high = 0, low
     low, high = as_integer("randint_like", "low", low), as_integer("randint_like", "high", high)
-    t = new_tensor(_like_layout("randint_like", input, dtype), "randint_like")
+    t = new_tensor(drawn(_like_layout("randint_like", input, dtype)), "randint_like")
     return _finish(_integers_into(t, low, high, generator, "randint_like"), requires_grad)
 
 
@@ -244,7 +245,7 @@ def bernoulli(input, p=None, *, generator=None, out=None):
     and dtype."""
     if not isinstance(input, Tensor):
         raise TypeError(f"bernoulli(): argument 'input' must be Tensor, not {type(input).__name__}")
-    t = new_tensor(_like_layout("bernoulli", input, None), "bernoulli")
+    t = new_tensor(drawn(_like_layout("bernoulli", input, None)), "bernoulli")
     _bernoulli_into(t, input if p is None else p, generator)
     record(t, "BernoulliBackward0", lambda g: g * 0, (input,))
     return t if out is None else write_out("bernoulli", out, t)
@@ -313,7 +314,7 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
 def _with_replacement(p, samples, generator):
     flat = p._layout.ndim == 1
     rows = p.unsqueeze(0) if flat else p
-    t = new_tensor(contiguous(dt.int64, (rows._layout.shape[0], samples)), "multinomial")
+    t = new_tensor(drawn(contiguous(dt.int64, (rows._layout.shape[0], samples))), "multinomial")
     try:
         door.call("random", "multinomial", t._layout, (block_of(generator), rows), into=t)
     except RuntimeError as problem:
@@ -342,7 +343,7 @@ def _without_replacement(p, samples, generator):
 def exponential_like(p, generator):
     """Exponential numbers (lambda 1) of the shape and dtype of `p`."""
     return draw(
-        new_tensor(_like_layout("multinomial", p, None), "multinomial"),
+        new_tensor(drawn(_like_layout("multinomial", p, None)), "multinomial"),
         "exponential",
         (1.0,),
         generator,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
-from ..layout import contiguous, layout
+from ..batched import different_among, levels, same_among
+from ..layout import alike, contiguous, layout
 from ..random import block_of
 from ..storage import Storage
 from ..tensor import Tensor, make_tensor
@@ -14,7 +15,7 @@ from ._draw import (
     permuted,
     plans,
 )
-from .create import new_tensor
+from .create import new_tensor, ones
 from .elementwise import result_layout
 
 
@@ -35,9 +36,14 @@ def dropout(input, p=0.5, train=True):
             "takes floating point tensors"
         )
     keep = 1 - p
+    if levels.stack:
+        lay = input._layout
+        if same_among(lay):
+            return input * dropout(ones(tuple(lay.shape), dtype=lay.dtype), p)
+        input = different_among(input)
     lay = input._layout
     key = ("dropout", lay, keep)
-    plan = plans.get(key) or _dropout_plan(key, "dropout", lay, keep)
+    plan = plans.get(key) or _dropout_plan(key, lay, keep)
     order, dense, mask_layout = plan.extra
     mask = new_tensor(mask_layout, "dropout")
     ptr = door.run3(plan.handle, mask._ptr, block_of(None)._ptr, input._ptr)
@@ -49,29 +55,37 @@ def dropout(input, p=0.5, train=True):
     )
 
 
-def _dropout_plan(key, row, lay, keep, order=()):
-    """The plan of `row` for inputs of this layout. Its results lie in the order of the input's
-    memory.
+def _dropout_plan(key, lay, keep):
+    """The plan for inputs of this layout. Its results lie in the order of the input's memory.
 
-    order: the dimensions in that order; () finds it. extra: order, the row-major layout of that
-    order, the mask's."""
-    if order == ():
-        order = permutation(result_layout(lay.dtype, lay.shape, lay))
+    extra: the dimensions in that order, the row-major layout of that order, the mask's."""
+    order = permutation(result_layout(lay.dtype, lay.shape, lay))
+    source = _ordered(lay, order)
+    dense, mask = contiguous(lay.dtype, tuple(source.shape)), contiguous(dt.bool, tuple(source.shape))
+    plan = door.make_plan(
+        "random", "dropout", (dense, mask), (block_of(None)._layout, source), floats=(keep,)
+    )
+    plan.extra = (order, *door.results_of(plan, (dense, mask)))
+    return door.remember(plans, key, plan)
+
+
+def _backward_plan(key, lay, mask, keep, order):
+    """The plan for gradients of this layout. extra: the row-major layout in the mask's order."""
+    source = _ordered(lay, order)
+    dense = contiguous(lay.dtype, tuple(source.shape))
+    plan = door.make_plan("random", "dropout_backward", (dense,), (mask, source), floats=(keep,))
+    plan.extra = door.results_of(plan, (dense,))[0]
+    return door.remember(plans, key, plan)
+
+
+def _ordered(lay, order):
+    """`lay` with its dimensions in this order (None: as it is)."""
     source = lay
     if order is not None:
-        source = layout(
+        source = alike(lay, layout(
             lay.dtype, tuple(lay.shape[d] for d in order), tuple(lay.strides[d] for d in order)
-        )
-    dense = contiguous(lay.dtype, tuple(source.shape))
-    mask = contiguous(dt.bool, tuple(source.shape))
-    if row == "dropout":
-        plan = door.make_plan(
-            "random", row, (dense, mask), (block_of(None)._layout, source), floats=(keep,)
-        )
-    else:
-        plan = door.make_plan("random", row, (dense,), (mask, source), floats=(keep,))
-    plan.extra = (order, dense, mask)
-    return door.remember(plans, key, plan)
+        ))
+    return source
 
 
 def _as_ordered(ptr, dense, order):
@@ -91,12 +105,12 @@ def _masked(g, mask, keep, order):
     """The gradient `g` where `mask` kept the element, over `keep`. Linear in g: its derivative is
     itself."""
     lay = g._layout
-    key = ("dropout_backward", lay, keep, order)
-    plan = plans.get(key) or _dropout_plan(key, "dropout_backward", lay, keep, order)
+    key = ("dropout_backward", lay, mask._layout, keep, order)
+    plan = plans.get(key) or _backward_plan(key, lay, mask._layout, keep, order)
     ptr = door.run2(plan.handle, mask._ptr, g._ptr)
     if not ptr:
         plan.fail(g)
-    result = _as_ordered(ptr, plan.extra[1], order)
+    result = _as_ordered(ptr, plan.extra, order)
     return record(
         result,
         "DropoutBackwardBackward0",

@@ -11,6 +11,7 @@ from .. import plan as door
 from ..autograd.graph import record
 from ..autograd.mode import no_grad
 from ..layout import contiguous
+from ..batched import drawn
 from ..random import block_of
 from ..tensor import Tensor
 from ._draw import check_floating
@@ -33,11 +34,11 @@ def _drawn(row, inputs, generator, name):
             raise TypeError(f"{name}(): expected Tensors, got {type(x).__name__}")
         check_floating(name, x._layout)
     lay = contiguous(inputs[0]._layout.dtype, tuple(inputs[0]._layout.shape))
-    out = new_tensor(lay, name)
+    out = new_tensor(drawn(lay), name)
     door.call(
         "random",
         row,
-        lay,
+        out._layout,
         (block_of(generator), *(x.detach() for x in inputs)),
         into=out,
         name=name,

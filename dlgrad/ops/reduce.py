@@ -11,7 +11,7 @@ from collections import namedtuple
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
-from ..layout import contiguous, wrap_dim, wrap_dims
+from ..layout import alike, contiguous, wrap_dim, wrap_dims
 from ..storage import Storage
 from ..tensor import Tensor, make_tensor, method
 from .elementwise import as_number, tie, write_out
@@ -74,10 +74,10 @@ def _prepare(row, lay, dims, keepdim, dtype, floats, name):
     dims = tuple(d for d in dims if d < lay.ndim)
     out = contiguous(dtype, kept(lay.shape, dims, False))
     # A 0-d tensor reduces over its one (virtual) dimension.
-    source, over = (lay, dims) if dims or lay.ndim else (contiguous(lay.dtype, (1,)), (0,))
+    source, over = (lay, dims) if dims or lay.ndim else (alike(lay, contiguous(lay.dtype, (1,))), (0,))
     plan = door.make_plan("reduce", row, (out,), (source,), over, floats, name)
     if keepdim:
-        plan.layout = contiguous(dtype, kept(lay.shape, dims, True))
+        plan.layout = alike(plan.layout, contiguous(dtype, kept(lay.shape, dims, True)))
     return plan
 
 
@@ -87,14 +87,14 @@ def _run_several(row, x, dims, keepdim, dtypes, floats, name):
     shape = kept(lay.shape, dims, False)
     if not dims and lay.ndim == 0:
         # A 0-d tensor reduces over its one (virtual) dimension.
-        x = make_tensor(x._ptr, contiguous(lay.dtype, (1,)), x._storage)
+        x = make_tensor(x._ptr, alike(lay, contiguous(lay.dtype, (1,))), x._storage)
         dims = (0,)
     outs = tuple(contiguous(d, shape) for d in dtypes)
     results = door.call("reduce", row, outs, (x,), ints=dims, floats=floats, name=name)
     if keepdim and dims and lay.ndim:
         full = kept(lay.shape, dims, True)
         return tuple(
-            make_tensor(t._ptr, contiguous(t._layout.dtype, full), t._storage) for t in results
+            make_tensor(t._ptr, alike(t._layout, contiguous(t._layout.dtype, full)), t._storage) for t in results
         )
     return results
 

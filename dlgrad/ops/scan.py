@@ -7,7 +7,7 @@ from collections import namedtuple
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
-from ..layout import contiguous, wrap_dim
+from ..layout import alike, contiguous, wrap_dim
 from ..tensor import Tensor, make_tensor, method
 from .elementwise import write_out
 from .reduce import check
@@ -17,11 +17,11 @@ def _run(row, x, d, dtypes):
     lay = x._layout
     shape = tuple(lay.shape)
     if lay.ndim == 0:
-        x = make_tensor(x._ptr, contiguous(lay.dtype, (1,)), x._storage)
+        x = make_tensor(x._ptr, alike(lay, contiguous(lay.dtype, (1,))), x._storage)
     outs = tuple(contiguous(k, shape or (1,)) for k in dtypes)
     results = door.call("scan", row, outs if len(outs) > 1 else outs[0], (x,), ints=(d,))
     if lay.ndim == 0:
-        fix = lambda t: make_tensor(t._ptr, contiguous(t._layout.dtype, ()), t._storage)  # noqa: E731
+        fix = lambda t: make_tensor(t._ptr, alike(t._layout, contiguous(t._layout.dtype, ())), t._storage)  # noqa: E731
         results = tuple(map(fix, results)) if isinstance(results, tuple) else fix(results)
     return results
 

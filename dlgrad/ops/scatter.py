@@ -14,6 +14,7 @@ from .checked import checked
 from .elementwise import as_number, expanded, fit_scalar, is_scalar, to_tensor
 from .gather import _check_ranks, _raw, _vector_index, _wrapped, gather, index_select, index_tensor
 from .mask import masked_scatter
+from ..batched import with_room
 from .writing import check_apart, write_out
 
 
@@ -27,7 +28,7 @@ def _write(name, row, input, dim, index, src, ints, rule_of, scalars=()):
         raise RuntimeError(
             f"{name}(): Expected self.dtype to be equal to src.dtype, got {lay.dtype.name} and {src._layout.dtype.name}"
         )
-    result = input.detach().clone(memory_format="contiguous")
+    result = with_room(input.detach().clone(memory_format="contiguous"), index, src)
     if index._layout.numel:
         target = _raw(result)
         door.call("scatter", row, target._layout, (_raw(index), *(() if src is None else (_raw(src),))), ints=(d, *ints), scalars=scalars,
@@ -271,7 +272,7 @@ def _into_slices(name, input, dim, index, source, accumulate):
         )
     if (src.ndim or 1) != (lay.ndim or 1):
         raise RuntimeError(f"{name}(): source has {src.ndim} dimensions, self has {lay.ndim}")
-    result = input.detach().clone(memory_format="contiguous")
+    result = with_room(input.detach().clone(memory_format="contiguous"), i, source)
     put_positions(_raw(result), (i,), _raw(source), d, False, accumulate, name)
     result._storage.version = 0
     return result, d, i
@@ -339,7 +340,7 @@ def index_fill(input, dim, index, value):
         v = to_tensor(
             "index_fill", fit_scalar("index_fill", as_number(value), lay.dtype), lay.dtype
         )
-    result = input.detach().clone(memory_format="contiguous")
+    result = with_room(input.detach().clone(memory_format="contiguous"), i, v)
     target = _raw(result)
     shape = target._layout.shape
     full = (*shape[:d], i._layout.numel, *shape[d + 1 :])

@@ -10,7 +10,8 @@ from __future__ import annotations
 from .. import plan as door
 from ..autograd.graph import Node, edge_of, record, record_several, retain_grad
 from ..autograd.mode import mode
-from ..layout import Layout, layout
+from ..batched import with_room
+from ..layout import Layout, alike, layout
 from ..tensor import MAYBE, Tensor, make_tensor
 from .elementwise import _dense
 from .writing import copy_into
@@ -22,7 +23,7 @@ def make_view(x, lay, offset, name, rule):
     """A view of `x`: layout `lay`, `offset` bytes behind x's first element. rule: its derivative."""
     t = _new(Tensor)
     t._ptr = x._ptr + offset if offset else x._ptr
-    t._layout = lay
+    t._layout = lay if type(x._layout) is Layout else x._layout.hide(lay)
     t._storage = storage = x._storage
     base = x._view
     t._view = x if base is None else base
@@ -51,7 +52,7 @@ def make_views(x, parts, name, join):
     how = x._view_mode if not wants else "multi" if mode.enabled else "no_grad"
     outs = []
     for lay, offset in parts:
-        t = make_tensor(x._ptr + offset if offset else x._ptr, lay, storage)
+        t = make_tensor(x._ptr + offset if offset else x._ptr, alike(x._layout, lay), storage)
         t._view, t._view_version = base, storage.version
         if not wants:
             t._requires_grad = MAYBE
@@ -172,6 +173,8 @@ def embed(g, before: Layout, take):
     from .create import zeros
 
     out = zeros(tuple(before.shape), dtype=g._layout.dtype)
+    if type(g._layout) is not Layout or type(before) is not Layout:
+        out = with_room(out, g)
     enabled, mode.enabled = mode.enabled, False
     try:
         copy_into(take(out), g)

@@ -157,7 +157,7 @@ def _write_directly(row, t, args):
         row.check(lay.dtype)
         key = ("into", lay)
         plan = row.plans.get(key) or remember(
-            row.plans, key, make_plan(row.family, row.kernel, (lay,), (lay,), name=row.name + "_")
+            row.plans, key, make_plan(row.family, row.kernel, (lay,), (lay,), name=row.name + "_", into=True)
         )
         status = door.into(plan.handle, t._ptr, t._ptr, NULL, NULL)
         t._storage.version += 1
@@ -182,7 +182,7 @@ def _write_directly(row, t, args):
                 f"{row.name}_: output with shape {list(lay.shape)} doesn't match the broadcast shape {list(shape)}"
             )
         plan = make_plan(
-            "binary", row.kernel, (lay,), (lay, expanded(lb, shape)), name=row.name + "_"
+            "binary", row.kernel, (lay,), (lay, expanded(lb, shape)), name=row.name + "_", into=True
         )
         remember(row.plans, key, plan)
     status = door.into(plan.handle, t._ptr, t._ptr, b._ptr, NULL)

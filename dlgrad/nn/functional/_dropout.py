@@ -7,6 +7,7 @@ import warnings
 
 import dlgrad
 from dlgrad import ops
+from dlgrad.ops._draw import new_drawn
 
 __all__ = [
     "dropout",
@@ -39,7 +40,7 @@ def _feature_mask_applied(input, p, mask_shape, inplace):
         if p == 1.0:
             mask = dlgrad.zeros(mask_shape, dtype=input.dtype)
         else:
-            mask = dlgrad.empty(mask_shape, dtype=input.dtype).bernoulli_(1 - p).div_(1 - p)
+            mask = new_drawn(mask_shape, input.dtype).bernoulli_(1 - p).div_(1 - p)
     return input.mul_(mask) if inplace else input * mask
 
 
@@ -105,7 +106,7 @@ def _alpha_dropout(input, p, mask_shape, inplace):
         return input.mul_(0) if inplace else input * 0
     keep = 1 - p
     with dlgrad.no_grad():
-        mask = dlgrad.empty(mask_shape, dtype=input.dtype).bernoulli_(keep)
+        mask = new_drawn(mask_shape, input.dtype).bernoulli_(keep)
     a = 1.0 / math.sqrt((_ALPHA * _ALPHA * p + 1) * keep)
     b = mask.sub(1).mul_(_ALPHA * a).add_(_ALPHA * a * p)
     scale = mask.mul(a)

@@ -1,0 +1,540 @@
+"""Batches that operations do not see: what `dlgrad.func.vmap` is made of.
+
+Inside `vmap(f)` a tensor of shape (B, 3) is one of shape (3,): its `BatchedLayout` shows the sizes
+and strides of one member and hides those of the batch. All Python code (shape checks, views,
+derivative rules, layers) works with what it is shown and knows nothing of batches; `make_plan` is
+where they come back. A plan for batched layouts is either
+
+- the row's own plan over the whole batch, where the row takes further leading dimensions
+  (elementwise rows, reductions, matrix products, convolutions, ...: RULES), or
+- the row's plan for one member, repeated over the batch in one C call (zig/repeat.zig): right for
+  every row.
+
+On the ordinary path nothing is checked: plans are looked up by layout, and a batched layout is
+another layout. Nested vmaps hide several dimensions, each under the number of its `Level`.
+
+**Gradients.** Rules are run on batched gradients, so what is computed inside a level gets one
+gradient for each member. Where an edge leads to a tensor from outside of the level, after the level
+was left, the gradients are summed (`crossing`, called by the engine); while it is entered (a
+gradient taken inside vmap) they stay apart, which is how per-sample gradients come about.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import struct
+import threading
+
+from .layout import INTERNED_LIMIT, Layout, Size, layout, row_major
+
+__all__ = ["BatchedLayout", "Level", "batched_layout", "levels", "make_plan", "with_room"]
+
+
+# ---------------------------------------------------------------------- levels
+
+
+class _Entered(threading.local):
+    """The levels that this thread is inside of, the innermost last."""
+
+    def __init__(self):
+        self.stack = []
+
+
+levels = _Entered()
+_free: list = []  # numbers of levels that are gone
+_count = itertools.count(1)
+_lock = threading.Lock()
+_starts: dict = {}  # number of a level -> the graph's number when it was entered
+
+
+class Level:
+    """One call of vmap. Its number is given back when nothing refers to it (the graph nodes made at
+    its border do), so that layouts, and with them plans, are found again by the next call.
+
+    randomness: "error", "different" or "same".
+    """
+
+    __slots__ = ("number", "size", "randomness", "__weakref__")
+
+    def __init__(self, size, randomness):
+        from .autograd.graph import _numbers, watch_crossings
+
+        with _lock:
+            self.number = heapq.heappop(_free) if _free else next(_count)
+            _starts[self.number] = _numbers()
+        self.size = size
+        self.randomness = randomness
+        watch_crossings(crossing)
+
+    def __del__(self):
+        with _lock:
+            _starts.pop(self.number, None)
+            heapq.heappush(_free, self.number)
+
+    def __enter__(self):
+        levels.stack.append(self)
+        return self
+
+    def __exit__(self, *exc):
+        levels.stack.remove(self)
+
+
+# ---------------------------------------------------------------------- layouts
+
+
+class BatchedLayout(Layout):
+    """A layout of one member of a batch. hidden: ((number of the level, size, stride), ...), by number.
+
+    numel, contiguous and span are those of one member; nbytes is what the whole batch takes."""
+
+    __slots__ = ("hidden",)
+
+    def __init__(self, dtype, shape, strides, hidden):
+        Layout.__init__(self, dtype, shape, strides)
+        self.hidden = hidden
+        reach, empty = self.span, self.numel == 0
+        for _, size, stride in hidden:
+            reach += (size - 1) * stride
+            empty = empty or size == 0
+        self.nbytes = 0 if empty else reach * dtype.itemsize
+
+    def hide(self, new):
+        """`new`, a layout of the same memory, as a member of the same batch."""
+        if type(new) is not Layout:
+            return new
+        hidden, old, now = self.hidden, self.dtype.itemsize, new.dtype.itemsize
+        if old != now:
+            hidden = tuple((n, size, stride * old // now) for n, size, stride in hidden)
+        return batched_layout(new.dtype, tuple(new.shape), new.strides, hidden)
+
+    def __repr__(self):
+        return f"BatchedLayout({self.dtype.name}, {list(self.shape)}, strides {list(self.strides)}, hidden {self.hidden})"
+
+    def __reduce__(self):
+        raise RuntimeError("a tensor inside of vmap cannot be pickled or saved")
+
+
+_interned: dict = {}
+
+
+def batched_layout(dtype, shape, strides, hidden):
+    """The layout with these hidden dimensions; the ordinary one where there are none."""
+    if not hidden:
+        return layout(dtype, shape, strides)
+    key = (dtype, shape, strides, hidden)
+    found = _interned.get(key)
+    if found is None:
+        if len(_interned) >= INTERNED_LIMIT:
+            _interned.clear()
+        found = _interned[key] = BatchedLayout(dtype, Size(shape), strides, hidden)
+    return found
+
+
+def hidden_of(lay):
+    """{number of a level: (size, stride)}."""
+    return {} if type(lay) is Layout else {n: (size, stride) for n, size, stride in lay.hidden}
+
+
+def sizes_of(layouts):
+    """The batch that an operation on these layouts has: {number of a level: size}, by number."""
+    sizes = {}
+    for lay in layouts:
+        if lay is not None and type(lay) is not Layout:
+            for number, size, _ in lay.hidden:
+                sizes[number] = size
+    return dict(sorted(sizes.items()))
+
+
+def drawn(lay):
+    """The layout for new random numbers: one set for each member of the levels that ask for different ones."""
+    sizes = {level.number: level.size for level in levels.stack if level.randomness == "different"}
+    return room(logical(lay), dict(sorted(sizes.items()))) if sizes else logical(lay)
+
+
+def check_drawn(lay):
+    """Raises RuntimeError where numbers are to differ among members and `lay` has room for one set only."""
+    have = hidden_of(lay)
+    if same_among(lay):
+        raise RuntimeError("Vmap does not currently support same randomness with a batched tensor input")
+    if any(level.randomness == "different" and level.number not in have for level in levels.stack):
+        raise RuntimeError(
+            "vmap: Cannot ask for different inplace randomness on an unbatched tensor. Use the out-of-place form, or make the "
+            "tensor with new_empty() or empty_like() of a batched one"
+        )
+
+
+def same_among(lay):
+    """Whether a tensor of this layout has members that are to get the same random numbers."""
+    have = hidden_of(lay)
+    return any(level.randomness == "same" and level.number in have for level in levels.stack)
+
+
+def different_among(x):
+    """`x` as a member of all levels whose members are to get different random numbers."""
+    have = hidden_of(x._layout)
+    sizes = {v.number: v.size for v in levels.stack if v.randomness == "different" and v.number not in have}
+    return repeat_hidden(x, sizes) if sizes else x
+
+
+def room(lay, sizes):
+    """A layout for new memory: `lay` for each member of the batch, one after the other."""
+    step, hidden = max(lay.numel, 1), []
+    for number, size in reversed(sizes.items()):
+        hidden.append((number, size, step))
+        step *= max(size, 1)
+    return batched_layout(lay.dtype, tuple(lay.shape), lay.strides, tuple(reversed(hidden)))
+
+
+def per_member(lay, *others):
+    """A layout for new memory: `lay` for each member of the batch that `others` have."""
+    if all([type(other) is Layout for other in others]):
+        return lay
+    return room(logical(lay), sizes_of(others))
+
+
+def physical(lay, sizes):
+    """The ordinary layout with the batch's dimensions in front (stride 0: the same for all members)."""
+    if lay is None:
+        return None
+    have = hidden_of(lay)
+    strides = tuple(have[n][1] if n in have else 0 for n in sizes)
+    return layout(lay.dtype, (*sizes.values(), *lay.shape), (*strides, *lay.strides))
+
+
+def logical(lay):
+    """The ordinary layout of one member."""
+    return lay if lay is None or type(lay) is Layout else layout(lay.dtype, tuple(lay.shape), lay.strides)
+
+
+# ---------------------------------------------------------------------- tensors
+
+
+def with_room(t, *others):
+    """`t` (fresh and unrecorded) as a tensor with the batch dimensions of `others` too, so that they can be
+    written into it; `t` itself where it has them."""
+    from .plan import call
+
+    have = hidden_of(t._layout)
+    sizes = sizes_of([t._layout, *[o._layout for o in others if o is not None]])
+    if all(n in have for n in sizes):
+        return t
+    out = room(logical(t._layout), sizes)
+    return call("cast", "copy", out, (t,), name="clone")
+
+
+def unreadable(name):
+    """The error for reading values of which there is one for each member."""
+    return RuntimeError(
+        f"vmap: It looks like you're calling .{name}() on a Tensor. We don't support vmap over calling .{name}() on a "
+        "Tensor, please try to rewrite what you're doing with other operations (it has one value for each member of the "
+        "batch; this also happens in functions whose result's shape depends on the values)"
+    )
+
+
+def whole_of(t):
+    """An ordinary tensor of all members, the batch's dimensions in front."""
+    from .tensor import make_tensor
+
+    return make_tensor(t._ptr, physical(t._layout, sizes_of((t._layout,))), t._storage)
+
+
+def crossing(edge, g):
+    """A gradient on its way along `edge`: summed over the levels that it leaves there."""
+    from .tensor import Tensor
+
+    stays = {level.number for level in levels.stack}
+    if isinstance(edge, Tensor):
+        stays.update(hidden_of(edge._layout))
+    else:
+        made = edge.node.seq
+        stays.update([n for n, start in list(_starts.items()) if made > start])
+    gone = tuple([n for n, _, _ in g._layout.hidden if n not in stays])
+    return sum_hidden(g, gone) if gone else g
+
+
+def sum_hidden(g, numbers):
+    """`g` summed over the batches of these levels. Its own gradient is the same for all members."""
+    from .autograd.graph import record
+    from .ops.reduce import sum as sum_
+    from .tensor import make_tensor
+
+    have = hidden_of(g._layout)
+    sizes = {n: have[n][0] for n in numbers}
+    rest = tuple(h for h in g._layout.hidden if h[0] not in sizes)
+    lay = g._layout
+    shape = (*sizes.values(), *lay.shape)
+    strides = (*[have[n][1] for n in numbers], *lay.strides)
+    whole = make_tensor(g._ptr, batched_layout(lay.dtype, shape, strides, rest), g._storage)
+    out = sum_(whole, tuple(range(len(numbers))))
+    return record(out, "SumBatchBackward0", lambda gg: repeat_hidden(gg, sizes), (g,))
+
+
+def repeat_hidden(g, sizes):
+    """`g` as the same for each member of these batches."""
+    from .autograd.graph import record
+    from .tensor import make_tensor
+
+    lay, have = g._layout, hidden_of(g._layout)
+    hidden = {**{n: (size, 0) for n, size in sizes.items()}, **have}
+    hidden = tuple((n, *v) for n, v in sorted(hidden.items()))
+    out = make_tensor(g._ptr, batched_layout(lay.dtype, tuple(lay.shape), lay.strides, hidden), g._storage)
+    numbers = tuple(n for n in sizes if n not in have)
+    return record(out, "RepeatBatchBackward0", lambda gg: _summed(gg, numbers), (g,))
+
+
+def _summed(g, numbers):
+    have = hidden_of(g._layout)
+    numbers = tuple(n for n in numbers if n in have)
+    return sum_hidden(g, numbers) if numbers else g
+
+
+def add_batch_dim(x, dim, level):
+    """`x` inside of `level`: dimension `dim` hidden. A view; its gradient comes back as `remove_batch_dim`."""
+    from .autograd.graph import record
+    from .tensor import make_tensor
+
+    lay = x._layout
+    hidden = {**{n: v for n, v in hidden_of(lay).items()}, level.number: (lay.shape[dim], lay.strides[dim])}
+    shape = (*lay.shape[:dim], *lay.shape[dim + 1 :])
+    strides = (*lay.strides[:dim], *lay.strides[dim + 1 :])
+    hidden = tuple((n, *v) for n, v in sorted(hidden.items()))
+    out = make_tensor(x._ptr, batched_layout(lay.dtype, tuple(shape), strides, hidden), x._storage)
+    if x._requires_grad:
+        record(out, "AddBatchDimBackward0", lambda g: remove_batch_dim(g, dim, level), (x,))
+    return _alias(out, x)
+
+
+def _alias(out, x):
+    """`out` as a view of `x` that cannot be written to where a gradient is wanted."""
+    if out._grad_fn is not None:
+        out._view, out._view_version = (x if x._view is None else x._view), out._storage.version
+        out._view_mode = "multi"
+    return out
+
+
+def remove_batch_dim(y, dim, level):
+    """`y` outside of `level`: the batch as dimension `dim`; repeated where all members have the same value."""
+    from .autograd.graph import record
+    from .tensor import make_tensor
+
+    have = hidden_of(y._layout)
+    lay, number = y._layout, level.number
+    size, stride = have.pop(number, (level.size, 0))
+    shape = (*lay.shape[:dim], size, *lay.shape[dim:])
+    strides = (*lay.strides[:dim], stride, *lay.strides[dim:])
+    rest = tuple((n, *v) for n, v in have.items())
+    out = make_tensor(y._ptr, batched_layout(lay.dtype, tuple(shape), strides, rest), y._storage)
+    if y._requires_grad:
+        record(out, "RemoveBatchDimBackward0", lambda g: add_batch_dim(g, dim, level), (y,))
+    return _alias(out, y)
+
+
+# ---------------------------------------------------------------------- plans
+
+
+def make_plan(family, row, outputs, inputs, ints, floats, name, into=False):
+    """`plan.make_plan` where some layouts are batched.
+
+    into: the outputs are there already; raises RuntimeError where they have no room for the batch of
+    the inputs. Else new ones are described, with the batch's dimensions outermost."""
+    sizes = sizes_of((*outputs, *inputs))
+    if into:
+        for lay in outputs:
+            if lay is not None and (len(hidden_of(lay)) < len(sizes) or any(h[2] == 0 and h[1] > 1 for h in lay.hidden)):
+                raise no_room(name or row)
+        outs = tuple(outputs)
+    else:
+        outs = tuple(None if lay is None else room(logical(lay), sizes) for lay in outputs)
+    rule = RULES.get((family, row)) or RULES.get(family)
+    found = rule and rule(sizes, outs, inputs, ints)
+    if found:
+        plan = _whole(family, row, outs, found, floats, name)
+        if plan is not None:
+            return plan
+    return _repeated(family, row, outs, inputs, ints, floats, name, sizes)
+
+
+def no_room(name):
+    """The error for a write of a batch into a tensor that is not one."""
+    return RuntimeError(
+        f"vmap: inplace arithmetic({name}) is not possible because a tensor that it reads is batched and the tensor that "
+        "is written to is not (it was made outside of vmap, or by a function such as zeros()). Use the out-of-place form, "
+        "or make the tensor with new_zeros() or zeros_like() of a batched one"
+    )
+
+
+def _plan_classes():
+    """Made on first use: plan.py imports this module."""
+    from .plan import Plan
+
+    class BatchedPlan(Plan):
+        """A plan for batched layouts. outs: those of its results; inner: the plan that it runs."""
+
+        __slots__ = ("outs", "inner", "owned")
+
+        def __del__(self):
+            if self.owned:
+                Plan.__del__(self)
+
+    return BatchedPlan
+
+
+_class = None
+
+
+def _batched_plan(handle, outs, inner, owned):
+    global _class
+    if _class is None:
+        _class = _plan_classes()
+    plan = _class(handle, outs[0] if outs else None, inner.name)
+    plan.outs, plan.inner, plan.owned = outs, inner, owned
+    return plan
+
+
+def _whole(family, row, outs, found, floats, name):
+    """The row's plan over the whole batch, or None where there is no kernel for so many dimensions."""
+    from .plan import make_plan as plain
+
+    physical_outs, physical_inputs, ints = found
+    try:
+        inner = plain(family, row, physical_outs, physical_inputs, ints, floats, name)
+    except RuntimeError:
+        return None
+    return _batched_plan(inner.handle, outs, inner, False)
+
+
+def _repeated(family, row, outs, inputs, ints, floats, name, sizes):
+    """The row's plan for one member, over all of them."""
+    from ._lib import ffi, lib
+    from .plan import make_plan as plain
+    from .plan import raise_failure
+
+    inner = plain(family, row, tuple(map(logical, outs)), tuple(map(logical, inputs)), ints, floats, name)
+    steps = []
+    for lay in (*outs, *inputs):
+        have = {} if lay is None else hidden_of(lay)
+        steps += [have[n][1] * lay.dtype.itemsize if n in have else 0 for n in sizes]
+    numbers = [outs[0].nbytes if outs and outs[0] is not None else 0, *sizes.values(), *steps]
+    packed = struct.pack(f"={len(numbers)}q", *numbers)
+    handle = lib.dlgrad_plan_repeat(inner.handle, ffi.cast("int64_t *", ffi.from_buffer(packed)), len(sizes))
+    if not handle:
+        raise_failure(inner.name, outs, inputs)
+    return _batched_plan(handle, outs, inner, True)
+
+
+# ---------------------------------------------------------------------- rules
+#
+# rule(sizes, outs, inputs, ints) -> (outputs, inputs, ints) of one plan over the whole batch, or None.
+
+
+def _leading(sizes, outs, inputs, ints):
+    """Rows that go element by element, or whose dimensions are counted from the back."""
+    return tuple(physical(o, sizes) for o in outs), tuple(physical(i, sizes) for i in inputs), ints
+
+
+def _leading_dims(sizes, outs, inputs, ints):
+    """Rows whose ints are dimensions."""
+    if inputs[0].ndim == 0:
+        return None
+    outs, inputs, _ = _leading(sizes, outs, inputs, ints)
+    return outs, inputs, tuple(d + len(sizes) for d in ints)
+
+
+def _leading_dim(sizes, outs, inputs, ints):
+    """Rows whose first int is a dimension."""
+    found = _leading_dims(sizes, outs, inputs, ints[:1])
+    return found and (*found[:2], (*found[2], *ints[1:]))
+
+
+def _folded(lay, sizes, dims=1):
+    """The batch's dimensions and the first `dims` as one, where they lie in one piece; else None."""
+    whole = physical(lay, sizes)
+    n = len(sizes) + dims
+    shape, strides = whole.shape[:n], whole.strides[:n]
+    count, stride = 1, None
+    for s, st in reversed(list(zip(shape, strides))):
+        if s == 1:
+            continue
+        if stride is None:
+            stride = st
+        elif st != stride * count:
+            return None
+        count *= s
+    if 0 in shape:
+        return None
+    return layout(whole.dtype, (count, *whole.shape[n:]), (1 if stride is None else stride, *whole.strides[n:]))
+
+
+def _matmul(sizes, outs, inputs, ints):
+    """(..., m, k) @ (..., k, n): one product of all rows where the right side is the same for all members,
+    else a batch of products."""
+    a, b = inputs
+    out = outs[0]
+    if a.ndim == 2 and type(b) is Layout:
+        rows, into = _folded(a, sizes), _folded(out, sizes)
+        if rows is not None and into is not None:
+            return (into,), (rows, b), ints
+    return _leading(sizes, outs, inputs, ints)
+
+
+def _linear(sizes, outs, inputs, ints):
+    x, w, bias = inputs
+    if type(w) is not Layout or (bias is not None and type(bias) is not Layout):
+        return None
+    return (physical(outs[0], sizes),), (physical(x, sizes), w, bias), ints
+
+
+def _images(sizes, outs, inputs, ints):
+    """Convolutions whose weight is the same for all members: the batch joins the images."""
+    x, w, *bias = inputs
+    if type(w) is not Layout or any(b is not None and type(b) is not Layout for b in bias):
+        return None
+    return _rows(sizes, outs, (x,), ints, (w, *bias))
+
+
+def _rows(sizes, outs, inputs, ints, shared=()):
+    """Rows whose first dimension counts independent parts."""
+    folded = [None if lay is None else _folded(lay, sizes) if lay.ndim else None for lay in (*outs, *inputs)]
+    if any(f is None and lay is not None for f, lay in zip(folded, (*outs, *inputs))):
+        return None
+    return tuple(folded[: len(outs)]), (*folded[len(outs) :], *shared), ints
+
+
+def _normalized(sizes, outs, inputs, ints):
+    """layer_norm and its like: x (rows..., normalized...), weight and bias the same for all members."""
+    x, *shared = inputs
+    if any(s is not None and type(s) is not Layout for s in shared) or any(o is None for o in outs):
+        return None
+    return tuple(physical(o, sizes) for o in outs), (physical(x, sizes), *shared), ints
+
+
+def _images_alike(sizes, outs, inputs, ints):
+    """group_norm: x (N, C, ...), weight and bias the same for all members."""
+    x, *shared = inputs
+    if any(s is not None and type(s) is not Layout for s in shared):
+        return None
+    return _rows(sizes, outs, (x,), ints, tuple(shared))
+
+
+def _drawn(sizes, outs, inputs, ints):
+    """Random rows that go element by element: all numbers are drawn in the order of memory."""
+    if any(o is not None and not physical(o, sizes).contiguous for o in outs):
+        return None
+    block, *extra = inputs
+    if block.dtype.name != "uint8":  # dropout_backward
+        return _leading(sizes, outs, inputs, ints)
+    return tuple(physical(o, sizes) for o in outs), (block, *[physical(e, sizes) for e in extra]), ints
+
+
+RULES = {
+    "unary": _leading, "binary": _leading, "ternary": _leading, ("cast", "copy"): _leading, ("fill", "fill"): _leading,
+    "reduce": _leading_dims, "scan": _leading_dim, "softmax": _leading_dims,
+    ("matmul", "matmul"): _matmul, ("matmul", "linear"): _linear,
+    ("conv", "conv"): _images, ("conv", "conv_grad_input"): _images,
+    "pool": _leading, ("norm", "layer_norm"): _normalized, ("norm", "rms_norm"): _normalized, ("norm", "group_norm"): _images_alike,
+    **{("random", row): _drawn for row in (
+        "uniform", "normal", "random_range", "random_full", "random", "bernoulli", "bernoulli_tensor", "exponential", "geometric",
+        "cauchy", "log_normal", "dropout", "dropout_backward", "rand", "randn",
+    )},
+}  # fmt: skip
