@@ -48,13 +48,14 @@ def need_square(name, t):
         )
 
 
-def need_matrix(name, *tensors, square=False):
-    """Raises unless all are float32 or float64 (all the same) tensors of matrices; the first one `square`."""
+def need_matrix(name, *tensors, square=False, complex_too=False):
+    """Raises unless all are float32 or float64 (`complex_too`: or complex) tensors of matrices, all of one dtype, and the
+    first one `square`."""
     need_tensor(name, *tensors)
     first = tensors[0]._layout.dtype
     for t in tensors:
         need_dims(name, t)
-        need_float(name, t)
+        need_float(name, t, complex_too)
         if t._layout.dtype is not first:
             raise RuntimeError(
                 f"{name}: Expected all inputs to have the same dtype, but found {first.name} and {t.dtype.name}"
@@ -63,10 +64,12 @@ def need_matrix(name, *tensors, square=False):
         need_square(name, tensors[0])
 
 
-def need_float(name, t):
-    """Raises unless `t` is of float32 or float64."""
+def need_float(name, t, complex_too=False):
+    """Raises unless `t` is of float32 or float64, or `complex_too` and complex."""
     dtype = t._layout.dtype
     if dtype.is_complex:
+        if complex_too:
+            return
         raise RuntimeError(
             f"{name}: not implemented for {dtype.name}; use float32 or float64, on the real and the imaginary part"
         )
