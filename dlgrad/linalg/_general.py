@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ..autograd.graph import record_several, wants_grad
 from ..autograd.mode import mode
-from ..ops import cat, stack, view_as_complex, view_as_real
+from ..ops import view_as_complex
+from . import _complex
 from ._base import call, identity, need_matrix, raise_for, result_type, written
-from ._solve import solve_matrices
 
 Eig = result_type("linalg_eig", ("eigenvalues", "eigenvectors"))
 
@@ -50,17 +50,7 @@ def _eig_rule(gL, gV, A, L, V):
         x = x - Vh @ (V * x.diagonal(0, -2, -1).real.unsqueeze(-2))
         E = (L.unsqueeze(-2) - L.unsqueeze(-1)).conj() + one
         inner = inner + x / E * (1 - one)
-    return _complex_solve(Vh, inner @ Vh).real
-
-
-def _complex_solve(A, B):
-    """A^-1 B for complex matrices of equal batches, as a real system of twice the size."""
-    n, m = A._layout.shape[-1], B._layout.shape[-1]
-    parts, right = view_as_real(A.resolve_conj()), view_as_real(B.resolve_conj())
-    re, im = parts[..., 0], parts[..., 1]
-    whole = cat((cat((re, -im), -1), cat((im, re), -1)), -2)
-    X, _ = solve_matrices(whole, cat((right[..., 0], right[..., 1]), -2))
-    return view_as_complex(stack((X[..., :n, :m], X[..., n:, :m]), -1))
+    return _complex.solve(Vh, inner @ Vh)[0].real
 
 
 def eigvals(A, *, out=None):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from .. import dtypes as dt
 from ..autograd.graph import record, record_several, wants_grad
 from ..autograd.mode import mode, no_grad
+from ..batched import every_member
 from ..ops import cat, zeros
 from ..tensor import Tensor
+from . import _complex
 from ._base import (
     batched,
     call,
@@ -41,11 +43,14 @@ def qr(A, mode="reduced", *, out=None):
 
     mode "reduced": Q (..., m, k), R (..., k, n), k = min(m, n); "complete": Q (..., m, m), R (..., m, n); "r": R as
     in "reduced", and an empty Q. Not differentiable in the mode "r", nor in "complete" where m > n."""
-    need_matrix("linalg.qr", A)
+    need_matrix("linalg.qr", A, complex_too=True)
     if mode not in _MODES:
         raise RuntimeError(
             f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'"
         )
+    if A._layout.dtype.is_complex:
+        Q, R = _complex.qr(A, mode)
+        return written("linalg.qr", out, Qr(Q, R))
     m, n = A._layout.shape[-2:]
     rows = m if mode == "complete" else min(m, n)
     a, tau = _geqrf(A)
@@ -57,10 +62,8 @@ def qr(A, mode="reduced", *, out=None):
     return written("linalg.qr", out, Qr(Q, R))
 
 
-def _qr_rule(how, gQ, gR, A, Q, R):
-    """(gQ + Q sym(M)) R^-T, M = R gR^T - gQ^T Q, of which sym takes the lower triangle (Walter and Lehmann 2012). A
-    wide A = [X Y] has R = [U V], and Y = Q V."""
-    m, n = A._layout.shape[-2:]
+def need_differentiable(how, m, n):
+    """Raises for the modes of `qr` whose results determine no gradient."""
     if how == "r":
         raise RuntimeError(
             "The derivative of linalg.qr depends on Q, which is not computed when mode='r'. Please use linalg.qr(A, mode='reduced') "
@@ -70,6 +73,13 @@ def _qr_rule(how, gQ, gR, A, Q, R):
         raise RuntimeError(
             "The QR decomposition is not differentiable when mode='complete' and nrows > ncols"
         )
+
+
+def _qr_rule(how, gQ, gR, A, Q, R):
+    """(gQ + Q sym(M)) R^-T, M = R gR^T - gQ^T Q, of which sym takes the lower triangle (Walter and Lehmann 2012). A
+    wide A = [X Y] has R = [U V], and Y = Q V."""
+    m, n = A._layout.shape[-2:]
+    need_differentiable(how, m, n)
     if mode.enabled:
         Q, R = qr(A, how)  # (with their history)
     k = min(m, n)
@@ -224,7 +234,7 @@ def _rank_of(A, rcond, driver):
         return nothing(A, dt.int64), nothing(A), True
     S = svdvals(A.detach())
     rank = (S > rcond * S[..., :1]).sum(-1)
-    full = not rank._layout.numel or rank.min().item() == S._layout.shape[-1]
+    full = not rank._layout.numel or every_member(rank).min().item() == S._layout.shape[-1]
     return rank, nothing(A) if driver == "gelsy" else S, full
 
 

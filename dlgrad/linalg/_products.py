@@ -7,6 +7,7 @@ import math
 from .. import dtypes as dt
 from ..autograd.graph import record, wants_grad
 from ..autograd.mode import no_grad
+from ..batched import every_member
 from ..ops import cat, ones, where
 from ..ops.distance import linalg_cross as cross  # noqa: F401
 from ..tensor import Tensor
@@ -15,7 +16,7 @@ from ._solve import inv, solve, solve_matrices
 
 
 def vecdot(x, y, *, dim=-1, out=None):
-    """The sums of products along `dim`; the other dimensions broadcast."""
+    """The sums of conj(x) y along `dim`; the other dimensions broadcast."""
     for t in (x, y):
         if not isinstance(t, Tensor):
             raise TypeError(f"linalg.vecdot(): expected Tensors, got {type(t).__name__}")
@@ -23,11 +24,11 @@ def vecdot(x, y, *, dim=-1, out=None):
         raise RuntimeError(
             f"linalg.vecdot: Expected x and y to have the same dtype, but found {x.dtype.name} and {y.dtype.name}"
         )
-    if not x._layout.dtype.is_floating_point:
+    if not (x._layout.dtype.is_floating_point or x._layout.dtype.is_complex):
         raise RuntimeError(
             f"linalg.vecdot: Expected a floating point or complex tensor as input. Got {x.dtype.name}"
         )
-    result = (x * y).sum(dim, dtype=x._layout.dtype)
+    result = (x.conj() * y).sum(dim, dtype=x._layout.dtype)
     return written("linalg.vecdot", out, result)
 
 
@@ -162,7 +163,7 @@ def _exponential(A):
         A6 @ (b[12] * A6 + b[10] * A4 + b[8] * A2) + b[6] * A6 + b[4] * A4 + b[2] * A2 + b[0] * one
     )
     result, _ = solve_matrices(even - odd, even + odd)
-    for i in range(int(squarings.max().item())):
+    for i in range(int(every_member(squarings).max().item())):
         result = where(squarings > i, result @ result, result)
     return result
 

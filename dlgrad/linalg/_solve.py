@@ -8,8 +8,11 @@ from __future__ import annotations
 from .. import dtypes as dt
 from ..autograd.graph import record, record_several, wants_grad
 from ..autograd.mode import mode
+from ..batched import every_member, over_whole
+from ..layout import Layout
 from ..ops import arange, cat, tensor, where, zeros
 from ..tensor import Tensor
+from . import _complex
 from ._base import batched, call, identity, need_matrix, nothing, raise_for, result_type, written
 
 LuFactor = result_type("linalg_lu_factor", ("LU", "pivots"))
@@ -137,6 +140,8 @@ def _lu_rule(g, g_pivots, g_info, A, LU, pivots):
 
 def _permutation(pivots, m, dtype):
     """P (..., m, m) of pivots (..., k): the identity with its columns exchanged in turn."""
+    if type(pivots._layout) is not Layout:
+        return over_whole(lambda p: _permutation(p, m, dtype), pivots)
     shape = pivots._layout.shape
     lists = pivots.reshape((-1, shape[-1])).tolist() if pivots._layout.numel else []
     orders = []
@@ -201,7 +206,7 @@ def need_pivots(name, LU, pivots):
             f"{name}: Number of pivots per batch should be same as the dimension of the matrix, got pivots {list(pivots.shape)} "
             f"for LU {list(LU.shape)}"
         )
-    if pivots._layout.numel and not (1 <= pivots.min().item() and pivots.max().item() <= m):
+    if pivots._layout.numel and not (1 <= every_member(pivots).min().item() and every_member(pivots).max().item() <= m):
         raise RuntimeError(f"{name}: pivots must lie between 1 and {m}")
 
 
@@ -242,6 +247,8 @@ def is_vector(A, B):
 
 def solve_matrices(A, B):
     """A^-1 B and info, for equal batches."""
+    if A._layout.dtype.is_complex:
+        return _complex.solve(A, B)
     LU, pivots, info = _lu(A)
     X = call("lu_solve", A, (B._layout.shape[-2:],), (LU, pivots, B), (0,))
     if not wants_grad(A, B):
@@ -259,7 +266,7 @@ def solve_matrices(A, B):
 def solve_ex(A, B, *, left=True, check_errors=False, out=None):
     """(result, info) of `solve`, which raises only with `check_errors`; info is the first zero pivot of A, or 0."""
     name = "linalg.solve"
-    need_matrix(name, A, square=True)
+    need_matrix(name, A, square=True, complex_too=True)
     if not isinstance(B, Tensor):
         raise TypeError(f"{name}(): expected a Tensor, got {type(B).__name__}")
     if B._layout.dtype is not A._layout.dtype:
@@ -307,18 +314,22 @@ def solve(A, B, *, left=True, out=None):
 def inv_ex(A, *, check_errors=False, out=None):
     """(inverse, info) of A (..., n, n): info is the first zero pivot, or 0; then the inverse means nothing."""
     name = "linalg.inv"
-    need_matrix(name, A, square=True)
-    with_graph = wants_grad(A)
-    LU, pivots, info = _lu(A)
-    n = A._layout.shape[-1]
-    result = call("lu_solve", A, ((n, n),), (LU, pivots, identity(A, n)), (0,))
-    if with_graph:
-        record(
-            result, "LinalgInvExBackward0", lambda g, y: -(y.mT @ g @ y.mT), (A,), (None,), own=0
-        )
+    need_matrix(name, A, square=True, complex_too=True)
+    result, info = _complex.inv(A) if A._layout.dtype.is_complex else _inv(A)
     if check_errors:
         _check_inv(info)
     return written(name, out, InvEx(result, info))
+
+
+def _inv(A):
+    LU, pivots, info = _lu(A)
+    n = A._layout.shape[-1]
+    result = call("lu_solve", A, ((n, n),), (LU, pivots, identity(A, n)), (0,))
+    if wants_grad(A):
+        record(
+            result, "LinalgInvExBackward0", lambda g, y: -(y.mT @ g @ y.mT), (A,), (None,), own=0
+        )
+    return result, info
 
 
 def _check_inv(info):
@@ -346,7 +357,9 @@ def _sign_of(pivots):
 
 def det(A, *, out=None):
     """The determinants of A (..., n, n): (...)."""
-    need_matrix("linalg.det", A, square=True)
+    need_matrix("linalg.det", A, square=True, complex_too=True)
+    if A._layout.dtype.is_complex:
+        return written("linalg.det", out, _complex.det(A))
     LU, pivots, _ = _lu(A)
     result = LU.diagonal(0, -2, -1).prod(-1) * _sign_of(pivots)
     record(result, "LinalgDetBackward0", _det_rule, (A,), (A, None, LU, pivots), own=1)
@@ -356,7 +369,7 @@ def det(A, *, out=None):
 def _det_rule(g, A, y, LU, pivots):
     """g det(A) A^-T; where a matrix is singular, its cofactors."""
     n = A._layout.shape[-1]
-    if bool((LU.diagonal(0, -2, -1) == 0).any()):
+    if bool(every_member(LU.diagonal(0, -2, -1) == 0).any()):
         return g.unsqueeze(-1).unsqueeze(-1) * _cofactors(A)
     scaled = (g * y).unsqueeze(-1).unsqueeze(-1) * identity(A, n)
     return (
@@ -378,8 +391,11 @@ def _cofactors(A):
 
 
 def slogdet(A, *, out=None):
-    """(sign, logabsdet) of the determinants of A (..., n, n): 1, -1 or 0, and log|det A| (-inf for 0)."""
-    need_matrix("linalg.slogdet", A, square=True)
+    """(sign, logabsdet) of the determinants of A (..., n, n): 1, -1 or 0 (complex: of absolute value 1, or 0), and
+    log|det A| (-inf for 0)."""
+    need_matrix("linalg.slogdet", A, square=True, complex_too=True)
+    if A._layout.dtype.is_complex:
+        return written("linalg.slogdet", out, Slogdet(*_complex.slogdet(A)))
     LU, pivots, _ = _lu(A)
     diagonal = LU.diagonal(0, -2, -1)
     sign = diagonal.sign().prod(-1) * _sign_of(pivots)
@@ -403,17 +419,22 @@ def _slogdet_rule(g_sign, g, A, LU, pivots):
 
 
 def cholesky_ex(A, *, upper=False, check_errors=False, out=None):
-    """(L, info) of A (..., n, n) = L L^T, of which the lower triangle is read (with `upper`: U^T U, the upper one).
+    """(L, info) of A (..., n, n) = L L^H, of which the lower triangle is read (with `upper`: U^H U, the upper one).
 
     info: the order of the first leading minor that is not positive, or 0."""
     name = "linalg.cholesky"
-    need_matrix(name, A, square=True)
+    need_matrix(name, A, square=True, complex_too=True)
+    factor, info = (_complex.cholesky if A._layout.dtype.is_complex else _cholesky)(A, upper)
+    if check_errors:
+        _check_cholesky(name, info)
+    return written(name, out, CholeskyEx(factor, info))
+
+
+def _cholesky(A, upper):
     n = A._layout.shape[-1]
     L, info = call("cholesky", A, ((n, n), ("int",)), (A.mT if upper else A,))
     record(L, "LinalgCholeskyExBackward0", _cholesky_rule, (A,), (None,), own=0)
-    if check_errors:
-        _check_cholesky(name, info)
-    return written(name, out, CholeskyEx(L.mT if upper else L, info))
+    return L.mT if upper else L, info
 
 
 def _cholesky_rule(g, L):
@@ -433,7 +454,7 @@ def _check_cholesky(name, info):
 
 
 def cholesky(A, *, upper=False, out=None, name="linalg.cholesky"):
-    """L (..., n, n), lower triangular, with A = L L^T (with `upper`: U with A = U^T U).
+    """L (..., n, n), lower triangular, with A = L L^H (with `upper`: U with A = U^H U).
 
     Raises LinAlgError where A is not positive definite. Symmetry is not checked: one triangle is read."""
     L, info = cholesky_ex(A, upper=upper)

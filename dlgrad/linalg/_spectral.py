@@ -11,11 +11,13 @@ import math
 from .. import dtypes as dt
 from ..autograd.graph import record, record_several, wants_grad
 from ..autograd.mode import mode, no_grad
+from ..batched import every_member
 from ..layout import wrap_dim
 from ..ops import where, zeros
 from ..ops.elementwise import as_number
 from ..ops.reduce import vector_norm
 from ..tensor import Tensor
+from . import _complex
 from ._base import call, identity, need_matrix, raise_for, result_type, written
 from ._solve import inv_ex
 
@@ -60,8 +62,10 @@ def svd(A, full_matrices=True, *, driver=None, out=None):
 
     Raises LinAlgError where A is not finite. U and Vh are defined up to signs (and up to rotations where values
     repeat), so only functions of them that don't depend on those have a gradient."""
-    need_matrix("linalg.svd", A)
+    need_matrix("linalg.svd", A, complex_too=True)
     _need_driver("linalg.svd", driver)
+    if A._layout.dtype.is_complex:
+        return written("linalg.svd", out, Svd(*_complex.svd(A, full_matrices)))
     U, S, Vh = _svd(A, True, full_matrices)
     record_several((U, S, Vh), "LinalgSvdBackward0", _svd_rule, (A,), (A, U, S, Vh))
     return written("linalg.svd", out, Svd(U, S, Vh))
@@ -101,8 +105,10 @@ def _svd_rule(gU, gS, gVh, A, U, S, Vh):
 
 def svdvals(A, *, driver=None, out=None):
     """The singular values (..., k) of A (..., m, n), descending."""
-    need_matrix("linalg.svdvals", A)
+    need_matrix("linalg.svdvals", A, complex_too=True)
     _need_driver("linalg.svdvals", driver)
+    if A._layout.dtype.is_complex:
+        return written("linalg.svdvals", out, _complex.svdvals(A))
     if wants_grad(A):
         return written("linalg.svdvals", out, svd(A, full_matrices=False).S)
     return written("linalg.svdvals", out, _svd(A, False, False)[1])
@@ -111,26 +117,34 @@ def svdvals(A, *, driver=None, out=None):
 # ---------------------------------------------------------------------- eigenvalues
 
 
-def _eigh(name, A, UPLO, vectors):
-    need_matrix(name, A, square=True)
+def _upper(name, A, UPLO):
+    """Whether UPLO is the upper triangle. Raises unless it is one, and A of square matrices."""
+    need_matrix(name, A, square=True, complex_too=True)
     if not isinstance(UPLO, str) or UPLO.upper() not in ("L", "U"):
         raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
+    return UPLO.upper() == "U"
+
+
+def _eigh(A, upper, vectors):
     n = A._layout.shape[-1]
-    lower = A if UPLO.upper() == "L" else A.mT
+    lower = A.mT if upper else A
     values, V, info = call("eigh", A, ((n,), (n, n) if vectors else None, ("int",)), (lower,))
     if (
-        info._layout.numel and info.max().item() > 0
+        info._layout.numel and every_member(info).max().item() > 0
     ):  # not a number among the elements gives nan, as in PyTorch
-        raise_for(name, info.clamp(min=0), _not_converged)
+        raise_for("linalg.eigh", info.clamp(min=0), _not_converged)
     return values, V
 
 
 def eigh(A, UPLO="L", *, out=None):
-    """(eigenvalues, eigenvectors) of symmetric matrices A (..., n, n): values (..., n) ascending, the vectors the
+    """(eigenvalues, eigenvectors) of symmetric (Hermitian) matrices A (..., n, n): values (..., n) ascending, the vectors the
     columns of (..., n, n). The lower triangle is read, or the upper one with UPLO "U".
 
     Vectors are defined up to signs (and rotations where values repeat): see `svd`."""
-    L, V = _eigh("linalg.eigh", A, UPLO, True)
+    upper = _upper("linalg.eigh", A, UPLO)
+    if A._layout.dtype.is_complex:
+        return written("linalg.eigh", out, Eigh(*_complex.eigh(A, upper)))
+    L, V = _eigh(A, upper, True)
     record_several(
         (L, V), "LinalgEighBackward0", lambda *args: _eigh_rule(UPLO, *args), (A,), (A, L, V)
     )
@@ -153,10 +167,13 @@ def _eigh_rule(UPLO, gL, gV, A, L, V):
 
 
 def eigvalsh(A, UPLO="L", *, out=None):
-    """The eigenvalues (..., n) of symmetric matrices A (..., n, n), ascending."""
+    """The eigenvalues (..., n) of symmetric (Hermitian) matrices A (..., n, n), ascending."""
+    upper = _upper("linalg.eigvalsh", A, UPLO)
+    if A._layout.dtype.is_complex:
+        return written("linalg.eigvalsh", out, _complex.eigvalsh(A, upper))
     if wants_grad(A):
         return written("linalg.eigvalsh", out, eigh(A, UPLO).eigenvalues)
-    return written("linalg.eigvalsh", out, _eigh("linalg.eigvalsh", A, UPLO, False)[0])
+    return written("linalg.eigvalsh", out, _eigh(A, upper, False)[0])
 
 
 # ---------------------------------------------------------------------- pseudoinverse and rank
@@ -189,8 +206,12 @@ def pinv(A, rcond=None, hermitian=False, *, atol=None, rtol=None, out=None):
     Singular values (or with `hermitian` absolute eigenvalues of the lower triangle) up to max(atol, rtol * largest)
     count as 0; rtol is eps max(m, n) unless given. rcond is another name for rtol."""
     name = "linalg.pinv"
-    need_matrix(name, A, square=hermitian)
+    need_matrix(name, A, square=hermitian, complex_too=True)
     rtol = rcond if rtol is None else rtol
+    if A._layout.dtype.is_complex and A._layout.numel:
+        with no_grad():
+            least = _threshold(A, _sizes(A, hermitian).amax(-1), atol, rtol)
+        return written(name, out, _complex.pinv(A, least, hermitian))
     with no_grad():
         if not A._layout.numel:
             result = zeros(tuple(A.mT.shape), dtype=A._layout.dtype)
@@ -224,7 +245,7 @@ def matrix_rank(A, tol=None, hermitian=False, *, atol=None, rtol=None, out=None)
     """How many singular values (with `hermitian` absolute eigenvalues) of A (..., m, n) are larger than max(atol,
     rtol * largest); rtol is eps max(m, n) unless given. int64. `tol` is another name for atol."""
     name = "torch.linalg.matrix_rank"
-    need_matrix(name, A, square=hermitian)
+    need_matrix(name, A, square=hermitian, complex_too=True)
     with no_grad():
         if tol is not None:
             atol, rtol = tol, 0.0
@@ -261,7 +282,7 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=No
     ord = _order(name, ord)
     if not isinstance(dim, (tuple, list)) or len(dim) != 2:
         raise RuntimeError(f"{name}: dim must be a 2-tuple. Got {dim}")
-    if not A._layout.dtype.is_floating_point:
+    if not (A._layout.dtype.is_floating_point or A._layout.dtype.is_complex):
         raise RuntimeError(
             f"{name}: Expected a floating point or complex tensor as input. Got {A.dtype.name}"
         )
@@ -323,16 +344,21 @@ def cond(A, p=None, *, out=None):
     """The condition numbers ||A|| ||A^-1|| of A (..., n, n) in the norm p of `matrix_norm` (2 unless given, then A may
     be (..., m, n)); inf for singular matrices."""
     name = "linalg.cond"
-    need_matrix(name, A)
+    need_matrix(name, A, complex_too=True)
     p = 2.0 if p is None else _order(name, p)
     if p in (2.0, -2.0):
         if not A._layout.numel:
-            return written(name, out, zeros(tuple(A._layout.shape[:-2]), dtype=A._layout.dtype))
+            return written(name, out, zeros(tuple(A._layout.shape[:-2]), dtype=A._layout.dtype.to_real()))
         S = svdvals(A)
         return written(name, out, S[..., 0] / S[..., -1] if p > 0 else S[..., -1] / S[..., 0])
-    need_matrix(f"{name}(ord={p if isinstance(p, str) else format(p, 'g')})", A, square=True)
+    need_matrix(
+        f"{name}(ord={p if isinstance(p, str) else format(p, 'g')})",
+        A,
+        square=True,
+        complex_too=True,
+    )
     if not A._layout.numel:
-        return written(name, out, zeros(tuple(A._layout.shape[:-2]), dtype=A._layout.dtype))
+        return written(name, out, zeros(tuple(A._layout.shape[:-2]), dtype=A._layout.dtype.to_real()))
     inverse, info = inv_ex(A)
     result = where(info != 0, math.inf, matrix_norm(A, p) * matrix_norm(inverse, p))
     return written(name, out, result)
