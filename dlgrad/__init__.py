@@ -38,7 +38,7 @@ cfloat, cdouble = complex64, complex128
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 _SUBMODULES = frozenset((
-    "nn", "optim", "utils", "autograd", "random", "datasets", "serialization", "fft", "interop", "printing", "signal", "special",
+    "nn", "optim", "utils", "autograd", "random", "datasets", "serialization", "fft", "interop", "masked", "printing", "signal", "special",
     "distributions", "func", "accelerator", "amp", "array_api", "backends", "cuda", "distributed", "mps", "return_types", "version",
 ))  # fmt: skip
 _LAZY = {
