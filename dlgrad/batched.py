@@ -239,6 +239,24 @@ def whole_of(t):
     return make_tensor(t._ptr, physical(t._layout, sizes_of((t._layout,))), t._storage)
 
 
+def every_member(t):
+    """`t` with the values of all members, for checks that hold for each of them or none: outside of the graph."""
+    return t.detach() if type(t._layout) is Layout else whole_of(t)
+
+
+def over_whole(f, t):
+    """f(t) for an `f` that takes any leading dimensions and has no derivative: run once, with the batch among them."""
+    if type(t._layout) is Layout:
+        return f(t)
+    from .tensor import make_tensor
+
+    sizes = sizes_of((t._layout,))
+    out, n = f(whole_of(t)), len(sizes)
+    lay = out._layout
+    hidden = tuple((number, size, stride) for (number, size), stride in zip(sizes.items(), lay.strides))
+    return make_tensor(out._ptr, batched_layout(lay.dtype, tuple(lay.shape[n:]), lay.strides[n:], hidden), out._storage)
+
+
 def crossing(edge, g):
     """A gradient on its way along `edge`: summed over the levels that it leaves there."""
     from .tensor import Tensor

@@ -6,6 +6,7 @@ from collections import namedtuple
 
 from .. import dtypes as dt
 from .. import plan as door
+from ..batched import every_member
 from ..layout import broadcast_shapes, contiguous
 from ..ops import eye, zeros
 from ..ops.writing import write_out
@@ -121,6 +122,7 @@ def undifferentiable(name):
 
 def first_failure(info):
     """(number in the batch, info) of the first matrix whose info is not 0, or None."""
+    info = every_member(info)
     if info._layout.ndim == 0:
         value = info.item()
         return (0, value) if value else None

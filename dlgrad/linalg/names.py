@@ -8,6 +8,7 @@ from __future__ import annotations
 from .. import dtypes as dt
 from ..autograd.graph import record
 from ..autograd.mode import no_grad
+from ..batched import every_member
 from ..ops import where
 from ..ops.random import randn
 from ..tensor import Tensor, method
@@ -138,7 +139,7 @@ def cholesky_inverse(L, upper=False, *, out=None):
 def _need_diagonal(name, L):
     """Raises LinAlgError where the diagonal of L has a zero."""
     zero = (L.detach().diagonal(0, -2, -1) == 0).to(dt.int32)
-    if zero._layout.numel and zero.amax().item():
+    if zero._layout.numel and every_member(zero).amax().item():
         info = (zero.argmax(-1) + 1) * zero.amax(-1)
         raise_for(
             name,

@@ -7,6 +7,7 @@ import itertools
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
+from ..batched import with_room
 from ..layout import contiguous, whole, wrap_dim, wrap_dims
 from ..tensor import method
 from .joining import _tensors, stack
@@ -248,7 +249,7 @@ def diag_embed(input, offset=0, dim1=-2, dim2=-1):
     shape = list(lay.shape[:-1])
     for d in sorted((d1, d2)):
         shape.insert(d, lay.shape[-1] + abs(offset))
-    result = zeros(tuple(shape), dtype=lay.dtype)
+    result = with_room(zeros(tuple(shape), dtype=lay.dtype), input)
     copy_into(result.diagonal(offset, d1, d2), input.detach())
     result._storage.version = 0
     return record(result, "DiagEmbedBackward0", lambda g: g.diagonal(offset, d1, d2), (input,))
@@ -352,7 +353,7 @@ def _with_part(name, input, src, take):
 
     for t in (input, src):
         check(name, t)
-    result = input.detach().clone()
+    result = with_room(input.detach().clone(), src)
     part = take(result)
     shape = tuple(src._layout.shape)
     if tuple(part._layout.shape) != shape:

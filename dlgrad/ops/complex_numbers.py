@@ -12,6 +12,7 @@ from __future__ import annotations
 from .. import dtypes as dt
 from ..autograd.graph import record
 from ..autograd.mode import no_grad
+from ..batched import with_room
 from ..layout import alike, broadcast_shapes, layout, remember_view
 from ..tensor import Tensor, make_tensor
 
@@ -132,8 +133,20 @@ def complex(real, imag, *, out=None):
             f"complex(): Expected object of scalar type {a.name} but got scalar type {b.name} for second argument"
         )
     shape = broadcast_shapes(real._layout.shape, imag._layout.shape, op="complex")
-    result = view_as_complex(stack((real.expand(shape), imag.expand(shape)), -1))
+    inputs = (real.expand(shape), imag.expand(shape))
+    with no_grad():
+        parts = view_as_complex(stack(inputs, -1))
+    result = make_tensor(parts._ptr, parts._layout, parts._storage)  # a tensor of its own, no view
+    result = record(result, "ComplexBackward0", (_real_part, _imaginary_part), inputs)
     return result if out is None else write_out("complex", out, result)
+
+
+def _real_part(g):
+    return real(g)
+
+
+def _imaginary_part(g):
+    return imag(g)
 
 
 def from_real(x, dtype):
@@ -141,7 +154,7 @@ def from_real(x, dtype):
     from .create import zeros
     from .writing import copy_into
 
-    out = zeros(tuple(x._layout.shape), dtype=dtype)
+    out = with_room(zeros(tuple(x._layout.shape), dtype=dtype), x)
     with no_grad():
         copy_into(real(out), x.detach())
     old = x._layout.dtype

@@ -8,6 +8,7 @@ from __future__ import annotations
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
+from ..batched import every_member
 from ..layout import alike, broadcast_shapes, contiguous, wrap_dim
 from ..tensor import Tensor, make_tensor, method
 from .writing import write_out
@@ -272,7 +273,7 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
                 raise RuntimeError(
                     f"repeat_interleave(): repeats must have the same size as input along dim, but got repeats.size(0) = {r._layout.numel} and input.size({dim}) = {n}"
                 )
-        if r._layout.numel and int(r.min()) < 0:
+        if r._layout.numel and int(every_member(r).min()) < 0:
             raise RuntimeError("repeat_interleave(): repeats can not be negative")
         index = door.call(
             "gather", "repeat_interleave", contiguous(dt.int64, (int(r.sum()),)), (r,)

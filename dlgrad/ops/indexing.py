@@ -10,7 +10,7 @@ from .. import dtypes as dt
 from ..autograd.graph import edge_of, record
 from ..autograd.mode import mode
 from ..batched import with_room
-from ..layout import broadcast_shapes
+from ..layout import Layout, broadcast_shapes
 from ..tensor import Tensor
 from .elementwise import is_scalar
 from .gather import index_positions
@@ -134,7 +134,7 @@ def _views(x, key):
 def _more(key):
     """Whether the key has index tensors of some dimensions (a 0-d one is then one of them, not an integer)."""
     return any(
-        (isinstance(i, Tensor) and i._layout.ndim > 0)
+        (isinstance(i, Tensor) and (i._layout.ndim > 0 or type(i._layout) is not Layout))
         or isinstance(i, (list, range))
         or _is_array(i)
         for i in key

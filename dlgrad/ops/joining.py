@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..autograd.graph import record
 from ..autograd.mode import mode
+from ..batched import with_room
 from ..layout import wrap_dim
 from ..tensor import Tensor
 from .elementwise import result_type
@@ -53,7 +54,7 @@ def cat(tensors, dim=0, *, out=None, axis=None):
                     f"{lay.shape[i]} for dimension {i}: {list(first.shape)} against {list(lay.shape)}"
                 )
     sizes = [x._layout.shape[d] if x._layout.ndim == first.ndim else 0 for x in tensors]
-    result = empty((*first.shape[:d], sum(sizes), *first.shape[d + 1 :]), dtype=dtype)
+    result = with_room(empty((*first.shape[:d], sum(sizes), *first.shape[d + 1 :]), dtype=dtype), *tensors)
     enabled, mode.enabled = mode.enabled, False
     try:
         at = 0
@@ -209,7 +210,7 @@ def block_diag(*tensors):
         h, w = t._layout.shape
         corners.append((slice(r, r + h), slice(c, c + w)))
         r, c = r + h, c + w
-    result = zeros((r, c), dtype=common)
+    result = with_room(zeros((r, c), dtype=common), *ts)
     for t, corner in zip(ts, corners):
         copy_into(result[corner], t.detach())
     result._storage.version = 0

@@ -11,7 +11,7 @@ import math
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.mode import no_grad
-from ..batched import drawn, levels
+from ..batched import drawn, every_member, levels
 from ..layout import contiguous
 from ..random import block_of
 from ..storage import Storage
@@ -189,7 +189,7 @@ def normal(
             "normal", (tuple(shape),), None if out is not None else like._layout.dtype, None, out
         )
         if isinstance(std, Tensor):
-            if std._layout.numel and not bool((std >= 0).all()):
+            if std._layout.numel and not bool(every_member(std >= 0).all()):
                 raise RuntimeError("normal expects all elements of std >= 0.0")
             return normal_(t, 0, 1, generator=generator).mul_(std).add_(mean)
         return normal_(t, 0, std, generator=generator).add_(mean)

@@ -9,7 +9,7 @@ from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
 from ..autograd.mode import no_grad
-from ..batched import drawn
+from ..batched import drawn, every_member
 from ..layout import contiguous
 from ..random import block_of
 from ..tensor import Tensor, method
@@ -256,7 +256,7 @@ def poisson(input, generator=None):
     if not isinstance(input, Tensor):
         raise TypeError(f"poisson(): argument 'input' must be Tensor, not {type(input).__name__}")
     check_floating("poisson", input._layout)
-    t = new_tensor(contiguous(input._layout.dtype, tuple(input._layout.shape)), "poisson")
+    t = new_tensor(drawn(contiguous(input._layout.dtype, tuple(input._layout.shape))), "poisson")
     try:
         draw(t, "poisson", (), generator, extra=input)
     except RuntimeError as problem:
@@ -329,12 +329,12 @@ def _with_replacement(p, samples, generator):
 
 def _without_replacement(p, samples, generator):
     if p._layout.numel:
-        low, high = float(p.min()), float(p.max())
+        low, high = float(every_member(p).min()), float(every_member(p).max())
         if not (high < math.inf and low >= 0):
             raise RuntimeError(
                 "multinomial(): probability tensor contains either `inf`, `nan` or element < 0"
             )
-        if bool((p.sum(-1) == 0).any()):
+        if bool(every_member(p.sum(-1) == 0).any()):
             raise RuntimeError(f"multinomial(): {_MULTINOMIAL[2]}")
     q = p / exponential_like(p, generator)
     return q.argmax(-1, keepdim=True) if samples == 1 else q.topk(samples)[1]

@@ -7,6 +7,7 @@ from collections import namedtuple
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
+from ..batched import every_member
 from ..layout import alike, contiguous, wrap_dim
 from ..tensor import Tensor, make_tensor, method
 from .elementwise import write_out
@@ -80,7 +81,7 @@ def _cumprod_rule(g, x, y, d):
 
     if x._layout.ndim == 0:
         return g
-    if not bool((x == 0).any()):
+    if not bool(every_member(x == 0).any()):
         return _reverse_sum(g * y, d) / x
     if mode.enabled:
         return _cumprod_rule_by_place(g, x, d)

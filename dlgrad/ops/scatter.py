@@ -100,7 +100,7 @@ def _padded(t, shape):
     from .create import zeros
 
     corner = tuple(slice(0, s) for s in t._layout.shape)
-    out = zeros(tuple(shape), dtype=t._layout.dtype)
+    out = with_room(zeros(tuple(shape), dtype=t._layout.dtype), t)
     out[corner] = t
     return out
 

@@ -10,6 +10,7 @@ from collections import namedtuple
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
+from ..batched import every_member
 from ..layout import contiguous, whole, wrap_dim
 from ..tensor import Tensor, method
 from .elementwise import as_number, is_scalar, result_type, write_out
@@ -411,7 +412,7 @@ def _quantile(name, input, q, dim, keepdim, interpolation, out):
         raise RuntimeError(
             f"{name}() q tensor must be same dtype as the input tensor, got {q._layout.dtype.name} and {lay.dtype.name}"
         )
-    elif not bool(((q >= 0) & (q <= 1)).all()):
+    elif not bool(every_member((q >= 0) & (q <= 1)).all()):
         raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
 
     # The reduced dimension moves to the end, and is sorted.

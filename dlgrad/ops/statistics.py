@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from .. import dtypes as dt
+from ..batched import every_member
 from ..layout import wrap_dim
 from ..tensor import method
 from .arrange import flip
@@ -112,7 +113,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
             raise RuntimeError(
                 f"cov(): expected {what} to have the same numel as there are observations in the input but got {w._layout.numel} != {n}"
             )
-        if n and bool((w.detach() < 0).any()):
+        if n and bool(every_member(w < 0).any()):
             raise RuntimeError(f"cov(): {what} cannot be negative")
         weights = w.reshape(-1) if weights is None else weights * w.reshape(-1)
     if weights is None:
@@ -122,7 +123,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
         norm = norm if norm > 0 else 0
     else:
         total = weights.sum()
-        if n and total.item() == 0:
+        if n and bool(every_member(total == 0).any()):
             raise ZeroDivisionError("cov(): weights sum to zero, can't be normalized")
         mean = (x * weights).sum(1) / total
         if aweights is None or correction == 0:

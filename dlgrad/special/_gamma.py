@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ..batched import every_member
 from ..ops import digamma, exp, expm1, floor, lgamma, log, log1p, sqrt, where
 from ..ops.unary import trigamma
 from ..ops.writing import write_out
@@ -25,7 +26,7 @@ def _zeta(x, q):
     # Below 0 it takes more terms to get there (poles, which are inf anyway, and nan take none).
     regular = where(q.isfinite() & (q != floor(q)), q, 0.0)
     if regular.numel():
-        terms = max(terms, math.ceil(10 - regular.min().item()))
+        terms = max(terms, math.ceil(10 - every_member(regular).min().item()))
     for i in range(terms):
         more = (a <= 9) if i >= 9 else None
         stepped = a + 1
@@ -81,7 +82,7 @@ def multigammaln(input, p, *, out=None):
         raise TypeError(f"multigammaln(): argument 'input' must be Tensor, not {type(input).__name__}")
     if p < 1:
         raise RuntimeError("mvlgamma: p has to be greater than or equal to 1")
-    if input.numel() and not bool((input.detach() > 0.5 * (p - 1)).all()):
+    if input.numel() and not bool(every_member(input > 0.5 * (p - 1)).all()):
         raise RuntimeError("All elements must be greater than (p-1)/2")
     total = lgamma(input)
     for j in range(1, p):
@@ -137,7 +138,7 @@ def _lower_series(a, x, wanted):
         r = r + 1
         term = term * (x / r)
         total = total + term
-        if step % 8 == 7 and not bool((wanted & (term > _MACHEP * total)).any()):
+        if step % 8 == 7 and not bool(every_member(wanted & (term > _MACHEP * total)).any()):
             break
     return total * _prefactor(a, x) / a
 
@@ -149,7 +150,7 @@ def _upper_series(a, x, wanted):
         factor = factor * (-x / n)
         term = factor / (a + n)
         total = total + term
-        if n % 8 == 0 and not bool((wanted & (term.abs() > _MACHEP * total.abs())).any()):
+        if n % 8 == 0 and not bool(every_member(wanted & (term.abs() > _MACHEP * total.abs())).any()):
             break
     return -expm1(a * log(x) - lgamma(1 + a)) - exp(a * log(x) - lgamma(a)) * total
 
@@ -169,7 +170,7 @@ def _upper_fraction(a, x, wanted):
         settled = settled | (change <= 4 * _MACHEP)
         scale = where(p.abs() > 4503599627370496.0, 2.220446049250313e-16, 1.0 + 0.0 * p)
         p2, p1, q2, q1 = p1 * scale, p * scale, q1 * scale, q * scale
-        if step % 8 == 7 and bool(settled.all()):
+        if step % 8 == 7 and bool(every_member(settled).all()):
             break
     return answer * _prefactor(a, x)
 

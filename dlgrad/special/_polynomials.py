@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+from ..batched import every_member
 from ..ops import acos, cos, sin, trunc, where
 from ._rows import elementwise2
 
@@ -14,7 +15,7 @@ from ._rows import elementwise2
 def _recurrence(n, first, second, step):
     """The value at each degree: p_0 = first, p_1 = second, p_(k + 1) = step(k, p_k, p_(k - 1)) up to the largest of n."""
     known = where(n.isfinite(), n, -1.0)
-    highest = int(known.max().item()) if known.numel() else 0
+    highest = int(every_member(known).max().item()) if known.numel() else 0
     before, last = first, second
     value = where(known < 0, 0.0, where(known == 0, first, second))
     for k in range(1, highest):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dlgrad
 from dlgrad import Tensor, ops
+from dlgrad.batched import every_member
 
 __all__ = ["linear", "bilinear", "embedding", "embedding_bag", "one_hot", "linear_cross_entropy"]
 
@@ -247,9 +248,9 @@ def one_hot(tensor, num_classes=-1):
                 "[one_hot] Can not infer total number of classes from empty tensor: give num_classes"
             )
         return dlgrad.zeros((*tensor.shape, num_classes), dtype=dlgrad.int64)
-    if tensor.min().item() < 0:
+    if every_member(tensor).min().item() < 0:
         raise RuntimeError("[one_hot] Class values must be non-negative.")
-    largest = tensor.max().item()
+    largest = (tensor if num_classes == -1 else every_member(tensor)).max().item()
     if num_classes == -1:
         num_classes = largest + 1
     elif num_classes < 1:
@@ -259,7 +260,7 @@ def one_hot(tensor, num_classes=-1):
             f"[one_hot] Class values must be smaller than num_classes: got {largest} for "
             f"{num_classes} classes"
         )
-    result = dlgrad.zeros((*tensor.shape, num_classes), dtype=dlgrad.int64)
+    result = tensor.new_zeros((*tensor.shape, num_classes))
     return result.scatter_(-1, tensor.unsqueeze(-1), 1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import dlgrad
+from dlgrad.batched import every_member
 
 from ._loss import _check_tensors, _reduced, _reduction
 
@@ -79,7 +80,7 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
         )
     labels = target.reshape(rows.shape)
     classes = rows.shape[1]
-    if labels.numel() and (labels.min().item() < -1 or labels.max().item() >= classes):
+    if labels.numel() and (every_member(labels).min().item() < -1 or every_member(labels).max().item() >= classes):
         raise RuntimeError(
             f"[multilabel_margin_loss] target holds a class outside of -1 to {classes - 1}"
         )
@@ -172,7 +173,7 @@ def multi_margin_loss(
                 f"{list(weight.shape)}"
             )
     labels = target.reshape(count, 1)
-    if count and (labels.min().item() < 0 or labels.max().item() >= classes):
+    if count and (every_member(labels).min().item() < 0 or every_member(labels).max().item() >= classes):
         raise RuntimeError(f"[multi_margin_loss] target out of range 0 to {classes - 1}")
     hinge = (margin - rows.gather(1, labels) + rows).clamp(min=0)
     if p == 2:

@@ -6,6 +6,7 @@ import math
 
 import dlgrad
 from dlgrad import Tensor, ops
+from dlgrad.batched import every_member
 
 from .._sizes import ntuple
 from ._conv import _exact, _sizes, recall, remember
@@ -370,9 +371,9 @@ def _max_unpool(n, input, indices, kernel_size, stride, padding, output_size):
     size = _unpool_size(name, input, kernel, stride, padding, output_size, n)
     lead = tuple(input.shape[:-n])
     area = math.prod(size)
-    if indices.numel() and (indices.min().item() < 0 or indices.max().item() >= area):
+    if indices.numel() and (every_member(indices).min().item() < 0 or every_member(indices).max().item() >= area):
         raise RuntimeError(
-            f"[{name}] found an invalid max index: {indices.max().item()} (output volumes are of "
+            f"[{name}] found an invalid max index: {every_member(indices).max().item()} (output volumes are of "
             f"size {size})"
         )
     zeros = dlgrad.zeros((*lead, area), dtype=input.dtype)
