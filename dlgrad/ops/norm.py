@@ -7,6 +7,7 @@ from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record_several, wants_grad
 from ..autograd.mode import mode
+from ..batched import per_member
 from ..layout import contiguous
 
 
@@ -149,7 +150,8 @@ def _batch_norm(input, running_mean, running_var, weight, bias, training, moment
         return y, None, None
     stats = _stats(input, (c,))
     outs = (out, stats, stats, _like(running_mean), _like(running_var))
-    into = (_fresh(out), _fresh(stats), _fresh(stats), running_mean, running_var)
+    new = [_fresh(per_member(lay, *[t._layout for t in (input, weight, bias) if t is not None])) for lay in (out, stats, stats)]
+    into = (*new, running_mean, running_var)
     y, mean, rstd, _, _ = door.call("norm", "batch_norm", outs, (input, weight, bias), floats=(eps,), scalars=(float(momentum),), into=into)
     for t in (y, mean, rstd):
         t._storage.version = 0

@@ -353,7 +353,7 @@ def index_fill(input, dim, index, value):
         "IndexFillBackward0",
         (
             lambda g, i: index_fill(g, d, i, 0),
-            lambda g, i: index_select(g, d, _wrapped(i, shape[d]).unique()).sum(),
+            lambda g, i: (g * index_fill(g.new_zeros(tuple(g.shape)), d, i, 1)).sum(),
         ),
         (input, v),
         (i,),

@@ -84,7 +84,7 @@ def _mask_to_add(mask, name, dtype):
         raise AssertionError(
             f"only bool and floating types of {name} are supported, got {mask.dtype}"
         )
-    return dlgrad.zeros(mask.shape, dtype=dtype).masked_fill_(mask, float("-inf"))
+    return dlgrad.zeros(mask.shape, dtype=dtype).masked_fill(mask, float("-inf"))
 
 
 def _check_ranks(query, key, value, key_padding_mask, attn_mask, num_heads):

@@ -7,6 +7,7 @@ import warnings
 
 import dlgrad
 from dlgrad import Tensor, ops
+from dlgrad.batched import every_member
 
 __all__ = [
     "nll_loss",
@@ -197,7 +198,7 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
         var = dlgrad.full_like(input, float(var))
     else:
         _check_tensors("gaussian_nll_loss", var=var)
-        if (var < 0).any():
+        if every_member(var < 0).any():
             raise ValueError("var has negative entry/entries")
     _check_tensors("gaussian_nll_loss", input=input, target=target)
     if tuple(var.shape) != tuple(input.shape):
@@ -260,7 +261,7 @@ def binary_cross_entropy(
     if input.numel():
         with dlgrad.no_grad():
             inside = (input >= 0) & (input <= 1)
-            if not inside.all():
+            if not every_member(inside).all():
                 raise RuntimeError(
                     "[binary_cross_entropy] all elements of input should be between 0 and 1; for "
                     "scores use binary_cross_entropy_with_logits"
@@ -354,14 +355,20 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
 
 
 def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
-    """|x - target|."""
+    """|x - target|, weighted by `weight` if given.
+
+    input, target, weight: of shapes that broadcast. reduction: 'mean' and 'sum' give a 0-d tensor, 'none' the
+    broadcast shape. The dtype is the inputs' common one."""
     reduction = _reduction(reduction, size_average, reduce)
     input, target = _regression_pair("l1_loss", input, target)
     return _weighted("l1_loss", (input - target).abs(), weight, reduction)
 
 
 def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
-    """(x - target)^2."""
+    """(x - target)^2, weighted by `weight` if given.
+
+    input, target, weight: of shapes that broadcast. reduction: 'mean' and 'sum' give a 0-d tensor, 'none' the
+    broadcast shape. The dtype is the inputs' common one."""
     reduction = _reduction(reduction, size_average, reduce)
     input, target = _regression_pair("mse_loss", input, target)
     difference = input - target

@@ -113,7 +113,7 @@ def _constant_pad(input, pad, value):
         inner[dim] = slice(max(before, 0), sizes[dim] - max(after, 0))
     if all(amount <= 0 for amount in pad):
         return input[tuple(kept)].clone()
-    result = dlgrad.full(sizes, value, dtype=input.dtype)
+    result = input.new_full(sizes, value)
     result[tuple(inner)] = input[tuple(kept)]
     return result
 
