@@ -118,6 +118,7 @@ def _times_sign(a, y):
 
 
 def _xlogy_slope(a, b):
+    """log(b), and 0 where a is 0 and b <= 0."""
     from .ternary import where
 
     b = to_tensor("xlogy", b) if not isinstance(b, Tensor) else b
@@ -133,22 +134,23 @@ def fused(row, g, x, scalars=()):
     return door.call("binary", row, result_layout(lay.dtype, lay.shape, x._layout), (g, x), scalars=scalars)
 
 
-def _backward_row(name, dg, dx):
-    return binary(name, dg, dx, "The derivative of " + name.removesuffix("_backward") + ".", kind="any", methods=False, inplace=False)
+def _backward_row(name, doc, dg=None, dx=None):
+    return binary(name, dg, dx, doc, kind="any", methods=False, inplace=False)
 
 
-relu_backward = _backward_row("relu_backward", lambda g, b: relu_backward(g, b), lambda g: g * 0)
-sigmoid_backward = _backward_row("sigmoid_backward", lambda g, b: sigmoid_backward(g, b), lambda g, a, b: g * a * (1 - 2 * b))
-tanh_backward = _backward_row("tanh_backward", lambda g, b: tanh_backward(g, b), lambda g, a, b: g * a * b * -2)
+relu_backward = _backward_row("relu_backward", "g where y > 0, else 0.", lambda g, b: relu_backward(g, b), lambda g: g * 0)
+sigmoid_backward = _backward_row("sigmoid_backward", "g y (1 - y).", lambda g, b: sigmoid_backward(g, b), lambda g, a, b: g * a * (1 - 2 * b))
+tanh_backward = _backward_row("tanh_backward", "g (1 - y^2).", lambda g, b: tanh_backward(g, b), lambda g, a, b: g * a * b * -2)
 
 
-def _smooth(name, slope):
+def _smooth(name, doc, slope):
     """A backward row whose second derivatives are worked out from `slope(x)`, the first one in Tensor operations."""
-    row = _backward_row(name, None, None)
+    row = _backward_row(name, doc)
 
     def f(g, x):
         return g * slope(x) if mode.enabled else row.op(g, x)
 
+    f.__doc__ = doc
     return f
 
 
@@ -178,13 +180,13 @@ def _mish_slope(x):
     return t + x * x.sigmoid() * (1 - t * t)
 
 
-gelu_backward = _smooth("gelu_backward", _gelu_slope)
-gelu_tanh_backward = _smooth("gelu_tanh_backward", _gelu_tanh_slope)
-silu_backward = _smooth("silu_backward", _silu_slope)
-mish_backward = _smooth("mish_backward", _mish_slope)
-log_sigmoid_backward = _smooth("log_sigmoid_backward", lambda x: (-x).sigmoid())
-hardswish_backward = _smooth("hardswish_backward", lambda x: ((x > -3) & (x < 3)) * (x / 3 + 0.5) + (x >= 3))
-hardsigmoid_backward = _smooth("hardsigmoid_backward", lambda x: ((x > -3) & (x < 3)).to(x.dtype) * (1 / 6))
+gelu_backward = _smooth("gelu_backward", "g (Phi(x) + x phi(x)), phi being the density of the normal distribution.", _gelu_slope)
+gelu_tanh_backward = _smooth("gelu_tanh_backward", "g times the derivative of gelu's tanh form.", _gelu_tanh_slope)
+silu_backward = _smooth("silu_backward", "g s (1 + x (1 - s)) with s = sigmoid(x).", _silu_slope)
+mish_backward = _smooth("mish_backward", "g (t + x sigmoid(x) (1 - t^2)) with t = tanh(softplus(x)).", _mish_slope)
+log_sigmoid_backward = _smooth("log_sigmoid_backward", "g sigmoid(-x).", lambda x: (-x).sigmoid())
+hardswish_backward = _smooth("hardswish_backward", "g (x / 3 + 1/2) for -3 < x < 3, g above, 0 below.", lambda x: ((x > -3) & (x < 3)) * (x / 3 + 0.5) + (x >= 3))
+hardsigmoid_backward = _smooth("hardsigmoid_backward", "g / 6 for -3 < x < 3, else 0.", lambda x: ((x > -3) & (x < 3)).to(x.dtype) * (1 / 6))
 
 
 # ---------------------------------------------------------------------- with more arguments

@@ -315,9 +315,28 @@ def unary(name, derivative=None, doc="", *, kind="float", kernel=None, family="u
     return _finish(row, op, function, method_, inplace, aliases, methods)
 
 
+# What a row's kind says of dtypes, for the docstrings
+_DTYPES = {
+    "any": "Dtypes: all; the result has {the}.",
+    "float": "Dtypes: all; the result has {the}, or the default dtype for integers and bool.",
+    "bool": "Dtypes: all; the result is bool.",
+    "int": "Dtypes: integers and bool; the result has {the}. Raises RuntimeError for others.",
+    "number": "Dtypes: all but bool, for which RuntimeError is raised; the result has {the}.",
+    "floating": "Dtypes: floating point; the result has {the}. Raises RuntimeError for others.",
+    "whole": "Dtypes: all but bool; the result has {the}, integers come back as they are.",
+}
+_SHAPES = (None, "Shapes: any, (*) -> (*).", "Shapes: input and other broadcast against each other; numbers count as 0-d.")
+_THE = (None, "the input's", "the inputs' common one (see `result_type`)")
+
+
+def _documentation(row):
+    """The docstring of a row's function: its formula, shapes, dtypes."""
+    return f"{row.doc}\n\n{_SHAPES[row.arity]}\n{_DTYPES[row.kind].format(the=_THE[row.arity])}"
+
+
 def _finish(row, op, function, method_, inplace, aliases, methods):
     name = row.name
-    function.__doc__ = method_.__doc__ = row.doc
+    function.__doc__ = method_.__doc__ = _documentation(row)
     function.op = op
     row.op, row.function = op, function
     for n in (name, *aliases):

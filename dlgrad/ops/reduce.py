@@ -644,6 +644,7 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
 
 
 def _norm_rule(g, x, y, p, dims, keepdim):
+    """g sign(x) (|x| / y)^(p - 1), and 0 where y is 0; for p = inf shared among the largest."""
     from .ternary import where
 
     shape = x._layout.shape

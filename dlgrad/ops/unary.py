@@ -107,6 +107,7 @@ def _i1(x):
 
 
 def _i0e_slope(x, y):
+    """e^-|x| i1(x) - sign(x) y."""
     from ..special import i1e
 
     return i1e(x) - sign(x) * y
@@ -119,6 +120,7 @@ def _tetragamma(x):
 
 
 def _sinc_slope(x):
+    """(cos(pi x) - sinc(x)) / x, and 0 at 0."""
     from .ternary import where
 
     p = x * math.pi
@@ -307,7 +309,7 @@ def nan_to_num(input, nan=0.0, posinf=None, neginf=None, *, out=None):
         info = dt.finfo(d)
         values = (0.0 if nan is None else nan, info.max if posinf is None else posinf, info.min if neginf is None else neginf)
         result = apply("nan_to_num", input, values, lambda g, x: g * isfinite(x))
-    return result if out is None else write_out("nan_to_num", out, result)
+    return result if out is None else write_out("nan_to_num", out, result, exact=True)
 
 
 @method
@@ -348,7 +350,7 @@ def clamp(input, min=None, max=None, *, out=None):
         if (min is not None and not isinstance(min, Tensor)) or (max is not None and not isinstance(max, Tensor)):
             raise TypeError("clamp(): min and max must both be numbers or both be Tensors")
         result = _clamp_tensors(input, min, max)
-        return result if out is None else write_out("clamp", out, result)
+        return result if out is None else write_out("clamp", out, result, exact=True)
     bounds = [as_number(b) for b in (min, max) if b is not None]
     common = result_type(input, *bounds)
     x = input.to(common)
@@ -372,7 +374,7 @@ def clamp(input, min=None, max=None, *, out=None):
         result = apply("clamp", x, (high,), rule, row="clamp_max")
     else:
         result = apply("clamp", x, (low, high), rule)
-    return result if out is None else write_out("clamp", out, result)
+    return result if out is None else write_out("clamp", out, result, exact=True)
 
 
 def _is_nan(v):
