@@ -40,7 +40,9 @@ def _full_mask(input, mask):
 def _filled(op, input, mask, value):
     """The input with `value` where the mask does not hold."""
     if not isinstance(input, Tensor):
-        raise TypeError(f"masked.{op}(): argument 'input' must be Tensor, not {type(input).__name__}")
+        raise TypeError(
+            f"masked.{op}(): argument 'input' must be Tensor, not {type(input).__name__}"
+        )
     if mask is None:
         return input
     if not isinstance(mask, Tensor):
@@ -56,7 +58,6 @@ def _dims(op, dim, ndim):
     if len(set(dims)) != len(dims):
         raise RuntimeError(f"masked.{op}(): dim {dim} appears multiple times in the list of dims")
     return dims
-
 
 
 def _wide(input, dtype):
@@ -120,7 +121,9 @@ def mean(input, dim=None, *, keepdim=False, dtype=None, mask=None):
     """The mean; nan of nothing. Raises ValueError unless the result's dtype is floating point or complex."""
     d = dtype or input.dtype
     if not (d.is_floating_point or d.is_complex):
-        raise ValueError(f"masked.mean(): expected a floating point or complex dtype, got {d.name}; give dtype=float32, say")
+        raise ValueError(
+            f"masked.mean(): expected a floating point or complex dtype, got {d.name}; give dtype=float32, say"
+        )
     total = sum(input, dim, keepdim=keepdim, dtype=d, mask=mask)
     return total / _count("mean", input, dim, bool(keepdim), mask)
 
@@ -133,7 +136,9 @@ def median(input, dim=-1, *, keepdim=False, dtype=None, mask=None):
     if not whole:
         return result
     if bool(result.isnan().any()):
-        raise ValueError("masked.median(): integers need an element in every line, and the mask leaves one without any")
+        raise ValueError(
+            "masked.median(): integers need an element in every line, and the mask leaves one without any"
+        )
     return result.to(dtype or input.dtype)
 
 
@@ -161,7 +166,9 @@ def _moment(op, input, dim, unbiased, correction, keepdim, dtype, mask):
     if unbiased is not None and correction is not None:
         raise AssertionError("Only one of unbiased and correction may be given")
     correction = (1 if unbiased is None or unbiased else 0) if correction is None else correction
-    d = dtype or (input.dtype if input.dtype.is_floating_point or input.dtype.is_complex else dt.float32)
+    d = dtype or (
+        input.dtype if input.dtype.is_floating_point or input.dtype.is_complex else dt.float32
+    )
     n = _count(op, input, dim, True, mask)
     x = input - sum(input, dim, keepdim=True, dtype=d, mask=mask) / n
     total = sum(x * x.conj(), dim, keepdim=keepdim, dtype=d, mask=mask)
@@ -181,17 +188,23 @@ def std(input, dim=None, unbiased=None, *, correction=None, keepdim=False, dtype
 
 def softmax(input, dim, *, dtype=None, mask=None):
     """exp(x) over its sum along `dim`; 0 where the mask does not hold, nan in a line where it never does."""
-    return ops.softmax(_filled("softmax", input, mask, _lowest(input.dtype)), dim, dtype=dtype or input.dtype)
+    return ops.softmax(
+        _filled("softmax", input, mask, _lowest(input.dtype)), dim, dtype=dtype or input.dtype
+    )
 
 
 def log_softmax(input, dim, *, dtype=None, mask=None):
     """The logarithm of `softmax`."""
-    return ops.log_softmax(_filled("log_softmax", input, mask, _lowest(input.dtype)), dim, dtype=dtype or input.dtype)
+    return ops.log_softmax(
+        _filled("log_softmax", input, mask, _lowest(input.dtype)), dim, dtype=dtype or input.dtype
+    )
 
 
 def softmin(input, dim, *, dtype=None, mask=None):
     """`softmax` of the negated input."""
-    return ops.softmax(-_filled("softmin", input, mask, _highest(input.dtype)), dim, dtype=dtype or input.dtype)
+    return ops.softmax(
+        -_filled("softmin", input, mask, _highest(input.dtype)), dim, dtype=dtype or input.dtype
+    )
 
 
 def normalize(input, ord, dim, *, eps=1e-12, dtype=None, mask=None):

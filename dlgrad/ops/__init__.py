@@ -78,6 +78,8 @@ from .random import *  # noqa: F403
 from .parts import *  # noqa: F403
 from .histogram import *  # noqa: F403
 from .special import *  # noqa: F403
+from .copies import *  # noqa: F403
+from .rare import *  # noqa: F403
 from .reduce import norm  # noqa: F401, E402  (importing .norm has put the module in its place)
 
 _methods()

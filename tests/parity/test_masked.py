@@ -24,7 +24,11 @@ def run(module, name, x, mask, dim):
 @pytest.mark.parametrize("name", (*ANY_DIM, *ONE_DIM, "normalize"))
 def test_values_and_gradients(name):
     @settings(max_examples=30)
-    @given(st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple), st.integers(0, 99), st.booleans())
+    @given(
+        st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple),
+        st.integers(0, 99),
+        st.booleans(),
+    )
     def check(shape, seed, broadcast):
         rng = np.random.default_rng(seed)
         x, theirs = both(rng.normal(size=shape), "float64", grad=True)

@@ -10,7 +10,7 @@ from .. import functional as F  # noqa: N812
 __all__ = [
     "adaptive_max_pool1d", "alpha_dropout", "batch_norm", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "ctc_loss",
     "dropout", "embedding", "embedding_bag", "feature_alpha_dropout", "feature_dropout", "group_norm", "hinge_embedding_loss",
-    "instance_norm", "kl_div", "layer_norm", "margin_ranking_loss", "poisson_nll_loss", "triplet_margin_loss",
+    "affine_grid_generator", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d", "instance_norm", "kl_div", "layer_norm", "margin_ranking_loss", "poisson_nll_loss", "triplet_margin_loss",
 ]  # fmt: skip
 
 _REDUCTIONS = ("none", "mean", "sum")
@@ -144,3 +144,20 @@ def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reducti
     """`nn.functional.ctc_loss`."""
     how = _reduction("ctc_loss", reduction)
     return F.ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, how, zero_infinity)
+
+
+_INTERPOLATIONS = ("bilinear", "nearest", "bicubic")
+_PADDINGS = ("zeros", "border", "reflection")
+
+
+def grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners):
+    """`nn.functional.grid_sample`, with the modes by number."""
+    return F.grid_sample(input, grid, _INTERPOLATIONS[interpolation_mode], _PADDINGS[padding_mode], align_corners)
+
+
+grid_sampler_2d = grid_sampler_3d = grid_sampler
+
+
+def affine_grid_generator(theta, size, align_corners):
+    """`nn.functional.affine_grid`."""
+    return F.affine_grid(theta, size, align_corners)

@@ -1,0 +1,70 @@
+"""Operations that few programs use, against PyTorch."""
+
+import numpy as np
+import pytest
+import torch
+
+import dlgrad
+
+from .both import agree, both
+
+X = np.random.default_rng(0).normal(size=(4, 6))
+CASES = {
+    "narrow_copy": lambda m, x: m.narrow_copy(x, 1, 2, 3),
+    "split_copy": lambda m, x: m.split_copy(x, 2, 1),
+    "unsafe_chunk": lambda m, x: m.unsafe_chunk(x, 3, 1),
+    "sum_to_size": lambda m, x: x.sum_to_size(4, 1),
+    "index_reduce": lambda m, x: x.index_reduce(0, m.tensor([1, 1, 3, 0]), x * 2, "amax"),
+    "index_reduce alone": lambda m, x: x.index_reduce(
+        1, m.tensor([1, 1, 3, 0, 1, 1]), x, "mean", include_self=False
+    ),
+    "nonzero_static": lambda m, x: (x > 0.5).nonzero_static(size=5),
+    "nonzero_static, longer": lambda m, x: (x > 2).nonzero_static(size=5, fill_value=-7),
+    "segment_reduce": lambda m, x: m.segment_reduce(x, "mean", lengths=m.tensor([1, 0, 3])),
+    "segment_reduce, offsets": lambda m, x: m.segment_reduce(
+        x, "max", offsets=m.tensor([0, 1, 4]), initial=0.5
+    ),
+    "unravel_index": lambda m, x: m.unravel_index(m.arange(20), (4, 5)),
+    "fill_diagonal_": lambda m, x: (x * 1).fill_diagonal_(7.0),
+    "fill_diagonal_, wrapped": lambda m, x: m.zeros(7, 3).fill_diagonal_(2.0, wrap=True),
+    "map_": lambda m, x: x.detach().clone().map_(x.detach() * 2, lambda a, b: a + b),
+    "apply_": lambda m, x: x.detach().clone().apply_(lambda a: a * a),
+    "frobenius_norm": lambda m, x: m.frobenius_norm(x, (0, 1)),
+    "nuclear_norm": lambda m, x: m.nuclear_norm(x),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_values_and_gradients(name):
+    x, y = both(X, "float64", grad=True)
+    ours, theirs = CASES[name](dlgrad, x), CASES[name](torch, y)
+    ours, theirs = (v if isinstance(v, (tuple, list)) else (v,) for v in (ours, theirs))
+    assert len(ours) == len(theirs)
+    for a, b in zip(ours, theirs):
+        agree(a, b, 64, name)
+    if theirs[0].requires_grad:
+        (g,), (h,) = (
+            dlgrad.autograd.grad(sum(a.square().sum() for a in ours), x),
+            torch.autograd.grad(sum(b.square().sum() for b in theirs), y),
+        )
+        agree(g, h, 256, name)
+
+
+def test_layouts():
+    a, b = (m.empty_permuted((2, 3, 4), (1, 2, 0)) for m in (dlgrad, torch))
+    assert (tuple(a.shape), a.stride()) == (
+        tuple(b.shape),
+        b.stride(),
+    ) and a.dim_order() == b.dim_order()
+    x = dlgrad.zeros(3)
+    assert x.is_set_to(x.view(3)) and not x.is_set_to(x.clone()) and x.is_same_size(x + 1)
+
+
+def test_what_is_refused():
+    for module in (dlgrad, torch):
+        with pytest.raises(TypeError, match="integer"):
+            module.unravel_index(module.ones(2), (4,))
+        with pytest.raises(RuntimeError, match="not expandable"):
+            module.ones(2, 3).sum_to_size(2, 2)
+        with pytest.raises(RuntimeError, match="reduce"):
+            module.ones(2).index_reduce(0, module.tensor([0]), module.ones(1), "sum")
