@@ -156,7 +156,9 @@ def check_drawn(lay):
     """Raises RuntimeError where numbers are to differ among members and `lay` has room for one set only."""
     have = hidden_of(lay)
     if same_among(lay):
-        raise RuntimeError("Vmap does not currently support same randomness with a batched tensor input")
+        raise RuntimeError(
+            "Vmap does not currently support same randomness with a batched tensor input"
+        )
     if any(level.randomness == "different" and level.number not in have for level in levels.stack):
         raise RuntimeError(
             "vmap: Cannot ask for different inplace randomness on an unbatched tensor. Use the out-of-place form, or make the "
@@ -173,7 +175,11 @@ def same_among(lay):
 def different_among(x):
     """`x` as a member of all levels whose members are to get different random numbers."""
     have = hidden_of(x._layout)
-    sizes = {v.number: v.size for v in levels.stack if v.randomness == "different" and v.number not in have}
+    sizes = {
+        v.number: v.size
+        for v in levels.stack
+        if v.randomness == "different" and v.number not in have
+    }
     return repeat_hidden(x, sizes) if sizes else x
 
 
@@ -204,7 +210,11 @@ def physical(lay, sizes):
 
 def logical(lay):
     """The ordinary layout of one member."""
-    return lay if lay is None or type(lay) is Layout else layout(lay.dtype, tuple(lay.shape), lay.strides)
+    return (
+        lay
+        if lay is None or type(lay) is Layout
+        else layout(lay.dtype, tuple(lay.shape), lay.strides)
+    )
 
 
 # ---------------------------------------------------------------------- tensors
@@ -253,8 +263,14 @@ def over_whole(f, t):
     sizes = sizes_of((t._layout,))
     out, n = f(whole_of(t)), len(sizes)
     lay = out._layout
-    hidden = tuple((number, size, stride) for (number, size), stride in zip(sizes.items(), lay.strides))
-    return make_tensor(out._ptr, batched_layout(lay.dtype, tuple(lay.shape[n:]), lay.strides[n:], hidden), out._storage)
+    hidden = tuple(
+        (number, size, stride) for (number, size), stride in zip(sizes.items(), lay.strides)
+    )
+    return make_tensor(
+        out._ptr,
+        batched_layout(lay.dtype, tuple(lay.shape[n:]), lay.strides[n:], hidden),
+        out._storage,
+    )
 
 
 def crossing(edge, g):
@@ -296,7 +312,9 @@ def repeat_hidden(g, sizes):
     lay, have = g._layout, hidden_of(g._layout)
     hidden = {**{n: (size, 0) for n, size in sizes.items()}, **have}
     hidden = tuple((n, *v) for n, v in sorted(hidden.items()))
-    out = make_tensor(g._ptr, batched_layout(lay.dtype, tuple(lay.shape), lay.strides, hidden), g._storage)
+    out = make_tensor(
+        g._ptr, batched_layout(lay.dtype, tuple(lay.shape), lay.strides, hidden), g._storage
+    )
     numbers = tuple(n for n in sizes if n not in have)
     return record(out, "RepeatBatchBackward0", lambda gg: _summed(gg, numbers), (g,))
 
@@ -313,7 +331,10 @@ def add_batch_dim(x, dim, level):
     from .tensor import make_tensor
 
     lay = x._layout
-    hidden = {**{n: v for n, v in hidden_of(lay).items()}, level.number: (lay.shape[dim], lay.strides[dim])}
+    hidden = {
+        **{n: v for n, v in hidden_of(lay).items()},
+        level.number: (lay.shape[dim], lay.strides[dim]),
+    }
     shape = (*lay.shape[:dim], *lay.shape[dim + 1 :])
     strides = (*lay.strides[:dim], *lay.strides[dim + 1 :])
     hidden = tuple((n, *v) for n, v in sorted(hidden.items()))
@@ -359,7 +380,9 @@ def make_plan(family, row, outputs, inputs, ints, floats, name, into=False):
     sizes = sizes_of((*outputs, *inputs))
     if into:
         for lay in outputs:
-            if lay is not None and (len(hidden_of(lay)) < len(sizes) or any(h[2] == 0 and h[1] > 1 for h in lay.hidden)):
+            if lay is not None and (
+                len(hidden_of(lay)) < len(sizes) or any(h[2] == 0 and h[1] > 1 for h in lay.hidden)
+            ):
                 raise no_room(name or row)
         outs = tuple(outputs)
     else:
@@ -428,14 +451,18 @@ def _repeated(family, row, outs, inputs, ints, floats, name, sizes):
     from .plan import make_plan as plain
     from .plan import raise_failure
 
-    inner = plain(family, row, tuple(map(logical, outs)), tuple(map(logical, inputs)), ints, floats, name)
+    inner = plain(
+        family, row, tuple(map(logical, outs)), tuple(map(logical, inputs)), ints, floats, name
+    )
     steps = []
     for lay in (*outs, *inputs):
         have = {} if lay is None else hidden_of(lay)
         steps += [have[n][1] * lay.dtype.itemsize if n in have else 0 for n in sizes]
     numbers = [outs[0].nbytes if outs and outs[0] is not None else 0, *sizes.values(), *steps]
     packed = struct.pack(f"={len(numbers)}q", *numbers)
-    handle = lib.dlgrad_plan_repeat(inner.handle, ffi.cast("int64_t *", ffi.from_buffer(packed)), len(sizes))
+    handle = lib.dlgrad_plan_repeat(
+        inner.handle, ffi.cast("int64_t *", ffi.from_buffer(packed)), len(sizes)
+    )
     if not handle:
         raise_failure(inner.name, outs, inputs)
     return _batched_plan(handle, outs, inner, True)
@@ -481,7 +508,11 @@ def _folded(lay, sizes, dims=1):
         count *= s
     if 0 in shape:
         return None
-    return layout(whole.dtype, (count, *whole.shape[n:]), (1 if stride is None else stride, *whole.strides[n:]))
+    return layout(
+        whole.dtype,
+        (count, *whole.shape[n:]),
+        (1 if stride is None else stride, *whole.strides[n:]),
+    )
 
 
 def _matmul(sizes, outs, inputs, ints):
@@ -513,7 +544,10 @@ def _images(sizes, outs, inputs, ints):
 
 def _rows(sizes, outs, inputs, ints, shared=()):
     """Rows whose first dimension counts independent parts."""
-    folded = [None if lay is None else _folded(lay, sizes) if lay.ndim else None for lay in (*outs, *inputs)]
+    folded = [
+        None if lay is None else _folded(lay, sizes) if lay.ndim else None
+        for lay in (*outs, *inputs)
+    ]
     if any(f is None and lay is not None for f, lay in zip(folded, (*outs, *inputs))):
         return None
     return tuple(folded[: len(outs)]), (*folded[len(outs) :], *shared), ints
@@ -542,7 +576,11 @@ def _drawn(sizes, outs, inputs, ints):
     block, *extra = inputs
     if block.dtype.name != "uint8":  # dropout_backward
         return _leading(sizes, outs, inputs, ints)
-    return tuple(physical(o, sizes) for o in outs), (block, *[physical(e, sizes) for e in extra]), ints
+    return (
+        tuple(physical(o, sizes) for o in outs),
+        (block, *[physical(e, sizes) for e in extra]),
+        ints,
+    )
 
 
 RULES = {

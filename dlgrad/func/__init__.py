@@ -4,7 +4,17 @@ Derivatives are in derivatives.py, vmap in vectorize.py; how a batch is hidden f
 what that costs, in dlgrad/batched.py.
 """
 
-from .derivatives import grad, grad_and_value, hessian, jacfwd, jacrev, jvp, linearize, value_and_grad, vjp
+from .derivatives import (
+    grad,
+    grad_and_value,
+    hessian,
+    jacfwd,
+    jacrev,
+    jvp,
+    linearize,
+    value_and_grad,
+    vjp,
+)
 from .functional_call import functional_call
 from .models import functionalize, stack_module_state
 from .vectorize import vmap

@@ -19,12 +19,23 @@ from __future__ import annotations
 import functools
 
 from ..autograd.mode import enable_grad
+from ..ops.create import eye, ones_like, zeros
 from ..tensor import Tensor
 from .tracking import Tracked, gradients, some_gradients, zeros_for
 from .tree import flatten, tree_map, unflatten
 from .vectorize import vmap
 
-__all__ = ["grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize", "value_and_grad", "vjp"]
+__all__ = [
+    "grad",
+    "grad_and_value",
+    "hessian",
+    "jacfwd",
+    "jacrev",
+    "jvp",
+    "linearize",
+    "value_and_grad",
+    "vjp",
+]
 
 
 # ---------------------------------------------------------------------- arguments
@@ -68,7 +79,9 @@ def _without_aux(result, has_aux, name):
     if not has_aux:
         return result, None
     if not (isinstance(result, tuple) and len(result) == 2):
-        raise RuntimeError(f"{name}: output of function f should be a tuple: (output, aux) if has_aux is True")
+        raise RuntimeError(
+            f"{name}: output of function f should be a tuple: (output, aux) if has_aux is True"
+        )
     return result
 
 
@@ -76,7 +89,9 @@ def _tensors(output, name):
     leaves, spec = flatten(output)
     for y in leaves:
         if not isinstance(y, Tensor):
-            raise RuntimeError(f"{name}: Expected f to return only Tensors (in tuples, lists, dictionaries), got {type(y)}")
+            raise RuntimeError(
+                f"{name}: Expected f to return only Tensors (in tuples, lists, dictionaries), got {type(y)}"
+            )
     return leaves, spec
 
 
@@ -98,17 +113,16 @@ def value_and_grad(func, argnums=0, has_aux=False):
         result = tracked.call(func, *_replaced(argnums, args, tracked.inputs()), **kwargs)
         output, aux = _without_aux(result, has_aux, name)
         if not isinstance(output, Tensor):
-            raise RuntimeError(f"{name}: Expected f(*args) to return a tensor, got type {type(output)}")
+            raise RuntimeError(
+                f"{name}: Expected f(*args) to return a tensor, got type {type(output)}"
+            )
         if output.dim() != 0:
             raise RuntimeError(
                 f"{name}: Expected f(*args) to return a scalar tensor, got tensor with {output.dim()} dims. Maybe you wanted "
                 "to use the vjp or jacrev APIs instead?"
             )
         again = tracked.known_outside(output)
-        with enable_grad():
-            found = gradients([output], tracked.leaves, [None], again) if output.requires_grad else None
-        if found is None:
-            found = [zeros_for(x) for x in tracked.leaves]
+        found = gradients([output], tracked.leaves, [ones_like(output.detach())], again)
         found = tracked.released(unflatten(found, tracked.spec))
         value = tracked.released(output)
         return (found, (value, tracked.released(aux))) if has_aux else (found, value)
@@ -136,7 +150,7 @@ def grad(func, argnums=0, has_aux=False):
 
 def vjp(func, *primals, has_aux=False):
     """(func(*primals), vjp_fn), and aux: vjp_fn(cotangents), of the output's structure, gives the products with the
-    transposed Jacobian, a tuple for several primals. It may be called again, and under vmap."""
+    transposed Jacobian, a tuple with one for each primal. It may be called again, and under vmap."""
     name = "vjp(f, *primals)"
     tracked = Tracked(primals, name)
     output, aux = _without_aux(tracked.call(func, *tracked.inputs()), has_aux, name)
@@ -154,8 +168,7 @@ def vjp(func, *primals, has_aux=False):
         again = Tracked([], name).outside and (known or any(g.requires_grad for g in given))
         again = again if create_graph is None else create_graph
         found = gradients(outs, tracked.leaves, given, again, retain_graph)
-        found = unflatten(found if again else [g.detach() for g in found], tracked.spec)
-        return found[0] if len(primals) == 1 else found
+        return unflatten(found if again else [g.detach() for g in found], tracked.spec)
 
     released = tracked.released(output)
     return (released, vjp_fn, tracked.released(aux)) if has_aux else (released, vjp_fn)
@@ -175,7 +188,9 @@ class _Linear:
         self.output, self.aux = self.tracked.released(output), self.tracked.released(aux)
         self.known = self.tracked.known_outside(*self.outs)
         with enable_grad():
-            self.us = [zeros_for(y).requires_grad_() if y.requires_grad else None for y in self.outs]
+            self.us = [
+                zeros_for(y).requires_grad_() if y.requires_grad else None for y in self.outs
+            ]
             self.back = some_gradients(self.outs, self.tracked.leaves, self.us, True)
 
     def product(self, tangents, retain_graph=True):
@@ -185,7 +200,11 @@ class _Linear:
         )
         pairs = [(g, v) for g, v in zip(self.back, tangents) if g is not None and v is not None]
         by = [u for u in self.us if u is not None]
-        found = iter(some_gradients([g for g, _ in pairs], by, [v for _, v in pairs], again, retain_graph) if by else [])
+        found = iter(
+            some_gradients([g for g, _ in pairs], by, [v for _, v in pairs], again, retain_graph)
+            if by
+            else []
+        )
         out = []
         for y, u in zip(self.outs, self.us):
             d = None if u is None else next(found)
@@ -199,7 +218,9 @@ def jvp(func, primals, tangents, *, strict=False, has_aux=False):
     strict: raises RuntimeError where an output does not depend on the primals (else its derivative is zeros)."""
     name = "jvp(f, primals, tangents)"
     if not isinstance(primals, tuple):
-        raise RuntimeError(f"{name}: Expected primals to be a tuple. E.g. it should be valid to call f(*primals).")
+        raise RuntimeError(
+            f"{name}: Expected primals to be a tuple. E.g. it should be valid to call f(*primals)."
+        )
     given, spec = flatten(tangents)
     if spec != flatten(primals)[1]:
         raise RuntimeError(
@@ -210,7 +231,9 @@ def jvp(func, primals, tangents, *, strict=False, has_aux=False):
     _check_tangents(name, flatten(primals)[0], given)
     linear = _Linear(func, primals, has_aux, name)
     if strict and any(u is None for u in linear.us):
-        raise RuntimeError(f"{name}: The output of f is independent of the inputs. This is not allowed with strict=True.")
+        raise RuntimeError(
+            f"{name}: The output of f is independent of the inputs. This is not allowed with strict=True."
+        )
     product = unflatten(linear.product(given), linear.spec)
     return (linear.output, product, linear.aux) if has_aux else (linear.output, product)
 
@@ -218,7 +241,9 @@ def jvp(func, primals, tangents, *, strict=False, has_aux=False):
 def _check_tangents(name, primals, tangents):
     for x, v in zip(primals, tangents):
         if not isinstance(v, Tensor):
-            raise RuntimeError(f"{name}: Thing passed to transform API must be Tensor, got {type(v)}")
+            raise RuntimeError(
+                f"{name}: Thing passed to transform API must be Tensor, got {type(v)}"
+            )
         if isinstance(x, Tensor) and tuple(x.shape) != tuple(v.shape):
             raise RuntimeError(
                 f"{name}: Expected tangents to have the shapes of the primals, got {list(v.shape)} for a primal of {list(x.shape)}"
@@ -247,14 +272,8 @@ def linearize(func, *primals):
 
 def _basis(like):
     """The unit tensors of the shape of `like`: (numel, *shape)."""
-    from ..ops.create import eye
-
     n = like.numel()
     return eye(n, dtype=like.dtype).reshape((n, *like.shape))
-
-
-def _floating(x):
-    return x.is_floating_point() or x.is_complex()
 
 
 def jacrev(func, argnums=0, *, has_aux=False, chunk_size=None, _preallocate_and_copy=False):
@@ -272,7 +291,8 @@ def jacrev(func, argnums=0, *, has_aux=False, chunk_size=None, _preallocate_and_
             return func(*_replaced(argnums, args, values), **kwargs)
 
         primals = (chosen,) if isinstance(argnums, int) else chosen
-        output, product, *aux = vjp(part, *primals, has_aux=has_aux)
+        output, pull, *aux = vjp(part, *primals, has_aux=has_aux)
+        product = (lambda v: pull(v)[0]) if isinstance(argnums, int) else pull
         outs, spec = _tensors(output, "jacrev")
         rows = [_rows_of(product, i, outs, spec, chunk_size) for i in range(len(outs))]
         result = unflatten(rows, spec)
@@ -283,10 +303,11 @@ def jacrev(func, argnums=0, *, has_aux=False, chunk_size=None, _preallocate_and_
 
 def _rows_of(product, i, outs, spec, chunk_size):
     """The Jacobian of output number i."""
-    from ..ops.create import zeros
 
     def row(unit):
-        return product(unflatten([unit if k == i else zeros_for(y) for k, y in enumerate(outs)], spec))
+        return product(
+            unflatten([unit if k == i else zeros_for(y) for k, y in enumerate(outs)], spec)
+        )
 
     out = outs[i]
     if not out.numel():
@@ -308,7 +329,9 @@ def jacfwd(func, argnums=0, has_aux=False, *, randomness="error", chunk_size=Non
 
         linear = _Linear(part, (chosen,), has_aux, "jacfwd")
         leaves, spec = linear.tracked.leaves, linear.tracked.spec.children[0]
-        columns = [_columns_of(linear, k, leaves, randomness, chunk_size) for k in range(len(leaves))]
+        columns = [
+            _columns_of(linear, k, leaves, randomness, chunk_size) for k in range(len(leaves))
+        ]
         per_output = [unflatten([c[i] for c in columns], spec) for i in range(len(linear.outs))]
         result = unflatten(per_output, linear.spec)
         return (result, linear.aux) if has_aux else result
@@ -318,7 +341,6 @@ def jacfwd(func, argnums=0, has_aux=False, *, randomness="error", chunk_size=Non
 
 def _columns_of(linear, k, leaves, randomness, chunk_size):
     """The Jacobians of all outputs by input number k."""
-    from ..ops.create import zeros
 
     def column(unit):
         return linear.product([unit if j == k else None for j in range(len(leaves))])

@@ -23,9 +23,14 @@ class Tracked:
         values, self.spec = flatten(inputs)
         for x in values:
             if not isinstance(x, Tensor):
-                raise ValueError(f"{name}: Thing passed to transform API must be Tensor, got {type(x)}")
+                raise ValueError(
+                    f"{name}: Thing passed to transform API must be Tensor, got {type(x)}"
+                )
         self.outside = mode.enabled  # whether the caller records
-        self.leaves = [_alias(x) if self.outside and x.requires_grad else x.detach().requires_grad_() for x in values]
+        self.leaves = [
+            _alias(x) if self.outside and x.requires_grad else x.detach().requires_grad_()
+            for x in values
+        ]
         self._own = {id(x) for x in self.leaves}
 
     def call(self, func, *args, **kwargs):

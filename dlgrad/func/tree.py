@@ -98,7 +98,11 @@ def broadcast_leaves(value, spec, is_leaf=lambda v: False):
     keys, children = found
     if keys is not None and spec.keys is not None and set(keys) == set(spec.keys):
         children = [value[k] for k in spec.keys]
-    elif (keys is None) != (spec.keys is None) or len(children) != len(spec.children) or keys is not None:
+    elif (
+        (keys is None) != (spec.keys is None)
+        or len(children) != len(spec.children)
+        or keys is not None
+    ):
         return None
     elif type(value) is not spec.kind:
         return None

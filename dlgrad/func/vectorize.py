@@ -26,8 +26,8 @@ def vmap(func, in_dims=0, out_dims=0, randomness="error", *, chunk_size=None):
     """A function that maps `func` over a dimension of its arguments.
 
     in_dims: the dimension of each tensor argument to map over (None: the same for all members); one
-    int, or a structure like that of the positional arguments. Keyword arguments are mapped over
-    their dimension 0. out_dims: where the batch's dimension goes in the results. randomness: what
+    int, or a structure like that of the positional arguments. Keyword arguments are the same for
+    all members. out_dims: where the batch's dimension goes in the results. randomness: what
     random operations do inside: "error" (raise), "different" (numbers of their own for each
     member), "same". chunk_size: map over at most so many members at a time, which bounds the memory.
 
@@ -36,7 +36,9 @@ def vmap(func, in_dims=0, out_dims=0, randomness="error", *, chunk_size=None):
     the values of the members: `.item()`, `if tensor:`, results whose shape depends on values.
     """
     if randomness not in ("error", "different", "same"):
-        raise RuntimeError(f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}")
+        raise RuntimeError(
+            f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}"
+        )
     if not (chunk_size is None or chunk_size > 0):
         raise ValueError(f"vmap: chunk_size should be None or greater than 0. (got {chunk_size})")
 
@@ -72,9 +74,7 @@ def _inputs(func, in_dims, args, kwargs):
         )
     dims = [_in_dim(func, in_dims, x, d) for x, d in zip(leaves, dims)]
     named, named_spec = flatten(kwargs)
-    for x in named:
-        dims.append(_in_dim(func, in_dims, x, 0) if isinstance(x, Tensor) else None)
-    leaves = leaves + named
+    leaves, dims = leaves + named, dims + [None] * len(named)
     sizes = [x.shape[d] for x, d in zip(leaves, dims) if d is not None]
     if not sizes:
         raise ValueError("vmap: Expected at least one Tensor to vmap over")
@@ -141,7 +141,9 @@ def _out_dims(func, outs, spec, out_dims):
 def _outside(func, y, d, level):
     if d is None:
         if level.number in hidden_of(y._layout):
-            raise ValueError(f"vmap({_name(func)}, ...): `{_name(func)}` can not return a BatchedTensor when out_dim is None")
+            raise ValueError(
+                f"vmap({_name(func)}, ...): `{_name(func)}` can not return a BatchedTensor when out_dim is None"
+            )
         return y
     return remove_batch_dim(y, wrap_dim(d, y.dim() + 1, "vmap"), level)
 
@@ -157,5 +159,7 @@ def _run_chunks(func, leaves, dims, specs, size, out_dims, randomness, chunk):
         parts.append(flatten(_run(func, some, dims, specs, n, out_dims, randomness)))
     spec = parts[0][1]
     places = _out_dims(func, parts[0][0], spec, out_dims)
-    joined = [ys[0] if d is None else cat(ys, d) for d, *ys in zip(places, *[outs for outs, _ in parts])]
+    joined = [
+        ys[0] if d is None else cat(ys, d) for d, *ys in zip(places, *[outs for outs, _ in parts])
+    ]
     return unflatten(joined, spec)
