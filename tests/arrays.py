@@ -17,6 +17,8 @@ DTYPES = {
     "float16": np.float16,
     "float32": np.float32,
     "float64": np.float64,
+    "complex64": np.complex64,
+    "complex128": np.complex128,
 }
 
 

@@ -198,7 +198,7 @@ def _scaled(name, other, alpha, input):
     kind = result_type(input, other) if isinstance(input, Tensor) else dt.get_default_dtype()
     if isinstance(alpha, bool) and kind is not dt.bool:
         raise RuntimeError(f"{name}(): Boolean alpha only supported for Boolean results, the result is {kind.name}")
-    if isinstance(alpha, float) and not kind.is_floating_point:
+    if isinstance(alpha, float) and not (kind.is_floating_point or kind.is_complex):
         raise RuntimeError(f"{name}(): For integral input tensors, argument alpha must not be a floating point number, got {alpha}")
     if not isinstance(other, Tensor):
         return other * alpha
@@ -273,6 +273,16 @@ def float_power(input, exponent, *, out=None):
     return result if out is None else write_out("float_power", out, result)
 
 
+def _float_power_into(input, exponent):
+    """float_power for the in-place form, which has no room for another dtype."""
+    result = float_power(input, exponent)
+    if result._layout.dtype is not input._layout.dtype:
+        raise RuntimeError(
+            f"float_power_(): the base has dtype {input._layout.dtype.name}, but the result requires {result._layout.dtype.name}"
+        )
+    return result
+
+
 def ldexp(input, other, *, out=None):
     """a 2^b."""
     for value, what in ((input, "input"), (other, "other")):
@@ -298,7 +308,7 @@ def _methods():
         inplace(name, {"add": add, "sub": sub, "subtract": sub}.get(name, div))
         general = getattr(Tensor, name + "_")
         setattr(Tensor, name + "_", _either(plain, general))
-    for name, f in (("floor_divide", floor_divide), ("float_power", float_power), ("ldexp", ldexp)):
+    for name, f in (("floor_divide", floor_divide), ("float_power", _float_power_into), ("ldexp", ldexp)):
         inplace(name, f)
 
 

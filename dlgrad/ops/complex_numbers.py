@@ -280,7 +280,15 @@ def binary(row, a, b):
         _summed(r, t._layout.shape) if t._layout.shape != shape else r
         for r, t in zip(rules, (a, b))
     )
-    return record(result, row.node_name, rules, (a, b), (a, b, None), 2)
+    used = "aby" if name == "pow" else _used(row, (a, b))
+    saved = (a if "a" in used else None, b if "b" in used else None, None)
+    return record(result, row.node_name, rules, (a, b), saved, 2 if "y" in used else -1)
+
+
+def _used(row, inputs):
+    """What the derivatives by these inputs keep: letters of "aby"."""
+    wanted = [t.requires_grad for t in inputs]
+    return {k for need, want in zip(row.needs, wanted) if want for k in need}
 
 
 def _by_name(derivative, need):

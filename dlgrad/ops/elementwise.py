@@ -307,7 +307,10 @@ def unary(name, derivative=None, doc="", *, kind="float", kernel=None, family="u
         return t
 
     def function(input, *, out=None):
-        return op(input) if out is None else write_out(name, out, op(input))
+        if out is None:
+            return op(input)
+        exact = kind == "whole" and not input._layout.dtype.is_floating_point
+        return write_out(name, out, op(input), exact=exact)
 
     def method_(self):
         return op(self)

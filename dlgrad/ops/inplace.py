@@ -36,10 +36,10 @@ def zero_(self):
 
 
 def _write(t, name, write):
-    """A write of constants into `t`, by `write(t)`: in the graph, `t` becomes a constant."""
+    """A write of one constant into `t`, by `write(t)`: in the graph, `t` becomes a constant. Elements that share
+    memory all take it, so `t` may be expanded."""
 
     check_inplace(name, t)
-    check_writable(name, t)
     if mode.enabled and t.requires_grad:
         constant = lambda x: record(write(empty_like(x)), "ZeroBackward0", zeros_like, (x,))  # noqa: E731
         return replace_history(name, t, constant)

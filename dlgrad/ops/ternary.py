@@ -76,7 +76,7 @@ def where(condition, input=None, other=None, *, out=None):
         record(result, "WhereBackward0",
                (lambda g, c: sum_to(where(c, g, 0.0), shapes[0]), lambda g, c: sum_to(where(c, 0.0, g), shapes[1])),
                (a, b), (condition,))  # fmt: skip
-    return result if out is None else write_out("where", out, result)
+    return result if out is None else write_out("where", out, result, exact=True)
 
 
 @method(names=("where",))
@@ -109,14 +109,12 @@ def masked_fill(input, mask, value):
             f"masked_fill(): value must be a number or a 0-d tensor, not {type(value).__name__}"
         )
     value = as_number(value)
-    if (
-        isinstance(value, float)
-        and not d.is_floating_point
-        and (value != int(value) if abs(value) != float("inf") and value == value else True)
-    ):
-        raise RuntimeError(
-            f"masked_fill(): value {value} cannot be converted to type {d.name} without overflow"
-        )
+    if isinstance(value, float) and not (d.is_floating_point or d.is_complex):
+        if value != value or abs(value) == float("inf"):
+            raise RuntimeError(
+                f"masked_fill(): value {value} cannot be converted to type {d.name} without overflow"
+            )
+        value = int(value)
     if d.is_complex:
         return where(mask, value, input)
     shape = broadcast_shapes(mask._layout.shape, input._layout.shape, op="masked_fill")

@@ -73,6 +73,7 @@ i0e = unary("i0e", lambda g, x, y: g * _i0e_slope(x, y), "e^-|x| i0(x).", method
 ndtr = unary("ndtr", lambda g, x: g * (exp(x * x * -0.5) * (_TWO_OVER_SQRT_PI / math.sqrt(8))),
              "The distribution function of the standard normal distribution.", methods=False, inplace=False)  # fmt: skip
 sinc = unary("sinc", lambda g, x: g * _sinc_slope(x), "sin(pi x) / (pi x); 1 at 0.")
+entr = unary("entr", lambda g, x: g * (-log(x) - 1), "-x log(x); 0 at 0, -inf below.", methods=False, inplace=False)
 sigmoid = unary("sigmoid", lambda g, y: sigmoid_backward(g, y), "1 / (1 + e^-x).")
 log_sigmoid = unary("log_sigmoid", lambda g, x: log_sigmoid_backward(g, x), "log(sigmoid(x)).", methods=False, inplace=False, kind="floating")
 silu = unary("silu", lambda g, x: silu_backward(g, x), "x sigmoid(x) (Elfwing 2017).", methods=False, inplace=False, kind="floating")
@@ -350,7 +351,7 @@ def clamp(input, min=None, max=None, *, out=None):
         if (min is not None and not isinstance(min, Tensor)) or (max is not None and not isinstance(max, Tensor)):
             raise TypeError("clamp(): min and max must both be numbers or both be Tensors")
         result = _clamp_tensors(input, min, max)
-        return result if out is None else write_out("clamp", out, result, exact=True)
+        return result if out is None else write_out("clamp", out, result)
     bounds = [as_number(b) for b in (min, max) if b is not None]
     common = result_type(input, *bounds)
     x = input.to(common)

@@ -7,6 +7,8 @@ does the base of a view.
 
 from __future__ import annotations
 
+import warnings
+
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import edge_of
@@ -59,7 +61,7 @@ def write_out(name, out, result, *, exact=False, apart=()):
         return type(result)(*done) if hasattr(result, "_fields") else tuple(done)
     if not isinstance(out, Tensor):
         raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
-    if mode.enabled and (result._requires_grad or out.requires_grad):
+    if mode.enabled and (result.requires_grad or out.requires_grad):
         raise RuntimeError(
             f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the "
             "arguments requires grad"
@@ -76,9 +78,22 @@ def write_out(name, out, result, *, exact=False, apart=()):
     check_writable(name, out)
     check_apart(name, out, *apart)
     if out._layout.shape != result._layout.shape:
-        out.resize_(tuple(result._layout.shape))
+        resize_out(out, tuple(result._layout.shape))
     copy_into(out, result)
     return out
+
+
+def resize_out(out, shape):
+    """Gives `out` the result's shape, with PyTorch's warning where it had elements of its own."""
+    if out._layout.numel:
+        warnings.warn(
+            f"An output with one or more elements was resized since it had shape {list(out._layout.shape)}, which does not "
+            f"match the required output shape {list(shape)}. Reuse an out tensor t by resizing it, in place, to zero "
+            "elements with t.resize_(0)",
+            UserWarning,
+            stacklevel=4,
+        )
+    out.resize_(shape)
 
 
 # ---------------------------------------------------------------------- the writes
@@ -152,6 +167,8 @@ def _write_directly(row, t, args):
     """Computes straight into t's memory, where dtypes and shapes allow it."""
     lay = t._layout
     if row.kind == "bool" or (row.kind == "float" and not lay.dtype.is_floating_point) or lay.dtype.is_complex:
+        return False
+    if row.kind == "whole" and not lay.dtype.is_floating_point:
         return False
     if row.arity == 1 and not args:
         row.check(lay.dtype)
