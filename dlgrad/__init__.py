@@ -69,6 +69,7 @@ _LAZY = {
     **dict.fromkeys((
         "bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window",
     ), "signal.windows"),
+    "istft": "signal.spectral", "stft": "signal.spectral",
 }  # fmt: skip
 _METHODS = frozenset((
     "abs_", "acos_", "acosh_", "addmv_", "arccos_", "arccosh_", "arcsin_", "arcsinh_", "arctan_", "arctanh_", "as_strided_",

@@ -270,6 +270,25 @@ def _segment(part, reduce, initial):
     return result / part.shape[0] if reduce == "mean" else result
 
 
+# ---------------------------------------------------------------------- spectra
+
+
+@method
+def stft(self, *args, **kwargs):
+    """`dlgrad.stft`."""
+    from ..signal.spectral import stft as f
+
+    return f(self, *args, **kwargs)
+
+
+@method
+def istft(self, *args, **kwargs):
+    """`dlgrad.istft`."""
+    from ..signal.spectral import istft as f
+
+    return f(self, *args, **kwargs)
+
+
 # ---------------------------------------------------------------------- norms
 
 
