@@ -1,4 +1,4 @@
-"""The normal distribution and what belongs to it: erfcx, ndtr, log_ndtr, ndtri, entr."""
+"""The normal distribution and what belongs to it: erfcx, ndtr, log_ndtr, ndtri."""
 
 from __future__ import annotations
 
@@ -45,13 +45,8 @@ def _ndtri(p):
     return where(p == 0, -math.inf, where(p == 1, math.inf, value))
 
 
-def _entr(x):
-    return where(x > 0, -x * log(x), where(x == 0, 0.0, where(x < 0, -math.inf, x)))
-
-
 erfcx = elementwise1("erfcx", _erfcx, lambda g, x, y: g * (2 * x * y - 2 / math.sqrt(math.pi)),
                      "e^(x^2) erfc(x), without overflow for large x.")  # fmt: skip
 log_ndtr = elementwise1("log_ndtr", _log_ndtr, lambda g, x, y: g * exp(-(y + x * x / 2)) / _ROOT_TWO_PI,
                         "The logarithm of ndtr, exact in both tails.")  # fmt: skip
 ndtri = elementwise1("ndtri", _ndtri, lambda g, x, y: g * (y * y / 2).exp() * _ROOT_TWO_PI, "The inverse of ndtr; nan outside [0, 1].")
-entr = elementwise1("entr", _entr, lambda g, x, y: g * (-1 - log(x)), "-x log(x); 0 at 0, -inf below.")

@@ -18,7 +18,7 @@
 //! - `nan_to_num` (nan, posinf, neginf)
 //! - `exp` `exp2` `expm1` `log` `log2` `log10` `log1p` `sin` `cos` `tan` `asin` `acos` `atan`
 //!   `sinh` `cosh` `tanh` `asinh` `acosh` `atanh` `erf` `erfc` `erfinv` `lgamma` `digamma`
-//!   `trigamma` `i0` `i0e` `ndtr` `sinc`
+//!   `trigamma` `i0` `i0e` `ndtr` `sinc` `entr`
 //! - `sigmoid` `log_sigmoid` `gelu` `gelu_tanh` `silu` `mish` `softsign` `selu` `relu6`
 //!   `hardswish` `hardsigmoid`
 //! - `logit` (eps; negative for none), `softplus` (beta, threshold), `elu` (alpha, scale,
@@ -104,6 +104,7 @@ pub const rows = [_]Row{
     of.costly("trigamma", math.trigamma, 0),
     of.costly("ndtr", math.ndtr, 0),
     of.costly("sinc", math.sinc, 0),
+    of.costly("entr", f.entr, 0),
     of.costly("sigmoid", math.sigmoid, 0),
     of.costly("log_sigmoid", math.logSigmoid, 0),
     of.costly("softplus", a.softplus, 2),

@@ -102,6 +102,11 @@ pub inline fn nanToNum(comptime V: type, x: V, nan: V, high: V, low: V) V {
     const finite = pick(V, x == infinity(V), high, pick(V, x == -infinity(V), low, x));
     return pick(V, x != x, nan, finite);
 }
+/// -x log(x): 0 at 0, -inf below.
+pub inline fn entr(comptime V: type, x: V) V {
+    const below = pick(V, x < zero(V), -infinity(V), x);
+    return pick(V, x > zero(V), -x * math.log(V, x), pick(V, x == zero(V), zero(V), below));
+}
 // ------------------------------------------------------------------ powers
 
 pub inline fn ones(comptime V: type, _: V) V {
