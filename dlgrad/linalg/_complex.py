@@ -119,61 +119,79 @@ def _one(like, n, columns=None):
     return one.expand((*like._layout.shape[:-2], *one._layout.shape))
 
 
-def _reflection(x):
-    """(w, tau, beta) for columns x (..., k, 1): H = I - tau w w^H is unitary and H^H x = beta e_1, beta real (zlarfg)."""
-    first = x[..., :1, :]
-    size = x.abs().square().sum(-2, keepdim=True).sqrt()
-    rest = x[..., 1:, :].abs().square().sum(-2, keepdim=True)
-    flat = (rest == 0) & (first.imag == 0)  # it is so already: H = I
-    beta = where(flat, first.real, where(first.real < 0, size, -size))
-    gap = first - beta
-    w = where(flat, 0.0, x / where(flat, 1.0, gap))
-    w[..., :1, :] = 1.0
-    tau = where(flat, 0.0, -gap / where(flat, 1.0, beta))
-    return w, tau, beta
-
-
-def _apply(reflections, C):
-    """H_0 H_1 ... C for reflections (start, w, tau), each of the rows from its start on. Writes into C."""
-    for start, w, tau in reversed(reflections):
-        below = C[..., start:, :]
-        C[..., start:, :] = below - tau * (w @ (adjoint(w) @ below))
-    return C
-
-
-def _reflect_left(A, k, column):
-    """A becomes H^H A, so that `column` is real in row k and 0 below it. Returns the reflection and the real number."""
-    w, tau, beta = _reflection(A[..., k:, column : column + 1].clone())
-    below = A[..., k:, column:]
-    A[..., k:, column:] = below - tau.conj() * (w @ (adjoint(w) @ below))
-    return (k, w, tau), beta
-
-
-def _reflect_right(A, k, row):
-    """A becomes A G, so that `row` is real in column k and 0 behind it."""
-    w, tau, beta = _reflection(adjoint(A[..., row : row + 1, k:]))
-    behind = A[..., row:, k:]
-    A[..., row:, k:] = behind - tau * ((behind @ w) @ adjoint(w))
-    return (k, w, tau), beta
-
-
 def _doubled(A):
-    """A copy in complex128, in which the factors are computed."""
-    return A.detach().to(dt.complex128, copy=True)
+    """`embedded`, in float64: there the factors are computed."""
+    return embedded(A.detach().to(dt.complex128)).contiguous()
 
 
-def _wide(A, m, n):
-    return zeros((*A._layout.shape[:-2], m, n), dtype=dt.complex128)
+def _reflect(M, row, column):
+    """M becomes H^H M, H = I - tau w w^H unitary, so that the column is real in this row and 0 below it (zlarfg).
+
+    M is `embedded`; row and column count complex numbers. Returns (row, w, tau), the reflection: w and tau embedded."""
+    x = M[..., 2 * row :, 2 * column : 2 * column + 2]
+    re, im = x[..., 0, 0], x[..., 1, 0]
+    rest = x[..., 2:, 0].square().sum(-1)
+    size = (rest + re * re + im * im).sqrt()
+    flat = (rest == 0) & (im == 0)  # it is so already: H = I
+    beta = where(flat, re, where(re < 0, size, -size))
+    gap = re - beta
+    norm = where(flat, 1.0, gap * gap + im * im)
+    w = _divided(x, where(flat, 0.0, gap / norm), im / norm)
+    divisor = where(flat, 1.0, beta)
+    reflection = row, w, _two_by_two(where(flat, 0.0, -gap / divisor), -im / divisor)
+    x.zero_()
+    x[..., 0, 0] = beta
+    x[..., 1, 1] = beta
+    _apply_adjoint(reflection, M[..., 2 * column + 2 :])
+    return reflection
+
+
+def _divided(x, a, b):
+    """The column x times a - ib, its first number 1: embedded. Of x the first real column only is read: what rounding
+    left in the second one may be another vector, where x is small."""
+    re, im = x[..., ::2, 0], x[..., 1::2, 0]
+    a, b = a.unsqueeze(-1), b.unsqueeze(-1)
+    w_re, w_im = re * a + im * b, im * a - re * b
+    w_re[..., 0] = 1.0
+    w_im[..., 0] = 0.0
+    return _two_by_two(w_re, w_im).reshape(x._layout.shape)
+
+
+def _two_by_two(a, b):
+    """a + ib, embedded."""
+    return stack((stack((a, -b), -1), stack((b, a), -1)), -2)
+
+
+def _apply_adjoint(reflection, M):
+    """M becomes H^H M."""
+    row, w, tau = reflection
+    below = M[..., 2 * row :, :]
+    below.sub_(w @ (tau.mT @ (w.mT @ below)))
+
+
+def _product(reflections, C):
+    """H_0 H_1 ... C as complex numbers, for C whose rows are as `_as_rows` has them. Writes into C."""
+    for row, w, tau in reversed(reflections):
+        below = C[..., 2 * row :, :]
+        below.sub_(w @ (tau @ (w.mT @ below)))
+    parts = C.reshape((*C._layout.shape[:-2], C._layout.shape[-2] // 2, 2, C._layout.shape[-1]))
+    return from_parts(parts[..., 0, :], parts[..., 1, :])
+
+
+def _real_rows(X, rows):
+    """A real X (..., m, n) with zeros below, as `_as_rows` has complex numbers: (..., 2 rows, n)."""
+    C = zeros((*X._layout.shape[:-2], 2 * rows, X._layout.shape[-1]), dtype=dt.float64)
+    C[..., : 2 * X._layout.shape[-2] : 2, :] = X
+    return C
 
 
 # ---------------------------------------------------------------------- QR and determinants
 
 
 def _triangular(A):
-    """(R, reflections): H_0 H_1 ... R = A, R upper triangular with a real diagonal."""
+    """(R, reflections): H_0 H_1 ... R = A, R embedded, upper triangular with a real diagonal."""
     R = _doubled(A)
-    reflections = [_reflect_left(R, k, k)[0] for k in range(min(R._layout.shape[-2:]))]
-    return R.triu(), reflections
+    return R, [_reflect(R, k, k) for k in range(min(A._layout.shape[-2:]))]
 
 
 def qr(A, how):
@@ -185,10 +203,8 @@ def qr(A, how):
         if how == "r":
             Q = zeros((0,), dtype=A._layout.dtype)
         else:
-            Q = _wide(A, m, rows)
-            Q.diagonal(0, -2, -1).fill_(1)
-            Q = _apply(reflections, Q).to(A._layout.dtype)
-        R = R[..., :rows, :].to(A._layout.dtype)
+            Q = _product(reflections, _real_rows(_one(R, m, rows), m)).to(A._layout.dtype)
+        R = extracted(R)[..., :rows, :].to(A._layout.dtype)
     record_several((Q, R), "LinalgQrBackward0", lambda *args: _qr_rule(how, *args), (A,), (A, Q, R))
     return Q, R
 
@@ -219,11 +235,11 @@ def _phase_and_size(A):
     """The determinants as a number of absolute value 1 (0 for 0) and the logarithm of the absolute value. No graph."""
     with no_grad():
         R, reflections = _triangular(A)
-        diagonal = R.diagonal(0, -2, -1).real
+        diagonal = R.diagonal(0, -2, -1)[..., ::2]
         phase = from_real(diagonal.sign().prod(-1), dt.complex128)
-        for _, w, tau in reflections:
-            turn = 1 - tau * w.abs().square().sum(-2, keepdim=True)
-            phase = phase * turn.squeeze((-2, -1))
+        for _, w, tau in reflections:  # the determinant of H is 1 - tau |w|^2
+            turn = 1 - tau[..., 0] * w[..., 0].square().sum(-1, keepdim=True)
+            phase = phase * from_parts(turn[..., 0], turn[..., 1] - 1)
         return phase, diagonal.abs().log().sum(-1)
 
 
@@ -294,12 +310,10 @@ def eigh(A, upper, again=False):
         T = _doubled(_hermitian(A, upper))
         reflections = []
         for k in range(n - 1):  # H^H T H: row and column k become real, and 0 beyond the next one
-            (_, w, tau), _ = _reflect_left(T, k + 1, k)
-            behind = T[..., k:, k + 1 :]
-            T[..., k:, k + 1 :] = behind - tau * ((behind @ w) @ adjoint(w))
-            reflections.append((k + 1, w, tau))
-        values, V = real_eigh(T.real.contiguous())
-        V = _apply(reflections, from_real(V, dt.complex128)).to(A._layout.dtype)
+            reflections.append(_reflect(T, k + 1, k))
+            _apply_adjoint(reflections[-1], T.mT[..., 2 * k :])
+        values, V = real_eigh(T[..., ::2, ::2].contiguous())
+        V = _product(reflections, _real_rows(V, n)).to(A._layout.dtype)
         values = values.to(A._layout.dtype.to_real())
     first = [not again]
     record_several(
@@ -329,10 +343,10 @@ def svd(A, full_matrices, again=False):
     m, n = A._layout.shape[-2:]
     with no_grad():
         if m < n:
-            V, S, Uh = _tall_svd(_doubled(adjoint(A)), full_matrices)
+            V, S, Uh = _tall_svd(adjoint(A), full_matrices)
             U, Vh = adjoint(Uh), adjoint(V)
         else:
-            U, S, Vh = _tall_svd(_doubled(A), full_matrices)
+            U, S, Vh = _tall_svd(A, full_matrices)
         U, Vh = (t.to(A._layout.dtype).contiguous() for t in (U, Vh))
         S = S.to(A._layout.dtype.to_real())
     first = [not again]
@@ -347,18 +361,19 @@ def _tall_svd(A, full_matrices):
     from ._spectral import svd as real_svd
 
     m, n = A._layout.shape[-2:]
+    B = _doubled(A)
     left, right = [], []
     for k in range(n):
-        left.append(_reflect_left(A, k, k)[0])
+        left.append(_reflect(B, k, k))
         if k + 1 < n:
-            right.append(_reflect_right(A, k + 1, k)[0])
-    B = A.real[..., :n, :].triu().contiguous()
-    small, S, Vh = real_svd(B, full_matrices=False)
-    U = _wide(A, m, m if full_matrices else n)
-    U.diagonal(0, -2, -1).fill_(1)
-    U[..., :n, :n] = from_real(small, dt.complex128)
-    V = _apply(right, from_real(Vh.mT.contiguous(), dt.complex128))
-    return _apply(left, U), S, adjoint(V)
+            right.append(_reflect(B.mT, k + 1, k))
+    small, S, Vh = real_svd(B[..., : 2 * n : 2, ::2].contiguous(), full_matrices=False)
+    if full_matrices and m > n:
+        whole = _one(B, m).clone()
+        whole[..., :n, :n] = small
+        small = whole
+    V = _product(right, _real_rows(Vh.mT, n))
+    return _product(left, _real_rows(small, m)), S, adjoint(V)
 
 
 def _svd_rule(first, gU, gS, gVh, A, U, S, Vh):
