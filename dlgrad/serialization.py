@@ -208,9 +208,14 @@ def _write(stream, tensors, metadata):
 def _replace_file(path, write):
     """Calls write(stream) on a temporary file beside `path`, then renames it to `path`.
 
-    A crash on the way leaves the old file as it was.
+    A crash on the way leaves the old file as it was. What is there and no file (a pipe, /dev/null)
+    is written to, not replaced.
     """
     path = os.fspath(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "wb") as stream:
+            write(stream)
+        return
     folder, name = os.path.split(os.path.abspath(path))
     temporary = os.path.join(folder, f".{name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
     try:

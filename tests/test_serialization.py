@@ -5,6 +5,7 @@ import io
 import json
 import os
 import struct
+import threading
 import zipfile
 from pathlib import Path
 
@@ -260,3 +261,18 @@ def test_a_pytorch_checkpoint_runs_no_code(tmp_path):
         with pytest.raises(CheckpointError, match="evil.pt.*" + call[1:].split()[1].decode()):
             dlgrad.load(path)
         assert not ran.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+@pytest.mark.parametrize("name", ["x.safetensors", "x.pt"])
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path, name):
+    path = tmp_path / name
+    os.mkfifo(path)
+    received = []
+    reader = threading.Thread(target=lambda: received.append(path.read_bytes()))
+    reader.start()
+    dlgrad.save({"x": dlgrad.ones(3)}, path)
+    reader.join()
+    assert not path.is_file() and os.path.exists(path)
+    (tmp_path / f"copy-{name}").write_bytes(received[0])
+    assert dlgrad.load(tmp_path / f"copy-{name}")["x"].tolist() == [1, 1, 1]

@@ -74,14 +74,15 @@ def test_type_checker_accepts_a_program_and_finds_mistakes(tmp_path):
     assert found == {i for i, line in enumerate(lines, 1) if line.endswith("# error")}
 
 
-def test_the_accepted_program_runs():
+def test_the_accepted_program_runs(tmp_path):
     done = subprocess.run(
         [sys.executable, str(ROOT / "tests/typing/program.py")],
         capture_output=True,
         text=True,
-        cwd=ROOT,
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
+    assert (tmp_path / "checkpoint.safetensors").is_file()
 
 
 def test_return_types_are_classes_that_pickle():

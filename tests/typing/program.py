@@ -118,7 +118,7 @@ def train(epochs: int = 2) -> float:
         scheduler.step()
     gradient = model.hidden.weight.grad
     assert gradient is not None and gradient.shape == model.hidden.weight.shape
-    dlgrad.save({"model": model.state_dict(), "norm": norm_of(model).item()}, "/dev/null")
+    dlgrad.save({"model": model.state_dict(), "norm": norm_of(model).item()}, "checkpoint.safetensors")
     return evaluate(model, iter(DataLoader(test, batch_size=8)))
 
 
