@@ -88,9 +88,10 @@ ROWS = {
         'gelu_tanh': 69,
         'silu': 70,
         'mish': 71,
-        'elu': 72,
-        'selu': 73,
-        'logit': 74,
+        'tanhshrink': 72,
+        'elu': 73,
+        'selu': 74,
+        'logit': 75,
     },
     'binary': {
         'add': 0,

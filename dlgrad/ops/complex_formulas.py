@@ -152,6 +152,7 @@ FORWARD = {  # (real, imaginary) -> (real, imaginary)
     "tanh": _tanh, "sin": lambda z: _over_i(_sinh(_times_i(z))), "cos": lambda z: _cosh(_times_i(z)),
     "tan": lambda z: _over_i(_tanh(_times_i(z))), "asinh": _asinh, "acosh": _acosh, "atanh": _atanh, "asin": _asin, "acos": _acos,
     "atan": lambda z: _over_i(_atanh(_times_i(z))), "sigmoid": _sigmoid, "sgn": _sgn, "positive": lambda z: z,
+    "tanhshrink": lambda z: tuple(a - b for a, b in zip(z, _tanh(z))),
 }  # fmt: skip
 
 TESTS = {  # (real, imaginary) -> bool

@@ -78,6 +78,7 @@ sigmoid = unary("sigmoid", lambda g, y: sigmoid_backward(g, y), "1 / (1 + e^-x).
 log_sigmoid = unary("log_sigmoid", lambda g, x: log_sigmoid_backward(g, x), "log(sigmoid(x)).", methods=False, inplace=False, kind="floating")
 silu = unary("silu", lambda g, x: silu_backward(g, x), "x sigmoid(x) (Elfwing 2017).", methods=False, inplace=False, kind="floating")
 mish = unary("mish", lambda g, x: mish_backward(g, x), "x tanh(softplus(x)) (Misra 2019).", methods=False, inplace=False, kind="floating")
+tanhshrink = unary("tanhshrink", lambda g, x: g * square(tanh(x)), "x - tanh(x).", methods=False, inplace=False)
 softsign = unary("softsign", lambda g, x: g / square(1 + abs(x)), "x / (1 + |x|).", methods=False, inplace=False)
 hardswish = unary("hardswish", lambda g, x: hardswish_backward(g, x), "x relu6(x + 3) / 6 (Howard 2019).", methods=False, inplace=False, kind="floating")
 hardsigmoid = unary("hardsigmoid", lambda g, x: hardsigmoid_backward(g, x), "relu6(x + 3) / 6.", methods=False, inplace=False, kind="floating")

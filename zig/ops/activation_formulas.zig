@@ -96,6 +96,9 @@ inline fn tanhSoftplus(comptime V: type, x: V) V {
     return w / (w + c(V, 2));
 }
 
+pub inline fn tanhshrink(comptime V: type, x: V) V {
+    return x - math.tanh(V, x);
+}
 pub inline fn softsign(comptime V: type, x: V) V {
     return x / (c(V, 1) + @abs(x));
 }

@@ -20,7 +20,7 @@
 //!   `sinh` `cosh` `tanh` `asinh` `acosh` `atanh` `erf` `erfc` `erfinv` `lgamma` `digamma`
 //!   `trigamma` `i0` `i0e` `ndtr` `sinc` `entr`
 //! - `sigmoid` `log_sigmoid` `gelu` `gelu_tanh` `silu` `mish` `softsign` `selu` `relu6`
-//!   `hardswish` `hardsigmoid`
+//!   `hardswish` `hardsigmoid` `tanhshrink`
 //! - `logit` (eps; negative for none), `softplus` (beta, threshold), `elu` (alpha, scale,
 //!   input_scale; celu(alpha) is elu(alpha, 1, 1 / alpha)), `leaky_relu` (slope), `softshrink`
 //!   (lambda), `hardshrink` (lambda); hardtanh is `clamp`
@@ -112,6 +112,7 @@ pub const rows = [_]Row{
     of.costly("gelu_tanh", a.geluTanh, 0),
     of.costly("silu", a.silu, 0),
     of.costly("mish", a.mish, 0),
+    of.costly("tanhshrink", a.tanhshrink, 0),
     of.costly("elu", a.elu, 3),
     of.costly("selu", a.selu, 0),
     of.costly("logit", a.logit, 1),

@@ -265,7 +265,7 @@ def hardshrink(input, lambd=0.5):
 def tanhshrink(input):
     """x - tanh(x)."""
     _check("tanhshrink", input)
-    return input - input.tanh()
+    return ops.unary.tanhshrink(input)
 
 
 def softsign(input):
