@@ -1,5 +1,5 @@
 """Linear algebra (PyTorch's `torch.linalg`): float32 and float64, batches, any strides; computed in float64. Complex
-matrices too in solve, inv, det, slogdet, cholesky, qr, svd, eigh, pinv, the norms and what is made from them.
+matrices too, but for LU, lstsq, eig, and ldl_factor.
 
 The kernels are in zig/ops/linalg.zig. A function that can fail on its numbers raises `LinAlgError`, its `_ex` form
 returns `info` instead."""

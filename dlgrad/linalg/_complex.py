@@ -12,6 +12,7 @@ from __future__ import annotations
 from .. import dtypes as dt
 from ..autograd.graph import record, record_several, wants_grad
 from ..autograd.mode import mode, no_grad
+from ..batched import every_member
 from ..ops import cat, eye, stack, where, zeros
 from ..ops.complex_numbers import complex as from_parts
 from ..ops.complex_numbers import from_real
@@ -59,6 +60,19 @@ def solve(A, B):
     n, k = B._layout.shape[-2:]
     parts = X.reshape((*X._layout.shape[:-2], n, 2, k))
     return from_parts(parts[..., 0, :], parts[..., 1, :]), _number(info)
+
+
+def triangle(A, upper, unit):
+    """The upper or lower triangle of A, with ones on the diagonal where that is to be `unit`."""
+    T = A.triu(int(unit)) if upper else A.tril(-int(unit))
+    return T + _one(A, A._layout.shape[-1]) if unit else T
+
+
+def matrix_exp(A):
+    """The exponential."""
+    from ._products import matrix_exp as real_matrix_exp
+
+    return extracted(real_matrix_exp(embedded(A)))
 
 
 def inv(A):
@@ -178,9 +192,9 @@ def _product(reflections, C):
     return from_parts(parts[..., 0, :], parts[..., 1, :])
 
 
-def _real_rows(X, rows):
-    """A real X (..., m, n) with zeros below, as `_as_rows` has complex numbers: (..., 2 rows, n)."""
-    C = zeros((*X._layout.shape[:-2], 2 * rows, X._layout.shape[-1]), dtype=dt.float64)
+def _real_rows(X, rows, like):
+    """A real X (..., m, n) with zeros below, as `_as_rows` has complex numbers: (..., 2 rows, n). Batched as `like`."""
+    C = like.new_zeros((*X._layout.shape[:-2], 2 * rows, X._layout.shape[-1]))
     C[..., : 2 * X._layout.shape[-2] : 2, :] = X
     return C
 
@@ -203,7 +217,7 @@ def qr(A, how):
         if how == "r":
             Q = zeros((0,), dtype=A._layout.dtype)
         else:
-            Q = _product(reflections, _real_rows(_one(R, m, rows), m)).to(A._layout.dtype)
+            Q = _product(reflections, _real_rows(_one(R, m, rows), m, R)).to(A._layout.dtype)
         R = extracted(R)[..., :rows, :].to(A._layout.dtype)
     record_several((Q, R), "LinalgQrBackward0", lambda *args: _qr_rule(how, *args), (A,), (A, Q, R))
     return Q, R
@@ -274,7 +288,7 @@ def _det_rule(g, A, y):
     """g conj(det A) A^-H; where a matrix is singular, its cofactors."""
     scale = (g * y.conj()).unsqueeze(-1).unsqueeze(-1)
     X, info = solve(adjoint(A), scale * _one(A, A._layout.shape[-1]))
-    if not bool((y == 0).any()) and not bool((info != 0).any()):
+    if not bool(every_member((y == 0) | (info != 0)).any()):
         return X
     U, S, Vh = svd(A, False)
     n = S._layout.shape[-1]
@@ -294,7 +308,7 @@ def _need_no_phase(what, first, x):
     if not first or not first.pop():
         return
     turn = x.diagonal(0, -2, -1).imag.abs()
-    if turn._layout.numel and turn.max().item() > 1e-2:
+    if turn._layout.numel and every_member(turn).max().item() > 1e-2:
         raise RuntimeError(
             f"{what} in the complex case are specified up to multiplication by e^{{i phi}}. The specified loss function "
             "depends on this quantity, so it is ill-defined."
@@ -313,7 +327,7 @@ def eigh(A, upper, again=False):
             reflections.append(_reflect(T, k + 1, k))
             _apply_adjoint(reflections[-1], T.mT[..., 2 * k :])
         values, V = real_eigh(T[..., ::2, ::2].contiguous())
-        V = _product(reflections, _real_rows(V, n)).to(A._layout.dtype)
+        V = _product(reflections, _real_rows(V, n, V)).to(A._layout.dtype)
         values = values.to(A._layout.dtype.to_real())
     first = [not again]
     record_several(
@@ -369,11 +383,12 @@ def _tall_svd(A, full_matrices):
             right.append(_reflect(B.mT, k + 1, k))
     small, S, Vh = real_svd(B[..., : 2 * n : 2, ::2].contiguous(), full_matrices=False)
     if full_matrices and m > n:
-        whole = _one(B, m).clone()
+        whole = B.new_zeros((*B._layout.shape[:-2], m, m))
+        whole.diagonal(0, -2, -1).fill_(1)
         whole[..., :n, :n] = small
         small = whole
-    V = _product(right, _real_rows(Vh.mT, n))
-    return _product(left, _real_rows(small, m)), S, adjoint(V)
+    V = _product(right, _real_rows(Vh.mT, n, B))
+    return _product(left, _real_rows(small, m, B)), S, adjoint(V)
 
 
 def _svd_rule(first, gU, gS, gVh, A, U, S, Vh):

@@ -11,6 +11,7 @@ from ..batched import every_member
 from ..ops import cat, ones, where
 from ..ops.distance import linalg_cross as cross  # noqa: F401
 from ..tensor import Tensor
+from . import _complex
 from ._base import identity, need_square, need_tensor, written
 from ._solve import inv, solve, solve_matrices
 
@@ -123,12 +124,16 @@ _PADE_NORM = 5.371920351148152
 
 
 def matrix_exp(A):
-    """The exponential I + A + A^2 / 2 + ... of matrices A (..., n, n) of any floating point dtype."""
+    """The exponential I + A + A^2 / 2 + ... of matrices A (..., n, n) of any floating point or complex dtype."""
     name = "linalg.matrix_exp"
     need_tensor(name, A)
-    if not A._layout.dtype.is_floating_point:
-        raise RuntimeError(f"{name}: Expected a floating point tensor as input. Got {A.dtype.name}")
+    if not (A._layout.dtype.is_floating_point or A._layout.dtype.is_complex):
+        raise RuntimeError(
+            f"{name}: Expected a floating point or complex tensor as input. Got {A.dtype.name}"
+        )
     need_square(name, A)
+    if A._layout.dtype.is_complex:
+        return _complex.matrix_exp(A)
     with no_grad():
         result = (
             _exponential(A.to(dt.float64)).to(A._layout.dtype) if A._layout.numel else A.clone()

@@ -56,9 +56,13 @@ def solve_triangular(A, B, *, upper, left=True, unitriangular=False, out=None):
 
     Only the `upper` (or lower) triangle of A is read, and with `unitriangular` not its diagonal, which then is 1."""
     name = "linalg.solve_triangular"
-    need_matrix(name, A, B, square=True)
+    need_matrix(name, A, B, square=True, complex_too=True)
     _fits(name, A, B, left)
     A, B = batched(name, A, B)
+    if A._layout.dtype.is_complex:
+        A = _complex.triangle(A, upper, unitriangular)
+        X = _complex.solve(A, B)[0] if left else _complex.solve(A.mT, B.mT)[0].mT
+        return written(name, out, X)
     if left:
         return written(name, out, solve_triangle(A, B, upper, unitriangular))
     return written(name, out, solve_triangle(A.mT, B.mT, not upper, unitriangular).mT)
@@ -206,7 +210,9 @@ def need_pivots(name, LU, pivots):
             f"{name}: Number of pivots per batch should be same as the dimension of the matrix, got pivots {list(pivots.shape)} "
             f"for LU {list(LU.shape)}"
         )
-    if pivots._layout.numel and not (1 <= every_member(pivots).min().item() and every_member(pivots).max().item() <= m):
+    if pivots._layout.numel and not (
+        1 <= every_member(pivots).min().item() and every_member(pivots).max().item() <= m
+    ):
         raise RuntimeError(f"{name}: pivots must lie between 1 and {m}")
 
 

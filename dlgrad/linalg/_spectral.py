@@ -348,7 +348,9 @@ def cond(A, p=None, *, out=None):
     p = 2.0 if p is None else _order(name, p)
     if p in (2.0, -2.0):
         if not A._layout.numel:
-            return written(name, out, zeros(tuple(A._layout.shape[:-2]), dtype=A._layout.dtype.to_real()))
+            return written(
+                name, out, zeros(tuple(A._layout.shape[:-2]), dtype=A._layout.dtype.to_real())
+            )
         S = svdvals(A)
         return written(name, out, S[..., 0] / S[..., -1] if p > 0 else S[..., -1] / S[..., 0])
     need_matrix(
@@ -358,7 +360,9 @@ def cond(A, p=None, *, out=None):
         complex_too=True,
     )
     if not A._layout.numel:
-        return written(name, out, zeros(tuple(A._layout.shape[:-2]), dtype=A._layout.dtype.to_real()))
+        return written(
+            name, out, zeros(tuple(A._layout.shape[:-2]), dtype=A._layout.dtype.to_real())
+        )
     inverse, info = inv_ex(A)
     result = where(info != 0, math.inf, matrix_norm(A, p) * matrix_norm(inverse, p))
     return written(name, out, result)

@@ -60,7 +60,8 @@ def ldl_solve(LD, pivots, B, *, hermitian=False, out=None):
     if pivots._layout.dtype not in (dt.int32, dt.int64):
         raise RuntimeError(f"{name}: Expected pivots to be integers. Got {pivots.dtype.name}")
     if pivots._layout.numel and not (
-        1 <= every_member(pivots.abs()).min().item() and every_member(pivots.abs()).max().item() <= n
+        1 <= every_member(pivots.abs()).min().item()
+        and every_member(pivots.abs()).max().item() <= n
     ):
         raise RuntimeError(f"{name}: pivots must lie between 1 and {n}, or between -{n} and -1")
     LD, B = batched(name, LD, B)
