@@ -96,7 +96,7 @@ def make_plan(family, row, outputs, inputs, ints=(), floats=(), name=None, into=
     numbers = [len(outputs) + len(inputs), len(outputs), len(ints), len(floats)]
     layouts = (*outputs, *inputs)
     if any([type(lay) is not Layout and lay is not None for lay in layouts]):
-        from .batched import make_plan
+        from .batched_plans import make_plan
 
         return make_plan(family, row, outputs, inputs, ints, floats, name, into)
     if any([lay is not None and lay.dtype.is_complex for lay in layouts]):

@@ -15,6 +15,7 @@ __all__ = [
     "backward",
     "detect_anomaly",
     "enable_grad",
+    "forward_ad",
     "functional",
     "grad",
     "gradcheck",
@@ -30,10 +31,10 @@ __all__ = [
 
 
 def __getattr__(name):
-    if name == "functional":
+    if name in ("forward_ad", "functional"):
         import importlib
 
-        return importlib.import_module(".functional", __name__)
+        return importlib.import_module("." + name, __name__)
     if name == "Variable":
         from .variable import Variable
 

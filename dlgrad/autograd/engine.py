@@ -324,16 +324,7 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
     if retain_graph is None:
         retain_graph = create_graph
     if is_grads_batched:
-        gs = (grad_outputs,) if isinstance(grad_outputs, Tensor) else tuple(grad_outputs)
-        n = gs[0].shape[0]
-        rows = [
-            grad(outputs, inputs, tuple(g[i] for g in gs), retain_graph or i + 1 < n, create_graph, True, allow_unused,
-                 False, materialize_grads)
-            for i in range(n)
-        ]  # fmt: skip
-        from ..ops.joining import stack
-
-        return tuple(None if col[0] is None else stack(col) for col in zip(*rows))
+        return _batched_grad(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads)
     for i, t in enumerate(inputs):
         if not t.requires_grad:
             raise RuntimeError(
@@ -356,6 +347,22 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
                 )
         out.append(g)
     return tuple(out)
+
+
+def _batched_grad(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads):
+    """`grad` for gradients with a further first dimension, all of them in one walk."""
+    from ..func.vectorize import vmap
+
+    unused = []
+
+    def walk(*gs):
+        found = grad(outputs, inputs, gs, retain_graph, create_graph, True, allow_unused, False, materialize_grads)
+        unused[:] = [g is None for g in found]
+        return tuple([g for g in found if g is not None])
+
+    gs = (grad_outputs,) if isinstance(grad_outputs, Tensor) else tuple(grad_outputs)
+    found = iter(vmap(walk)(*gs))
+    return tuple([None if none else next(found) for none in unused])
 
 
 def _captured(roots, inputs, retain_graph, create_graph, op):

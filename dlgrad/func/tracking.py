@@ -8,7 +8,7 @@ from ..autograd.mode import enable_grad, mode
 from ..tensor import Tensor, make_tensor
 from .tree import flatten, tree_map, unflatten
 
-__all__ = ["Tracked", "gradients", "zeros_for"]
+__all__ = ["Tracked", "gradients", "leads_outside", "some_gradients", "zeros_for"]
 
 
 class Tracked:
@@ -31,7 +31,6 @@ class Tracked:
             _alias(x) if self.outside and x.requires_grad else x.detach().requires_grad_()
             for x in values
         ]
-        self._own = {id(x) for x in self.leaves}
 
     def call(self, func, *args, **kwargs):
         """func(...), recorded."""
@@ -44,22 +43,7 @@ class Tracked:
 
     def known_outside(self, *tensors):
         """Whether something besides this transform differentiates by what one of these was computed from."""
-        if not self.outside:
-            return False
-        stack, seen = [edge_of(t) for t in tensors], set()
-        while stack:
-            edge = stack.pop()
-            if edge is None:
-                continue
-            if isinstance(edge, Tensor):
-                if id(edge) not in self._own:
-                    return True
-                continue
-            node = edge.node
-            if node.seq not in seen:
-                seen.add(node.seq)
-                stack.extend(node.edges)
-        return False
+        return self.outside and leads_outside(tensors, self.leaves)
 
     def released(self, value):
         """A nested result for the caller: without the history that is this transform's own."""
@@ -69,6 +53,21 @@ class Tracked:
         if not isinstance(x, Tensor) or not x.requires_grad:
             return x
         return x if self.known_outside(x) else x.detach()
+
+
+def leads_outside(tensors, own):
+    """Whether the history of these tensors leads to a leaf that is none of `own`."""
+    own = {id(x) for x in own}
+    stack, seen = [edge_of(t) for t in tensors], set()
+    while stack:
+        edge = stack.pop()
+        if isinstance(edge, Tensor):
+            if id(edge) not in own:
+                return True
+        elif edge is not None and edge.node.seq not in seen:
+            seen.add(edge.node.seq)
+            stack.extend(edge.node.edges)
+    return False
 
 
 def _alias(x):
