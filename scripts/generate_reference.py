@@ -59,8 +59,9 @@ PAGES = {
                "nn.functional._pad nn.functional._resample nn.functional._attention"),
     "losses": ("nn.functional: losses", "nn.functional._loss nn.functional._margin nn.functional._ctc"),
     "special": ("Special functions", ""),
-    "fft": ("Fourier transforms", ""),
+    "fft": ("Fourier transforms", "signal.spectral"),
     "windows": ("Windows", "signal.windows"),
+    "more": ("Rare operations", "ops.rare"),
 }  # fmt: skip
 OF_MODULE = {"linalg": "linalg", "special": "special", "fft": "fft", "signal.windows": "windows"}
 PREFIX = {
@@ -80,6 +81,8 @@ LEFT_OUT = frozenset(
     "set_float32_matmul_precision set_flush_denormal set_num_interop_threads set_num_threads set_printoptions set_rng_state "
     "use_deterministic_algorithms vmap".split()
 )
+# Files of functions that stand under another name: nn.functional's with other parameters, views as new tensors
+REPEATED = ("nn.functional.positional", "ops.copies")
 KINDS = {
     "floating": ("float32", "float64", "float16", "bfloat16"),
     "integers": ("int64", "int32", "int16", "int8", "uint8"),
@@ -308,15 +311,13 @@ class Reference:
                     or name.startswith("_")
                 ):
                     continue
-                if m == "." and (
-                    name in LEFT_OUT or value.__module__ in ("dlgrad.nn.functional.positional",)
-                ):
+                file = value.__module__.removeprefix("dlgrad.")
+                if m == "." and (name in LEFT_OUT or file in REPEATED):
                     continue
                 if id(value) in seen:
                     seen[id(value)][2].append(PREFIX[m] + name)
                     continue
                 row = ROWS.get(value.__name__)
-                file = value.__module__.removeprefix("dlgrad.")
                 if (
                     m == "."
                     and row is not None
@@ -325,10 +326,7 @@ class Reference:
                 ):
                     page = row.family
                 else:
-                    page = OF_MODULE.get(m) or where.get(file)
-                if page is None:
-                    self.missing.append(f"{PREFIX[m]}{name}: no page for {file}")
-                    continue
+                    page = OF_MODULE.get(m) or where.get(file, "more")
                 main = (
                     value.__name__ if self.stubs.exports[m].get(value.__name__) is value else name
                 )
@@ -441,6 +439,7 @@ examples; a test runs them again. In derivatives `g` is the gradient of the resu
 result; where an operation is made of others, they are named. In signatures `Number` is a bool, int, float or complex, `Ints`
 an int or a sequence of ints, `Device` a device or its name. Names need `from dlgrad import *`, and
 `import dlgrad.nn.functional as F`. `slope(f, x)` is the gradient of `f(x).sum()` by x.
+Not repeated here: views as new tensors (`transpose_copy` and the like), and the top level's copies of nn.functional's.
 """
 
 

@@ -108,6 +108,14 @@ class Stubs:
             value = getattr(dlgrad, in_place, value)
             text = signature_text(in_place, in_place, value, False, drop=("out",))
             return define(name, text, "Tensor")
+        if value.__module__ == "dlgrad.ops.copies" and hasattr(dlgrad, name.removesuffix("_copy")):
+            base = name.removesuffix("_copy")
+            text = signature_text(base, base, getattr(dlgrad, base), False)
+            return define(
+                name,
+                text + ("" if "*" in text else ", *") + ", out: Tensor | None = None",
+                result_of(name, name),
+            )
         return define(
             name, signature_text(name, where, value, False), result_of(where, name, value)
         )

@@ -324,6 +324,17 @@ vstack: vstack([a, b])
 where: where(x > 0, x, 0.0)
 zeros: zeros(2, 3)
 zeros_like: zeros_like(M)
+constant_pad_nd: constant_pad_nd(a, (1, 1), 9)
+empty_permuted: empty_permuted((2, 3), (1, 0)).stride()
+frobenius_norm: frobenius_norm(M, 1)
+index_reduce: index_reduce(a, 0, i, tensor([10.0, 0.5]), "amin")
+is_same_size: is_same_size(a, b)
+nonzero_static: nonzero_static(M > 0, size=2)
+nuclear_norm: nuclear_norm(S)
+segment_reduce: segment_reduce(a, "sum", lengths=tensor([1, 2]))
+unravel_index: unravel_index(tensor([1, 5]), (2, 3))
+stft: stft(arange(8.0), 4, return_complex=True).shape
+istft: istft(stft(arange(8.0), 4, window=hann_window(4), return_complex=True), 4, window=hann_window(4))
 alpha_dropout: manual_seed(0); alpha_dropout(a, 0.5, True)
 feature_alpha_dropout: manual_seed(0); feature_alpha_dropout(row, 0.5, True).shape
 """

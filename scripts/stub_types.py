@@ -167,6 +167,18 @@ PARAMETERS: dict[str, str] = {
     "to_module": "Module",
     "parametrization": "Module",
     "lengths": "Tensor | Sequence[int]",
+    **dict.fromkeys(
+        "n_fft hop_length win_length chunk_size split_size interpolation_mode".split(), "int"
+    ),
+    **dict.fromkeys("onesided return_complex align_to_window has_aux".split(), "bool"),
+    **dict.fromkeys("in_dims out_dims argnums primals tangents models default".split(), "Any"),
+    "window": "Tensor",
+    "initial": "Number",
+    "physical_layout": "Sequence[int]",
+    "callable": "Callable[..., float]",
+    "modules": "Iterable[Module]",
+    "keys": "Iterable[str]",
+    "times": "int",
     "total_length": "int",
     "packed_sequences": "PackedSequence",
     "padded_sequences": "Tensor",
@@ -348,6 +360,11 @@ EXCEPTIONS: dict[str, str] = {
     "unflatten.sizes": "Sequence[int]",
     "lp_pool1d.norm_type": "float",
     "linspace.steps": "int",
+    "segment_reduce.data": "Tensor",
+    "segment_reduce.lengths": "Tensor",
+    "segment_reduce.reduce": "str",
+    "index_reduce.reduce": "str",
+    "is_set_to.tensor": "Tensor",
     "sparse_.sparsity": "float",
     "trapezoid.dx": "float",
     "calculate_gain.param": "float | None",
@@ -439,7 +456,8 @@ RESULTS: dict[str, str] = {
         "None",
     ),
     **dict.fromkeys(
-        "split split_with_sizes chunk tensor_split unbind hsplit vsplit dsplit broadcast_tensors "
+        "split split_with_sizes chunk tensor_split unbind hsplit vsplit dsplit broadcast_tensors split_copy unbind_copy "
+        "split_with_sizes_copy unsafe_chunk unsafe_split unsafe_split_with_sizes unravel_index "
         "gradient".split(),
         "tuple[Tensor, ...]",
     ),
@@ -523,6 +541,14 @@ RESULTS: dict[str, str] = {
     "_base": "Tensor | None",
     "_version": "int",
     "_is_view": "bool",
+    "is_set_to": "bool",
+    **{
+        f: "Callable[..., Any]"
+        for f in (
+            "vmap func.vmap func.grad func.grad_and_value func.value_and_grad func.jacrev func.jacfwd func.hessian func.functionalize"
+        ).split()
+    },
+    "dim_order": "tuple[int, ...]",
     "__iter__": "Iterator[Any]",
     "__dlpack__": "Any",
     "__dlpack_device__": "tuple[int, int]",

@@ -1,6 +1,7 @@
 """The type stubs: up to date, consistent, accepted by mypy for a right program and not for a wrong one."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -58,6 +59,53 @@ def test_all_public_operations_are_declared(stubs):
             assert re.search(
                 rf"^(def|class) {name}\b|import {name} as {name}$|^{name} = ", text, re.M
             ), name
+
+
+ROW = r"""
+import sys
+sys.path.insert(0, "scripts")
+import dlgrad
+from dlgrad.ops import elementwise
+
+# The Python row of an operation whose Zig row is there (under another name, so that nothing need be built).
+dlgrad.decline = elementwise.unary("decline", lambda g, y: g * (y + 1), "e^x - 1.", kernel="expm1")
+
+x = dlgrad.tensor([-1.5, 0.0, 2.0], requires_grad=True)
+y = dlgrad.decline(x)
+y.sum().backward()
+assert y.equal(x.expm1()) and x.decline().equal(y) and (x.grad - x.exp()).abs().max() < 1e-6
+out = dlgrad.empty(3)
+assert dlgrad.decline(x.detach(), out=out) is out and out.equal(y)
+z = x.detach().clone()
+assert z.decline_() is z and z.equal(y)
+assert dlgrad.decline(dlgrad.tensor([1])).dtype is dlgrad.float32 and dlgrad.decline(x.half()).dtype is dlgrad.float16
+assert dlgrad.autograd.gradgradcheck(dlgrad.decline, (x.detach().double().requires_grad_(),))
+
+import generate_stubs, generate_reference
+stubs = {p.name: t for p, t in generate_stubs.generate().items() if p.parent.name == "dlgrad"}
+assert "\ndef decline(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...\n" in stubs["__init__.pyi"]
+assert "    def decline(self) -> Tensor: ...\n    def decline_(self) -> Tensor: ...\n" in stubs["tensor.pyi"]
+pages, missing = generate_reference.generate()
+text = pages[generate_reference.FOLDER / "unary.md"]
+entry = text.split("\n## decline\n")[1].split("\n## ")[0]
+assert not missing and "e^x - 1." in entry and "- derivative: `g * (y + 1)`" in entry
+assert ">>> decline(x)\ntensor([-0.7769,  0.0000,  6.3891])" in entry and ">>> slope(decline, x)" in entry
+assert "method `.decline`, in place `.decline_`" in entry
+"""
+
+
+def test_everything_follows_from_a_row(tmp_path):
+    """The function, the method, the in-place form, out=, dtypes, derivatives, the stubs, the reference page."""
+    script = tmp_path / "row.py"  # a file: the page quotes the derivative's source
+    script.write_text(ROW)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def mypy(path, cache):
