@@ -4,58 +4,46 @@ one name for one thing, with the exceptions beside it. What needs overloads is i
 from __future__ import annotations
 
 TENSOR = """
-    A B L LD LU LU_data LU_pivots a abs alphas anchor angle b batch1 batch2 boundaries condition count elements end_tensor
-    fill grid imag in_proj_bias in_proj_weight index indices input input1 input2 input_lengths k_proj_weight key log_probs
-    logits mask mat mat1 mat2 mean_tensor negative other out_proj_bias out_proj_weight pivots positive pos_weight prob
-    q_proj_weight query real running_mean running_var sorted_sequence source src static_k static_v self target
-    target_lengths targets tau tensor tensor1 tensor2 test_elements theta v_proj_weight value values vec vec1 vec2 weight
-    weights x x1 x2 y bias bias_k bias_v bn_b bn_rm bn_rv bn_w conv_b conv_w linear_b linear_w linear_weight linear_bias
-    attn_mask key_padding_mask per_sample_weights offsets out sorter aweights fweights append prepend total alpha_tensor
-    var new_state gradient grad parameter scale_tril covariance_matrix precision_matrix loc concentration1 concentration0
-    concentration rate df df1 df2 probs total_count temperature low high scale src_mask tgt_mask memory_mask tgt memory
-    memory_key_padding_mask src_key_padding_mask tgt_key_padding_mask hx logit p_tensor head_bias permutation
-    mixture_distribution_probs input_tensor sequence sequences sorted_indices unsorted_indices batch_sizes lengths_tensor
-    output source_tensor
+    A B L LD LU LU_data LU_pivots a abs anchor angle b batch1 batch2 boundaries count grid in_proj_bias
+    in_proj_weight index indices input input1 input2 input_lengths k_proj_weight key log_probs logits mask mat
+    mat1 mat2 negative other out_proj_bias out_proj_weight pivots positive pos_weight prob q_proj_weight query
+    running_mean running_var sorted_sequence source src static_k static_v self target target_lengths targets
+    tau tensor tensor1 tensor2 theta v_proj_weight value values vec vec1 vec2 weight weights x x1 x2 y bias
+    bias_k bias_v bn_b bn_rm bn_rv bn_w conv_b conv_w linear_b linear_w linear_weight linear_bias attn_mask
+    key_padding_mask per_sample_weights offsets sorter aweights fweights append prepend total var new_state
+    gradient scale_tril covariance_matrix precision_matrix loc concentration1 concentration0 concentration
+    rate df df1 df2 probs total_count temperature low high scale src_mask tgt_mask memory_mask tgt memory
+    memory_key_padding_mask src_key_padding_mask tgt_key_padding_mask hx permutation output
 """.split()
 
 INT = """
-    M N C HxW col row dim dim0 dim1 dim2 blank chunks decimals downscale_factor edge_order edgeitems embed_dim embed_dim_to_check
-    end_dim group groups hidden_size in_channels in_features in1_features in2_features ignore_index input_size k length
-    linewidth max_iter n n_power_iterations niter num_chunks num_classes num_embeddings num_features num_groups num_heads
-    num_layers num_parameters num_samples minlength offset out_channels out_features p_norm padding_idx precision r seed
-    start_dim static_index steps step_size storage_offset upscale_factor window_length nhead d_model dim_feedforward
-    num_encoder_layers num_decoder_layers vocab_size n_classes total_iters last_epoch T_0 T_max T_mult num_workers
-    batch_size prefetch_factor num_replicas rank epoch bins history_size max_eval ndim itemsize proj_size dimension
-    start_index q_rank anneal_epochs swa_start ns_steps size_int event_dim reinterpreted_batch_ndims total_steps epochs
-    steps_per_epoch step_size_up step_size_down warmup_steps patience cooldown ind cache_size m group_size kdim vdim
-    divisor_override shift period
+    M N C HxW col row dim dim0 dim1 dim2 blank chunks decimals downscale_factor edge_order edgeitems embed_dim
+    embed_dim_to_check end_dim group groups hidden_size in_channels in_features in1_features in2_features
+    ignore_index input_size k length linewidth max_iter n n_power_iterations niter num_chunks num_classes
+    num_embeddings num_features num_groups num_heads num_layers num_parameters num_samples minlength offset
+    out_channels out_features padding_idx precision r start_dim steps step_size storage_offset upscale_factor
+    window_length nhead d_model dim_feedforward num_encoder_layers num_decoder_layers n_classes total_iters
+    last_epoch T_0 T_max T_mult epoch history_size max_eval proj_size dimension anneal_epochs ns_steps
+    event_dim reinterpreted_batch_ndims total_steps epochs steps_per_epoch step_size_up step_size_down
+    cache_size m kdim vdim divisor_override
 """.split()
 
 FLOAT = """
-    a b alpha atol base beta clip_value delta dampening dropout dropout_p eps eta_min eta_plus factor gamma init_scale
-    growth_factor backoff_factor label_smoothing lambd lower lr_decay margin max_norm max_val min_val minimum_lr momentum
-    negative_slope nu power q rcond rtol scale_factor start_factor end_factor std threshold tol total_norm upper value_clip
-    weight_decay p norm_type max_lr min_lr base_lr pct_start div_factor final_div_factor growth_interval momentum_decay
-    rho initial_accumulator_value swa_lr tolerance_grad tolerance_change etaminus init div_value decay smoothing lr
-    dropout1 constant_value
+    a b alpha atol base beta clip_value delta dampening dropout dropout_p eps eta_min factor gamma init_scale
+    growth_factor backoff_factor label_smoothing lambd lower lr_decay margin max_norm max_val min_val momentum
+    negative_slope power rcond rtol scale_factor start_factor end_factor std threshold total_norm upper
+    weight_decay p norm_type max_lr base_lr pct_start div_factor final_div_factor growth_interval
+    momentum_decay rho initial_accumulator_value swa_lr tolerance_grad tolerance_change init div_value decay
+    lr
 """.split()
 
 BOOL = """
-    accumulate add_bias_kv add_zero_attn affine align_corners allow_unused amsgrad antialias assume_unique
-    average_attn_weights batch_first bias_flag bidirectional capturable ceil_mode center compute_uv count_include_pad
-    create_graph cycle_momentum density descending differentiable drop_last elementwise_affine enable_gqa equal_nan
-    foreach full full_matrices fused hard hermitian include_last_offset include_self increasing inplace invert is_causal
-    keepdim keepdims keep_vars largest left log_input log_target maximize mmap need_weights nesterov non_blocking norm_first periodic
-    pin_memory prepend_flag persistent persistent_workers pivot recurse recompute_scale_factor reduce_flag replacement
-    requires_grad retain_graph return_counts return_indices return_inverse right sci_mode set_to_none shuffle size_average reduce
-    some sorted sparse sparse_grad stable strict swap sym track_running_stats training transpose unitriangular
-    upper_flag weights_only with_replacement zero_infinity remove_duplicate unique assign enabled validate_args three_phase
-    in_order normalize_input tie_weights
+    add_zero_attn align_corners center foreach full fused is_causal log_input mmap recompute_scale_factor
+    retain_graph sci_mode size_average reduce training weights_only validate_args
 """.split()
 
 ANY = """
-    model config data memo state obj batch opts v dst_type owner pickle_module map_location context_fn metadata destination_dict
-    backend mode_like profile options args_any dataset_any
+    model data memo state obj batch v dst_type pickle_module map_location context_fn metadata profile options
 """.split()
 
 # parameter name -> type; None as the default adds "| None"
@@ -66,28 +54,28 @@ PARAMETERS: dict[str, str] = {
     **dict.fromkeys(INT, "int"),
     **dict.fromkeys(TENSOR, "Tensor"),
     **dict.fromkeys(
-        "beta alpha value fill_value val number start end step min max posinf neginf nan s sparsity dx".split(),
+        "beta alpha value fill_value start end step min max posinf neginf nan s dx".split(),
         "Number",
     ),
     **dict.fromkeys(
-        "kernel_size stride padding dilation output_padding output_size size_nd pool_size".split(),
+        "kernel_size stride padding dilation output_padding output_size".split(),
         "Ints",
     ),
-    **dict.fromkeys("dims shifts axis".split(), "Ints"),
+    **dict.fromkeys("dims axis".split(), "Ints"),
     **dict.fromkeys("normalized_shape sample_shape batch_shape event_shape".split(), "Ints"),
     **dict.fromkeys(
-        "size sizes shape split_sizes unflattened_size kernel in_shape out_shape pad HW".split(),
+        "size shape split_sizes unflattened_size in_shape out_shape pad".split(),
         "Sequence[int]",
     ),
-    **dict.fromkeys("tensors matrices operands datasets".split(), "Sequence[Tensor]"),
+    **dict.fromkeys("tensors datasets".split(), "Sequence[Tensor]"),
     **dict.fromkeys("parameters".split(), "Tensor | Iterable[Tensor]"),
     **dict.fromkeys(
-        "func fn hook closure distance_function collate_fn worker_init_fn function lr_lambda activation".split(),
+        "func fn hook closure distance_function function".split(),
         "Callable[..., Any]",
     ),
     **dict.fromkeys(
-        "reduction mode padding_mode nonlinearity approximate indexing equation name UPLO compute_mode interpolation side "
-        "rounding_mode driver norm prefix target anneal_strategy scale_mode device_type filename line_search_fn key_name".split(),
+        "reduction mode padding_mode nonlinearity indexing name side "
+        "rounding_mode driver norm target device_type filename line_search_fn".split(),
         "str",
     ),
     "dtype": "dtype",
@@ -98,7 +86,6 @@ PARAMETERS: dict[str, str] = {
     "names": "Sequence[str]",
     "input": "Tensor",
     "target": "Tensor",
-    "shift": "Tensor",
     "module": "Module",
     "f": "FileLike",
     "kwargs": "Mapping[str, Any]",
@@ -115,11 +102,8 @@ PARAMETERS: dict[str, str] = {
     "optimizer": "Optimizer",
     "state_dict": "Mapping[str, Any]",
     "base_distribution": "Distribution",
-    "base_dist": "Distribution",
     "indices_or_sections": "Ints | Tensor",
     "split_size_or_sections": "Ints",
-    "source_dims": "Ints",
-    "reduce_name": "str",
     "milestones": "Sequence[int]",
     "factor": "float",
     "schedulers": "Sequence[LRScheduler]",
@@ -128,7 +112,6 @@ PARAMETERS: dict[str, str] = {
     "bn": "Module",
     "linear": "Module",
     "module_cls": "type[Module]",
-    "_validate_args": "bool",
     "repeats": "Ints | Tensor",
     "lr": "float | Tensor",
     "recompute_scale_factor": "bool",
@@ -140,7 +123,6 @@ PARAMETERS: dict[str, str] = {
     "inputs": "Tensor | Sequence[Tensor]",
     "outputs": "Tensor | Sequence[Tensor]",
     "grad_outputs": "Tensor | Sequence[Tensor | None]",
-    "grad_tensors": "Tensor | Sequence[Tensor | None]",
     "low": "float | Tensor",
     "high": "float | Tensor",
     "cutoffs": "Sequence[int]",
@@ -149,7 +131,6 @@ PARAMETERS: dict[str, str] = {
     "size_average": "bool",
     "max_norm": "float",
     "reduce": "bool",
-    "q": "float | Tensor",
     "ndarray": "Any",
     "buffer": "Any",
     "dim": "int",
@@ -170,7 +151,7 @@ PARAMETERS: dict[str, str] = {
     **dict.fromkeys(
         "n_fft hop_length win_length chunk_size split_size interpolation_mode".split(), "int"
     ),
-    **dict.fromkeys("onesided return_complex align_to_window has_aux".split(), "bool"),
+    **dict.fromkeys("onesided return_complex align_to_window".split(), "bool"),
     **dict.fromkeys("in_dims out_dims argnums primals tangents models default".split(), "Any"),
     "window": "Tensor",
     "initial": "Number",
@@ -211,7 +192,6 @@ PARAMETERS: dict[str, str] = {
     "type_p": "type",
     "type_q": "type",
     "orthogonal_map": "str",
-    "strides": "Sequence[int]",
     "process_group": "Any",
     "dynamic": "bool",
 }
@@ -268,13 +248,11 @@ EXCEPTIONS: dict[str, str] = {
         )
     },
     **{f"{f}.p": "float | str" for f in ("norm", "cond")},
-    **{f"{f}.norm": "str" for f in ()},
     **{f"{f}.indices": "Sequence[Tensor | None]" for f in ("index_put", "index_put_")},
     **{f"{f}.values": "Tensor | Number" for f in ("searchsorted",)},
     **{f"{f}.input": "Tensor | Number" for f in ("bucketize", "isin", "where", "fill")},
     **{f"{f}.rtol": "float | Tensor" for f in ("pinv", "matrix_rank")},
     **{f"{f}.atol": "float | Tensor" for f in ("pinv", "matrix_rank")},
-    **{f"{f}.mean": "float | Sequence[float]" for f in ()},
     **{
         f"{f}.{p}": "Sequence[int] | Tensor"
         for f in ("ctc_loss", "CTCLoss")
@@ -289,9 +267,7 @@ EXCEPTIONS: dict[str, str] = {
     "dist.p": "float",
     "float_power.input": "Tensor | Number",
     "float_power.exponent": "Tensor | Number",
-    "pow.other": "Tensor | Number",
     "rsub.other": "Tensor | Number",
-    "einsum.operands": "Tensor",
     "binomial.count": "Tensor",
     "cross.dim": "int",
     "polygamma.n": "int",
@@ -334,12 +310,10 @@ EXCEPTIONS: dict[str, str] = {
     "manual_seed.seed": "int",
     "set_num_threads.n": "int",
     "set_default_dtype.d": "dtype",
-    "is_tensor.obj": "object",
     "typename.obj": "object",
     "result_type.values": "Tensor | Number",
     "broadcast_shapes.shapes": "int | Sequence[int]",
     "block_diag.tensors": "Tensor",
-    "atleast_1d.tensors": "Tensor",
     "cartesian_prod.tensors": "Tensor",
     "broadcast_tensors.tensors": "Tensor",
     "meshgrid.tensors": "Tensor | Sequence[Tensor]",
@@ -368,15 +342,12 @@ EXCEPTIONS: dict[str, str] = {
     "sparse_.sparsity": "float",
     "trapezoid.dx": "float",
     "calculate_gain.param": "float | None",
-    "einsum.equation": "str",
     "lu.get_infos": "bool",
     "linalg.matrix_rank.tol": "float | Tensor | None",
     "cosine.M": "int",
     "register_hook.hook": "Callable[[Tensor], Tensor | None]",
     "register_post_accumulate_grad_hook.hook": "Callable[[Tensor], None]",
     "clip_grad_value_.foreach": "bool | None",
-    "ReduceLROnPlateau.metrics": "float | Tensor",
-    "step.metrics": "float | Tensor",
     "kaiser.M": "int",
     "diag_embed.offset": "int",
     "gaussian_nll_loss.var": "Tensor | float",
@@ -389,12 +360,6 @@ EXCEPTIONS: dict[str, str] = {
     "scatter.src": "Tensor | Number | None",
     "kthvalue.k": "int | Tensor",
     "topk.k": "int | Tensor",
-    "matrix_norm.ord": "float | str",
-    "range": "Number",
-    "arange.start": "Number",
-    "arange.end": "Number",
-    "arange.step": "Number",
-    "UninitializedParameter.shape": "Sequence[int]",
     "native_batch_norm.momentum": "float",
     "native_layer_norm.normalized_shape": "Sequence[int]",
     "repeat_interleave.output_size": "int",
@@ -429,30 +394,30 @@ EXCEPTIONS: dict[str, str] = {
 # What a function or method returns; where it is not said: Tensor
 RESULTS: dict[str, str] = {
     **dict.fromkeys(
-        "allclose equal is_tensor is_floating_point is_complex is_nonzero is_conj is_neg is_inference is_signed is_contiguous "
-        "is_same_size is_grad_enabled is_autocast_enabled is_autocast_cpu_enabled set_flush_denormal can_cast gradcheck "
-        "gradgradcheck are_deterministic_algorithms_enabled is_parametrized is_pruned is_available is_initialized is_storage "
+        "allclose equal is_floating_point is_complex is_nonzero is_conj is_neg is_inference is_signed is_contiguous "
+        "is_same_size is_grad_enabled is_autocast_enabled is_autocast_cpu_enabled set_flush_denormal can_cast "
+        "gradgradcheck are_deterministic_algorithms_enabled is_parametrized is_pruned is_available is_initialized "
         "is_inference_mode_enabled is_leaf requires_grad retains_grad is_bf16_supported is_enabled is_lazy has_rsample "
-        "has_enumerate_support is_deterministic_algorithms_warn_only_enabled is_shared is_coalesced is_distributed is_pinned "
+        "has_enumerate_support "
         "has_uninitialized_params".split(),
         "bool",
     ),
     **dict.fromkeys(
         "numel dim ndimension nelement element_size storage_offset data_ptr get_device get_num_threads get_num_interop_threads seed initial_seed "
-        "device_count current_device ndim itemsize nbytes output_nr memory_allocated max_memory_allocated memory_reserved "
-        "__len__ __index__ __int__ __hash__ get_seed check_worker_number_rationality".split(),
+        "device_count ndim itemsize nbytes output_nr "
+        "__len__ __index__ __int__ __hash__".split(),
         "int",
     ),
     **dict.fromkeys(
         "set_num_threads set_num_interop_threads set_default_dtype set_default_device set_default_tensor_type set_printoptions "
         "set_rng_state use_deterministic_algorithms set_float32_matmul_precision backward retain_grad save save_file empty_cache "
-        "reset_peak_memory_stats zero_grad clip_grad_value_ clip_grads_with_norm_ vector_to_parameters set_detect_anomaly "
-        "load_state_dict_none register_parameter register_buffer add_module register_module reset_parameters extend_none "
-        "reset_running_stats initialize_parameters step_none update add_param_group set_epoch mark_dirty "
-        "mark_non_differentiable save_for_backward save_for_forward set_materialize_grads set_state clear insert_none "
-        "synchronize remove __delitem__ __setitem__ __setattr__ __delattr__ __setstate__ __exit__ __init__ manual_seed_all "
-        "update_parameters update_bn unscale_ flatten_parameters set_swap_module_params_on_conversion init_process_group "
-        "destroy_process_group barrier set_submodule print_lr _initialize register_kl_none seed_all compile_none".split(),
+        "reset_peak_memory_stats zero_grad clip_grad_value_ clip_grads_with_norm_ vector_to_parameters "
+        "register_parameter register_buffer add_module register_module reset_parameters "
+        "reset_running_stats initialize_parameters update "
+        "clear "
+        "remove __delitem__ __setitem__ __exit__ "
+        "update_parameters update_bn unscale_ flatten_parameters "
+        "set_submodule".split(),
         "None",
     ),
     **dict.fromkeys(
@@ -461,10 +426,8 @@ RESULTS: dict[str, str] = {
         "gradient".split(),
         "tuple[Tensor, ...]",
     ),
-    **dict.fromkeys("meshgrid atleast_nd".split(), "tuple[Tensor, ...]"),
-    **dict.fromkeys(
-        "std_mean var_mean native_channel_pair rnn_pair".split(), "tuple[Tensor, Tensor]"
-    ),
+    **dict.fromkeys("meshgrid".split(), "tuple[Tensor, ...]"),
+    **dict.fromkeys("var_mean".split(), "tuple[Tensor, Tensor]"),
     **dict.fromkeys(
         "native_batch_norm native_group_norm native_layer_norm svd_lowrank pca_lowrank".split(),
         "tuple[Tensor, Tensor, Tensor]",
@@ -478,7 +441,7 @@ RESULTS: dict[str, str] = {
     **{
         f"linalg.{f}": f"return_types.linalg_{f}"
         for f in (
-            "eigh lu_factor lu_factor_ex lu inv_ex solve_ex cholesky_ex slogdet lstsq qr svd ldl_factor ldl_factor_ex"
+            "eig eigh lu_factor lu_factor_ex lu inv_ex solve_ex cholesky_ex slogdet lstsq qr svd ldl_factor ldl_factor_ex"
         ).split()
     },
     "qr": "return_types.qr",
@@ -503,7 +466,6 @@ RESULTS: dict[str, str] = {
     "typename": "str",
     "get_float32_matmul_precision": "str",
     "memory_stats": "dict[str, int]",
-    "memory_summary": "str",
     "compile": "Any",
     "get_printoptions": "Any",
     "printoptions": "ContextManager[None]",
@@ -520,8 +482,6 @@ RESULTS: dict[str, str] = {
     "state_dict": "dict[str, Any]",
     "load_state_dict": "Any",
     "extra_repr": "str",
-    "__repr__": "str",
-    "__str__": "str",
     "__format__": "str",
     "__bool__": "bool",
     "__float__": "float",
@@ -545,7 +505,7 @@ RESULTS: dict[str, str] = {
     **{
         f: "Callable[..., Any]"
         for f in (
-            "vmap func.vmap func.grad func.grad_and_value func.value_and_grad func.jacrev func.jacfwd func.hessian func.functionalize"
+            "vmap func.grad func.grad_and_value func.value_and_grad func.jacrev func.jacfwd func.hessian func.functionalize"
         ).split()
     },
     "dim_order": "tuple[int, ...]",
@@ -553,20 +513,12 @@ RESULTS: dict[str, str] = {
     "__dlpack__": "Any",
     "__dlpack_device__": "tuple[int, int]",
     "__array__": "Any",
-    "__reduce_ex__": "Any",
-    "__reduce__": "Any",
     "__deepcopy__": "Tensor",
-    "__buffer__": "memoryview",
     "set_extra_state": "None",
     "get_extra_state": "Any",
-    "__dir__": "list[str]",
-    "__getstate__": "dict[str, Any]",
     "get_lr": "list[float]",
-    "get_last_lr": "list[float]",
     "batch_shape": "Size",
     "event_shape": "Size",
-    "rename": "Any",
-    "is_nested": "bool",
     "fuse_conv_bn_eval": "Module",
     "fuse_linear_bn_eval": "Module",
     "fuse_conv_bn_weights": "tuple[Parameter, Parameter]",
@@ -579,7 +531,6 @@ RESULTS: dict[str, str] = {
     "functional_call": "Any",
     "stack_module_state": "tuple[dict[str, Tensor], dict[str, Tensor]]",
     "swap_in_optimizer_params_and_state": "None",
-    "__array_interface__": "dict[str, Any]",
     "jacobian": "Any",
     "hessian": "Any",
     "vjp": "Any",
@@ -590,12 +541,10 @@ RESULTS: dict[str, str] = {
     "scale": "Any",
     "checkpoint": "Any",
     "checkpoint_sequential": "Any",
-    "random_split": "list[Subset[Any]]",
     "pack_padded_sequence": "PackedSequence",
     "pack_sequence": "PackedSequence",
     "pad_packed_sequence": "tuple[Tensor, Tensor]",
     "unpad_sequence": "list[Tensor]",
     "unpack_sequence": "list[Tensor]",
-    "Subset.__getitems__": "list[Any]",
     "kl_divergence": "Tensor",
 }

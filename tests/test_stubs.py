@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,50 @@ def test_all_public_operations_are_declared(stubs):
             ), name
 
 
+def fits(value, note):
+    """Whether a value is of the type that a stub declares."""
+    note = (
+        note.removesuffix(" | None")
+        .replace("TypeGuard[Tensor]", "bool")
+        .replace("_", "", note.startswith("_"))
+    )
+    if note == "Any" or note == "Tensor" and isinstance(value, dlgrad.Tensor):
+        return True
+    if note.startswith("return_types."):
+        return type(value) is getattr(dlgrad.return_types, note.split(".")[1])
+    if note.startswith("tuple[") and isinstance(value, tuple):
+        kinds = note[6:-1].split(", ")
+        kinds = kinds[:1] * len(value) if kinds[-1] == "..." else kinds
+        return len(kinds) == len(value) and all(map(fits, value, kinds))
+    return type(value).__name__ == note
+
+
+def test_results_have_the_declared_types():
+    """Of each operation's example in the reference."""
+    import generate_reference
+
+    reference = generate_reference.Reference()
+    for module, name, _ in (e for entries in reference.operations().values() for e in entries):
+        function = reference.stubs.exports[module][name]
+        where = generate_reference.PREFIX[module] + name
+        *before, last = reference.example(module, name, function).split("; ")
+        calls = [
+            n
+            for n in ast.walk(ast.parse(last))
+            if isinstance(n, ast.Call) and ast.unparse(n.func) == where
+        ]
+        names = dict(reference.names)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = generate_reference.run("; ".join([*before, ast.unparse(calls[0])]), names)
+        declared = re.findall(
+            r"-> (.*): \.\.\.$", "\n".join(reference.stubs.function(module, name, function)), re.M
+        )
+        assert any(fits(value, note) for note in declared), (
+            f"{where}: {type(value)} is none of {declared}"
+        )
+
+
 ROW = r"""
 import sys
 sys.path.insert(0, "scripts")
@@ -108,16 +153,25 @@ def test_everything_follows_from_a_row(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def mypy(path, cache):
-    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(cache), str(path)]
+def mypy(cache, *paths):
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--cache-dir",
+        str(cache),
+        *map(str, paths),
+    ]
     env = {"MYPYPATH": str(ROOT), "PATH": "", "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(command, capture_output=True, text=True, env=env, cwd=ROOT).stdout
 
 
-def test_type_checker_accepts_a_program_and_finds_mistakes(tmp_path):
-    assert mypy("tests/typing/program.py", tmp_path).startswith("Success")
+def test_type_checker_accepts_stubs_and_a_program_and_finds_mistakes(tmp_path, stubs):
+    assert ".pyi" not in mypy(tmp_path, *[path for path in stubs if path.suffix == ".pyi"])
+    assert mypy(tmp_path, "tests/typing/program.py").startswith("Success")
     mistakes = ROOT / "tests/typing/mistakes.py"
-    found = {int(n) for n in re.findall(r"mistakes\.py:(\d+): error", mypy(mistakes, tmp_path))}
+    found = {int(n) for n in re.findall(r"mistakes\.py:(\d+): error", mypy(tmp_path, mistakes))}
     lines = mistakes.read_text().splitlines()
     assert found == {i for i, line in enumerate(lines, 1) if line.endswith("# error")}
 
