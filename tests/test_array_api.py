@@ -39,6 +39,36 @@ def test_unary(name, dtype):
     both(lambda ns, x: getattr(ns, name)(x), x, what=f"{name} {dtype}", tol=5)
 
 
+LIMITS = "abs acos acosh asin asinh atan atanh cos cosh exp expm1 log log10 log1p log2 sin sinh sqrt tan tanh".split()
+
+
+@pytest.mark.parametrize("dtype", COMPLEX)
+@pytest.mark.parametrize("name", LIMITS)
+def test_complex_limits(name, dtype):
+    """C99's annex G: zeros, infinities and nan in either part. (Signs that it leaves open are not compared.)"""
+    parts = (0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan)
+    x = np.array([complex(a, b) for a in parts for b in parts], dtype)
+    if name == "atanh":
+        x = x[(abs(x.real) != 1) | (x.imag != 0)]  # infinite: a division by zero in NumPy
+    with np.errstate(all="ignore"):
+        want = getattr(np, name)(x)
+    got = theirs(getattr(xp, name)(ours(x)))
+    for part in ("real", "imag"):
+        np.testing.assert_allclose(
+            abs(getattr(got, part)), abs(getattr(want, part)), 1e-6, 1e-7, err_msg=f"{name} {part}"
+        )
+    plain = np.isfinite(x)
+    np.testing.assert_array_equal(np.signbit(got.real)[plain], np.signbit(want.real)[plain])
+    np.testing.assert_array_equal(np.signbit(got.imag)[plain], np.signbit(want.imag)[plain])
+
+
+@pytest.mark.parametrize("dtype", COMPLEX)
+def test_complex_quotients_at_the_limits(dtype):
+    parts = (0.0, 1.0, -2.0, np.inf, -np.inf, np.nan)
+    x = np.array([complex(a, b) for a in parts for b in parts], dtype)
+    both(lambda ns, a, b: ns.divide(a, b), x[:, None], x[None, :], what="divide")
+
+
 def clear_of_branches(name, x):
     """Complex numbers where `name` has one value."""
     if name in ("log", "log2", "log10", "log1p", "reciprocal", "atan", "atanh"):

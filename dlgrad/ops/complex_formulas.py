@@ -1,13 +1,67 @@
 """Functions of complex numbers, from their real and imaginary parts: pairs of real tensors in, pairs out.
 
-Named by the row that they compute. Branch cuts and the handling of large numbers are those of C99's annex G where a
-source is given; elsewhere the textbook formula (Abramowitz and Stegun, chapter 4)."""
+Named by the row that they compute. Branch cuts and what becomes of zeros, infinities and nan are those of C99's annex
+G; formulas without a source are in Abramowitz and Stegun, chapter 4."""
 
 from __future__ import annotations
 
+import cmath
+import functools
 import math
 
+from ..batched import every_member
+from .create import ones_like, zeros_like
 from .ternary import where
+
+# ---------------------------------------------------------------------- what is not finite
+
+_KINDS = (-math.inf, -1.0, -0.0, 0.0, 1.0, math.inf, math.nan)
+
+
+def _kind(x):
+    """The position in _KINDS of each number's kind."""
+    zero = where(x.signbit(), 2, 3)
+    finite = where(x == 0, zero, where(x > 0, 4, 1))
+    return where(x.isnan(), 6, where(x.isinf(), where(x > 0, 5, 0), finite))
+
+
+@functools.lru_cache(maxsize=64)
+def _limits(name, dtype):
+    """For each pair of kinds, one of them not finite, the real and the imaginary part of the function there."""
+    from .from_data import tensor
+
+    f = getattr(cmath, name)
+    pairs = [complex(re, im) for re in _KINDS for im in _KINDS]
+    values = [0j if cmath.isfinite(z) else f(z) for z in pairs]
+    if name == "acosh":  # as the imaginary part of acos, which Python's table has not
+        values = [
+            complex(math.nan, math.pi / 2) if z.real == 0 and z.imag != z.imag else v
+            for z, v in zip(pairs, values)
+        ]
+    return tensor([v.real for v in values], dtype=dtype), tensor(
+        [v.imag for v in values], dtype=dtype
+    )
+
+
+def _with_limits(name):
+    """Makes a formula for finite numbers right for the others, where the value depends on their kinds only."""
+
+    def wrap(f):
+        @functools.wraps(f)
+        def g(z):
+            result, finite = f(z), z[0].isfinite() & z[1].isfinite()
+            if bool(every_member(finite).all()):
+                return result
+            index = _kind(z[0]) * len(_KINDS) + _kind(z[1])
+            limits = _limits(name, z[0].dtype)
+            return tuple(where(finite, part, limit[index]) for part, limit in zip(result, limits))
+
+        return g
+
+    return wrap
+
+
+# ---------------------------------------------------------------------- functions of one
 
 
 def _mul(a, b):
@@ -16,19 +70,24 @@ def _mul(a, b):
 
 
 def _div(a, b):
-    """Scaled by the larger part of the divisor, so that squares don't overflow (Smith 1962)."""
+    """By the ratio of the divisor's smaller part to the larger one, so that squares don't overflow (Smith 1962)."""
     (ar, ai), (br, bi) = a, b
-    scale = br.abs().maximum(bi.abs())
-    scale = where(scale == 0, 1.0, where(scale.isinf(), 1.0, scale))
-    br, bi = br / scale, bi / scale
-    square = br * br + bi * bi
-    ar, ai = ar / scale, ai / scale
-    return (ar * br + ai * bi) / square, (ai * br - ar * bi) / square
+    wide = br.abs() >= bi.abs()
+    large, small = where(wide, br, bi), where(wide, bi, br)
+    ratio = small / large
+    factor = 1 / (large + small * ratio)
+    re = where(wide, ar + ai * ratio, ar * ratio + ai) * factor
+    im = where(wide, ai - ar * ratio, ai * ratio - ar) * factor
+    zero = (br == 0) & (bi == 0)
+    return where(zero, ar / br.abs(), re), where(zero, ai / bi.abs(), im)
 
 
 def _exp(z):
-    e = z[0].exp()
-    return _scaled_turn(e, z[1])
+    """At an infinite x the direction of an infinite y is not known, but that of a 0 does not matter."""
+    x, y = z
+    re, im = _scaled_turn(x.exp(), y)
+    far = x.isinf() & ~y.isfinite()
+    return where(far, x.exp(), re), where(far & (x < 0), (y * 0.0).nan_to_num().copysign(y), im)
 
 
 def _scaled_turn(r, angle):
@@ -58,11 +117,22 @@ def _sqrt(z):
 
 
 def _sinh(z):
-    return z[0].sinh() * z[1].cos(), z[0].cosh() * z[1].sin()
+    x, y = z
+    lost = ~y.isfinite() & ((x == 0) | x.isinf())  # the real part is x's still
+    return where(lost, x, x.sinh() * y.cos()), where(y == 0, y, x.cosh() * y.sin())
 
 
 def _cosh(z):
-    return z[0].cosh() * z[1].cos(), z[0].sinh() * z[1].sin()
+    x, y = z
+    lost = ~y.isfinite()
+    re = where(lost & x.isinf(), math.inf, x.cosh() * y.cos())
+    zero = where(x.isnan(), y, y * _one_as(x))
+    im = where(y == 0, zero, where(lost & (x == 0), 0.0, x.sinh() * y.sin()))
+    return re, im
+
+
+def _one_as(x):
+    return (x * 0 + 1).nan_to_num(1.0).copysign(x)
 
 
 def _tanh(z):
@@ -74,7 +144,9 @@ def _tanh(z):
     rho = (s * s + 1).sqrt()
     under = beta * s * s + 1
     far = x.abs() > 20
-    return where(far, x.sign(), beta * rho * s / under), where(far, 0.0, t / under)
+    sign = where(y.isfinite(), (y * 2).sin(), 0.0)
+    re = where(far, x.sign(), where(x == 0, x, beta * rho * s / under))
+    return re, where(far, (x * 0).nan_to_num(0.0).copysign(sign), where(y == 0, y, t / under))
 
 
 def _times_i(z):
@@ -85,6 +157,7 @@ def _over_i(z):
     return z[1], -z[0]
 
 
+@_with_limits("asinh")
 def _asinh(z):
     """From sqrt(1 + iz) and sqrt(1 - iz) (Kahan 1987)."""
     x, y = z
@@ -97,22 +170,25 @@ def _asin(z):
     return _over_i(_asinh(_times_i(z)))
 
 
+@_with_limits("acos")
 def _acos(z):
     re, im = _asin(z)
     return math.pi / 2 - re, -im
 
 
+@_with_limits("acosh")
 def _acosh(z):
     """log of sqrt((z + 1) / 2) + sqrt((z - 1) / 2), twice (Kahan 1987)."""
     minus, plus = _sqrt((z[0] - 1, z[1])), _sqrt((z[0] + 1, z[1]))
     return (minus[0] * plus[0] + minus[1] * plus[1]).asinh(), minus[1].atan2(plus[0]) * 2
 
 
+@_with_limits("atanh")
 def _atanh(z):
     """(log(1 + z) - log(1 - z)) / 2."""
     x, y = z
     a, b = _log1p(z), _log1p((-x, -y))
-    return (a[0] - b[0]) * 0.5, (a[1] - b[1]) * 0.5
+    return ((a[0] - b[0]) * 0.5).copysign(x), ((a[1] - b[1]) * 0.5).copysign(y)
 
 
 def _scaled(f, factor):
@@ -124,7 +200,7 @@ def _scaled(f, factor):
 
 
 def _reciprocal(z):
-    return _div((z[0] * 0 + 1, z[0] * 0), z)
+    return _div((ones_like(z[0]), zeros_like(z[0])), z)
 
 
 def _sigmoid(z):
@@ -134,8 +210,9 @@ def _sigmoid(z):
 
 def _sgn(z):
     r = z[0].hypot(z[1])
-    r = where(r == 0, 1.0, r)
-    return z[0] / r, z[1] / r
+    zero = r == 0
+    r = where(zero, 1.0, r)
+    return where(zero, 0.0, z[0] / r), where(zero, 0.0, z[1] / r)
 
 
 def _expm1(z):
