@@ -74,7 +74,9 @@ def _finish(input, result, inplace):
 
 
 def threshold(input, threshold, value, inplace=False):
-    """x where x > threshold, else `value`."""
+    """x where x > threshold, else `value`.
+
+    Shapes: (*) -> (*). inplace: writes over the input."""
     _check("threshold", input)
     return _finish(input, ops.threshold(_kept(input, inplace), threshold, value), inplace)
 
@@ -85,7 +87,9 @@ def threshold_(input, threshold, value):
 
 
 def relu(input, inplace=False):
-    """max(0, x)."""
+    """max(0, x).
+
+    Shapes: (*) -> (*). inplace: writes over the input."""
     if inplace:
         return input.relu_()
     return ops.relu(input)
@@ -97,7 +101,9 @@ def relu_(input):
 
 
 def glu(input, dim=-1):
-    """a sigmoid(b), where a and b are the halves of the input along `dim`."""
+    """a sigmoid(b), where a and b are the halves of the input along `dim`.
+
+    Shapes: dimension `dim` of even size 2n -> n. Dauphin et al., arXiv 1612.08083."""
     _check("glu", input)
     if input.dim() == 0:
         raise RuntimeError("[glu] does not support 0-dimensional tensors")
@@ -111,7 +117,9 @@ def glu(input, dim=-1):
 
 
 def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
-    """x cut to [min_val, max_val]."""
+    """x cut to [min_val, max_val].
+
+    Shapes: (*) -> (*). inplace: writes over the input."""
     _check("hardtanh", input)
     if min_val > max_val:
         raise ValueError(
@@ -136,12 +144,18 @@ def hardtanh_(input, min_val=-1.0, max_val=1.0):
 
 
 def relu6(input, inplace=False):
-    """min(max(0, x), 6)."""
+    """min(max(0, x), 6).
+
+    Shapes: (*) -> (*). inplace: writes over the input. Krizhevsky, Convolutional deep belief
+    networks on CIFAR-10, 2010."""
     return hardtanh(input, 0.0, 6.0, inplace)
 
 
 def elu(input, alpha=1.0, inplace=False):
-    """x where x > 0, else alpha (exp(x) - 1)."""
+    """x where x > 0, else alpha (exp(x) - 1).
+
+    Shapes: (*) -> (*). Floating point; raises RuntimeError for other dtypes. inplace: writes over
+    the input. Clevert et al., arXiv 1511.07289."""
     _floating("elu", input)
     return _finish(input, ops.elu(_kept(input, inplace), alpha), inplace)
 
@@ -157,7 +171,10 @@ _SELU_SCALE = 1.0507009873554804934193349852946
 
 
 def selu(input, inplace=False):
-    """scale (max(0, x) + min(0, alpha (exp(x) - 1))), with alpha 1.6733 and scale 1.0507."""
+    """scale (max(0, x) + min(0, alpha (exp(x) - 1))), with alpha 1.6733 and scale 1.0507.
+
+    Shapes: (*) -> (*). Floating point; raises RuntimeError for other dtypes. inplace: writes over
+    the input. Klambauer et al., arXiv 1706.02515."""
     _floating("selu", input)
     return _finish(input, ops.elu(_kept(input, inplace), _SELU_ALPHA) * _SELU_SCALE, inplace)
 
@@ -168,7 +185,10 @@ def selu_(input):
 
 
 def celu(input, alpha=1.0, inplace=False):
-    """max(0, x) + min(0, alpha (exp(x / alpha) - 1))."""
+    """max(0, x) + min(0, alpha (exp(x / alpha) - 1)).
+
+    Shapes: (*) -> (*). Floating point; raises RuntimeError for other dtypes. inplace: writes over
+    the input. Barron, arXiv 1704.07483."""
     _floating("celu", input)
     if alpha == 0:
         raise RuntimeError("[celu] alpha cannot be 0: the formula divides by it")
@@ -184,7 +204,10 @@ def celu_(input, alpha=1.0):
 
 
 def leaky_relu(input, negative_slope=0.01, inplace=False):
-    """x where x > 0, else negative_slope x."""
+    """x where x > 0, else negative_slope x.
+
+    Shapes: (*) -> (*). Floating point; raises RuntimeError for other dtypes. inplace: writes over
+    the input. Maas et al., ICML workshop 2013."""
     _floating("leaky_relu", input)
     return _finish(input, ops.leaky_relu(_kept(input, inplace), negative_slope), inplace)
 
@@ -195,7 +218,9 @@ def leaky_relu_(input, negative_slope=0.01):
 
 
 def prelu(input, weight):
-    """x where x > 0, else weight x: one weight, or one for each channel (dimension 1)."""
+    """x where x > 0, else weight x: one weight, or one for each channel (dimension 1).
+
+    Shapes: (N, C, *) -> (N, C, *), weight (1) or (C). He et al., arXiv 1502.01852."""
     _check("prelu", input)
     _check("prelu", weight)
     if input.dtype is not weight.dtype:
@@ -226,7 +251,10 @@ def prelu(input, weight):
 
 
 def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
-    """x where x >= 0, else a x: a uniform in [lower, upper] in training, their mean otherwise."""
+    """x where x >= 0, else a x: a uniform in [lower, upper] in training, their mean otherwise.
+
+    Shapes: (*) -> (*). Floating point; raises RuntimeError for other dtypes. inplace: writes over
+    the input. Xu et al., arXiv 1505.00853."""
     _floating("rrelu", input)
     if lower > upper:
         raise RuntimeError(f"[rrelu] lower must not exceed upper, got {lower} and {upper}")
@@ -244,44 +272,58 @@ def rrelu_(input, lower=1.0 / 8, upper=1.0 / 3, training=False):
 
 
 def logsigmoid(input):
-    """log(1 / (1 + exp(-x)))."""
+    """log(1 / (1 + exp(-x))).
+
+    Shapes: (*) -> (*). Floating point; raises RuntimeError for other dtypes."""
     _floating("logsigmoid", input)
     return ops.log_sigmoid(input)
 
 
 def gelu(input, *, approximate="none"):
-    """x Phi(x), Phi the normal distribution function; approximate="tanh": its tanh form."""
+    """x Phi(x), Phi the normal distribution function; approximate="tanh": its tanh form.
+
+    Shapes: (*) -> (*). Hendrycks and Gimpel, arXiv 1606.08415."""
     if approximate not in ("none", "tanh"):
         raise RuntimeError(f"[gelu] approximate must be 'none' or 'tanh', got {approximate!r}")
     return ops.gelu(input, approximate)
 
 
 def hardshrink(input, lambd=0.5):
-    """x where |x| > lambd, else 0."""
+    """x where |x| > lambd, else 0.
+
+    Shapes: (*) -> (*). Floating point; raises RuntimeError for other dtypes."""
     _floating("hardshrink", input)
     return ops.hardshrink(input, lambd)
 
 
 def tanhshrink(input):
-    """x - tanh(x)."""
+    """x - tanh(x).
+
+    Shapes: (*) -> (*)."""
     _check("tanhshrink", input)
     return ops.unary.tanhshrink(input)
 
 
 def softsign(input):
-    """x / (1 + |x|)."""
+    """x / (1 + |x|).
+
+    Shapes: (*) -> (*)."""
     _check("softsign", input)
     return input / (input.abs() + 1)
 
 
 def softplus(input, beta=1.0, threshold=20.0):
-    """log(1 + exp(beta x)) / beta; x itself where beta x > threshold."""
+    """log(1 + exp(beta x)) / beta; x itself where beta x > threshold.
+
+    Shapes: (*) -> (*). Floating point; raises RuntimeError for other dtypes."""
     _floating("softplus", input)
     return ops.softplus(input, beta, threshold)
 
 
 def softshrink(input, lambd=0.5):
-    """x - lambd where x > lambd, x + lambd where x < -lambd, else 0."""
+    """x - lambd where x > lambd, x + lambd where x < -lambd, else 0.
+
+    Shapes: (*) -> (*). Floating point; raises RuntimeError for other dtypes."""
     _floating("softshrink", input)
     if lambd < 0:
         raise RuntimeError(f"[softshrink] lambda must be greater or equal to 0, but found {lambd}")
@@ -289,35 +331,49 @@ def softshrink(input, lambd=0.5):
 
 
 def tanh(input):
-    """tanh(x)."""
+    """tanh(x).
+
+    Shapes: (*) -> (*)."""
     return input.tanh()
 
 
 def sigmoid(input):
-    """1 / (1 + exp(-x))."""
+    """1 / (1 + exp(-x)).
+
+    Shapes: (*) -> (*)."""
     return input.sigmoid()
 
 
 def hardsigmoid(input, inplace=False):
-    """min(max(0, x + 3), 6) / 6."""
+    """min(max(0, x + 3), 6) / 6.
+
+    Shapes: (*) -> (*). Floating point; raises RuntimeError for other dtypes. inplace: writes over
+    the input."""
     _floating("hardsigmoid", input)
     return _finish(input, ops.hardsigmoid(_kept(input, inplace)), inplace)
 
 
 def silu(input, inplace=False):
-    """x sigmoid(x)."""
+    """x sigmoid(x).
+
+    Shapes: (*) -> (*). inplace: writes over the input. Elfwing et al., arXiv 1702.03118."""
     _check("silu", input)
     return _finish(input, ops.silu(_kept(input, inplace)), inplace)
 
 
 def mish(input, inplace=False):
-    """x tanh(softplus(x))."""
+    """x tanh(softplus(x)).
+
+    Shapes: (*) -> (*). inplace: writes over the input. Misra, arXiv 1908.08681."""
     _check("mish", input)
     return _finish(input, ops.mish(_kept(input, inplace)), inplace)
 
 
 def hardswish(input, inplace=False):
-    """x min(max(0, x + 3), 6) / 6."""
+    """x min(max(0, x + 3), 6) / 6.
+
+    Shapes: (*) -> (*). Floating point; raises RuntimeError for other dtypes. inplace: writes over
+    the input. Howard et al., arXiv 1905.02244."""
     _floating("hardswish", input)
     return _finish(input, ops.hardswish(_kept(input, inplace)), inplace)
 

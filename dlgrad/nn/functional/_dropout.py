@@ -25,7 +25,10 @@ def _check_p(p):
 
 
 def dropout(input, p=0.5, training=True, inplace=False):
-    """In training, zeroes elements with probability `p` and scales the others by 1 / (1 - p)."""
+    """In training, zeroes elements with probability `p` and scales the others by 1 / (1 - p).
+
+    Shapes: (*) -> (*). Raises ValueError for p outside of [0, 1]. The places come from the
+    default generator. Srivastava et al., JMLR 15, 2014."""
     _check_p(p)
     if not training or p == 0.0:
         return input
@@ -52,7 +55,9 @@ def _feature_dropout(input, p, training, inplace):
 
 
 def dropout1d(input, p=0.5, training=True, inplace=False):
-    """In training, zeroes whole channels of (N, C, L) or (C, L)."""
+    """In training, zeroes whole channels of (N, C, L) or (C, L).
+
+    What stays is scaled by 1 / (1 - p). Tompson et al., arXiv 1411.4280."""
     _check_p(p)
     if input.dim() not in (2, 3):
         raise RuntimeError(
@@ -65,7 +70,9 @@ def dropout1d(input, p=0.5, training=True, inplace=False):
 
 
 def dropout2d(input, p=0.5, training=True, inplace=False):
-    """In training, zeroes whole channels of (N, C, H, W)."""
+    """In training, zeroes whole channels of (N, C, H, W).
+
+    What stays is scaled by 1 / (1 - p). Tompson et al., arXiv 1411.4280."""
     _check_p(p)
     if input.dim() not in (3, 4):
         warnings.warn(
@@ -84,7 +91,9 @@ def dropout2d(input, p=0.5, training=True, inplace=False):
 
 
 def dropout3d(input, p=0.5, training=True, inplace=False):
-    """In training, zeroes whole channels of (N, C, D, H, W) or (C, D, H, W)."""
+    """In training, zeroes whole channels of (N, C, D, H, W) or (C, D, H, W).
+
+    What stays is scaled by 1 / (1 - p). Tompson et al., arXiv 1411.4280."""
     _check_p(p)
     if input.dim() not in (4, 5):
         warnings.warn(

@@ -34,7 +34,9 @@ def _linear_error(shape, wanted):
 
 
 def bilinear(input1, input2, weight, bias=None):
-    """y_o = x1^T W_o x2 + b_o, for weight (out, in1, in2)."""
+    """y_o = x1^T W_o x2 + b_o, for weight (out, in1, in2).
+
+    Shapes: (*, in1), (*, in2) -> (*, out)."""
     if tuple(input1.shape[:-1]) != tuple(input2.shape[:-1]):
         raise RuntimeError(
             "[bilinear] the inputs must have the same leading dimensions, got shapes "

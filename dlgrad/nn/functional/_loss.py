@@ -177,7 +177,10 @@ def poisson_nll_loss(
     reduce=None,
     reduction="mean",
 ):
-    """exp(x) - target x (or x - target log(x + eps) without log_input) [+ Stirling's term]."""
+    """exp(x) - target x (or x - target log(x + eps) without log_input) [+ Stirling's term].
+
+    Shapes: input and target broadcast; reduction: 'mean' (the default), 'sum' (both 0-d) or
+    'none'."""
     reduction = _reduction(reduction, size_average, reduce)
     _check_tensors("poisson_nll_loss", input=input, target=target)
     if log_input:
@@ -191,7 +194,11 @@ def poisson_nll_loss(
 
 
 def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
-    """(log(var) + (x - target)^2 / var) / 2 [+ log(2 pi) / 2], var at least `eps`."""
+    """(log(var) + (x - target)^2 / var) / 2 [+ log(2 pi) / 2], var at least `eps`.
+
+    Shapes: input and target (*), var (*) or with a last dimension of 1; reduction: 'mean' (the
+    default), 'sum' (both 0-d) or 'none'. Raises ValueError for negative var. Nix and Weigend
+    1994."""
     if isinstance(var, (int, float)) and not isinstance(var, bool):
         if var < 0:
             raise ValueError("var has negative entry/entries")
@@ -224,7 +231,10 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
 
 
 def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
-    """target (log(target) - input), for log-probabilities `input`; "batchmean" divides by N."""
+    """target (log(target) - input), for log-probabilities `input`; "batchmean" divides by N.
+
+    Shapes: input and target broadcast. log_target: target holds logarithms too. reduction:
+    'mean' (over all elements), 'batchmean', 'sum' or 'none'."""
     by_batch = reduction == "batchmean"
     reduction = _reduction("sum" if by_batch else reduction, size_average, reduce)
     _check_tensors("kl_div", input=input, target=target)
@@ -245,7 +255,10 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
 def binary_cross_entropy(
     input, target, weight=None, size_average=None, reduce=None, reduction="mean"
 ):
-    """-(target log(x) + (1 - target) log(1 - x)) for x in [0, 1]; logarithms are at least -100."""
+    """-(target log(x) + (1 - target) log(1 - x)) for x in [0, 1]; logarithms are at least -100.
+
+    Shapes: input, target and weight (*), of one shape; reduction: 'mean' (the default), 'sum'
+    (both 0-d) or 'none'. Raises RuntimeError for input outside of [0, 1]."""
     reduction = _reduction(reduction, size_average, reduce)
     _check_tensors("binary_cross_entropy", input=input, target=target)
     if tuple(target.shape) != tuple(input.shape):
@@ -329,7 +342,10 @@ def _weighted(name, loss, weight, reduction):
 
 
 def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
-    """d^2 / (2 beta) where d = |x - target| < beta, else d - beta / 2."""
+    """d^2 / (2 beta) where d = |x - target| < beta, else d - beta / 2.
+
+    Shapes: input and target broadcast; reduction: 'mean' (the default), 'sum' (both 0-d) or
+    'none'. Raises RuntimeError for beta < 0. Girshick, arXiv 1504.08083."""
     reduction = _reduction(reduction, size_average, reduce)
     input, target = _regression_pair("smooth_l1_loss", input, target)
     if beta < 0:
@@ -342,7 +358,10 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
 
 
 def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
-    """d^2 / 2 where d = |x - target| <= delta, else delta (d - delta / 2)."""
+    """d^2 / 2 where d = |x - target| <= delta, else delta (d - delta / 2).
+
+    Shapes: input, target and weight broadcast; reduction: 'mean' (the default), 'sum' (both
+    0-d) or 'none'. Raises RuntimeError unless delta > 0. Huber 1964."""
     reduction = _reduction(reduction)
     input, target = _regression_pair("huber_loss", input, target)
     if delta <= 0:

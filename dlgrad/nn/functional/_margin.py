@@ -28,7 +28,9 @@ __all__ = [
 def margin_ranking_loss(
     input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"
 ):
-    """max(0, -target (x1 - x2) + margin), target 1 or -1."""
+    """max(0, -target (x1 - x2) + margin), target 1 or -1.
+
+    Shapes: three of (N) or (); reduction: 'mean' (the default), 'sum' (both 0-d) or 'none'."""
     reduction = _reduction(reduction, size_average, reduce)
     _check_tensors("margin_ranking_loss", input1=input1, input2=input2, target=target)
     if not input1.dim() == input2.dim() == target.dim():
@@ -43,7 +45,9 @@ def margin_ranking_loss(
 def hinge_embedding_loss(
     input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"
 ):
-    """x where target is 1, max(0, margin - x) where it is -1."""
+    """x where target is 1, max(0, margin - x) where it is -1.
+
+    Shapes: (*) and (*); reduction: 'mean' (the default), 'sum' (both 0-d) or 'none'."""
     reduction = _reduction(reduction, size_average, reduce)
     _check_tensors("hinge_embedding_loss", input=input, target=target)
     hinge = dlgrad.where(target == 1, 0.0, (margin - input).clamp(min=0))
@@ -96,7 +100,10 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
 
 
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
-    """log(1 + exp(-target x)), target 1 or -1."""
+    """log(1 + exp(-target x)), target 1 or -1.
+
+    Shapes: input and target (*); reduction: 'mean' (the default), 'sum' (both 0-d) or 'none'.
+    Floating point."""
     reduction = _reduction(reduction, size_average, reduce)
     _check_tensors("soft_margin_loss", input=input, target=target)
     return _reduced(dlgrad.log1p((-target * input).exp()), reduction)
@@ -105,7 +112,10 @@ def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="m
 def multilabel_soft_margin_loss(
     input, target, weight=None, size_average=None, reduce=None, reduction="mean"
 ):
-    """The mean over classes of the binary cross entropy of sigmoid(x) and target."""
+    """The mean over classes of the binary cross entropy of sigmoid(x) and target.
+
+    Shapes: (N, C) and (N, C), weight (C), or without N; reduction: 'mean' (the default), 'sum'
+    (both 0-d) or 'none'."""
     reduction = _reduction(reduction, size_average, reduce)
     _check_tensors("multilabel_soft_margin_loss", input=input, target=target)
     log_sigmoid = dlgrad.nn.functional.logsigmoid
@@ -118,7 +128,10 @@ def multilabel_soft_margin_loss(
 def cosine_embedding_loss(
     input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"
 ):
-    """1 - cos where target is 1, max(0, cos - margin) where it is -1."""
+    """1 - cos where target is 1, max(0, cos - margin) where it is -1.
+
+    Shapes: (N, D), (N, D) and target (N), or (D), (D) and (); reduction: 'mean' (the default),
+    'sum' (both 0-d) or 'none'."""
     reduction = _reduction(reduction, size_average, reduce)
     _check_tensors("cosine_embedding_loss", input1=input1, input2=input2, target=target)
     if target.dim() not in (0, 1):
@@ -152,7 +165,10 @@ def cosine_embedding_loss(
 def multi_margin_loss(
     input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean"
 ):
-    """sum over i != y of max(0, margin - x[y] + x[i])^p / C, times weight[y]."""
+    """sum over i != y of max(0, margin - x[y] + x[i])^p / C, times weight[y].
+
+    Shapes: input (N, C) or (C), target (N) or () int64, weight (C); reduction: 'mean' (the
+    default), 'sum' (both 0-d) or 'none'. p is 1 or 2."""
     reduction = _reduction(reduction, size_average, reduce)
     _check_tensors("multi_margin_loss", input=input, target=target)
     if p not in (1, 2):
@@ -216,7 +232,11 @@ def triplet_margin_loss(
     reduce=None,
     reduction="mean",
 ):
-    """max(0, |anchor - positive| - |anchor - negative| + margin) in the p-norm."""
+    """max(0, |anchor - positive| - |anchor - negative| + margin) in the p-norm.
+
+    Shapes: three of (N, D) or (D); swap: the nearer of anchor and positive counts as the
+    negative's partner. reduction: 'mean' (the default), 'sum' (both 0-d) or 'none'. Balntas et
+    al., BMVC 2016."""
     reduction = _reduction(reduction, size_average, reduce)
     _check_triplet(margin, anchor, positive, negative)
     return _triplet(
@@ -241,13 +261,17 @@ def triplet_margin_with_distance_loss(
 
 
 def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
-    """The p-norm of x1 - x2 + eps over the last dimension."""
+    """The p-norm of x1 - x2 + eps over the last dimension.
+
+    Shapes: (N, D) and (N, D) -> (N), or (D) and (D) -> (); keepdim: (N, 1)."""
     _check_tensors("pairwise_distance", x1=x1, x2=x2)
     return (x1 - x2 + eps).norm(p, -1, keepdim=keepdim)
 
 
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
-    """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) over `dim`, after broadcasting."""
+    """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) over `dim`, after broadcasting.
+
+    Shapes: that of the inputs, broadcast, without `dim`. Floating point."""
     _check_tensors("cosine_similarity", x1=x1, x2=x2)
     if not (x1.is_floating_point() or x2.is_floating_point()):
         raise RuntimeError(
@@ -265,7 +289,9 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
 
 
 def pdist(input, p=2.0):
-    """The p-norm distance of every pair of rows i < j, in that order."""
+    """The p-norm distance of every pair of rows i < j, in that order.
+
+    Shapes: (N, M) -> (N (N - 1) / 2)."""
     _check_tensors("pdist", input=input)
     if input.dim() != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.dim()}D")

@@ -94,7 +94,10 @@ def instance_norm(
     momentum=0.1,
     eps=1e-5,
 ):
-    """Normalizes each channel of each sample of (N, C, *) over its positions."""
+    """Normalizes each channel of each sample of (N, C, *) over its positions.
+
+    Shapes: (N, C, *) -> (N, C, *); running_mean, running_var, weight, bias (C). Ulyanov et al.,
+    arXiv 1607.08022."""
     _check("instance_norm", input)
     if input.dim() < 2:
         raise RuntimeError(
@@ -167,7 +170,10 @@ def _check_normalized_shape(name, input, normalized_shape, **values):
 
 
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
-    """(x - mean) / sqrt(var + eps) * weight + bias over the last dimensions."""
+    """(x - mean) / sqrt(var + eps) * weight + bias over the last dimensions.
+
+    Shapes: (*, normalized_shape) -> the same; weight and bias normalized_shape. The variance is
+    the biased one. Ba et al., arXiv 1607.06450."""
     _check("layer_norm", input)
     shape = _check_normalized_shape("layer_norm", input, normalized_shape, weight=weight, bias=bias)
     return ops.layer_norm(input, shape, weight, bias, eps)
@@ -186,7 +192,10 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
 
 
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
-    """Normalizes (N, C, *) over the channels and positions of each of `num_groups` groups."""
+    """Normalizes (N, C, *) over the channels and positions of each of `num_groups` groups.
+
+    With the biased variance of each group; weight and bias (C). Shapes: (N, C, *) -> (N,
+    C, *). Raises RuntimeError unless num_groups divides C. Wu and He, arXiv 1803.08494."""
     _check("group_norm", input)
     if input.dim() < 2:
         raise RuntimeError(
@@ -214,7 +223,9 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
 
 
 def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
-    """x / (k + alpha * mean of x^2 over `size` neighbouring channels)^beta."""
+    """x / (k + alpha * mean of x^2 over `size` neighbouring channels)^beta.
+
+    Shapes: (N, C, *) -> (N, C, *). Krizhevsky et al., NeurIPS 2012."""
     _check("local_response_norm", input)
     rank = input.dim()
     if rank < 3:
@@ -232,7 +243,9 @@ def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
 
 
 def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
-    """x / max(p-norm over `dim`, eps)."""
+    """x / max(p-norm over `dim`, eps).
+
+    Shapes: (*) -> (*). Floating point."""
     _check("normalize", input)
     norm = input.norm(p, dim, keepdim=True).clamp(min=eps)
     result = input / norm.expand_as(input)

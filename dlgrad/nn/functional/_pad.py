@@ -129,7 +129,9 @@ def _check_image(name, input):
 
 
 def pixel_shuffle(input, upscale_factor):
-    """(*, C r^2, H, W) to (*, C, H r, W r)."""
+    """(*, C r^2, H, W) to (*, C, H r, W r).
+
+    Raises RuntimeError unless r^2 divides the channels. Shi et al., arXiv 1609.05158."""
     _check_image("pixel_shuffle", input)
     r = upscale_factor
     if r <= 0:
@@ -148,7 +150,9 @@ def pixel_shuffle(input, upscale_factor):
 
 
 def pixel_unshuffle(input, downscale_factor):
-    """(*, C, H r, W r) to (*, C r^2, H, W)."""
+    """(*, C, H r, W r) to (*, C r^2, H, W).
+
+    Raises RuntimeError unless r divides height and width. The inverse of pixel_shuffle."""
     _check_image("pixel_unshuffle", input)
     r = downscale_factor
     if r <= 0:
@@ -167,7 +171,9 @@ def pixel_unshuffle(input, downscale_factor):
 
 
 def channel_shuffle(input, groups):
-    """Interleaves the channels (dimension 1) of `groups` groups."""
+    """Interleaves the channels (dimension 1) of `groups` groups.
+
+    Shapes: (N, C, *) -> (N, C, *); groups divides C. Zhang et al., arXiv 1707.01083."""
     if input.dim() < 3:
         raise RuntimeError(
             f"channel_shuffle expects input with > 2 dims, but got input with sizes "

@@ -118,21 +118,33 @@ def _max_pool(n, input, kernel_size, stride, padding, dilation, ceil_mode, retur
 def max_pool1d(
     input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
 ):
-    """The largest value of each window of (N, C, L) or (C, L), and where it was if asked."""
+    """The largest value of each window of (N, C, L) or (C, L), and where it was if asked.
+
+    Output sizes: (n + 2 padding - dilation (kernel_size - 1) - 1) / stride + 1, rounded down,
+    or up with ceil_mode; stride is kernel_size unless given. Raises RuntimeError where a window
+    fits nowhere."""
     return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 def max_pool2d(
     input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
 ):
-    """The largest value of each window of (N, C, H, W) or (C, H, W), and where it was if asked."""
+    """The largest value of each window of (N, C, H, W) or (C, H, W), and where it was if asked.
+
+    Output sizes: (n + 2 padding - dilation (kernel_size - 1) - 1) / stride + 1, rounded down,
+    or up with ceil_mode; stride is kernel_size unless given. Raises RuntimeError where a window
+    fits nowhere."""
     return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 def max_pool3d(
     input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
 ):
-    """The largest value of each window of (N, C, D, H, W) or (C, D, H, W), and where it was."""
+    """The largest value of each window of (N, C, D, H, W) or (C, D, H, W), and where it was.
+
+    Output sizes: (n + 2 padding - dilation (kernel_size - 1) - 1) / stride + 1, rounded down,
+    or up with ceil_mode; stride is kernel_size unless given. Raises RuntimeError where a window
+    fits nowhere."""
     return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
@@ -183,7 +195,11 @@ def _avg_pool(n, input, kernel_size, stride, padding, ceil_mode, count_include_p
 
 
 def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
-    """The mean of each window of (N, C, L) or (C, L)."""
+    """The mean of each window of (N, C, L) or (C, L).
+
+    Output sizes: (n + 2 padding - kernel_size) / stride + 1, rounded down, or up with
+    ceil_mode; stride is kernel_size unless given. count_include_pad: whether padding counts as
+    zeros in the mean. Floating point."""
     return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
@@ -196,7 +212,11 @@ def avg_pool2d(
     count_include_pad=True,
     divisor_override=None,
 ):
-    """The mean of each window of (N, C, H, W) or (C, H, W)."""
+    """The mean of each window of (N, C, H, W) or (C, H, W).
+
+    Output sizes: (n + 2 padding - kernel_size) / stride + 1, rounded down, or up with
+    ceil_mode; stride is kernel_size unless given. count_include_pad: whether padding counts as
+    zeros in the mean. Floating point."""
     return _avg_pool(
         2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
     )
@@ -211,7 +231,11 @@ def avg_pool3d(
     count_include_pad=True,
     divisor_override=None,
 ):
-    """The mean of each window of (N, C, D, H, W) or (C, D, H, W)."""
+    """The mean of each window of (N, C, D, H, W) or (C, D, H, W).
+
+    Output sizes: (n + 2 padding - kernel_size) / stride + 1, rounded down, or up with
+    ceil_mode; stride is kernel_size unless given. count_include_pad: whether padding counts as
+    zeros in the mean. Floating point."""
     return _avg_pool(
         3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
     )
@@ -230,17 +254,26 @@ def _lp_pool(n, pool, input, norm_type, kernel_size, stride, ceil_mode):
 
 
 def lp_pool1d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
-    """(sum of x^p)^(1/p) over each window of (N, C, L)."""
+    """(sum of x^p)^(1/p) over each window of (N, C, L).
+
+    Output sizes: (n - kernel_size) / stride + 1, rounded down, or up with ceil_mode; stride is
+    kernel_size unless given."""
     return _lp_pool(1, avg_pool1d, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 def lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
-    """(sum of x^p)^(1/p) over each window of (N, C, H, W)."""
+    """(sum of x^p)^(1/p) over each window of (N, C, H, W).
+
+    Output sizes: (n - kernel_size) / stride + 1, rounded down, or up with ceil_mode; stride is
+    kernel_size unless given."""
     return _lp_pool(2, avg_pool2d, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
-    """(sum of x^p)^(1/p) over each window of (N, C, D, H, W)."""
+    """(sum of x^p)^(1/p) over each window of (N, C, D, H, W).
+
+    Output sizes: (n - kernel_size) / stride + 1, rounded down, or up with ceil_mode; stride is
+    kernel_size unless given."""
     return _lp_pool(3, avg_pool3d, input, norm_type, kernel_size, stride, ceil_mode)
 
 
@@ -277,17 +310,23 @@ def _adaptive_avg(n, input, output_size):
 
 
 def adaptive_avg_pool1d(input, output_size):
-    """Average pooling of (N, C, L) to a given length."""
+    """Average pooling of (N, C, L) to a given length.
+
+    Window i of m covers n i / m (rounded down) up to n (i + 1) / m (rounded up). Without N too."""
     return _adaptive_avg(1, input, output_size)
 
 
 def adaptive_avg_pool2d(input, output_size):
-    """Average pooling of (N, C, H, W) to a given size; None keeps a dimension."""
+    """Average pooling of (N, C, H, W) to a given size; None keeps a dimension.
+
+    Window i of m covers n i / m (rounded down) up to n (i + 1) / m (rounded up). Without N too."""
     return _adaptive_avg(2, input, output_size)
 
 
 def adaptive_avg_pool3d(input, output_size):
-    """Average pooling of (N, C, D, H, W) to a given size."""
+    """Average pooling of (N, C, D, H, W) to a given size.
+
+    Window i of m covers n i / m (rounded down) up to n (i + 1) / m (rounded up). Without N too."""
     return _adaptive_avg(3, input, output_size)
 
 
@@ -299,17 +338,26 @@ def _adaptive_max(n, input, output_size, return_indices):
 
 
 def adaptive_max_pool1d(input, output_size, return_indices=False):
-    """Max pooling of (N, C, L) to a given length."""
+    """Max pooling of (N, C, L) to a given length.
+
+    Window i of m covers n i / m (rounded down) up to n (i + 1) / m (rounded up). Without N too;
+    return_indices: also where the maxima were."""
     return _adaptive_max(1, input, output_size, return_indices)
 
 
 def adaptive_max_pool2d(input, output_size, return_indices=False):
-    """Max pooling of (N, C, H, W) to a given size; None keeps a dimension."""
+    """Max pooling of (N, C, H, W) to a given size; None keeps a dimension.
+
+    Window i of m covers n i / m (rounded down) up to n (i + 1) / m (rounded up). Without N too;
+    return_indices: also where the maxima were."""
     return _adaptive_max(2, input, output_size, return_indices)
 
 
 def adaptive_max_pool3d(input, output_size, return_indices=False):
-    """Max pooling of (N, C, D, H, W) to a given size."""
+    """Max pooling of (N, C, D, H, W) to a given size.
+
+    Window i of m covers n i / m (rounded down) up to n (i + 1) / m (rounded up). Without N too;
+    return_indices: also where the maxima were."""
     return _adaptive_max(3, input, output_size, return_indices)
 
 
@@ -382,17 +430,29 @@ def _max_unpool(n, input, indices, kernel_size, stride, padding, output_size):
 
 
 def max_unpool1d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
-    """Puts the values of a max_pool1d back where its indices say; zero elsewhere."""
+    """Puts the values of a max_pool1d back where its indices say; zero elsewhere.
+
+    indices: flat, as max_pool gives them with return_indices; output_size: where the size that
+    padding and stride leave open is not the smallest. Raises ValueError or RuntimeError for
+    sizes that don't fit."""
     return _max_unpool(1, input, indices, kernel_size, stride, padding, output_size)
 
 
 def max_unpool2d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
-    """Puts the values of a max_pool2d back where its indices say; zero elsewhere."""
+    """Puts the values of a max_pool2d back where its indices say; zero elsewhere.
+
+    indices: flat, as max_pool gives them with return_indices; output_size: where the size that
+    padding and stride leave open is not the smallest. Raises ValueError or RuntimeError for
+    sizes that don't fit."""
     return _max_unpool(2, input, indices, kernel_size, stride, padding, output_size)
 
 
 def max_unpool3d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
-    """Puts the values of a max_pool3d back where its indices say; zero elsewhere."""
+    """Puts the values of a max_pool3d back where its indices say; zero elsewhere.
+
+    indices: flat, as max_pool gives them with return_indices; output_size: where the size that
+    padding and stride leave open is not the smallest. Raises ValueError or RuntimeError for
+    sizes that don't fit."""
     return _max_unpool(3, input, indices, kernel_size, stride, padding, output_size)
 
 
