@@ -54,7 +54,9 @@ def _with_limits(name):
                 return result
             index = _kind(z[0]) * len(_KINDS) + _kind(z[1])
             limits = _limits(name, z[0].dtype)
-            return tuple(where(finite, part, limit[index]) for part, limit in zip(result, limits))
+            return tuple(
+                where(finite, part, limit.take(index)) for part, limit in zip(result, limits)
+            )
 
         return g
 
