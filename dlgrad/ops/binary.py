@@ -227,7 +227,9 @@ def rsub(input, other, *, alpha=1):
     """b - alpha a."""
     if not isinstance(input, Tensor):
         raise TypeError(f"rsub(): argument 'input' must be Tensor, not {type(input).__name__}")
-    return sub(to_tensor("rsub", other) if is_scalar(other) and alpha != 1 else other, input, alpha=alpha)
+    if is_scalar(other) and alpha != 1:
+        return _sub.op(other, _scaled("rsub", input, alpha, input.to(result_type(input, other))))
+    return sub(other, input, alpha=alpha)
 
 
 def div(input, other, *, rounding_mode=None, out=None):
@@ -266,9 +268,10 @@ def floor_divide(input, other, *, out=None):
 
 
 def float_power(input, exponent, *, out=None):
-    """a^b in float64."""
-    a = input.double() if isinstance(input, Tensor) else float(input)
-    b = exponent.double() if isinstance(exponent, Tensor) else float(exponent)
+    """a^b in float64 (complex128 of complex numbers)."""
+    d = dt.complex128 if result_type(input, exponent).is_complex else dt.float64
+    number = complex if d.is_complex else float
+    a, b = [v.to(d) if isinstance(v, Tensor) else number(v) for v in (input, exponent)]
     result = pow(a, b)
     return result if out is None else write_out("float_power", out, result)
 

@@ -167,11 +167,11 @@ def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
         )
     input, other = input.detach(), other.detach()
     close = input == other
-    if equal_nan and d.is_floating_point:
+    if equal_nan and (d.is_floating_point or d.is_complex):
         close = close | (input.isnan() & other.isnan())
     if rtol == 0 and atol == 0:
         return close
-    if not d.is_floating_point:
+    if not (d.is_floating_point or d.is_complex):
         input, other = input.to(dt.get_default_dtype()), other.to(dt.get_default_dtype())
     actual = (input - other).abs()
     return close | (actual.isfinite() & (actual <= atol + (other * rtol).abs()))
@@ -183,7 +183,7 @@ def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     return bool(isclose(input, other, rtol, atol, equal_nan).all().item())
 
 
-def isin(elements, test_elements, *, assume_unique=False, invert=False):
+def isin(elements, test_elements, *, assume_unique=False, invert=False, out=None):
     """Which elements are among `test_elements` (invert: are not)."""
     from .sort import searchsorted, sort
 
@@ -202,4 +202,5 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False):
     else:
         among = sort(among).values
         found = among.take(searchsorted(among, x).clamp(max=n - 1)) == x
-    return ~found if invert else found
+    result = ~found if invert else found
+    return result if out is None else write_out("isin", out, result, exact=True)

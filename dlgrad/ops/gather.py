@@ -148,7 +148,7 @@ def take_along_dim(input, indices, dim=None, *, out=None):
             f"take_along_dim(): input and indices should have the same number of dimensions, but got {input._layout.ndim} "
             f"dimensions for input, and {indices._layout.ndim} dimensions for indices"
         )
-    d = wrap_dim(dim, input._layout.ndim, "take_along_dim")
+    d = wrap_dim(dim, input._layout.ndim, "take_along_dim", scalar_ok=False)
     a, b = list(input._layout.shape), list(indices._layout.shape)
     ia, ib = a[:d] + [1] + a[d + 1 :], b[:d] + [1] + b[d + 1 :]
     common = list(broadcast_shapes(tuple(ia), tuple(ib), op="take_along_dim"))

@@ -91,8 +91,9 @@ def masked_scatter(input, mask, source):
             f"masked_scatter(): expected the number of elements of source ({source._layout.numel}) to be >= the number of ones in mask ({need})"
         )
     if input._layout.dtype.is_complex:
-        places = nonzero(m, as_tuple=True)
-        return input.expand(shape).index_put(places, source.reshape(-1)[:need])
+        places = nonzero(m.reshape(-1), as_tuple=True)
+        flat = input.expand(shape).reshape(-1).index_put(places, source.reshape(-1)[:need])
+        return flat.reshape(tuple(shape))
     door.call(
         "scatter", "masked_scatter", result._layout, (m, source.detach().reshape(-1)), into=result
     )

@@ -122,7 +122,7 @@ def sum(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
     dims = dims_of(dim, lay.ndim, "sum")
     kind = _result_dtype("sum", input, dtype)
     if kind.is_complex is not lay.dtype.is_complex:
-        return sum(input.to(kind), dim, keepdim, out=out)
+        return sum(input.to(kind), dim, keepdim, dtype=dtype, out=out)
     result = run("sum", input, dims, keepdim, (kind,))
     if input._requires_grad:
         shape, d = lay.shape, lay.dtype
@@ -132,7 +132,7 @@ def sum(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
             return g if g._layout.dtype is d else g.to(d)
 
         record(result, "SumBackward1", rule, (input,))
-    return result if out is None else write_out("sum", out, result)
+    return result if out is None else write_out("sum", out, result, exact=dtype is not None)
 
 
 def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
@@ -170,7 +170,7 @@ def mean(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
     lay = input._layout
     d = _mean_dtype("mean", input, dtype)
     if d.is_complex is not lay.dtype.is_complex:
-        return mean(input.to(d), dim, keepdim, out=out)
+        return mean(input.to(d), dim, keepdim, dtype=dtype, out=out)
     dims = dims_of(dim, lay.ndim, "mean")
     result = run("mean", input, dims, keepdim, (d,))
     if input._requires_grad:
@@ -181,7 +181,7 @@ def mean(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
             return g if g._layout.dtype is lay.dtype else g.to(lay.dtype)
 
         record(result, "MeanBackward1", rule, (input,))
-    return result if out is None else write_out("mean", out, result)
+    return result if out is None else write_out("mean", out, result, exact=dtype is not None)
 
 
 def count(shape, dims):
@@ -206,13 +206,11 @@ def nanmean(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
 
 def _prod_all(x, dims):
     """The dimensions `dims` moved to the end and made one."""
+    if not x._layout.ndim:
+        return x.reshape((1,))
     rest = [i for i in range(x._layout.ndim) if i not in dims]
     moved = x.permute(tuple(rest + list(dims)))
-    return (
-        moved.reshape((*moved._layout.shape[: len(rest)], -1))
-        if x._layout.ndim
-        else x.reshape((1,))
-    )
+    return moved.reshape((*moved._layout.shape[: len(rest)], -1))
 
 
 def spread_back(result, shape, dims, keepdim):
@@ -224,7 +222,7 @@ def _product_by_halves(x):
     """The product over the last dimension, as products of tensors half as long."""
     from .joining import cat
 
-    n = x._layout.shape[-1]
+    whole, n = x, x._layout.shape[-1]
     if n == 0:
         return x.new_ones(tuple(x._layout.shape[:-1]))
     while n > 1:
@@ -232,7 +230,7 @@ def _product_by_halves(x):
         pairs = x[..., :half] * x[..., half : 2 * half]
         x = cat((pairs, x[..., 2 * half :]), -1) if n % 2 else pairs
         n = half + n % 2
-    return x.squeeze(-1)
+    return x.squeeze(-1).clone() if x is whole else x.squeeze(-1)
 
 
 def prod(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
@@ -242,9 +240,13 @@ def prod(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
         dim, keepdim = numpy_names("prod", names, dim, keepdim)
     lay = input._layout
     dims = dims_of(dim, lay.ndim, "prod")
+    if dtype is not None and (lay.dtype.is_complex or dtype.is_complex) and dtype is not lay.dtype:
+        return prod(input.to(dtype), dim, keepdim, dtype=dtype, out=out)
     if lay.dtype.is_complex:
         result = spread_back(_product_by_halves(_prod_all(input, dims)), lay.shape, dims, keepdim)
-        return result if out is None else write_out("prod", out, result)
+        if not lay.numel and input._requires_grad:
+            record(result, "ProdBackward0", lambda g, x: x * 0, (input,), (input,))
+        return result if out is None else write_out("prod", out, result, exact=dtype is not None)
     result = run("prod", input, dims, keepdim, (_result_dtype("prod", input, dtype),))
     if input._requires_grad:
 
@@ -268,14 +270,14 @@ def prod(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
             return tie(spread(g, lay.shape, dims, keepdim) * others, x)
 
         record(result, "ProdBackward0", rule, (input,), (input,))
-    return result if out is None else write_out("prod", out, result)
+    return result if out is None else write_out("prod", out, result, exact=dtype is not None)
 
 
 def _product_of_others(x):
     """For each element of the last dimension: the product of all the others (no division: zeros are fine)."""
     from .create import ones
-    from .scan import cumprod
     from .joining import cat
+    from .scan import cumprod
 
     one = ones((*x._layout.shape[:-1], 1), dtype=x._layout.dtype)
     before = cumprod(cat((one, x[..., :-1]), -1), -1)
@@ -291,11 +293,13 @@ def _bool_reduction(name, doc):
         if input._layout.dtype.is_complex:
             input = input != 0
         d = dt.uint8 if input._layout.dtype is dt.uint8 else dt.bool
-        dims = dims_of(dim, input._layout.ndim, name)
-        result = run(name, input, dims, keepdim, (dt.bool,))
+        # An empty tuple of dimensions means none here, and all of them in the other reductions.
+        none = isinstance(dim, (tuple, list)) and not dim
+        dims = () if none else dims_of(dim, input._layout.ndim, name)
+        result = input != 0 if none else run(name, input, dims, keepdim, (dt.bool,))
         if d is dt.uint8:
             result = result.to(d)
-        return result if out is None else write_out(name, out, result)
+        return result if out is None else write_out(name, out, result, exact=out.dtype is not dt.uint8)
 
     f.__name__ = f.__qualname__ = name
     f.__doc__ = doc
@@ -411,7 +415,7 @@ def _with_indices(name):
             (indices,),
         )
         result = result_type(values, indices)
-        return result if out is None else write_out(name, out, result)
+        return result if out is None else write_out(name, out, result, exact=True)
 
     f.__name__ = f.__qualname__ = name
     f.__doc__ = f"The {'largest' if name == 'max' else 'smallest'} element; with `dim` also its (first) index: (values, indices)."
@@ -434,7 +438,7 @@ min, min_result = _with_indices("min")
 
 
 def _arg(name):
-    def f(input, dim=None, keepdim=False, **names):
+    def f(input, dim=None, keepdim=False, *, out=None, **names):
         check(name, input)
         if names:
             dim, keepdim = numpy_names(name, names, dim, keepdim)
@@ -448,7 +452,8 @@ def _arg(name):
         else:
             dims = (wrap_dim(dim, lay.ndim, name),)
             _not_empty(name, lay, dims)
-        return run(name, input, dims, keepdim, (dt.int64,))
+        result = run(name, input, dims, keepdim, (dt.int64,))
+        return result if out is None else write_out(name, out, result, exact=True)
 
     f.__name__ = f.__qualname__ = name
     f.__doc__ = f"The index of the (first) {'largest' if name == 'argmax' else 'smallest'} element along `dim`, or in the flattened input."

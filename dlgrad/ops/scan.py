@@ -45,7 +45,7 @@ def cumsum(input, dim, *, dtype=None, out=None):
     x = input.to(kind)
     result = _run("cumsum", x, d, (kind,))
     record(result, "CumsumBackward0", lambda g: _reverse_sum(g, d), (x,))
-    return result if out is None else write_out("cumsum", out, result)
+    return result if out is None else write_out("cumsum", out, result, exact=dtype is not None)
 
 
 @method
@@ -55,8 +55,8 @@ def cumprod(input, dim, *, dtype=None, out=None):
     d = wrap_dim(dim, input._layout.ndim, "cumprod")
     kind = _dtype(input, dtype)
     x = input.to(kind)
-    if kind.is_complex and x._layout.ndim:
-        result = _complex_cumprod(x, d)
+    if kind.is_complex:
+        result = _complex_cumprod(x, d) if x._layout.ndim else x.clone()
         return result if out is None else write_out("cumprod", out, result)
     result = _run("cumprod", x, d, (kind,))
     record(result, "CumprodBackward0", lambda g, x, y: _cumprod_rule(g, x, y, d), (x,), (x, None), own=1)
@@ -102,8 +102,8 @@ def _cumprod_rule(g, x, y, d):
 def _cumprod_rule_by_place(g, x, d):
     """The same, one place i at a time: sum over k >= i of g_k times the product of the x_j, j <= k, without x_i. No
     division and no choice by value, so that its own derivatives are right at zeros too; O(n^2), hence for those only."""
-    from .reduce import prod
     from .joining import cat, stack
+    from .reduce import prod
     from .slicing import narrow
 
     n = x._layout.shape[d]
@@ -171,7 +171,7 @@ def logcumsumexp(input, dim, *, out=None):
 
 
 @method
-def diff(input, n=1, dim=-1, prepend=None, append=None):
+def diff(input, n=1, dim=-1, prepend=None, append=None, *, out=None):
     """The n-th difference along `dim`."""
     from .binary import logical_xor
     from .joining import cat
@@ -186,14 +186,14 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
     parts = [t for t in (prepend, input, append) if t is not None]
     x = cat(parts, d) if len(parts) > 1 else input
     if n == 0:
-        return x.clone()
+        x = input.clone()
     for _ in range(min(n, x._layout.shape[d])):
         size = x._layout.shape[d]
         if size == 0:
             break
         a, b = narrow(x, d, 1, size - 1), narrow(x, d, 0, size - 1)
         x = logical_xor(a, b) if x._layout.dtype is dt.bool else a - b
-    return x
+    return x if out is None else write_out("diff", out, x, exact=n == 0)
 
 
 def _slope(x, i, j, distance, d):

@@ -8,13 +8,13 @@ from __future__ import annotations
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
+from ..batched import with_room
 from ..layout import wrap_dim
 from ..tensor import Tensor, make_tensor, method
 from .checked import checked
 from .elementwise import as_number, expanded, fit_scalar, is_scalar, to_tensor
 from .gather import _check_ranks, _raw, _vector_index, _wrapped, gather, index_select, index_tensor
 from .mask import masked_scatter
-from ..batched import with_room
 from .writing import check_apart, write_out
 
 
@@ -53,9 +53,9 @@ def scatter(input, dim, index, src=None, *, value=None, reduce=None, out=None):
             if isinstance(src, Tensor)
             else to_tensor("scatter", src, input._layout.dtype).expand(tuple(index._layout.shape))
         )
-        return _scatter_reduce(
-            "scatter", input, dim, index, s, "sum" if reduce == "add" else "prod", True
-        )
+        kind = "sum" if reduce == "add" else "prod"
+        result = _scatter_reduce("scatter", input, dim, index, s, kind, True)
+        return result if out is None else write_out("scatter", out, result, exact=True)
     if (
         isinstance(src, Tensor)
         and src._layout.ndim == 0

@@ -108,14 +108,8 @@ def unfold(self, dimension, size, step):
     if step <= 0:
         raise RuntimeError(f"unfold(): step is {step} but must be > 0")
     if lay.ndim == 0:
-        new, shape = (), (size,)
-        return (
-            make_view(
-                self, layout(lay.dtype, shape, (1,)), 0, "UnfoldBackward0", lambda g: g.reshape(())
-            )
-            if size
-            else self.new_zeros((0,))
-        )
+        new = layout(lay.dtype, (size,), (1,))
+        return make_view(self, new, 0, "UnfoldBackward0", lambda g: g.sum())
     shape = (*lay.shape[:d], (n - size) // step + 1, *lay.shape[d + 1 :], size)
     strides = (*lay.strides[:d], lay.strides[d] * step, *lay.strides[d + 1 :], lay.strides[d])
     dense = row_major_layout(lay.dtype, tuple(lay.shape))

@@ -72,12 +72,13 @@ def sort(input, dim=-1, descending=False, stable=False, *, out=None):
 
 
 @method
-def argsort(input, dim=-1, descending=False, stable=False):
+def argsort(input, dim=-1, descending=False, stable=False, *, out=None):
     """The indices that sort the elements along `dim`."""
     check("argsort", input)
     d = wrap_dim(dim, input._layout.ndim, "argsort")
     size = input._layout.shape[d] if input._layout.ndim else 1
-    return _lines("sort", input, d, size, (int(bool(descending)),), want_values=False)[1]
+    result = _lines("sort", input, d, size, (int(bool(descending)),), want_values=False)[1]
+    return result if out is None else write_out("argsort", out, result, exact=True)
 
 
 @method
@@ -276,6 +277,10 @@ def _unique(name, input, return_inverse, return_counts, dim, is_sorted):
             inverse = _as_shape(inverse, tuple(lay.shape))
     else:
         d = wrap_dim(dim, lay.ndim, name, scalar_ok=False)
+        if not lay.numel and sum(n == 0 for n in lay.shape) > 1:
+            raise RuntimeError(
+                f"{name}(): number of zero-sized dimensions is more than one in {list(lay.shape)}, so that dim= cannot be applied"
+            )
         rows, order = _rows(name, x, d), None
         if not is_sorted:
             order = _lexical_order(rows)

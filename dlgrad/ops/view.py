@@ -75,6 +75,8 @@ def view(self, *shape, dtype=None):
 def _view_dtype(self, dtype):
     lay = self._layout
     old, new = lay.dtype.itemsize, dtype.itemsize
+    if not (dtype.is_floating_point or dtype.is_complex):
+        self = self.detach()  # integers have no gradient
     if old == new:
         return make_view(self, layout(dtype, tuple(lay.shape), lay.strides), 0, "ViewBackward0",
                          lambda g: g.view(lay.dtype))  # fmt: skip
@@ -153,7 +155,7 @@ def flatten(input, start_dim=0, end_dim=-1):
 @method
 def ravel(input):
     """All elements as one dimension."""
-    return reshape(input, (-1,)) if input._layout.numel else reshape(input, (0,))
+    return reshape(input.contiguous(), (-1,) if input._layout.numel else (0,))
 
 
 @method
@@ -218,7 +220,9 @@ def _T(self):  # noqa: N802
 
 
 def _mT(self):  # noqa: N802
-    """The last two dimensions exchanged."""
+    """The last two dimensions exchanged (of a number: the number)."""
+    if self._layout.ndim == 0:
+        return self
     if self._layout.ndim < 2:
         raise RuntimeError(
             f"mT is only supported on matrices or batches of matrices. Got a {self._layout.ndim}-D tensor"

@@ -23,7 +23,7 @@ from ..tensor import Tensor, make_tensor
 def check_writable(name, t):
     """Raises RuntimeError where elements of `t` share memory, so that a write to it means nothing."""
     lay = t._layout
-    if any(st == 0 and s > 1 for s, st in zip(lay.shape, lay.strides)):
+    if lay.numel and any(st == 0 and s > 1 for s, st in zip(lay.shape, lay.strides)):
         raise RuntimeError(
             f"{name}: unsupported operation: more than one element of the written-to tensor (shape {list(lay.shape)}, "
             "expanded) refers to a single memory location. Please clone() the tensor before performing the operation"
@@ -50,6 +50,14 @@ def check_apart(name, written, *read):
         )
 
 
+# The operations whose `out` must have the result's dtype: PyTorch casts for the others.
+_EXACT = frozenset(
+    "amax amin aminmax bitwise_not ceil cummax cummin diag float_power floor frac kthvalue linalg.vector_norm log_softmax "
+    "logcumsumexp masked_select median nan_to_num neg nonzero norm quantile round searchsorted bucketize sign softmax sort "
+    "take topk tril triu trunc vector_norm".split()
+)
+
+
 def write_out(name, out, result, *, exact=False, apart=()):
     """The `out=` form: copies `result` into `out`, which is resized to its shape if it has another.
 
@@ -67,7 +75,7 @@ def write_out(name, out, result, *, exact=False, apart=()):
             "arguments requires grad"
         )
     have, want = result._layout.dtype, out._layout.dtype
-    if exact and have is not want:
+    if (exact or name in _EXACT) and have is not want:
         raise RuntimeError(
             f"{name}(): Expected out tensor to have dtype {have.name}, but got {want.name} instead"
         )

@@ -166,11 +166,13 @@ class Draw:
             return n
         return self.int(-n, n - 1)
 
+    def order(self, x):
+        """All dimensions in some order, counted from either end."""
+        return tuple(d - x.ndim if self.bool() else d for d in self.draw(st.permutations(range(x.ndim))))
+
     def dims(self, x):
         """Several dimensions, all different."""
-        n = x.ndim
-        chosen = self.draw(st.permutations(range(n)))[: self.int(0, n)]
-        return tuple(d - n if self.bool() else d for d in chosen)
+        return self.order(x)[: self.int(0, x.ndim)]
 
     def other_dtype(self, *dtypes):
         return Dtype(self.any_of(*(dtypes or ALL)))

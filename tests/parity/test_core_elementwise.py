@@ -89,12 +89,13 @@ def rsub(d):
     return Call(*two(d), **({"alpha": d.any_of(2, 0.5)} if d.int(0, 3) == 0 else {}))
 
 
-@row("mul", "eq", "ne")
+@row("mul")
 def pairs(d):
     return two(d)
 
 
-@row("logical_and", "logical_or", "logical_xor", gradients=False)  # PyTorch's in-place forms keep the gradient of before
+# PyTorch's in-place forms of these keep the history of before.
+@row("eq", "ne", "logical_and", "logical_or", "logical_xor", gradients=False)
 def truths(d):
     return two(d)
 
@@ -126,7 +127,12 @@ def whole_quotient(d):
     return two(d, 0.7, dtypes=NUMBERS)
 
 
-@row("ge", "gt", "le", "lt", "maximum", "minimum", "fmax", "fmin", dtypes=(*NUMBERS, "bool"), second=False)
+@row("ge", "gt", "le", "lt", dtypes=(*NUMBERS, "bool"), gradients=False)
+def compared(d):
+    return two(d, dtypes=(*NUMBERS, "bool"))
+
+
+@row("maximum", "minimum", "fmax", "fmin", dtypes=(*NUMBERS, "bool"), second=False)
 def ordered(d):
     return two(d, dtypes=(*NUMBERS, "bool"))
 
