@@ -8,11 +8,27 @@ from __future__ import annotations
 
 import ctypes
 import math
-from ctypes import POINTER, Structure, addressof, c_char_p, c_int, c_int32, c_int64, c_uint8, c_uint16, c_uint32
-from ctypes import c_uint64, c_void_p, py_object, pythonapi
+from ctypes import (
+    POINTER,
+    Structure,
+    addressof,
+    c_char_p,
+    c_int,
+    c_int32,
+    c_int64,
+    c_uint8,
+    c_uint16,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+    py_object,
+    pythonapi,
+)
 
 from . import dtypes as dt
 from ._lib import ffi, lib
+from .batched import unreadable
+from .layout import Layout
 
 READ_ONLY, COPIED = 1, 2  # flags of a versioned capsule
 _CODES = {"int": 0, "uint": 1, "float": 2, "bfloat": 4, "complex": 5, "bool": 6}
@@ -84,6 +100,8 @@ _capsule_freed_address = int(ffi.cast("uintptr_t", ffi.addressof(lib, "dlgrad_le
 def export(t, versioned, copied):
     """A capsule over the tensor's memory."""
     lay = t._layout
+    if type(lay) is not Layout:
+        raise unreadable("__dlpack__")
     name, kind = _EXPORTS[versioned]
     exported = kind()
     managed = exported.managed

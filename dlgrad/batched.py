@@ -55,7 +55,7 @@ class _Entered(threading.local):
 levels = _Entered()
 _free: list = []  # numbers of levels that are gone
 _count = itertools.count(1)
-_lock = threading.Lock()
+_lock = threading.RLock()  # taken again where a garbage collection inside of it frees levels
 _starts: dict = {}  # number of a level -> the graph's number when it was entered
 
 
@@ -78,10 +78,10 @@ class Level:
         self.randomness = randomness
         watch_crossings(crossing)
 
-    def __del__(self):
-        with _lock:
-            _starts.pop(self.number, None)
-            heapq.heappush(_free, self.number)
+    def __del__(self, lock=_lock, starts=_starts, free=_free, push=heapq.heappush):
+        with lock:
+            starts.pop(self.number, None)
+            push(free, self.number)
 
     def __enter__(self):
         levels.stack.append(self)

@@ -298,6 +298,8 @@ def _held_bytes(t):
     import ctypes
 
     lay = t._layout
+    if type(lay) is not Layout:
+        raise unreadable("__buffer__")
     held = (ctypes.c_ubyte * (lay.span * lay.dtype.itemsize)).from_address(t.data_ptr())
     held.storage = t._storage
     return held

@@ -8,8 +8,8 @@ import struct
 import sys
 
 from . import dtypes as dt
-from .layout import Layout
 from ._lib import ffi
+from .layout import Layout
 from .tensor import Tensor
 
 _DEFAULTS = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80, "sci_mode": None}

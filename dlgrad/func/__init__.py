@@ -12,14 +12,15 @@ from .derivatives import (
     jacrev,
     jvp,
     linearize,
-    value_and_grad,
     vjp,
 )
 from .functional_call import functional_call
-from .models import functionalize, stack_module_state
+from .models import debug_unwrap, functionalize, replace_all_batch_norm_modules_, stack_module_state
+from .rearrange import rearrange
 from .vectorize import vmap
 
 __all__ = [
+    "debug_unwrap",
     "functional_call",
     "functionalize",
     "grad",
@@ -29,8 +30,9 @@ __all__ = [
     "jacrev",
     "jvp",
     "linearize",
+    "rearrange",
+    "replace_all_batch_norm_modules_",
     "stack_module_state",
-    "value_and_grad",
     "vjp",
     "vmap",
 ]

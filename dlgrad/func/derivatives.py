@@ -33,7 +33,6 @@ __all__ = [
     "jacrev",
     "jvp",
     "linearize",
-    "value_and_grad",
     "vjp",
 ]
 
@@ -98,7 +97,7 @@ def _tensors(output, name):
 # ---------------------------------------------------------------------- gradients of a number
 
 
-def value_and_grad(func, argnums=0, has_aux=False):
+def grad_and_value(func, argnums=0, has_aux=False):
     """A function that gives (gradient, value) of `func`, which returns a 0-d tensor: PyTorch's order.
 
     argnums: by which arguments (an int, or a tuple of ints for a tuple of gradients); they are
@@ -130,16 +129,13 @@ def value_and_grad(func, argnums=0, has_aux=False):
     return wrapper
 
 
-grad_and_value = value_and_grad
-
-
 def grad(func, argnums=0, has_aux=False):
-    """A function that gives the gradient of `func`, which returns a 0-d tensor. See `value_and_grad`; has_aux: it
+    """A function that gives the gradient of `func`, which returns a 0-d tensor. See `grad_and_value`; has_aux: it
     gives (gradient, aux)."""
 
     @functools.wraps(func)
     def wrapper(*args, **kwargs):
-        found, value = value_and_grad(func, argnums, has_aux)(*args, **kwargs)
+        found, value = grad_and_value(func, argnums, has_aux)(*args, **kwargs)
         return (found, value[1]) if has_aux else found
 
     return wrapper

@@ -1,10 +1,13 @@
-"""Several models as one, and what is left of functionalize."""
+"""Modules under transforms: several as one, batch norms without running statistics; functionalize."""
 
 from __future__ import annotations
 
 import functools
 
-__all__ = ["functionalize", "stack_module_state"]
+from ..batched import every_member
+from ..layout import Layout
+
+__all__ = ["debug_unwrap", "functionalize", "replace_all_batch_norm_modules_", "stack_module_state"]
 
 
 def stack_module_state(models):
@@ -52,3 +55,20 @@ def functionalize(func, *, remove="mutations"):
         return func(*args, **kwargs)
 
     return wrapper
+
+
+def replace_all_batch_norm_modules_(root):
+    """Makes all batch norms in `root` work without running statistics, in place: under vmap these cannot be updated.
+    Returns root."""
+    from ..nn.normalization import _BatchNorm
+
+    for module in root.modules():
+        if isinstance(module, _BatchNorm) and module.track_running_stats:
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+            module.track_running_stats = False
+    return root
+
+
+def debug_unwrap(tensor, *, recurse=True):
+    """All members of a tensor inside of vmap, the batch's dimensions in front, to look at in a debugger."""
+    return tensor if type(tensor._layout) is Layout else every_member(tensor)

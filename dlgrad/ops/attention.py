@@ -83,7 +83,9 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
                 like = tuple(contiguous(d, tuple(t._layout.shape)) for t in (q, k, v))
                 return door.call("attention", "attention_backward", like, (g, q, k, v, mask, out, lse), ints=ints, floats=floats)
             again = composed(q, k, v, mask, 0.0, is_causal, scale, True)
-            return grad(again, (q, k, v), g, create_graph=True, allow_unused=True)
+            wanted = [t for t in (q, k, v) if t.requires_grad]
+            found = iter(grad(again, wanted, g, create_graph=True, allow_unused=True))
+            return tuple([next(found) if t.requires_grad else None for t in (q, k, v)])
 
         record_several((out, lse), "ScaledDotProductFlashAttentionForCpuBackward0", rule, (q, k, v), (q, k, v, mask, out, lse), (True, False))
     shape = (*query._layout.shape[:-1], dv)

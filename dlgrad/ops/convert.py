@@ -13,9 +13,9 @@ from ..batched import unreadable
 from ..layout import Layout
 from ..tensor import Tensor, method  # noqa: N812
 from ..tensor import device as Device
+from . import complex_numbers
 from .checked import checked
 from .elementwise import result_layout
-from . import complex_numbers
 
 
 def to_dtype(x, dtype):

@@ -8,7 +8,8 @@ from array import array
 
 from .. import dtypes as dt
 from .._lib import ffi
-from ..layout import Size
+from ..batched import per_member, unreadable
+from ..layout import Layout, Size
 from ..layout import contiguous as row_major_layout
 from ..tensor import Tensor, method
 from .convert import to_dtype
@@ -250,6 +251,8 @@ def reduce_tensor(t):
         import pickle
 
         raise pickle.PicklingError("only leaf tensors can be pickled; take .detach() of this one")
+    if type(t._layout) is not Layout:
+        raise unreadable("__reduce_ex__")
     d = t.detach().contiguous()
     raw = bytes(ffi.buffer(d._ptr, d._layout.nbytes)) if d._layout.numel else b""
     extra = {k: v for k, v in t.__dict__.items() if not k.startswith("_")}
@@ -277,7 +280,7 @@ def deepcopy_tensor(t, memo):
             "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment"
         )
     d = t.detach()
-    new = empty_like(d) if not d._layout.contiguous else new_tensor(d._layout)
+    new = empty_like(d) if not d._layout.contiguous else new_tensor(per_member(d._layout, d._layout))
     copy_into(new, d)
     if type(t) is not Tensor:
         new = adopt(object.__new__(type(t)), new)

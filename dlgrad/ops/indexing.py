@@ -23,7 +23,7 @@ from .writing import check_apart, check_inplace, check_writable, replace_history
 
 
 def _is_array(i):
-    return hasattr(i, "__array_interface__") and getattr(i, "ndim", 0) > 0
+    return not isinstance(i, Tensor) and hasattr(i, "__array_interface__") and getattr(i, "ndim", 0) > 0
 
 
 def _as_index(i):

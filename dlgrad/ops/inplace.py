@@ -5,6 +5,7 @@ from __future__ import annotations
 from .._lib import ffi
 from ..autograd.graph import record
 from ..autograd.mode import mode
+from ..layout import Layout
 from ..layout import contiguous as row_major_layout
 from ..storage import allocate
 from ..tensor import Tensor, method
@@ -89,6 +90,8 @@ def resize_(self, *sizes, memory_format=None):
     shape = _sizes("resize_", sizes)
     if self.requires_grad:
         raise RuntimeError("resize_(): cannot resize variables that require grad")
+    if type(self._layout) is not Layout:
+        raise RuntimeError("vmap: resize_() of a batched tensor is not possible; make a new one with new_empty()")
     lay = row_major_layout(self._layout.dtype, shape)
     if lay.nbytes + self._offset() > self._storage.nbytes:
         storage = allocate(lay.nbytes, f"resize_ to {list(shape)}")

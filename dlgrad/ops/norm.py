@@ -8,7 +8,7 @@ from .. import plan as door
 from ..autograd.graph import record_several, wants_grad
 from ..autograd.mode import mode
 from ..batched import per_member
-from ..layout import contiguous
+from ..layout import Layout, contiguous
 
 
 def _stats(x, shape):
@@ -148,6 +148,12 @@ def _batch_norm(input, running_mean, running_var, weight, bias, training, moment
 
             record(y, "NativeBatchNormBackward0", rule, (input, weight, bias), (input, weight, running_mean.detach(), running_var.detach()))
         return y, None, None
+    if running_mean is not None and type(running_mean._layout) is Layout and type(lay) is not Layout:
+        raise RuntimeError(
+            "Batch norm got a batched tensor as input while the running_mean or running_var, which will be updated in place, were "
+            "not batched. If you are using vmap, use track_running_stats=False (dlgrad.func.replace_all_batch_norm_modules_ does "
+            "that for a module), or evaluation mode"
+        )
     stats = _stats(input, (c,))
     outs = (out, stats, stats, _like(running_mean), _like(running_var))
     new = [_fresh(per_member(lay, *[t._layout for t in (input, weight, bias) if t is not None])) for lay in (out, stats, stats)]

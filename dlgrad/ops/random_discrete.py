@@ -22,8 +22,8 @@ from ._draw import (
     new_filled,
 )
 from .create import _finish, _like_layout, new_tensor
-from .inplace import _write
 from .elementwise import write_out
+from .inplace import _write
 
 _DIGITS = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
 

@@ -10,8 +10,8 @@ from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
 from ..autograd.mode import no_grad
-from ..layout import contiguous
 from ..batched import drawn
+from ..layout import contiguous
 from ..random import block_of
 from ..tensor import Tensor
 from ._draw import check_floating

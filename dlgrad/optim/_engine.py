@@ -14,7 +14,7 @@ from .. import dtypes as dt
 from .. import plan as door
 from .._lib import ffi, lib
 from ..autograd.mode import mode
-from ..layout import contiguous
+from ..layout import Layout, contiguous
 from ..ops.create import new_tensor, scalar_tensor
 from ..ops.elementwise import _dense
 from ..ops.writing import copy_into
@@ -188,7 +188,7 @@ def _dense_entries(tensors, others=None):
     dtype, entries = None, []
     for i, t in enumerate(tensors):
         lay = t._layout
-        if not _dense(lay) and lay.numel or not lay.dtype.is_floating_point:
+        if not _dense(lay) and lay.numel or not lay.dtype.is_floating_point or type(lay) is not Layout:
             return None
         if dtype is not None and lay.dtype is not dtype:
             return None
