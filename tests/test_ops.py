@@ -79,7 +79,7 @@ BINARY_REFERENCE = {
 DOMAIN = {
     "sqrt": (0.3, 3), "rsqrt": (0.3, 3), "log": (0.3, 3), "log2": (0.3, 3), "log10": (0.3, 3),
     "log1p": (-0.6, 2), "asin": (-0.8, 0.8), "acos": (-0.8, 0.8), "atanh": (-0.8, 0.8), "acosh": (1.3, 4),
-    "erfinv": (-0.8, 0.8), "lgamma": (0.6, 4), "digamma": (0.6, 4), "reciprocal": (0.4, 2), "tan": (-1.2, 1.2),
+    "entr": (0.2, 3), "erfinv": (-0.8, 0.8), "lgamma": (0.6, 4), "digamma": (0.6, 4), "reciprocal": (0.4, 2), "tan": (-1.2, 1.2),
     "pow": (0.4, 2.5), "div": (0.5, 2), "xlogy": (0.4, 2), "xlog1py": (0.4, 2), "hypot": (0.4, 2),
     "atan2": (0.4, 2), "copysign": (0.4, 2), "remainder": (0.6, 3), "fmod": (0.6, 3),
 }  # fmt: skip

@@ -13,7 +13,7 @@ from ..random import block_of
 from ..tensor import Tensor, make_tensor
 from .create import _check, _sizes, new_tensor
 from .elementwise import _dense
-from .writing import copy_into
+from .writing import check_writable, copy_into
 
 # Plans that take no scalars, by (row, layouts ...).
 plans: dict = {}
@@ -36,6 +36,8 @@ def permuted(t, order):
 
 def draw(t, row, scalars=(), generator=None, extra=None, ints=()):
     """Fills `t` by `row`. extra: a further operand, of t's shape."""
+    if not t._layout.contiguous:
+        check_writable(f"{row}_", t)
     block = block_of(generator)
     if levels.stack:
         check_drawn(t._layout)
