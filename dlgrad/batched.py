@@ -21,6 +21,7 @@ gradient taken inside vmap) they stay apart, which is how per-sample gradients c
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 import threading
@@ -242,6 +243,50 @@ def with_room(t, *others):
         return t
     out = room(logical(t._layout), sizes)
     return call("cast", "copy", out, (t,), name="clone")
+
+
+def each_member(f):
+    """`f`, which reads values of its tensors, as a function that runs once for each member inside of vmap. Raises
+    RuntimeError where the members' results differ in shape."""
+
+    @functools.wraps(f)
+    def function(*args, **kwargs):
+        if levels.stack:
+            numbers = {n for t in _tensors_in(args, kwargs) for n in hidden_of(t._layout)}
+            level = next((v for v in reversed(levels.stack) if v.number in numbers), None)
+            if level is not None:
+                return _in_turn(function, args, kwargs, level)
+        return f(*args, **kwargs)
+
+    return function
+
+
+def _tensors_in(*values):
+    from .func.tree import flatten
+
+    return [t for t in flatten(values)[0] if hasattr(t, "_layout")]
+
+
+def _in_turn(f, args, kwargs, level):
+    from .func.tree import flatten, tree_map, unflatten
+    from .ops.joining import stack
+
+    def member(value, i):
+        if hasattr(value, "_layout") and level.number in hidden_of(value._layout):
+            return remove_batch_dim(value, 0, level).select(0, i)
+        return value
+
+    found = []
+    for i in range(level.size):
+        some, named = tree_map(lambda v: member(v, i), (args, kwargs))  # noqa: B023
+        leaves, spec = flatten(f(*some, **named))
+        found.append(leaves)
+    columns = list(zip(*found))
+    if any(t._layout.shape != c[0]._layout.shape for c in columns for t in c):
+        raise RuntimeError(
+            f"vmap: {f.__name__}() gives results of different shapes for the members of the batch; they cannot be one tensor"
+        )
+    return unflatten([add_batch_dim(stack(c), 0, level) for c in columns], spec)
 
 
 def unreadable(name):

@@ -6,6 +6,7 @@ checked together).
 
 from __future__ import annotations
 
+from ..batched import every_member
 from ..ops import cat as _cat_tensors
 from ..ops import stack as _stack_tensors
 
@@ -262,7 +263,7 @@ class _Symmetric(_Square):
 class _PositiveDefinite(_Symmetric):
     def check(self, value):
         symmetric_ = super().check(value)
-        if not symmetric_.all():
+        if not every_member(symmetric_).all():
             return symmetric_
         from .. import linalg
 

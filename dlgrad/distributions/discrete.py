@@ -6,6 +6,7 @@ import math
 
 import dlgrad
 
+from ..batched import every_member
 from ..nn import functional as F  # noqa: N812
 from . import constraints
 from .categorical import one_of
@@ -172,7 +173,7 @@ class Geometric(BinaryParameter, Distribution):
     def __init__(self, probs=None, logits=None, validate_args=None):
         self._set(probs, logits)
         super().__init__(self._param.shape, validate_args=validate_args)
-        if self._validate_args and probs is not None and not (self.probs > 0).all():
+        if self._validate_args and probs is not None and not every_member(self.probs > 0).all():
             raise ValueError(
                 f"Expected parameter probs (Tensor of shape {tuple(self.probs.shape)}) of distribution {self!r} to be "
                 f"positive but found invalid values:\n{self.probs.detach()[~(self.probs > 0)]}"

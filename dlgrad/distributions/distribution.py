@@ -6,6 +6,7 @@ import warnings
 
 import dlgrad
 
+from ..batched import every_member
 from . import constraints
 from .utils import lazy_property
 
@@ -51,7 +52,7 @@ class Distribution:
             ):
                 continue  # computed from another parameter, which was checked
             value = getattr(self, name)
-            if not constraint.check(value).all():
+            if not every_member(constraint.check(value)).all():
                 raise ValueError(
                     f"Expected parameter {name} ({type(value).__name__} of shape {tuple(value.shape)}) of distribution "
                     f"{self!r} to satisfy the constraint {constraint!r}, but found invalid values:\n{value}"
@@ -179,7 +180,7 @@ class Distribution:
                 stacklevel=3,
             )
             return
-        if not support.check(value).all():
+        if not every_member(support.check(value)).all():
             raise ValueError(
                 f"Expected value argument ({type(value).__name__} of shape {shape}) to be within the support "
                 f"({support!r}) of the distribution {self!r}, but found invalid values:\n{value}"

@@ -6,7 +6,7 @@ import math
 
 from .. import dtypes as dt
 from .. import plan as door
-from ..batched import per_member, with_room
+from ..batched import each_member, per_member, with_room
 from ..layout import MAX_NUMEL, Layout
 from ..layout import contiguous as row_major_layout
 from ..layout import layout as make_layout
@@ -73,9 +73,9 @@ def empty(
     memory_format=None,
 ):
     """A tensor of this shape whose values are whatever the memory held."""
-    dtype = _check("empty", dtype, device)
     if out is not None:
-        return out.resize_(_sizes("empty", size))
+        return _fitted("empty", out, dtype, _sizes("empty", size))
+    dtype = _check("empty", dtype, device)
     return _finish(new_tensor(row_major_layout(dtype, _sizes("empty", size))), requires_grad)
 
 
@@ -107,10 +107,18 @@ def fill_with(t, value, op="fill_"):
     return t
 
 
+def _fitted(op, out, dtype, shape):
+    """`out` in the shape of the result (without a warning). Raises RuntimeError where `dtype` is not its own."""
+    if dtype is not None and out._layout.dtype is not dtype:
+        raise RuntimeError(
+            f"{op}(): dtype {dtype.name} does not match dtype of out parameter ({out._layout.dtype.name})"
+        )
+    return out.resize_(shape)
+
+
 def _filled(op, value, size, out, dtype, device, requires_grad):
     if out is not None:
-        out.resize_(_sizes(op, size))
-        return fill_with(out, value, op)
+        return fill_with(_fitted(op, out, dtype, _sizes(op, size)), value, op)
     t = new_tensor(row_major_layout(_check(op, dtype, device), _sizes(op, size)), op)
     return _finish(fill_with(t, value, op), requires_grad)
 
@@ -300,7 +308,7 @@ def arange(
     t = new_tensor(row_major_layout(dtype, (n,)), "arange")
     scalars = (start, step) if whole else (float(start), float(step))
     door.call("fill", "arange", t._layout, (), ints=(int(whole),), scalars=scalars, into=t)
-    return _finish(t, requires_grad) if out is None else write_out("arange", out, t)
+    return _finish(t, requires_grad) if out is None else write_out("arange", _fitted("arange", out, dtype, tuple(out.shape)), t)
 
 
 def range_(start=0, end=None, step=1, **kwargs):
@@ -310,6 +318,7 @@ def range_(start=0, end=None, step=1, **kwargs):
     return arange(start, end + step, step, **{"dtype": dt.get_default_dtype(), **kwargs})
 
 
+@each_member
 def linspace(
     start, end, steps, *, out=None, dtype=None, layout=None, device=None, requires_grad=False
 ):
@@ -337,14 +346,15 @@ def linspace(
         start, end = complex(start), complex(end)
         for part, a, b in zip(parts_of(t), (start.real, start.imag), (end.real, end.imag)):
             door.call("fill", "linspace", part._layout, (), scalars=(a, b), into=part)
-        return _finish(t, requires_grad) if out is None else write_out("linspace", out, t)
+        return _finish(t, requires_grad) if out is None else write_out("linspace", _fitted("linspace", out, dtype, tuple(t._layout.shape)), t)
     start, end = float(start), float(end)
     if not dtype.is_floating_point:
         start, end = float(int(start)), float(int(end))
     door.call("fill", "linspace", t._layout, (), scalars=(start, end), into=t)
-    return _finish(t, requires_grad) if out is None else write_out("linspace", out, t)
+    return _finish(t, requires_grad) if out is None else write_out("linspace", _fitted("linspace", out, dtype, tuple(t._layout.shape)), t)
 
 
+@each_member
 def logspace(
     start,
     end,
@@ -366,7 +376,7 @@ def logspace(
     if not dtype.is_floating_point:
         start, end = int(_number("logspace", "start", start)), int(_number("logspace", "end", end))
     t = (float(base) ** linspace(start, end, steps, dtype=dt.float64)).to(dtype)
-    return _finish(t, requires_grad) if out is None else write_out("logspace", out, t)
+    return _finish(t, requires_grad) if out is None else write_out("logspace", _fitted("logspace", out, dtype, tuple(t._layout.shape)), t)
 
 
 def eye(n, m=None, *, out=None, dtype=None, layout=None, device=None, requires_grad=False):
@@ -380,4 +390,4 @@ def eye(n, m=None, *, out=None, dtype=None, layout=None, device=None, requires_g
         fill_with(t, 0)
     ones_in = parts_of(t)[0] if t._layout.dtype.is_complex else t
     door.call("fill", "eye", ones_in._layout, (), into=ones_in)
-    return _finish(t, requires_grad) if out is None else write_out("eye", out, t)
+    return _finish(t, requires_grad) if out is None else write_out("eye", _fitted("eye", out, dtype, tuple(t._layout.shape)), t)

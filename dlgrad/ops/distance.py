@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import dtypes as dt
 from ..autograd.graph import record
+from ..batched import each_member
 from ..layout import broadcast_shapes, wrap_dim
 from ..tensor import Tensor, method
 from .arrange import roll, triu_indices
@@ -183,6 +184,7 @@ def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     return bool(isclose(input, other, rtol, atol, equal_nan).all().item())
 
 
+@each_member
 def isin(elements, test_elements, *, assume_unique=False, invert=False, out=None):
     """Which elements are among `test_elements` (invert: are not)."""
     from .sort import searchsorted, sort

@@ -8,7 +8,7 @@ from __future__ import annotations
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
-from ..batched import every_member
+from ..batched import each_member, every_member
 from ..layout import alike, broadcast_shapes, contiguous, wrap_dim
 from ..tensor import Tensor, make_tensor, method
 from .writing import write_out
@@ -238,6 +238,7 @@ def index_select(input, dim, index, *, out=None):
     )
 
 
+@each_member
 def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
     """Each element (or slice along `dim`) repeated `repeats` times, or as many times as a vector says."""
     from .create import arange

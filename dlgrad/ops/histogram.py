@@ -6,10 +6,11 @@ import math
 from collections import namedtuple
 
 from ..autograd.mode import no_grad
+from ..batched import each_member
 from ..tensor import Tensor, method
 from .create import linspace, zeros
-from .scatter import index_add
 from .reduce import check
+from .scatter import index_add
 from .sort import searchsorted
 from .ternary import where
 from .writing import write_out
@@ -90,6 +91,7 @@ def _check(name, input, weight, leading):
 
 
 @method
+@each_member
 def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
     """How many elements fall between neighbouring edges: (hist, bin_edges).
 
@@ -105,6 +107,7 @@ def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
     return result if out is None else write_out("histogram", out, result)
 
 
+@each_member
 def histogramdd(input, bins, *, range=None, weight=None, density=False):
     """The histogram of points in N dimensions: (hist, bin_edges), the edges a tuple of N tensors.
 

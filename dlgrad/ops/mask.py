@@ -5,7 +5,7 @@ from __future__ import annotations
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
-from ..batched import with_room
+from ..batched import each_member, with_room
 from ..layout import broadcast_shapes, contiguous
 from ..tensor import Tensor, method
 from .elementwise import sum_to
@@ -72,6 +72,7 @@ def masked_select(input, mask, *, out=None):
 
 
 @method
+@each_member
 def masked_scatter(input, mask, source):
     """A copy of input with the elements where `mask` holds replaced by those of source, in order."""
     if not isinstance(mask, Tensor) or mask._layout.dtype is not dt.bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from .. import dtypes as dt
+from ..batched import each_member
 from ..layout import whole, wrap_dim
 from ..tensor import method
 from .binary import maximum, minimum
@@ -130,6 +131,7 @@ def unravel_index(indices, shape):
 
 
 @method
+@each_member
 def nonzero_static(input, *, size, fill_value=-1):
     """The positions of the elements that are not 0, as many as `size`: cut off, or with `fill_value` behind."""
     check("nonzero_static", input)

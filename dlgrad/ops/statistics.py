@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from .. import dtypes as dt
-from ..batched import every_member
+from ..batched import each_member, every_member
 from ..layout import wrap_dim
 from ..tensor import method
 from .arrange import flip
@@ -17,6 +17,7 @@ from .writing import write_out
 
 
 @method
+@each_member
 def bincount(input, weights=None, minlength=0):
     """How often each of 0, 1, 2, ... comes among the integers of a vector (or the sum of the weights there)."""
     from .create import ones, zeros
@@ -51,6 +52,7 @@ def bincount(input, weights=None, minlength=0):
 
 
 @method
+@each_member
 def histc(input, bins=100, min=0, max=0, *, out=None):
     """How many elements fall into each of `bins` equal parts of [min, max] (both 0: of the elements' own range)."""
     check("histc", input)

@@ -6,6 +6,7 @@ import math
 import warnings
 
 from .. import fft
+from ..batched import each_member
 from ..nn.functional import pad
 from ..ops import ones, zeros
 from ..ops.complex_numbers import view_as_complex, view_as_real
@@ -94,6 +95,7 @@ def stft(
     return result if return_complex else view_as_real(result)
 
 
+@each_member
 def istft(
     input, n_fft, hop_length=None, win_length=None, window=None, center=True, normalized=False, onesided=None, length=None,
     return_complex=False,

@@ -336,3 +336,38 @@ def test_shapes(case):
         z.backward(T.arange(z.numel()).reshape(z.shape).float().cos())
         got.append((z, x.grad, y.grad))
     close(*got)
+
+
+LOOPS = {
+    "isin": lambda T, x: T.isin(x, x[:2]),
+    "masked_scatter": lambda T, x: x.masked_scatter(x > 0, x * 2),
+    "histc": lambda T, x: T.histc(x, 4),
+    "bincount": lambda T, x: T.bincount(x.abs().long(), minlength=9),
+    "linspace": lambda T, x: T.linspace(x[0], x[1], 4),
+    "repeat_interleave": lambda T, x: x.repeat_interleave((x > -9).long() + 1),
+    "ctc_loss": lambda T, x: T.nn.functional.ctc_loss(
+        (x.reshape(5, 1, 1) * T.arange(3)).log_softmax(-1), (x[:2] > 0).long().unsqueeze(0) + 1, T.tensor([5]), T.tensor([2])),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_what_reads_values_runs_for_each_member(name):
+    got = []
+    for T, x in pair(rand(2, 3, 5)):
+        x.requires_grad_()
+        y = T.vmap(T.vmap(lambda v: LOOPS[name](T, v)))(x)
+        got.append((y, T.autograd.grad(y.sum(), x)[0] if y.requires_grad else x))
+    close(*got)
+
+
+def test_distributions_under_vmap():
+    x = rand(4, 3)
+    got = []
+    for T, t in pair(x):
+
+        def f(v, T=T):
+            spread = T.distributions.Categorical(logits=v).entropy()
+            return spread + T.distributions.Normal(v, 1.0).log_prob(v * 2).sum()
+
+        got.append((T.vmap(f)(t), T.vmap(T.func.grad(f))(t)))
+    close(*got)

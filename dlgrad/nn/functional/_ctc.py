@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dlgrad
+from dlgrad.batched import each_member
 
 from ._loss import _check_tensors, _reduction
 
@@ -60,6 +61,7 @@ def _target_rows(targets, target_lengths, batch):
     return [row[:length] for row, length in zip(values, target_lengths)]
 
 
+@each_member
 def ctc_loss(
     log_probs,
     targets,
