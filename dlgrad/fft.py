@@ -14,6 +14,7 @@ from . import plan as door
 from .autograd.graph import record
 from .layout import alike, contiguous, whole, wrap_dim
 from .ops import arange, roll, zeros
+from .ops.checked import checked
 from .ops.complex_numbers import conj, parts_layout, real
 from .ops.writing import write_out
 from .tensor import Tensor, make_tensor
@@ -367,11 +368,13 @@ def _shifted(input, dim, sign):
     return roll(input, tuple(sign * (input.shape[d] // 2) for d in dims), dims)
 
 
+@checked
 def fftshift(input, dim=None):
     """The numbers in the order of their frequencies: the zero one moves to the middle (of `dim`, or of all)."""
     return _shifted(input, dim, 1)
 
 
+@checked
 def ifftshift(input, dim=None):
     """The inverse of `fftshift`."""
     return _shifted(input, dim, -1)

@@ -13,6 +13,7 @@ from . import dtypes as dt
 from . import ops
 from .layout import wrap_dim
 from .linalg import vector_norm
+from .ops.checked import checked
 from .tensor import Tensor
 
 __all__ = [
@@ -211,3 +212,7 @@ def normalize(input, ord, dim, *, eps=1e-12, dtype=None, mask=None):
     """The input over its norm of order `ord` along `dim` (at least eps), and 0 where the mask does not hold."""
     size = norm(input, ord, dim, keepdim=True, dtype=dtype or input.dtype, mask=mask)
     return _filled("normalize", input, mask, 0) / size.clamp(min=eps)
+
+
+for _name in __all__:
+    globals()[_name] = checked(globals()[_name])

@@ -9,6 +9,7 @@ from ..autograd.graph import record, wants_grad
 from ..autograd.mode import no_grad
 from ..batched import every_member
 from ..ops import cat, ones, where
+from ..ops.checked import checked
 from ..ops.distance import linalg_cross as cross  # noqa: F401
 from ..tensor import Tensor
 from . import _complex
@@ -33,11 +34,13 @@ def vecdot(x, y, *, dim=-1, out=None):
     return written("linalg.vecdot", out, result)
 
 
+@checked
 def diagonal(A, *, offset=0, dim1=-2, dim2=-1):
     """The diagonals of the last two dimensions. A view."""
     return A.diagonal(offset, dim1, dim2)
 
 
+@checked
 def multi_dot(tensors, *, out=None):
     """The product of several matrices (the first and last may be vectors), in the cheapest order (matrix chain)."""
     tensors = list(tensors)
@@ -90,6 +93,7 @@ def _need_chain(tensors):
             )
 
 
+@checked
 def matrix_power(A, n, *, out=None):
     """The product of n copies of A (..., m, m), by repeated squaring; for n < 0 of copies of the inverse."""
     if not isinstance(n, int):
@@ -195,6 +199,7 @@ def vander(x, N=None):
     return cat((ones((*shape, 1), dtype=d), powers), -1)
 
 
+@checked
 def tensorinv(A, ind=2, *, out=None):
     """The inverse of A as a map from its last dimensions to the first `ind`: tensordot(A^-1, A, ind) is the identity."""
     if ind <= 0:
@@ -212,6 +217,7 @@ def tensorinv(A, ind=2, *, out=None):
     )
 
 
+@checked
 def tensorsolve(A, B, dims=None, *, out=None):
     """X with tensordot(A, X, X.ndim) = B, A's dimensions `dims` being moved to its end first."""
     if dims is not None:

@@ -14,7 +14,7 @@ from ..storage import allocate
 from ..tensor import Tensor, make_tensor, method  # noqa: N812
 from ..tensor import device as Device
 from .complex_numbers import parts_of
-from .elementwise import as_number, is_scalar, result_layout, scalar_dtype
+from .elementwise import as_number, is_scalar, result_layout, scalar_dtype, whole_number
 from .view import sizes_of
 from .writing import write_out
 
@@ -100,7 +100,7 @@ def fill_with(t, value, op="fill_"):
     if d.is_floating_point:
         kind, value = 0, float(value)
     else:
-        kind, value = 1, (int(bool(value)) if d is dt.bool else int(value))
+        kind, value = 1, (int(bool(value)) if d is dt.bool else whole_number(op, value, d))
         if not -(1 << 63) <= value < 1 << 63:
             raise RuntimeError(f"{op}: value cannot be converted to type {d.name} without overflow")
     door.call("fill", "fill", t._layout, (), ints=(kind,), scalars=(value,), into=t, name=op)

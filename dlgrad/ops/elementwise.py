@@ -120,6 +120,14 @@ def result_type(*values):
     return out
 
 
+def whole_number(op, value, dtype):
+    """The number without its fraction. Raises RuntimeError for infinities and nan."""
+    try:
+        return int(value)
+    except (OverflowError, ValueError):
+        raise RuntimeError(f"{op}: value {value} cannot be converted to {dtype.name} without overflow") from None
+
+
 def fit_scalar(op, value, dtype):
     """The number as `dtype` holds it. Raises RuntimeError where an integer type cannot."""
     if dtype.is_complex:
@@ -128,7 +136,7 @@ def fit_scalar(op, value, dtype):
         return float(value)
     if dtype is dt.bool:
         return int(bool(value))
-    value = int(value)
+    value = whole_number(op, value, dtype)
     info = dt.iinfo(dtype)
     if not info.min <= value <= info.max:
         raise RuntimeError(
