@@ -69,7 +69,7 @@ def run(roots, retain_graph, create_graph, capture=None, needed=None):
             entry[1][number] = g if have is None else have + g
 
     anomaly = graph.anomaly
-    plain = capture is None and anomaly is None and crossing is None
+    plain = capture is None and anomaly is None
     before = mode.enabled
     mode.enabled = create_graph
     try:
@@ -92,6 +92,9 @@ def run(roots, retain_graph, create_graph, capture=None, needed=None):
                         continue
                     grad = r(g, *saved)
                     if grad is None:
+                        continue
+                    if crossing is not None and type(grad._layout) is not Layout:
+                        send(edge, grad, False)
                         continue
                     if type(edge) is Node and edge.outputs == 0 and edge.seq not in pending:
                         pending[edge.seq] = [edge, grad, False]
