@@ -24,7 +24,10 @@ def to_dtype(x, dtype):
     if lay.dtype is dtype:
         return x
     if lay.dtype.is_complex is not dtype.is_complex:
-        return complex_numbers.from_real(x, dtype) if dtype.is_complex else to_dtype(complex_numbers.real(x), dtype)
+        if dtype.is_complex:
+            return complex_numbers.from_real(x, dtype)
+        real = complex_numbers.real(x)  # a view, which the result must not be
+        return real.clone() if real._layout.dtype is dtype else to_dtype(real, dtype)
     out = door.call("cast", "copy", result_layout(dtype, lay.shape, lay), (x,), name="to")
     if x._requires_grad and (dtype.is_floating_point or dtype.is_complex):
         old = lay.dtype

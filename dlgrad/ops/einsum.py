@@ -92,7 +92,7 @@ def _contract(a, ra, b, rb, keep):
     size = {}
     for t, row in ((a, ra), (b, rb)):
         for c, n in zip(row, t._layout.shape):
-            size[c] = max(size.get(c, 1), n)
+            size[c] = n if size.get(c, 1) == 1 else size[c]
     for t, row in ((a, ra), (b, rb)):
         for c, n in zip(row, t._layout.shape):
             if n not in (1, size[c]):

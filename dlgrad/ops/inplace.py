@@ -92,6 +92,8 @@ def resize_(self, *sizes, memory_format=None):
         raise RuntimeError("resize_(): cannot resize variables that require grad")
     if type(self._layout) is not Layout:
         raise RuntimeError("vmap: resize_() of a batched tensor is not possible; make a new one with new_empty()")
+    if tuple(self._layout.shape) == tuple(shape) and memory_format is None:
+        return self  # with its strides
     lay = row_major_layout(self._layout.dtype, shape)
     if lay.nbytes + self._offset() > self._storage.nbytes:
         storage = allocate(lay.nbytes, f"resize_ to {list(shape)}")

@@ -238,7 +238,7 @@ Tensor.inner = inner
 
 def _number(name, dtype, v, what):
     v = as_number(v)
-    if isinstance(v, float) and not dtype.is_floating_point:
+    if isinstance(v, float) and not (dtype.is_floating_point or dtype.is_complex):
         if name in ("addmm", "addr"):
             raise RuntimeError(
                 f"{name}(): For integral input tensors, argument {what} must not be a floating point number, got {v}"

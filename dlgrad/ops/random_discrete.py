@@ -308,7 +308,7 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
             if replacement and num_samples > 1  # PyTorch draws a single one by the other way
             else _without_replacement(chances, num_samples, generator)
         )
-    return result if out is None else write_out("multinomial", out, result, exact=True)
+    return result if out is None else write_out("multinomial", out.resize_(tuple(result.shape)), result, exact=True)
 
 
 def _with_replacement(p, samples, generator):

@@ -52,9 +52,10 @@ def check_apart(name, written, *read):
 
 # The operations whose `out` must have the result's dtype: PyTorch casts for the others.
 _EXACT = frozenset(
-    "amax amin aminmax bitwise_not ceil cummax cummin diag float_power floor frac kthvalue linalg.vector_norm log_softmax "
-    "logcumsumexp masked_select median nan_to_num neg nonzero norm quantile round searchsorted bucketize sign softmax sort "
-    "take topk tril triu trunc vector_norm".split()
+    "addmm addmv amax amin aminmax baddbmm bitwise_not bmm bucketize ceil cross cummax cummin diag dot eye float_power floor "
+    "frac inner kthvalue linalg.cross linalg.multi_dot linalg.vecdot linalg.vector_norm log_softmax logcumsumexp "
+    "masked_select matmul median mm multi_dot multinomial mv nan_to_num neg nonzero norm quantile round searchsorted sign "
+    "softmax sort take tensordot topk tril triu trunc vecdot vector_norm".split()
 )
 
 

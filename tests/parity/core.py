@@ -135,7 +135,7 @@ def attempts(call, function, grad=False):
 
 def only_missing(error):
     """Whether PyTorch raised for want of a kernel for this dtype, where dlgrad may do more."""
-    words = ("not implemented for", "not supported for", "not yet supported", "not support", "dtype of out", "Bad in-place call")
+    words = ("not implemented for", "not supported for", "not yet supported", "not support", "Bad in-place call")
     return any(w in str(error) for w in words)
 
 

@@ -58,7 +58,7 @@ def arange(d):
 
 @row("linspace", dtypes=(*NUMBERS, *COMPLEX))
 def linspace(d):
-    return Call(d.any_of(0, -2.0, 3), d.any_of(5, 1.0, 0.5), d.int(-1, 6), **({"dtype": Dtype(d.dtype)} if d.bool() else {}))
+    return Call(d.any_of(0, -2.0, 3), d.any_of(5, 1.0, 0.5), d.any_of(-1, 1, 2, 3, 6), **({"dtype": Dtype(d.dtype)} if d.bool() else {}))
 
 
 @row("eye")
@@ -127,7 +127,7 @@ def exponential(d):
     return d.tensor(layout=d.any_of("contiguous", "transposed")), d.any_of(1.0, 0.5, -1.0)
 
 
-@row("normal", dtypes=WIDE, gradients=False)
+@row("normal", dtypes=WIDE, gradients=False, forms=False)
 def normal(d):
     mean = d.tensor(layout="contiguous")
     return mean, d.any_of(2.0, 0.5)

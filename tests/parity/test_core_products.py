@@ -92,7 +92,7 @@ def addmv(d):
 @row("addbmm", "baddbmm", dtypes=FIELDS)
 def addbmm(d):
     b, n, k, m = size(d), size(d), size(d), size(d)
-    return Call(d.tensor(d.beside((n, m))), d.tensor((b, n, k)), d.tensor((b, wrong(d, k), m)), **factors(d))
+    return Call(d.tensor((n, m)), d.tensor((b, n, k)), d.tensor((b, wrong(d, k), m)), **factors(d))
 
 
 @row("einsum", dtypes=(*WIDE, *COMPLEX, "int64"), forms=False)

@@ -106,6 +106,10 @@ def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="m
     Floating point."""
     reduction = _reduction(reduction, size_average, reduce)
     _check_tensors("soft_margin_loss", input=input, target=target)
+    if dlgrad.broadcast_shapes(input.shape, target.shape) != input.shape:
+        raise RuntimeError(
+            f"soft_margin_loss(): the target's shape {list(target.shape)} does not expand to the input's {list(input.shape)}"
+        )
     return _reduced(dlgrad.log1p((-target * input).exp()), reduction)
 
 

@@ -146,7 +146,9 @@ def pixel_shuffle(input, upscale_factor):
     n = len(lead)
     split = input.reshape(*lead, out, r, r, height, width)
     order = (*range(n), n, n + 3, n + 1, n + 4, n + 2)
-    return split.permute(order).reshape(*lead, out, height * r, width * r)
+    # A copy, also where r = 1 leaves nothing to move.
+    moved = split.permute(order).clone(memory_format="contiguous")
+    return moved.view(*lead, out, height * r, width * r)
 
 
 def pixel_unshuffle(input, downscale_factor):
@@ -167,7 +169,8 @@ def pixel_unshuffle(input, downscale_factor):
     n = len(lead)
     split = input.reshape(*lead, channels, height // r, r, width // r, r)
     order = (*range(n), n, n + 2, n + 4, n + 1, n + 3)
-    return split.permute(order).reshape(*lead, channels * r * r, height // r, width // r)
+    moved = split.permute(order).clone(memory_format="contiguous")
+    return moved.view(*lead, channels * r * r, height // r, width // r)
 
 
 def channel_shuffle(input, groups):
@@ -190,7 +193,7 @@ def channel_shuffle(input, groups):
             "groups."
         )
     split = input.reshape(batch, groups, channels // groups, *rest)
-    return split.transpose(1, 2).reshape(input.shape)
+    return split.transpose(1, 2).clone(memory_format="contiguous").view(input.shape)
 
 
 native_channel_shuffle = channel_shuffle
