@@ -195,3 +195,31 @@ test "remainders are those of integer division" {
         for (out) |x| try expectEqual(@as(i64, g.next32() % @as(u32, @intCast(span))) - 5, x);
     }
 }
+
+test "gamma and binomial numbers are PyTorch's" {
+    var d: Draw = .{};
+    d.init();
+    var shapes = [_]f64{ 2.5, 0.3, 1.0, 7.0 };
+    const n: [1]i64 = .{shapes.len};
+    var gamma: [4]f64 = undefined;
+    const concentration = .{ vector(.float64, &n), @as(*anyopaque, @ptrCast(&shapes)) };
+    try expectEqual(0, try d.run("standard_gamma", gamma[0..], &.{}, concentration, 0));
+    const expected = [_]f64{ 5.318583494596593, 0.00015093647951683084, 0.8063785856745634, 5.220211367320684 };
+    for (expected, gamma) |e, x| try std.testing.expectApproxEqRel(e, x, 1e-12);
+
+    d.init();
+    var counts = [_]f32{ 10, 100, 3, 1000, 5 };
+    var chances = [_]f32{ 0.3, 0.5, 0.9, 0.05, 0 };
+    var drawn: [5]f32 = undefined;
+    const five: [1]i64 = .{counts.len};
+    const generator_size: [1]i64 = .{Generator.bytes};
+    const operands = [_]Operand{
+        vector(.float32, &five), vector(.uint8, &generator_size), vector(.float32, &five), vector(.float32, &five),
+    };
+    var p = plan_zig.testPlan(&operands, 1, rowNumber("binomial"), &.{}, &.{});
+    try random.family.prepare(&p);
+    var call: plan_zig.Call = .{};
+    call.ptr[0..4].* = .{ @ptrCast(&drawn), @ptrCast(&d.g), @ptrCast(&counts), @ptrCast(&chances) };
+    p.run(&p, &call);
+    try expectEqualSlices(f32, &.{ 6, 48, 3, 49, 0 }, &drawn);
+}
