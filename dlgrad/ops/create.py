@@ -149,9 +149,9 @@ def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None, re
             f"full(): argument 'fill_value' must be Number, not {type(fill_value).__name__}"
         )
     fill_value = as_number(fill_value)
-    return _filled(
-        "full", fill_value, (size,), out, dtype or scalar_dtype(fill_value), device, requires_grad
-    )
+    if out is None:
+        dtype = dtype or scalar_dtype(fill_value)
+    return _filled("full", fill_value, (size,), out, dtype, device, requires_grad)
 
 
 def _like_layout(op, input, dtype):

@@ -72,7 +72,7 @@ def _composed(x, t, weight, ignore_index, reduction, label_smoothing):
     safe = where(used, t, 0)
     picked = logp.gather(1, safe.unsqueeze(1)).squeeze(1)
     w = used.to(x._layout.dtype) if weight is None else where(used, weight.to(x._layout.dtype)[safe], 0.0)
-    loss = -picked * w
+    loss = where(used, -picked * w, 0.0)
     if label_smoothing:
         classes = x._layout.shape[1]
         shape = [1] * x._layout.ndim

@@ -74,7 +74,9 @@ def max_pool(n):
         size, options = window(d, n)
         x = channels(d, 2, n)
         x = d.tensor(x.shape, unique=True)
-        return Call(x, size, dilation=d.any_of(1, 1, 2), return_indices=d.bool(), **options)
+        # Where a window can lie in the padding alone, PyTorch's backward writes outside of its gradient.
+        dilation = d.any_of(1, 1, 2) if not options["padding"] else 1
+        return Call(x, size, dilation=dilation, return_indices=d.bool(), **options)
 
     return case
 

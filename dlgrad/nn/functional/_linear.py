@@ -14,6 +14,10 @@ def linear(input, weight, bias=None):
     shape, wanted = input.shape, weight.shape
     if not shape or not wanted or shape[-1] != wanted[-1] or len(wanted) > 2:
         _linear_error(shape, wanted)
+    if bias is not None and len(wanted) == 1 and len(shape) <= 2:
+        raise RuntimeError(
+            f"[linear] with a bias the weight must be (out_features, in_features), got shape {tuple(wanted)}"
+        )
     if input.dtype is not weight.dtype:
         raise RuntimeError(
             f"[linear] input and weight must have the same dtype, got {input.dtype} and "

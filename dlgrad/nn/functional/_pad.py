@@ -52,6 +52,8 @@ def pad(input, pad, mode="constant", value=None):
         pad = tuple(max(amount, 0) for amount in pad)
     if mode != "circular":
         input = anchored(input)
+    if not any(pad):
+        return input.clone()
     for i in range(n):
         input = _index_pad(input, mode, input.dim() - 1 - i, pad[2 * i], pad[2 * i + 1])
     return input

@@ -176,6 +176,10 @@ def _avg_pool(n, input, kernel_size, stride, padding, ceil_mode, count_include_p
     )
     if divisor is not None and divisor == 0:
         raise RuntimeError(f"[{name}] divisor must be not zero")
+    if n == 3 and any(size < k for size, k in zip(input.shape[-3:], kernel)):  # as PyTorch, in 3-D alone
+        raise RuntimeError(
+            f"[{name}] input image {tuple(input.shape[-3:])} smaller than kernel size {kernel}"
+        )
     operation = getattr(ops, name)
     if not input.is_floating_point():
         if input.dtype is not dlgrad.int64:

@@ -159,9 +159,10 @@ def interpolate(
         return getattr(_pooling, f"adaptive_avg_pool{input.dim() - 2}d")(input, sizes)
     if not input.is_floating_point() and corners:
         raise RuntimeError(f"[interpolate] mode {mode!r} not implemented for {input.dtype}")
+    result = input
     for i, (out, factor) in enumerate(zip(sizes, factors)):
-        input = _resample(input, i + 2, out, factor, mode, bool(align_corners), antialias)
-    return input
+        result = _resample(result, i + 2, out, factor, mode, bool(align_corners), antialias)
+    return input.clone() if result is input else result
 
 
 def _resample(input, dim, out, factor, mode, align_corners, antialias):
