@@ -331,6 +331,12 @@ def over_whole(f, t):
 
 def crossing(edge, g):
     """A gradient on its way along `edge`: summed over the levels that it leaves there."""
+    gone = _left_by(edge, hidden_of(g._layout))
+    return sum_hidden(g, gone) if gone else g
+
+
+def _left_by(edge, numbers):
+    """Those of these levels that a gradient leaves along `edge`."""
     from .tensor import Tensor
 
     stays = {level.number for level in levels.stack}
@@ -339,24 +345,61 @@ def crossing(edge, g):
     else:
         made = edge.node.seq
         stays.update([n for n, start in list(_starts.items()) if made > start])
-    gone = tuple([n for n, _, _ in g._layout.hidden if n not in stays])
-    return sum_hidden(g, gone) if gone else g
+    return tuple([n for n in numbers if n not in stays])
+
+
+def summed_along(edge, rule):
+    """`rule(g, x, w)`, the gradient by a w that lies behind `edge` and takes all rows of g and x together, as one that
+    counts the members of the levels which the gradient leaves there as rows too: one product, no sum of many."""
+
+    def of_all(g, x, w):
+        sizes = sizes_of((g._layout, x._layout))
+        gone = {n: sizes[n] for n in _left_by(edge, sizes)}
+        return (
+            rule(*[_shown(repeat_hidden(t, gone), gone) for t in (g, x)], w)
+            if gone
+            else rule(g, x, w)
+        )
+
+    return of_all
+
+
+def _shown(t, sizes):
+    """The batches of these levels as dimensions in front. Its gradient goes back by `_concealed`."""
+    from .autograd.graph import record
+    from .tensor import make_tensor
+
+    lay, have = t._layout, hidden_of(t._layout)
+    rest = tuple(h for h in lay.hidden if h[0] not in sizes)
+    strides = (*[have[n][1] for n in sizes], *lay.strides)
+    out = batched_layout(lay.dtype, (*sizes.values(), *lay.shape), strides, rest)
+    out = make_tensor(t._ptr, out, t._storage)
+    return record(out, "RemoveBatchDimBackward0", lambda g: _concealed(g, sizes), (t,))
+
+
+def _concealed(t, sizes):
+    """The first dimensions as the batches of these levels."""
+    from .autograd.graph import record
+    from .tensor import make_tensor
+
+    lay, n = t._layout, len(sizes)
+    hidden = {**hidden_of(lay), **{k: (sizes[k], st) for k, st in zip(sizes, lay.strides)}}
+    hidden = tuple((k, *v) for k, v in sorted(hidden.items()))
+    out = batched_layout(lay.dtype, tuple(lay.shape[n:]), lay.strides[n:], hidden)
+    out = make_tensor(t._ptr, out, t._storage)
+    return record(
+        out, "AddBatchDimBackward0", lambda g: _shown(repeat_hidden(g, sizes), sizes), (t,)
+    )
 
 
 def sum_hidden(g, numbers):
     """`g` summed over the batches of these levels. Its own gradient is the same for all members."""
     from .autograd.graph import record
     from .ops.reduce import sum as sum_
-    from .tensor import make_tensor
 
     have = hidden_of(g._layout)
     sizes = {n: have[n][0] for n in numbers}
-    rest = tuple(h for h in g._layout.hidden if h[0] not in sizes)
-    lay = g._layout
-    shape = (*sizes.values(), *lay.shape)
-    strides = (*[have[n][1] for n in numbers], *lay.strides)
-    whole = make_tensor(g._ptr, batched_layout(lay.dtype, shape, strides, rest), g._storage)
-    out = sum_(whole, tuple(range(len(numbers))))
+    out = sum_(_shown(g.detach(), sizes), tuple(range(len(numbers))))
     return record(out, "SumBatchBackward0", lambda gg: repeat_hidden(gg, sizes), (g,))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from .. import dtypes as dt
 from .. import plan as door
-from ..autograd.graph import record
+from ..autograd.graph import edge_of, record
+from ..batched import summed_along
 from ..layout import Layout, alike, broadcast_shapes, contiguous
 from ..tensor import Tensor, make_tensor, method
 from . import complex_numbers
@@ -96,10 +97,12 @@ def _matrices(a, b, name):
             return sum_to(_matrices(g, _adjoint(b), name), sa)
 
         def right(g, a, b):
-            if len(sb) == 2 and len(sa) > 2:  # one product, not a batch of them to sum
+            if len(sb) == 2 and a._layout.ndim > 2:  # one product, not a batch of them to sum
                 return _matrices(_adjoint(_flat(a)), _flat(g), name)
             return sum_to(_matrices(_adjoint(a), g, name), sb)
 
+        if type(out._layout) is not Layout and b._requires_grad and type(b._layout) is Layout and len(sb) == 2:
+            right = summed_along(edge_of(b), right)
         record(
             out,
             "MmBackward0" if a._layout.ndim == b._layout.ndim == 2 else "BmmBackward0",
@@ -471,15 +474,18 @@ def _linear_to_bias(g, x, w):
 
 def _recorded(result, input, weight, bias):
     """The result of linear, in the graph."""
+    to_weight = _linear_to_weight
+    if type(result._layout) is not Layout and weight._requires_grad and type(weight._layout) is Layout:
+        to_weight = summed_along(edge_of(weight), to_weight)
     if bias is None:
         return record(
             result,
             "LinearBackward0",
-            (_linear_to_input, _linear_to_weight),
+            (_linear_to_input, to_weight),
             (input, weight),
             (input, weight),
         )
-    return record(result, "AddmmBackward0", (_linear_to_input, _linear_to_weight, _linear_to_bias),
+    return record(result, "AddmmBackward0", (_linear_to_input, to_weight, _linear_to_bias),
                   (input, weight, bias), (input, weight))  # fmt: skip
 
 
