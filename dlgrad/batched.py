@@ -374,7 +374,7 @@ def _shown(t, sizes):
     strides = (*[have[n][1] for n in sizes], *lay.strides)
     out = batched_layout(lay.dtype, (*sizes.values(), *lay.shape), strides, rest)
     out = make_tensor(t._ptr, out, t._storage)
-    return record(out, "RemoveBatchDimBackward0", lambda g: _concealed(g, sizes), (t,))
+    return _alias(record(out, "RemoveBatchDimBackward0", lambda g: _concealed(g, sizes), (t,)), t)
 
 
 def _concealed(t, sizes):
@@ -387,9 +387,8 @@ def _concealed(t, sizes):
     hidden = tuple((k, *v) for k, v in sorted(hidden.items()))
     out = batched_layout(lay.dtype, tuple(lay.shape[n:]), lay.strides[n:], hidden)
     out = make_tensor(t._ptr, out, t._storage)
-    return record(
-        out, "AddBatchDimBackward0", lambda g: _shown(repeat_hidden(g, sizes), sizes), (t,)
-    )
+    record(out, "AddBatchDimBackward0", lambda g: _shown(repeat_hidden(g, sizes), sizes), (t,))
+    return _alias(out, t)
 
 
 def sum_hidden(g, numbers):
@@ -415,7 +414,8 @@ def repeat_hidden(g, sizes):
         g._ptr, batched_layout(lay.dtype, tuple(lay.shape), lay.strides, hidden), g._storage
     )
     numbers = tuple(n for n in sizes if n not in have)
-    return record(out, "RepeatBatchBackward0", lambda gg: _summed(gg, numbers), (g,))
+    record(out, "RepeatBatchBackward0", lambda gg: _summed(gg, numbers), (g,))
+    return _alias(out, g)
 
 
 def _summed(g, numbers):
@@ -439,16 +439,30 @@ def add_batch_dim(x, dim, level):
     hidden = tuple((n, *v) for n, v in sorted(hidden.items()))
     out = make_tensor(x._ptr, batched_layout(lay.dtype, tuple(shape), strides, hidden), x._storage)
     if x._requires_grad:
-        record(out, "AddBatchDimBackward0", lambda g: remove_batch_dim(g, dim, level), (x,))
+        record(
+            out, "AddBatchDimBackward0", lambda g: _alias(remove_batch_dim(g, dim, level), g), (x,)
+        )
     return _alias(out, x)
 
 
 def _alias(out, x):
     """`out` as a view of `x` that cannot be written to where a gradient is wanted."""
-    if out._grad_fn is not None:
-        out._view, out._view_version = (x if x._view is None else x._view), out._storage.version
-        out._view_mode = "multi"
+    out._view, out._view_version = (x if x._view is None else x._view), out._storage.version
+    out._view_mode = "multi"
     return out
+
+
+def same_batch(one, other):
+    """Whether two layouts hide the dimensions of the same levels."""
+    return hidden_of(one).keys() == hidden_of(other).keys()
+
+
+def unfollowed(name):
+    """The error for a write into an argument of vmap that the caller's tensor cannot be told of."""
+    return RuntimeError(
+        f"vmap: {name} of an argument of vmap (or of a view of it) where a gradient is wanted: the caller's tensor would be "
+        "changed without its history; clone() the argument first"
+    )
 
 
 def remove_batch_dim(y, dim, level):
@@ -465,4 +479,4 @@ def remove_batch_dim(y, dim, level):
     out = make_tensor(y._ptr, batched_layout(lay.dtype, tuple(shape), strides, rest), y._storage)
     if y._requires_grad:
         record(out, "RemoveBatchDimBackward0", lambda g: add_batch_dim(g, dim, level), (y,))
-    return _alias(out, y)
+    return out if y._view is None else _alias(out, y)

@@ -297,6 +297,40 @@ def test_writes_inside():
     near(x, values(2, 3) + 1)
 
 
+def test_recorded_writes_to_arguments_raise():
+    """The caller's tensor would change without its history."""
+    w = values(3).requires_grad_()
+    for write in (
+        lambda a: a.mul_(w),
+        lambda a: a[:2].add_(w[:2]),
+        lambda a: a.__setitem__(0, w[0]),
+    ):
+        with pytest.raises(RuntimeError, match="clone"):
+            vmap(lambda a: (write(a), a)[1])(values(2, 3))  # noqa: B023
+    with pytest.raises(RuntimeError, match="in-place"):
+        vmap(lambda a: a.mul_(2))(values(2, 3).requires_grad_() * 1)
+
+
+def test_results_can_be_written_to():
+    w, x = values(3).requires_grad_(), values(2, 3)
+    y = vmap(lambda a: a * w)(x)
+    y.mul_(2)[0].add_(1)
+    (y * y).sum().backward()
+    u = values(3).requires_grad_()
+    ((2 * x * u + D.tensor([[1.0], [0.0]])) ** 2).sum().backward()
+    near(w.grad, u.grad)
+
+
+def test_gradients_share_no_memory():
+    """A view at the border of a level is not taken for a gradient that may be written to."""
+    x, y = values(2, 3).requires_grad_(), values(2, 3).requires_grad_()
+    z = vmap(lambda a: a)(x) + y
+    (z.sum() + (x * 2).sum()).backward()
+    near(x.grad, D.full((2, 3), 3.0))
+    near(y.grad, D.ones(2, 3))
+    assert x.grad.data_ptr() != y.grad.data_ptr()
+
+
 def test_what_shows_a_batch():
     seen = []
     vmap(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from .. import plan as door
 from ..autograd.graph import Node, edge_of, record, record_several, retain_grad
 from ..autograd.mode import mode
-from ..batched import with_room
+from ..batched import same_batch, unfollowed, with_room
 from ..layout import Layout, alike, layout
 from ..tensor import MAYBE, Tensor, make_tensor
 from .elementwise import _dense
@@ -73,6 +73,8 @@ def refresh_view(t):
         return
     if t._requires_grad is False:
         return  # made under no_grad
+    if not same_batch(t._layout, base._layout):
+        raise unfollowed("a write")
     if t._view_mode == "function":
         raise RuntimeError(
             "a view that a custom Function returned (or an input that it returned as it is) was used after its base was "
@@ -91,6 +93,8 @@ def refresh_view(t):
 def scatter_view(base, t, result):
     """After `result` was written into the view `t` of `base`: the base's new place in the graph."""
     before, lay = base._layout, t._layout
+    if not same_batch(lay, before):
+        raise unfollowed("a recorded write")
     offset = (t._ptr - base._ptr) // lay.dtype.itemsize
     old, new = edge_of(base), edge_of(result)
     if old is not None or new is not None:
