@@ -9,6 +9,7 @@ from the parameter's name (scripts/stub_types.py), and, where there are overload
 from __future__ import annotations
 
 import ast
+import enum
 import importlib
 import inspect
 import re
@@ -142,6 +143,9 @@ class Stubs:
 
     def cls(self, module: str, name: str, cls: type) -> list[str]:
         """A class, its public members by name: written by hand, or from its own and its private bases' dictionaries."""
+        if issubclass(cls, enum.Enum):
+            base = "enum.IntEnum" if issubclass(cls, int) else "enum.Enum"
+            return [f"class {name}({base}):", *[f"    {m.name} = {m.value!r}" for m in cls]]
         by_hand = self.classes.get(name)
         if dlgrad.Tensor is not cls and is_namedtuple(cls) and by_hand is None:
             return [f"class {name}(NamedTuple):", *[f"    {f}: Tensor" for f in cls._fields]]
@@ -308,7 +312,7 @@ class Stubs:
             is_class = module in TYPING and name in TYPING[module].split() or name[:1].isupper()
             if module and module != dotted and is_class:
                 wanted.setdefault(module, []).append(name)
-        first = ["import builtins"] if "builtins" in used else []
+        first = [f"import {m}" for m in ("builtins", "enum") if m in used]
         return first + [
             f"from {module} import {', '.join(names)}" for module, names in sorted(wanted.items())
         ]
@@ -397,7 +401,15 @@ def is_namedtuple(cls: type) -> bool:
     return issubclass(cls, tuple) and hasattr(cls, "_fields")
 
 
+def made_by_dataclass(value) -> bool:
+    """A method whose text no file has: which of them there are, and their order, is the Python version's."""
+    code = getattr(getattr(value, "__wrapped__", value), "__code__", None)
+    return code is not None and code.co_filename == "<string>"
+
+
 def wanted(key: str, value) -> bool:
+    if key in ("__eq__", "__hash__", "__repr__") and made_by_dataclass(value):
+        return False
     if key.startswith("__"):
         return key in SPECIAL and value is not None
     return (not key.startswith("_") or key in ("_version", "_base", "_is_view")) and not isinstance(

@@ -48,6 +48,8 @@ def test_complex_limits(name, dtype):
     """C99's annex G: zeros, infinities and nan in either part. (Signs that it leaves open are not compared.)"""
     parts = (0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan)
     x = np.array([complex(a, b) for a in parts for b in parts], dtype)
+    if name == "acosh":
+        x = x[~(np.isnan(x.imag) & (x.real == 0))]  # NumPy has the limit from 2.3 on
     if name == "atanh":
         x = x[(abs(x.real) != 1) | (x.imag != 0)]  # infinite: a division by zero in NumPy
     with np.errstate(all="ignore"):
@@ -281,7 +283,7 @@ PROGRAMS = {
     "nonzero": lambda ns, x: ns.nonzero(x),
     "where": lambda ns, x: (ns.where(x != 0, x, ns.zeros_like(x)), ns.where(x[0] != 0, x, x[0, 0, 0])),
     "take": lambda ns, x: (ns.take(x, ns.asarray([2, 0, -1]), axis=1), ns.take(x[0, 0], ns.asarray([3, 3])), ns.take(x, ns.asarray([0]), axis=-1)),
-    "take_along_axis": lambda ns, x: (ns.take_along_axis(x, ns.asarray([[[0, -1], [1, 2], [3, 3]]])), ns.take_along_axis(x, ns.zeros((1, 3, 4), dtype=ns.int64), axis=0)),
+    "take_along_axis": lambda ns, x: (ns.take_along_axis(x, ns.asarray([[[0, -1], [1, 2], [3, 3]]]), axis=-1), ns.take_along_axis(x, ns.zeros((1, 3, 4), dtype=ns.int64), axis=0)),
     "indexing": lambda ns, x: (x[0], x[..., 1], x[None, 1, 1:3], x[x != 0], x[ns.asarray([1, 0]), 1], x[()], x[:, -1, ::2]),
     "outer products": lambda ns, x: (ns.linalg.outer(x[0, 0], x[0, :, 0]), ns.tensordot(x, x, axes=([0, 1], [0, 1])), ns.tensordot(x[0], x, axes=0), ns.linalg.diagonal(x, offset=1), ns.linalg.trace(x, offset=-1)),
     "products": lambda ns, x: (ns.matmul(x, ns.matrix_transpose(x)), ns.matmul(x, x[0, 0]), ns.matmul(x[0, 0], x[0, 0]), ns.vecdot(x, x[0, 0]), ns.vecdot(x, x, axis=-2), ns.linalg.cross(x[..., :3], x[0, 0, :3])),
