@@ -156,6 +156,15 @@ def case(T):
     return params, make(6, 4), T.tensor([0, 1, 2, 2, 1, 0])
 
 
+def quartic(x):
+    return (x**4).sum() + x.square().sum()
+
+
+def tangent_kernel(T, p, x):
+    J = T.vmap(T.func.jacrev(lambda w, v: T.tanh(w @ v)), (None, 0))(p["w1"], x).flatten(2)
+    return T.einsum("nop,mqp->nmoq", J, J)
+
+
 NESTED = {
     "per-sample gradients": lambda T, p, x, y: T.vmap(T.func.grad(model(T)), (None, 0, 0))(p, x, y),
     "per-sample gradients and values": lambda T, p, x, y: T.vmap(T.func.grad_and_value(model(T)), (None, 0, 0))(p, x, y),
@@ -189,6 +198,14 @@ NESTED = {
     "keyword arguments": lambda T, p, x, y: T.vmap(lambda a, b: a + b)(x, b=x),
     "unbatched output": lambda T, p, x, y: T.vmap(lambda a: p["b1"])(x),
     "embedding": lambda T, p, x, y: T.vmap(T.func.grad(lambda w, i: T.nn.functional.embedding(i, w).square().sum()), (None, 0))(p["w1"], y.reshape(3, 2)),
+    "Newton's step": lambda T, p, x, y: x[0] - T.linalg.solve(T.func.hessian(quartic)(x[0]), T.func.grad(quartic)(x[0])),
+    "neural tangent kernel": lambda T, p, x, y: tangent_kernel(T, p, x),
+    "a step inside a gradient (MAML)": lambda T, p, x, y: T.func.grad(
+        lambda w: T.vmap(lambda v: (v @ (w - 0.1 * T.func.grad(lambda u: (u @ v - 1) ** 2)(w))) ** 2)(x).mean())(p["w1"][0]),
+    "grad of jvp": lambda T, p, x, y: T.func.grad(lambda a: T.func.jvp(lambda b: b.sin() * b, (a,), (x,))[1].sum())(x),
+    "jvp of jvp": lambda T, p, x, y: T.func.jvp(lambda a: T.func.jvp(lambda b: b.sin() * b, (a,), (x,))[1], (x,), (x,)),
+    "complex": lambda T, p, x, y: T.view_as_real(T.func.grad(lambda z: (z * z.conj()).real.sum())(T.complex(x, x.sin()))),
+    "gradient of determinants": lambda T, p, x, y: T.vmap(T.func.grad(T.linalg.det))(T.stack((x[:4], x[2:] * 2))),
     "0-d index": lambda T, p, x, y: T.vmap(lambda i: x[i])(y),
     "one_hot": lambda T, p, x, y: T.vmap(lambda i: T.nn.functional.one_hot(i, 4))(y),
 }  # fmt: skip
