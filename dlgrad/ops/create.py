@@ -116,6 +116,14 @@ def _fitted(op, out, dtype, shape):
     return out.resize_(shape)
 
 
+def _write_range(op, out, dtype, values):
+    """Writes the numbers into `out`, in its own shape where that has as many elements."""
+    if out._layout.numel == values._layout.numel:
+        return write_out(op, _fitted(op, out, dtype, tuple(out._layout.shape)), values.reshape(tuple(out._layout.shape)))
+    shape = out._layout.shape if op == "arange" else values._layout.shape  # arange alone warns of a resize
+    return write_out(op, _fitted(op, out, dtype, tuple(shape)), values)
+
+
 def _filled(op, value, size, out, dtype, device, requires_grad):
     if out is not None:
         return fill_with(_fitted(op, out, dtype, _sizes(op, size)), value, op)
@@ -308,7 +316,7 @@ def arange(
     t = new_tensor(row_major_layout(dtype, (n,)), "arange")
     scalars = (start, step) if whole else (float(start), float(step))
     door.call("fill", "arange", t._layout, (), ints=(int(whole),), scalars=scalars, into=t)
-    return _finish(t, requires_grad) if out is None else write_out("arange", _fitted("arange", out, dtype, tuple(out.shape)), t)
+    return _finish(t, requires_grad) if out is None else _write_range("arange", out, dtype, t)
 
 
 def range_(start=0, end=None, step=1, **kwargs):
@@ -346,12 +354,12 @@ def linspace(
         start, end = complex(start), complex(end)
         for part, a, b in zip(parts_of(t), (start.real, start.imag), (end.real, end.imag)):
             door.call("fill", "linspace", part._layout, (), scalars=(a, b), into=part)
-        return _finish(t, requires_grad) if out is None else write_out("linspace", _fitted("linspace", out, dtype, tuple(t._layout.shape)), t)
+        return _finish(t, requires_grad) if out is None else _write_range("linspace", out, dtype, t)
     start, end = float(start), float(end)
     if not dtype.is_floating_point:
         start, end = float(int(start)), float(int(end))
     door.call("fill", "linspace", t._layout, (), scalars=(start, end), into=t)
-    return _finish(t, requires_grad) if out is None else write_out("linspace", _fitted("linspace", out, dtype, tuple(t._layout.shape)), t)
+    return _finish(t, requires_grad) if out is None else _write_range("linspace", out, dtype, t)
 
 
 @each_member
@@ -376,7 +384,7 @@ def logspace(
     if not dtype.is_floating_point:
         start, end = int(_number("logspace", "start", start)), int(_number("logspace", "end", end))
     t = (float(base) ** linspace(start, end, steps, dtype=dt.float64)).to(dtype)
-    return _finish(t, requires_grad) if out is None else write_out("logspace", _fitted("logspace", out, dtype, tuple(t._layout.shape)), t)
+    return _finish(t, requires_grad) if out is None else _write_range("logspace", out, dtype, t)
 
 
 def eye(n, m=None, *, out=None, dtype=None, layout=None, device=None, requires_grad=False):

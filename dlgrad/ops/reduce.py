@@ -210,7 +210,8 @@ def _prod_all(x, dims):
         return x.reshape((1,))
     rest = [i for i in range(x._layout.ndim) if i not in dims]
     moved = x.permute(tuple(rest + list(dims)))
-    return moved.reshape((*moved._layout.shape[: len(rest)], -1))
+    lead = tuple(moved._layout.shape[: len(rest)])
+    return moved.reshape((*lead, count(x._layout.shape, dims)))
 
 
 def spread_back(result, shape, dims, keepdim):

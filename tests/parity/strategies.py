@@ -148,14 +148,14 @@ class Draw:
     def mask(self, shape):
         return self.tensor(shape, "bool")
 
-    def indices(self, shape, size, dtype="int64", negative=False):
+    def indices(self, shape, size, dtype="int64", negative=False, outside=True):
         """Indices into a dimension of this size; now and then one that lies outside."""
         low = -size if negative else 0
         if size == 0:
             a = np.zeros(shape, dtype)
         else:
             a = self.rng.integers(low, size, shape).astype(dtype)
-        if a.size and self.int(0, 15) == 15:
+        if outside and a.size and self.int(0, 15) == 15:
             a.reshape(-1)[-1] = size
         return Operand(np.asarray(a), dtype, self.any_of("contiguous", "stepped", "transposed"))
 
@@ -168,7 +168,9 @@ class Draw:
 
     def order(self, x):
         """All dimensions in some order, counted from either end."""
-        return tuple(d - x.ndim if self.bool() else d for d in self.draw(st.permutations(range(x.ndim))))
+        return tuple(
+            d - x.ndim if self.bool() else d for d in self.draw(st.permutations(range(x.ndim)))
+        )
 
     def dims(self, x):
         """Several dimensions, all different."""

@@ -16,7 +16,9 @@ def filled(d):
 
 @row("full")
 def full(d):
-    return Call(d.shape(), d.any_of(1, 0.5, True), **({"dtype": Dtype(d.dtype)} if d.bool() else {}))
+    return Call(
+        d.shape(), d.any_of(1, 0.5, True), **({"dtype": Dtype(d.dtype)} if d.bool() else {})
+    )
 
 
 @row("zeros_like", "ones_like", "empty_like", forms=False)
@@ -27,7 +29,9 @@ def like(d):
 
 @row("full_like", forms=False)
 def full_like(d):
-    return Call(d.tensor(), d.any_of(1, 0.5, True), **({"dtype": d.other_dtype()} if d.bool() else {}))
+    return Call(
+        d.tensor(), d.any_of(1, 0.5, True), **({"dtype": d.other_dtype()} if d.bool() else {})
+    )
 
 
 @row("new_zeros", "new_ones", "new_empty", forms=False)
@@ -37,7 +41,12 @@ def new(d):
 
 @row("new_full", forms=False)
 def new_full(d):
-    return Call(d.tensor(), d.shape(), d.any_of(1, 0.5, True), **({"dtype": d.other_dtype()} if d.bool() else {}))
+    return Call(
+        d.tensor(),
+        d.shape(),
+        d.any_of(1, 0.5, True),
+        **({"dtype": d.other_dtype()} if d.bool() else {}),
+    )
 
 
 for _name in ("empty", "empty_like", "new_empty"):
@@ -58,7 +67,12 @@ def arange(d):
 
 @row("linspace", dtypes=(*NUMBERS, *COMPLEX))
 def linspace(d):
-    return Call(d.any_of(0, -2.0, 3), d.any_of(5, 1.0, 0.5), d.any_of(-1, 1, 2, 3, 6), **({"dtype": Dtype(d.dtype)} if d.bool() else {}))
+    return Call(
+        d.any_of(0, -2.0, 3),
+        d.any_of(5, 1.0, 0.5),
+        d.any_of(-1, 1, 2, 3, 6),
+        **({"dtype": Dtype(d.dtype)} if d.bool() else {}),
+    )
 
 
 @row("eye")
@@ -102,7 +116,9 @@ def random_like(d):
 @row("randint", dtypes=(*INTEGERS, *WIDE))
 def randint(d):
     low = d.int(-3, 3) if d.dtype != "uint8" else d.int(0, 3)
-    return Call(low, low + d.int(0, 9), d.shape(), **({"dtype": Dtype(d.dtype)} if d.bool() else {}))
+    return Call(
+        low, low + d.int(0, 9), d.shape(), **({"dtype": Dtype(d.dtype)} if d.bool() else {})
+    )
 
 
 @row("randint_like", dtypes=(*INTEGERS, *WIDE), forms=False)

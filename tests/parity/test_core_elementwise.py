@@ -39,7 +39,7 @@ def real(d):
 
 
 @row("isfinite", "isinf", "isnan", "logical_not", gradients=False)
-def tested(d):
+def questions(d):
     return (d.tensor(),)
 
 
@@ -65,7 +65,9 @@ def nan_to_num(d):
     x = d.tensor()
     if d.dtype in REAL and x.values.size:
         x.values.reshape(-1)[0] = d.any_of(float("nan"), float("inf"), float("-inf"))
-    return Call(x, **({} if d.bool() else {"nan": 1.5, "posinf": 2.0, "neginf": d.any_of(None, -3.0)}))
+    return Call(
+        x, **({} if d.bool() else {"nan": 1.5, "posinf": 2.0, "neginf": d.any_of(None, -3.0)})
+    )
 
 
 def two(d, low=-3.0, high=3.0, dtypes=ALL, numbers=True):
@@ -137,7 +139,15 @@ def ordered(d):
     return two(d, dtypes=(*NUMBERS, "bool"))
 
 
-@row("bitwise_and", "bitwise_or", "bitwise_xor", "__rand__", "__ror__", "__rxor__", dtypes=(*INTEGERS, "bool", "float32"))
+@row(
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
+    "__rand__",
+    "__ror__",
+    "__rxor__",
+    dtypes=(*INTEGERS, "bool", "float32"),
+)
 def bit_pairs(d):
     return two(d, dtypes=(*INTEGERS, "bool"))
 

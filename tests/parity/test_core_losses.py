@@ -9,13 +9,27 @@ TABLE = Table()
 
 
 def row(*names, dtypes=WIDE, ulps=1024, **options):
-    return TABLE.row(*["nn.functional." + n for n in names], dtypes=dtypes, ulps=ulps, forms=False, **options)
+    return TABLE.row(
+        *["nn.functional." + n for n in names], dtypes=dtypes, ulps=ulps, forms=False, **options
+    )
 
 
 # ---------------------------------------------------------------------- activations
 
 
-@row("relu", "relu6", "silu", "mish", "softsign", "tanhshrink", "logsigmoid", "hardsigmoid", "hardswish", "selu", dtypes=REAL)
+@row(
+    "relu",
+    "relu6",
+    "silu",
+    "mish",
+    "softsign",
+    "tanhshrink",
+    "logsigmoid",
+    "hardsigmoid",
+    "hardswish",
+    "selu",
+    dtypes=REAL,
+)
 def plain(d):
     x = d.tensor()
     return (x,)
@@ -119,8 +133,17 @@ def with_logits(d):
 def kl_div(d):
     x = d.tensor()
     log_target = d.bool()
-    kind = {"reduction": d.any_of("mean", "sum", "none", "batchmean")} if x.ndim else {"reduction": "sum"}
-    return Call(x, d.tensor(x.shape, low=-2.0 if log_target else 0.1, high=1.0), log_target=log_target, **kind)
+    kind = (
+        {"reduction": d.any_of("mean", "sum", "none", "batchmean")}
+        if x.ndim
+        else {"reduction": "sum"}
+    )
+    return Call(
+        x,
+        d.tensor(x.shape, low=-2.0 if log_target else 0.1, high=1.0),
+        log_target=log_target,
+        **kind,
+    )
 
 
 @row("poisson_nll_loss")
@@ -159,13 +182,17 @@ def margin_ranking_loss(d):
 def cosine_embedding_loss(d):
     shape = d.shape(1, 2, least=1)
     x = d.tensor(shape, low=0.2)
-    return Call(x, d.tensor(shape, low=0.2), signs(d, shape[:-1]), margin=d.any_of(0.0, 0.3), **reduction(d))
+    return Call(
+        x, d.tensor(shape, low=0.2), signs(d, shape[:-1]), margin=d.any_of(0.0, 0.3), **reduction(d)
+    )
 
 
 @row("triplet_margin_loss", second=False)
 def triplet_margin_loss(d):
     shape = d.shape(1, 2, least=1)
-    return Call(*[d.tensor(shape) for _ in range(3)], p=d.any_of(2.0, 1.0), swap=d.bool(), **reduction(d))
+    return Call(
+        *[d.tensor(shape) for _ in range(3)], p=d.any_of(2.0, 1.0), swap=d.bool(), **reduction(d)
+    )
 
 
 @row("multilabel_soft_margin_loss")
@@ -173,7 +200,9 @@ def multilabel_soft_margin_loss(d):
     shape = d.shape(1, 2, least=1)
     x = d.tensor(shape)
     target = d.tensor(shape, d.dtype, low=0.0, high=1.0, layout="contiguous")
-    return Call(x, target, weight=d.tensor(shape[-1:], low=0.5) if d.bool() else None, **reduction(d))
+    return Call(
+        x, target, weight=d.tensor(shape[-1:], low=0.5) if d.bool() else None, **reduction(d)
+    )
 
 
 # ---------------------------------------------------------------------- losses of classes
@@ -183,7 +212,9 @@ def classes(d):
     """(input of scores, target of class indices, number of classes), with or without batch and space."""
     c = d.int(1, 4)
     kind = d.int(0, 2)
-    shape, target = (((c,), ()), ((n := d.int(0, 3), c), (n,)), ((2, c, k := d.int(1, 3)), (2, k)))[kind]
+    shape, target = (((c,), ()), ((n := d.int(0, 3), c), (n,)), ((2, c, k := d.int(1, 3)), (2, k)))[
+        kind
+    ]
     return d.tensor(shape), d.indices(target, c), c
 
 
@@ -194,8 +225,11 @@ def class_options(d, c):
 
 def constant_weight(name):
     """Class weights are no inputs to differentiate by."""
+
     def call(m, x, target, weight=None, **options):
-        return getattr(m.nn.functional, name)(x, target, weight=None if weight is None else weight.detach(), **options)
+        return getattr(m.nn.functional, name)(
+            x, target, weight=None if weight is None else weight.detach(), **options
+        )
 
     return call
 
@@ -220,9 +254,18 @@ def ctc_loss(d):
     steps, batch, c = d.int(2, 5), d.int(1, 2), d.int(2, 4)
     longest = d.int(1, 2)
     targets = d.tensor((batch, longest), "int64", 1.0, c - 1.0, layout="contiguous")
-    lengths = tuple(d.int(1, steps) for _ in range(batch)), tuple(d.int(0, longest) for _ in range(batch))
+    lengths = (
+        tuple(d.int(1, steps) for _ in range(batch)),
+        tuple(d.int(0, longest) for _ in range(batch)),
+    )
     possible = min(lengths[0]) > 2 * longest  # otherwise PyTorch's gradient is nan
-    return Call(d.tensor((steps, batch, c)), targets, *lengths, zero_infinity=not possible or d.bool(), **reduction(d))
+    return Call(
+        d.tensor((steps, batch, c)),
+        targets,
+        *lengths,
+        zero_infinity=not possible or d.bool(),
+        **reduction(d),
+    )
 
 
 def _ctc(m, x, *args, **options):

@@ -21,22 +21,29 @@ def one_or_each(d, n, *values):
     return d.any_of(*values) if d.bool() else tuple(d.any_of(*values) for _ in range(n))
 
 
-def channels(d, c, n):
+def channels(d, c, n, empty=True, low=1):
     """A batch of images (now and then a single one) with c channels and n dimensions of space."""
-    batch = () if d.int(0, 4) == 0 else (d.any_of(1, 2, 0 if n < 3 else 1),)
-    return d.tensor((*batch, c, *space(d, n)))
+    batch = () if d.int(0, 4) == 0 else (d.any_of(1, 2, 0 if empty and n < 3 else 1),)
+    return d.tensor((*batch, c, *space(d, n, low)))
 
 
 def convolution(n, transposed):
     def case(d):
         groups = d.any_of(1, 1, 2)
         c, k = d.any_of(1, 2) * groups, d.any_of(1, 2) * groups
-        x = channels(d, c + (d.int(0, 15) == 15), n)
+        x = channels(d, c + (d.int(0, 15) == 15), n, empty=not transposed, low=1 + transposed)
         size = space(d, n, 1, 3)
         weight = d.tensor((c, k // groups, *size) if transposed else (k, c // groups, *size))
-        options = {"stride": one_or_each(d, n, 1, 2), "dilation": one_or_each(d, n, 1, 2), "groups": groups}
+        options = {
+            "stride": one_or_each(d, n, 1, 2),
+            "dilation": one_or_each(d, n, 1, 2),
+            "groups": groups,
+        }
         if transposed:
-            options |= {"padding": one_or_each(d, n, 0, 1), "output_padding": d.any_of(0, 0, 1)}
+            options |= {
+                "padding": d.int(0, int(min(size) > 1)),
+                "output_padding": d.any_of(0, 0, 1),
+            }
         elif d.int(0, 3) == 0:
             options |= {"padding": d.any_of("same", "valid")}
         else:
@@ -85,7 +92,9 @@ def adaptive(n, largest):
     def case(d):
         x = channels(d, 2, n)
         x = d.tensor(x.shape, unique=True)
-        size = d.int(0, 4) if n == 1 or d.bool() else tuple(d.any_of(1, 2, None, 3) for _ in range(n))
+        size = (
+            d.int(0, 4) if n == 1 or d.bool() else tuple(d.any_of(1, 2, None, 3) for _ in range(n))
+        )
         return Call(x, size, **({"return_indices": d.bool()} if largest else {}))
 
     return case
@@ -102,23 +111,29 @@ for _n in (1, 2, 3):
 def linear(d):
     n, m = d.int(0, 4), d.int(0, 3)
     shape = (*d.shape(0, 2), n + (d.int(0, 15) == 15))
-    return d.tensor(shape), d.tensor((m, n) if d.int(0, 7) else (n,)), d.tensor((m,)) if d.bool() else None
+    return (
+        d.tensor(shape),
+        d.tensor((m, n) if d.int(0, 7) else (n,)),
+        d.tensor((m,)) if d.bool() else None,
+    )
 
 
 def parameters(d, shape):
     return [d.tensor(shape) if d.bool() else None for _ in range(2)]
 
 
-@row("layer_norm", "rms_norm")
+@row("layer_norm", "rms_norm", ulps=1 << 16)
 def layer_norm(d):
     inner = d.shape(1, 2, least=1)
     return d.tensor((*d.shape(0, 2), *inner)), inner, *parameters(d, inner)[: d.int(0, 2)]
 
 
-TABLE["nn.functional.rms_norm"].call = lambda m, x, shape, *w: m.nn.functional.rms_norm(x, shape, *w[:1])
+TABLE["nn.functional.rms_norm"].call = lambda m, x, shape, *w: m.nn.functional.rms_norm(
+    x, shape, *w[:1]
+)
 
 
-@row("group_norm")
+@row("group_norm", ulps=1 << 16)
 def group_norm(d):
     groups, each = d.int(1, 3), d.int(1, 2)
     c = groups * each + (d.int(0, 15) == 15)
@@ -129,28 +144,36 @@ def statistics(d, c):
     return d.tensor((c,), layout="contiguous"), d.tensor((c,), low=0.5, layout="contiguous")
 
 
-@row("batch_norm")
+@row("batch_norm", ulps=1 << 16)
 def batch_norm(d):
     c = d.int(1, 3)
     x = d.tensor((d.int(1, 3), c, *space(d, d.int(0, 2), 1, 4)))
     training = d.bool()
     mean, var = statistics(d, c)
-    return Call(x, mean, var, *parameters(d, (c,)), training=training, momentum=d.any_of(0.1, 0.5), eps=1e-3)
+    return Call(
+        x, mean, var, *parameters(d, (c,)), training=training, momentum=d.any_of(0.1, 0.5), eps=1e-3
+    )
 
 
-@row("instance_norm")
+@row("instance_norm", ulps=1 << 16)
 def instance_norm(d):
     c = d.int(1, 3)
     weight, bias = parameters(d, (c,))
-    return Call(d.tensor((d.int(1, 2), c, *space(d, d.int(1, 2), 1, 4))), weight=weight, bias=bias, eps=1e-3)
+    return Call(
+        d.tensor((d.int(1, 2), c, *space(d, d.int(1, 2), 1, 4))), weight=weight, bias=bias, eps=1e-3
+    )
 
 
 def without_gradients(m, call):
     """The running statistics are no inputs to differentiate by."""
-    return lambda m, x, mean, var, *a, **k: call(m, x, mean.detach().clone(), var.detach().clone(), *a, **k)
+    return lambda m, x, mean, var, *a, **k: call(
+        m, x, mean.detach().clone(), var.detach().clone(), *a, **k
+    )
 
 
-TABLE["nn.functional.batch_norm"].call = without_gradients(None, lambda m, *a, **k: m.nn.functional.batch_norm(*a, **k))
+TABLE["nn.functional.batch_norm"].call = without_gradients(
+    None, lambda m, *a, **k: m.nn.functional.batch_norm(*a, **k)
+)
 
 
 @row("pad", dtypes=(*WIDE, "int64", "bool", "complex128"))
@@ -160,13 +183,22 @@ def pad(d):
     widths = [d.any_of(0, 1, 2) for _ in range(2 * d.int(1, min(x.ndim, 3)))]
     if mode == "constant":
         widths = [w - d.int(0, 1) for w in widths]
-    return Call(x, widths, mode=mode, **({"value": d.any_of(1, 0.5)} if mode == "constant" and d.bool() else {}))
+    return Call(
+        x,
+        widths,
+        mode=mode,
+        **({"value": d.any_of(1, 0.5)} if mode == "constant" and d.bool() else {}),
+    )
 
 
 @row("unfold:nn")
 def unfold(d):
     x = d.tensor((d.int(1, 2), 2, *space(d, 2, 2, 5)))
-    options = {"dilation": d.any_of(1, 2), "padding": d.any_of(0, 1), "stride": one_or_each(d, 2, 1, 2)}
+    options = {
+        "dilation": d.any_of(1, 2),
+        "padding": d.any_of(0, 1),
+        "stride": one_or_each(d, 2, 1, 2),
+    }
     return Call(x, one_or_each(d, 2, 1, 2, 3), **options)
 
 
@@ -218,7 +250,16 @@ def multi_head(d):
     e = heads * d.int(1, 2)
     n, s, batch = d.int(1, 3), d.int(1, 3), d.int(1, 2)
     query, key, value = d.tensor((n, batch, e)), d.tensor((s, batch, e)), d.tensor((s, batch, e))
-    weights = d.tensor((3 * e, e)), d.tensor((3 * e,)), None, None, False, 0.0, d.tensor((e, e)), d.tensor((e,))
+    weights = (
+        d.tensor((3 * e, e)),
+        d.tensor((3 * e,)),
+        None,
+        None,
+        False,
+        0.0,
+        d.tensor((e, e)),
+        d.tensor((e,)),
+    )
     return Call(query, key, value, e, heads, *weights, training=False, need_weights=d.bool())
 
 

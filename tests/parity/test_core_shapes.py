@@ -42,15 +42,28 @@ def like_another(d):
 def reshape(d):
     x = d.tensor()
     n = x.values.size
-    shapes = ((n,), (-1,), (1, n), (n, 1), tuple(reversed(x.shape)), (2, -1), (*x.shape, 1), (-1, *x.shape[1:]), (3, 5))
+    shapes = (
+        (n,),
+        (-1,),
+        (1, n),
+        (n, 1),
+        tuple(reversed(x.shape)),
+        (2, -1),
+        (*x.shape, 1),
+        (-1, *x.shape[1:]),
+        (3, 5),
+    )
     return x, d.any_of(*shapes)
 
 
 @row("view:dtype", forms=False)
 def view_dtype(d):
-    return d.tensor(d.shape(0, 2, least=1)), d.other_dtype("float32", "int32", "int64", "uint8", "float16", "complex64")
+    return d.tensor(d.shape(0, 2, least=1)), d.other_dtype(
+        "float32", "int32", "int64", "uint8", "float16", "complex64"
+    )
 
 
+TABLE["view:dtype"].gradients = False  # more is differentiable here
 TABLE["view:dtype"].call = lambda m, x, dtype: x.view(dtype)
 
 
@@ -118,7 +131,9 @@ def diagonal(d):
     return Call(x, offset=offset, **({"dim1": d.dim(x), "dim2": d.dim(x)} if d.bool() else {}))
 
 
-TABLE["linalg.diagonal"].call = lambda m, x, dim1=-2, dim2=-1, **k: m.linalg.diagonal(x, dim1=dim1, dim2=dim2, **k)
+TABLE["linalg.diagonal"].call = lambda m, x, dim1=-2, dim2=-1, **k: m.linalg.diagonal(
+    x, dim1=dim1, dim2=dim2, **k
+)
 
 
 @row("diag", "diagflat")
@@ -129,7 +144,11 @@ def diag(d):
 @row("diag_embed")
 def diag_embed(d):
     x = d.tensor(d.shape(0, 3))
-    return Call(x, offset=d.int(-2, 2), **({"dim1": d.dim(x.ndim + 1), "dim2": d.dim(x.ndim + 1)} if d.bool() else {}))
+    return Call(
+        x,
+        offset=d.int(-2, 2),
+        **({"dim1": d.dim(x.ndim + 1), "dim2": d.dim(x.ndim + 1)} if d.bool() else {}),
+    )
 
 
 @row("tril", "triu")
@@ -243,7 +262,9 @@ def broadcast_tensors(d):
 
 @row("meshgrid", forms=False)
 def meshgrid(d):
-    return Call(*[d.tensor(d.shape(0, 1)) for _ in range(d.int(1, 3))], indexing=d.any_of("ij", "xy"))
+    return Call(
+        *[d.tensor(d.shape(0, 1)) for _ in range(d.int(1, 3))], indexing=d.any_of("ij", "xy")
+    )
 
 
 @pytest.mark.parametrize("name", TABLE)

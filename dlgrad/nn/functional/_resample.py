@@ -148,7 +148,7 @@ def interpolate(
             f"[interpolate] Expected non-zero sizes (the batch alone may be empty), got input of "
             f"shape {list(input.shape)}"
         )
-    if min(sizes) <= 0:
+    if min(sizes) <= 0 and (mode != "area" or min(sizes) < 0):
         raise RuntimeError(
             f"[interpolate] Input and output sizes should be greater than 0, but got input "
             f"{list(input.shape[2:])} and output {sizes}"
