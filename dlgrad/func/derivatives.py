@@ -312,9 +312,9 @@ def _rows_of(product, i, outs, spec, chunk_size):
     return tree_map(lambda r: r.reshape((*out.shape, *r.shape[1:])), rows)
 
 
-def jacfwd(func, argnums=0, has_aux=False, *, randomness="error", chunk_size=None):
+def jacfwd(func, argnums=0, has_aux=False, *, randomness="error"):
     """`jacrev` by forward mode (see the module): better where there are fewer inputs than outputs. randomness: that of
-    vmap, for random operations in `func`."""
+    vmap over the columns; `func` itself runs once, so that its random numbers are the same for all of them."""
 
     @functools.wraps(func)
     def wrapper(*args, **kwargs):
@@ -325,9 +325,7 @@ def jacfwd(func, argnums=0, has_aux=False, *, randomness="error", chunk_size=Non
 
         linear = _Linear(part, (chosen,), has_aux, "jacfwd")
         leaves, spec = linear.tracked.leaves, linear.tracked.spec.children[0]
-        columns = [
-            _columns_of(linear, k, leaves, randomness, chunk_size) for k in range(len(leaves))
-        ]
+        columns = [_columns_of(linear, k, leaves, randomness) for k in range(len(leaves))]
         per_output = [unflatten([c[i] for c in columns], spec) for i in range(len(linear.outs))]
         result = unflatten(per_output, linear.spec)
         return (result, linear.aux) if has_aux else result
@@ -335,7 +333,7 @@ def jacfwd(func, argnums=0, has_aux=False, *, randomness="error", chunk_size=Non
     return wrapper
 
 
-def _columns_of(linear, k, leaves, randomness, chunk_size):
+def _columns_of(linear, k, leaves, randomness):
     """The Jacobians of all outputs by input number k."""
 
     def column(unit):
@@ -344,7 +342,7 @@ def _columns_of(linear, k, leaves, randomness, chunk_size):
     x = leaves[k]
     if not x.numel():
         return [zeros((*y.shape, *x.shape), dtype=y.dtype) for y in linear.outs]
-    columns = vmap(column, out_dims=-1, randomness=randomness, chunk_size=chunk_size)(_basis(x))
+    columns = vmap(column, out_dims=-1, randomness=randomness)(_basis(x))
     return [c.reshape((*y.shape, *x.shape)) for c, y in zip(columns, linear.outs)]
 
 
