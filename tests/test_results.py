@@ -1,0 +1,75 @@
+"""Results are tensors of their own, `out=` is written as it lies, and products of nothing are nothing."""
+
+import numpy as np
+import pytest
+from arrays import array, tensor
+
+import dlgrad as dl
+import dlgrad.nn.functional as F
+
+COPIES = {
+    "prod of one complex number": lambda: (z := dl.ones(1, dtype=dl.complex64), z.prod()),
+    "complex to real": lambda: (z := dl.ones(2, dtype=dl.complex128), z.double()),
+    "pixel_shuffle by 1": lambda: (x := dl.ones(1, 1, 2, 2), F.pixel_shuffle(x, 1)),
+    "channel_shuffle of one group": lambda: (x := dl.ones(1, 2, 2), F.channel_shuffle(x, 1)),
+    "reflect pad by nothing": lambda: (x := dl.ones(1, 2, 3), F.pad(x, (0, 0), mode="reflect")),
+    "interpolate to its size": lambda: (x := dl.ones(1, 1, 2), F.interpolate(x, size=2)),
+    "ravel of an expanded tensor": lambda: (x := dl.ones(1).expand(2), x.ravel()),
+}
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_no_alias_of_the_input(name):
+    x, result = COPIES[name]()
+    result.fill_(5)
+    assert dl.equal(x, dl.ones_like(x))
+
+
+def test_out_of_another_shape_is_resized_with_a_warning():
+    out = dl.ones(3)
+    with pytest.warns(UserWarning, match="resized"):
+        dl.exp(dl.zeros(2), out=out)
+    assert out.tolist() == [1.0, 1.0]
+
+
+def test_out_of_the_same_shape_keeps_its_strides():
+    memory = dl.zeros(2, 3)
+    dl.full((3, 2), 7.0, out=memory.t())
+    assert memory.tolist() == [[7.0] * 3] * 2
+    assert memory.t().resize_(3, 2).stride() == (1, 3)
+
+
+def test_out_of_another_dtype():
+    with pytest.raises(RuntimeError, match="dtype"):
+        dl.mm(dl.ones(2, 2), dl.ones(2, 2), out=dl.empty(2, 2, dtype=dl.float64))
+    assert dl.add(dl.ones(2), 1, out=dl.empty(2, dtype=dl.float64)).tolist() == [2.0, 2.0]
+
+
+def test_einsum_of_nothing():
+    assert dl.einsum("ij,jk->ik", dl.ones(0, 4), dl.ones(4, 2)).shape == (0, 2)
+    assert dl.einsum("ij,jk->ik", dl.ones(2, 0), dl.ones(0, 3)).tolist() == [[0.0] * 3] * 2
+
+
+def test_complex_products_with_fractions():
+    rng = np.random.default_rng(0)
+    c, a, b = [rng.normal(size=(2, 2)) + 1j * rng.normal(size=(2, 2)) for _ in range(3)]
+    result = dl.addmm(tensor(c), tensor(a), tensor(b), beta=0.5, alpha=0.25)
+    np.testing.assert_allclose(array(result), 0.5 * c + 0.25 * a @ b, 1e-14)
+
+
+def test_complex_in_place_gradient():
+    z = dl.ones(2, dtype=dl.complex128).requires_grad_()
+    (z * 2).neg_().abs().sum().backward()
+    assert z.grad.tolist() == [2 + 0j, 2 + 0j]
+
+
+def test_complex_isclose_is_as_precise_as_its_dtype():
+    z = dl.tensor([1 + 1j], dtype=dl.complex128)
+    assert not dl.isclose(z, z + 1e-9, rtol=1e-12, atol=0.0).item()
+
+
+def test_ignored_targets_have_no_gradient():
+    x = dl.ones(2, 3).requires_grad_()
+    loss = F.cross_entropy(x, dl.tensor([0, 0]), ignore_index=0, label_smoothing=0.2)
+    (g,) = dl.autograd.grad(loss, x, create_graph=True)
+    assert g.tolist() == [[0.0] * 3] * 2
