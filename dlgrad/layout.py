@@ -158,8 +158,10 @@ def broadcast_shapes(*shapes, op="broadcast_shapes") -> Size:
 
 
 def expand_strides(lay: Layout, shape) -> tuple:
-    """Strides under which `lay` reads as `shape` (that it broadcasts to)."""
+    """Strides under which `lay` reads as `shape`. Raises RuntimeError where it does not broadcast to it."""
     extra = len(shape) - lay.ndim
+    if extra < 0 or any(s != 1 and s != n for s, n in zip(lay.shape, shape[extra:])):
+        raise RuntimeError(f"shape {list(lay.shape)} does not broadcast to {list(shape)}")
     return (0,) * extra + tuple(
         0 if s == 1 and n != 1 else st for s, st, n in zip(lay.shape, lay.strides, shape[extra:])
     )

@@ -195,6 +195,8 @@ def _accumulate(leaf, g, fresh, create_graph):
         g = _run_hooks(leaf._hooks, g)
         fresh = False
     old = leaf._grad
+    if g._layout is not leaf._layout and g._layout.shape != leaf._layout.shape:
+        g = _fitted(g, leaf._layout.shape)
     if old is None:
         if not create_graph and not (fresh and g._layout is leaf._layout):
             g = g.contiguous() if g._view is not None and not g._layout.contiguous else g.clone()
@@ -208,6 +210,19 @@ def _accumulate(leaf, g, fresh, create_graph):
     if leaf._post_hooks:
         for hook in list(leaf._post_hooks.values()):
             hook(leaf)
+
+
+def _fitted(g, shape):
+    """A gradient of a shape that the leaf's expands to, summed to the leaf's."""
+    from ..ops.elementwise import sum_to
+
+    have = g._layout.shape
+    extra = len(have) - len(shape)
+    if extra < 0 or any(s != 1 and s != n for s, n in zip(shape, have[extra:])):
+        raise RuntimeError(
+            f"backward(): got a gradient of shape {list(have)} for a leaf of shape {list(shape)}"
+        )
+    return sum_to(g, shape)
 
 
 def _check_nan(node, grads):

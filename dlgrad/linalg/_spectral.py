@@ -14,7 +14,7 @@ from ..autograd.mode import mode, no_grad
 from ..batched import every_member
 from ..layout import wrap_dim
 from ..ops import where, zeros
-from ..ops.elementwise import as_number
+from ..ops.elementwise import as_number, sum_to
 from ..ops.reduce import vector_norm
 from ..tensor import Tensor
 from . import _complex
@@ -224,7 +224,9 @@ def pinv(A, rcond=None, hermitian=False, *, atol=None, rtol=None, out=None):
         if A._layout.numel:
             least = _threshold(A, size.amax(-1), atol, rtol).unsqueeze(-1)
             result = Vh.mT @ (where(size > least, 1 / S, 0.0).unsqueeze(-1) * U.mT)
-    record(result, "LinalgPinvBackward0", pinv_rule, (A,), (A, None), own=1)
+    shape = A._layout.shape
+    rule = pinv_rule if result.ndim == A.ndim else lambda g, A, P: sum_to(pinv_rule(g, A, P), shape)
+    record(result, "LinalgPinvBackward0", rule, (A,), (A, None), own=1)
     return written(name, out, result)
 
 

@@ -117,3 +117,15 @@ def test_both_raise(name):
                 repr(actual),
             )
             assert str(actual) == str(expected)
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 1), (2, 2, 2), ()])
+def test_pinv_with_a_threshold_of_its_own_shape(shape):
+    A = np.random.default_rng(0).normal(size=(3, 3))  # noqa: N806
+    grads = []
+    for module in (dlgrad, torch):
+        x = module.tensor(A).requires_grad_()
+        y = module.linalg.pinv(x, module.full(shape, 1e-9, dtype=module.float64))
+        (y * y).sum().backward()
+        grads.append(np.asarray(x.grad.tolist()))
+    np.testing.assert_allclose(*grads, atol=1e-10)
