@@ -338,11 +338,14 @@ def compare_out(row, draw, call, form, expected, note):
     wanted = tensors(expected)
     if not wanted:
         return
-    shape = lambda t: (
-        (0,) if form == "out" else (*t.shape, 2) if "shape" in form else tuple(t.shape)
-    )  # noqa: E731
     other = draw.any_of("float64", "float32", "int64", "bool", "complex64", "float16")
-    dtype = lambda t: other if "dtype" in form else name_of(t.dtype)  # noqa: E731
+
+    def shape(t):
+        return (0,) if form == "out" else (*t.shape, 2) if "shape" in form else tuple(t.shape)
+
+    def dtype(t):
+        return other if "dtype" in form else name_of(t.dtype)
+
     outs, warned = [], []
 
     def function(m, *args, **kwargs):
