@@ -9,27 +9,55 @@ from __future__ import annotations
 import importlib as _importlib
 import math as _math
 
-from ._lib import lib as _lib
-from .dtypes import (  # noqa: F401
-    bfloat16, bool, can_cast, complex64, complex128, dtype, finfo, float16, float32, float64, get_default_dtype, iinfo, int8, int16, int32, int64,
-    promote_types, set_default_dtype, uint8,
-)  # fmt: skip
-from .tensor import Tensor, device  # noqa: F401
+from . import interop, linalg  # noqa: F401
 from . import plan as _plan  # noqa: F401
+from ._lib import lib as _lib
+from .autograd.mode import (  # noqa: F401
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)  # fmt: skip
+from .dtypes import (  # noqa: F401
+    bfloat16,
+    bool,
+    can_cast,
+    complex64,
+    complex128,
+    dtype,
+    finfo,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    iinfo,
+    int8,
+    int16,
+    int32,
+    int64,
+    promote_types,
+    set_default_dtype,
+    uint8,
+)  # fmt: skip
+from .layout import Size  # noqa: F401
+from .linalg.names import *  # noqa: F401, F403
 from .ops import *  # noqa: F403
 from .ops.checked import checked as _checked
 from .ops.create import range_ as range  # noqa: F401
 from .ops.elementwise import result_type  # noqa: F401
-from .autograd.mode import (  # noqa: F401
-    enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled,
-)  # fmt: skip
-from .layout import Size  # noqa: F401
 from .random import (  # noqa: F401
-    Generator, default_generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state,
+    Generator,
+    default_generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
 )  # fmt: skip
 from .storage import OutOfMemoryError, empty_cache, memory_stats, reset_peak_memory_stats  # noqa: F401
-from . import interop, linalg  # noqa: F401
-from .linalg.names import *  # noqa: F401, F403
+from .tensor import Tensor, device  # noqa: F401
 
 __version__ = "0.1.0"
 

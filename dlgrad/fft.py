@@ -7,8 +7,6 @@ integers become the default dtype.
 
 from __future__ import annotations
 
-import math
-
 from . import dtypes as dt
 from . import plan as door
 from .autograd.graph import record

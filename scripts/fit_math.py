@@ -353,12 +353,15 @@ def digamma():
 
 @entry
 def i0():
-    f = lambda z: (mp.besseli(0, 2 * mp.sqrt(z)) - 1) / z if z > mp.mpf(10) ** -20 else mp.mpf(1)
-    weight = lambda z: z / mp.besseli(0, 2 * mp.sqrt(z)) + mp.mpf(10) ** -20
+    def f(z):
+        return (mp.besseli(0, 2 * mp.sqrt(z)) - 1) / z if z > mp.mpf(10) ** -20 else mp.mpf(1)
+    def weight(z):
+        return z / mp.besseli(0, 2 * mp.sqrt(z)) + mp.mpf(10) ** -20
     r = fit(f, 0, 4.0001, 11, weight=weight)
     table("i0_small", 64, r, "i0(x) = 1 + z P(z), z = x^2 / 4, x <= 4:")
 
-    f = lambda x: mp.exp(-x) * mp.besseli(0, x)
+    def f(x):
+        return mp.exp(-x) * mp.besseli(0, x)
     r = fit(lambda t: f(4 + 4 * t), -1, 1, 30, weight=lambda t: 1 / f(4 + 4 * t), grid=300)
     table("i0_middle", 64, r, "exp(-x) i0(x) = P(x / 4 - 1), 0 <= x <= 8:")
 

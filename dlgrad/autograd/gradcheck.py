@@ -142,8 +142,8 @@ def _check(func, inputs, eps, atol, rtol, nondet_tol, check_undefined, check_dty
 
 
 def _check_batched(out, inputs, wanted):
-    from ..ops.random import randn
     from ..ops.joining import stack
+    from ..ops.random import randn
     from .engine import grad
 
     xs = [inputs[i] for i in wanted]

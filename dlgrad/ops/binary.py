@@ -9,7 +9,15 @@ from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.mode import mode
 from ..tensor import Tensor, method
-from .elementwise import binary, is_scalar, result_layout, result_type, to_tensor, write_inplace, write_out
+from .elementwise import (
+    binary,
+    is_scalar,
+    result_layout,
+    result_type,
+    to_tensor,
+    write_inplace,
+    write_out,
+)
 
 _add = binary("add", lambda g: g, lambda g: g, "a + b.")
 _sub = binary("sub", lambda g: g, lambda g: -g, "a - b.", kind="number", aliases=("subtract",),

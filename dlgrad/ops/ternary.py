@@ -7,8 +7,17 @@ from .. import plan as door
 from ..autograd.graph import record
 from ..layout import broadcast_shapes, contiguous
 from ..tensor import Tensor, make_tensor, method
-from .elementwise import (as_number, expanded, fit_scalar, is_scalar, result_layout, result_type, sum_to, to_tensor,
-                          write_out)  # fmt: skip
+from .elementwise import (
+    as_number,
+    expanded,
+    fit_scalar,
+    is_scalar,
+    result_layout,
+    result_type,
+    sum_to,
+    to_tensor,
+    write_out,  # fmt: skip
+)
 
 
 def expand_raw(t, shape):

@@ -11,9 +11,19 @@ from .. import plan as door
 from ..autograd.graph import record
 from ..autograd.mode import mode
 from ..tensor import Tensor, method
-from .binary import (fused, gelu_backward, gelu_tanh_backward, hardsigmoid_backward, hardswish_backward,
-                     log_sigmoid_backward, mish_backward, relu_backward, sigmoid_backward, silu_backward,
-                     tanh_backward)  # fmt: skip
+from .binary import (
+    fused,
+    gelu_backward,
+    gelu_tanh_backward,
+    hardsigmoid_backward,
+    hardswish_backward,
+    log_sigmoid_backward,
+    mish_backward,
+    relu_backward,
+    sigmoid_backward,
+    silu_backward,
+    tanh_backward,  # fmt: skip
+)
 from .elementwise import as_number, is_scalar, result_layout, tie, unary, write_inplace, write_out
 
 _TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)

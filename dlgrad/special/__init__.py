@@ -5,22 +5,58 @@ operations, in float64 whatever the input's dtype, and load with this module.
 """
 
 from ..ops import (  # noqa: F401
-    digamma, erf, erfc, erfinv, exp2, expm1, i0, log1p, log_softmax, logit, logsumexp, round, sinc, softmax, xlog1py, xlogy,
+    digamma,
+    erf,
+    erfc,
+    erfinv,
+    exp2,
+    expm1,
+    i0,
+    log1p,
+    log_softmax,
+    logit,
+    logsumexp,
+    round,
+    sinc,
+    softmax,
+    xlog1py,
+    xlogy,
 )  # fmt: skip
 from ..ops import digamma as psi
 from ..ops import lgamma as gammaln
 from ..ops import sigmoid as expit
 from ..ops.unary import entr, i0e, ndtr
 from ._bessel import (
-    airy_ai, bessel_j0, bessel_j1, bessel_y0, bessel_y1, i1, i1e, modified_bessel_i0, modified_bessel_i1, modified_bessel_k0,
-    modified_bessel_k1, scaled_modified_bessel_k0, scaled_modified_bessel_k1, spherical_bessel_j0,
+    airy_ai,
+    bessel_j0,
+    bessel_j1,
+    bessel_y0,
+    bessel_y1,
+    i1,
+    i1e,
+    modified_bessel_i0,
+    modified_bessel_i1,
+    modified_bessel_k0,
+    modified_bessel_k1,
+    scaled_modified_bessel_k0,
+    scaled_modified_bessel_k1,
+    spherical_bessel_j0,
 )  # fmt: skip
 from ._gamma import gammainc, gammaincc, multigammaln, polygamma, zeta
 from ._normal import erfcx, log_ndtr, ndtri
 from ._polynomials import (
-    chebyshev_polynomial_t, chebyshev_polynomial_u, chebyshev_polynomial_v, chebyshev_polynomial_w, hermite_polynomial_h,
-    hermite_polynomial_he, laguerre_polynomial_l, legendre_polynomial_p, shifted_chebyshev_polynomial_t,
-    shifted_chebyshev_polynomial_u, shifted_chebyshev_polynomial_v, shifted_chebyshev_polynomial_w,
+    chebyshev_polynomial_t,
+    chebyshev_polynomial_u,
+    chebyshev_polynomial_v,
+    chebyshev_polynomial_w,
+    hermite_polynomial_h,
+    hermite_polynomial_he,
+    laguerre_polynomial_l,
+    legendre_polynomial_p,
+    shifted_chebyshev_polynomial_t,
+    shifted_chebyshev_polynomial_u,
+    shifted_chebyshev_polynomial_v,
+    shifted_chebyshev_polynomial_w,
 )  # fmt: skip
 
 __all__ = [

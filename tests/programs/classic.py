@@ -141,10 +141,11 @@ def forward_forward():
     optimizer = torch.optim.Adam(layer.parameters(), lr=0.03)
     for _ in range(3):
         pos, neg = torch.randn(5, 8), torch.randn(5, 8)
-        act = lambda x: torch.relu(
-            torch.mm(x / (x.norm(2, 1, keepdim=True) + 1e-4), layer.weight.T)
-            + layer.bias.unsqueeze(0)
-        )  # noqa: E731
+        def act(x):
+            return torch.relu(
+                    torch.mm(x / (x.norm(2, 1, keepdim=True) + 1e-4), layer.weight.T)
+                    + layer.bias.unsqueeze(0)
+                )
         g_pos, g_neg = act(pos).pow(2).mean(1), act(neg).pow(2).mean(1)
         loss = torch.log(1 + torch.exp(torch.cat([-g_pos + 2.0, g_neg - 2.0]))).mean()
         optimizer.zero_grad()
