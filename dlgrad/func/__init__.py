@@ -12,6 +12,7 @@ from .derivatives import (
     jacrev,
     jvp,
     linearize,
+    value_and_grad,
     vjp,
 )
 from .functional_call import functional_call
@@ -33,6 +34,7 @@ __all__ = [
     "rearrange",
     "replace_all_batch_norm_modules_",
     "stack_module_state",
+    "value_and_grad",
     "vjp",
     "vmap",
 ]

@@ -129,6 +129,18 @@ def grad_and_value(func, argnums=0, has_aux=False):
     return wrapper
 
 
+def value_and_grad(func, argnums=0, has_aux=False):
+    """A function that gives (value, gradient) of `func`, in JAX's order; PyTorch has `grad_and_value` only. has_aux: it
+    gives ((value, aux), gradient)."""
+
+    @functools.wraps(func)
+    def wrapper(*args, **kwargs):
+        found, value = grad_and_value(func, argnums, has_aux)(*args, **kwargs)
+        return value, found
+
+    return wrapper
+
+
 def grad(func, argnums=0, has_aux=False):
     """A function that gives the gradient of `func`, which returns a 0-d tensor. See `grad_and_value`; has_aux: it
     gives (gradient, aux)."""
