@@ -393,8 +393,8 @@ def test_bad_patterns(pattern):
 
 
 def test_value_and_grad_is_grad_and_value_in_the_other_order():
-    x = dlgrad.tensor([1.0, -2.0, 3.0])
-    value, gradient = dlgrad.func.value_and_grad(lambda x: (x**3).sum())(x)
+    x = D.tensor([1.0, -2.0, 3.0])
+    value, gradient = D.func.value_and_grad(lambda x: (x**3).sum())(x)
     assert value.item() == 20 and gradient.tolist() == [3, 12, 27]
-    (value, aux), gradient = dlgrad.func.value_and_grad(lambda x: ((x * 2).sum(), x), has_aux=True)(x)
+    (value, aux), gradient = D.func.value_and_grad(lambda x: ((x * 2).sum(), x), has_aux=True)(x)
     assert value.item() == 4 and aux.tolist() == x.tolist() and gradient.tolist() == [2, 2, 2]
