@@ -166,7 +166,12 @@ def from_real(x, dtype):
 
 
 def polar(abs, angle, *, out=None):
-    """abs e^(i angle): complex numbers from their absolute values and angles (radians)."""
+    """abs e^(i angle): complex numbers from their absolute values and angles (radians).
+
+    Raises TypeError for what is no Tensor."""
+    for t, name in ((abs, "abs"), (angle, "angle")):
+        if not isinstance(t, Tensor):
+            raise TypeError(f"polar(): argument '{name}' must be Tensor, not {type(t).__name__}")
     return complex(abs * angle.cos(), abs * angle.sin(), out=out)
 
 

@@ -32,7 +32,11 @@ def _composed(g, x, weight, bias, mean, rstd, reduced, parameter_dims, spread_we
     y = (x * rstd) if mean is None else (x - mean) * rstd
     gy = g if weight is None else g * spread_weight
     correction = y * (gy * y).mean(reduced, True)
-    gx = (gy - correction) * rstd if mean is None else (gy - gy.mean(reduced, True) - correction) * rstd
+    gx = (
+        (gy - correction) * rstd
+        if mean is None
+        else (gy - gy.mean(reduced, True) - correction) * rstd
+    )
     gw = None if weight is None else _over(g * y, parameter_dims).reshape(tuple(weight.shape))
     gb = None if bias is None else _over(g, parameter_dims).reshape(tuple(bias.shape))
     return gx, gw, gb
@@ -50,6 +54,11 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
 
 def native_layer_norm(input, normalized_shape, weight, bias, eps):
     """layer_norm with its statistics: (result, mean, 1 / sqrt(var + eps)), these of shape (*rows, 1, ...), without gradient."""
+    from ..nn.functional._normalization import _check_normalized_shape
+
+    normalized_shape = _check_normalized_shape(
+        "native_layer_norm", input, normalized_shape, weight=weight, bias=bias
+    )
     y, mean, rstd = _layer_norm(input, normalized_shape, weight, bias, eps)
     k = len(normalized_shape)
     rows = (*input._layout.shape[: input._layout.ndim - k], *(1,) * k)
@@ -79,7 +88,14 @@ def _layer_norm(input, normalized_shape, weight, bias, eps):
             inv = ((x - mu).square().mean(dims, True) + eps).rsqrt()
             return _composed(g, x, weight, bias, mu, inv, dims, lead, weight)
 
-        record_several((y, mean, rstd), "NativeLayerNormBackward0", rule, (input, weight, bias), (x, mean, rstd, weight), (True, False, False))
+        record_several(
+            (y, mean, rstd),
+            "NativeLayerNormBackward0",
+            rule,
+            (input, weight, bias),
+            (x, mean, rstd, weight),
+            (True, False, False),
+        )
     return y, mean, rstd
 
 
@@ -109,11 +125,20 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
             inv = (x.square().mean(dims, True) + eps).rsqrt()
             return _composed(g, x, weight, None, None, inv, dims, lead, weight)[:2]
 
-        record_several((y, rstd), "RmsNormBackward0", rule, (input, weight), (input, rstd, weight), (True, False))
+        record_several(
+            (y, rstd),
+            "RmsNormBackward0",
+            rule,
+            (input, weight),
+            (input, rstd, weight),
+            (True, False),
+        )
     return y
 
 
-def batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
+def batch_norm(
+    input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
+):
     """(x - mean) / sqrt(var + eps) * weight + bias over all but the channels (Ioffe and Szegedy 2015). In training the
     batch's own statistics are used, and the running ones updated in place."""
     return _batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)[0]
@@ -121,7 +146,9 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
 
 def native_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps):
     """batch_norm with the batch's statistics: (result, mean, 1 / sqrt(var + eps)), these empty unless training."""
-    y, mean, rstd = _batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    y, mean, rstd = _batch_norm(
+        input, running_mean, running_var, weight, bias, training, momentum, eps
+    )
     return (y, mean, rstd) if training else (y, input.new_empty(0), input.new_empty(0))
 
 
@@ -133,12 +160,21 @@ def _batch_norm(input, running_mean, running_var, weight, bias, training, moment
     dims = (0, *range(2, lay.ndim))
     wide = (1, c) + (1,) * (lay.ndim - 2)
     if not training:
-        y = door.call("norm", "batch_norm_eval", out, (input, weight, bias, running_mean, running_var), floats=(eps,), name="batch_norm")
+        y = door.call(
+            "norm",
+            "batch_norm_eval",
+            out,
+            (input, weight, bias, running_mean, running_var),
+            floats=(eps,),
+            name="batch_norm",
+        )
         if wants_grad(input, weight, bias):
 
             def rule(g, x, weight, mean, var):
                 if not mode.enabled:
-                    return _backward("batch_norm_eval_backward", g, x, mean, var, weight, bias, (), (eps,))
+                    return _backward(
+                        "batch_norm_eval_backward", g, x, mean, var, weight, bias, (), (eps,)
+                    )
                 inv = (var + eps).rsqrt().reshape(wide)
                 gx = g * inv if weight is None else g * (inv * weight.reshape(wide))
                 gw = None if weight is None else (g * (x - mean.reshape(wide)) * inv).sum(dims)
@@ -146,9 +182,19 @@ def _batch_norm(input, running_mean, running_var, weight, bias, training, moment
 
             from ..autograd.graph import record
 
-            record(y, "NativeBatchNormBackward0", rule, (input, weight, bias), (input, weight, running_mean.detach(), running_var.detach()))
+            record(
+                y,
+                "NativeBatchNormBackward0",
+                rule,
+                (input, weight, bias),
+                (input, weight, running_mean.detach(), running_var.detach()),
+            )
         return y, None, None
-    if running_mean is not None and type(running_mean._layout) is Layout and type(lay) is not Layout:
+    if (
+        running_mean is not None
+        and type(running_mean._layout) is Layout
+        and type(lay) is not Layout
+    ):
         raise RuntimeError(
             "Batch norm got a batched tensor as input while the running_mean or running_var, which will be updated in place, were "
             "not batched. If you are using vmap, use track_running_stats=False (dlgrad.func.replace_all_batch_norm_modules_ does "
@@ -156,9 +202,20 @@ def _batch_norm(input, running_mean, running_var, weight, bias, training, moment
         )
     stats = _stats(input, (c,))
     outs = (out, stats, stats, _like(running_mean), _like(running_var))
-    new = [_fresh(per_member(lay, *[t._layout for t in (input, weight, bias) if t is not None])) for lay in (out, stats, stats)]
+    new = [
+        _fresh(per_member(lay, *[t._layout for t in (input, weight, bias) if t is not None]))
+        for lay in (out, stats, stats)
+    ]
     into = (*new, running_mean, running_var)
-    y, mean, rstd, _, _ = door.call("norm", "batch_norm", outs, (input, weight, bias), floats=(eps,), scalars=(float(momentum),), into=into)
+    y, mean, rstd, _, _ = door.call(
+        "norm",
+        "batch_norm",
+        outs,
+        (input, weight, bias),
+        floats=(eps,),
+        scalars=(float(momentum),),
+        into=into,
+    )
     for t in (y, mean, rstd):
         t._storage.version = 0
     if wants_grad(input, weight, bias):
@@ -168,9 +225,26 @@ def _batch_norm(input, running_mean, running_var, weight, bias, training, moment
                 return _backward("batch_norm_backward", g, x, mean, rstd, weight, bias)
             mu = x.mean(dims, True)
             inv = ((x - mu).square().mean(dims, True) + eps).rsqrt()
-            return _composed(g, x, weight, bias, mu, inv, dims, dims, None if weight is None else weight.reshape(wide))
+            return _composed(
+                g,
+                x,
+                weight,
+                bias,
+                mu,
+                inv,
+                dims,
+                dims,
+                None if weight is None else weight.reshape(wide),
+            )
 
-        record_several((y, mean, rstd), "NativeBatchNormBackward0", train_rule, (input, weight, bias), (input, mean, rstd, weight), (True, False, False))
+        record_several(
+            (y, mean, rstd),
+            "NativeBatchNormBackward0",
+            train_rule,
+            (input, weight, bias),
+            (input, mean, rstd, weight),
+            (True, False, False),
+        )
     return y, mean, rstd
 
 
@@ -192,7 +266,9 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
 
         def rule(g, gm, gr, x, mean, rstd, weight):
             if not mode.enabled:
-                return _backward("group_norm_backward", g, x, mean, rstd, weight, bias, (num_groups,))
+                return _backward(
+                    "group_norm_backward", g, x, mean, rstd, weight, bias, (num_groups,)
+                )
             parts = (n, num_groups, _count(lay.shape[1:]) // num_groups)
             xs = x.reshape(parts)
             mu = xs.mean(2, True)
@@ -201,9 +277,20 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
             gx, _, _ = _composed(gy.reshape(parts), xs, None, None, mu, inv, (2,), (), None)
             y = ((xs - mu) * inv).reshape(tuple(lay.shape))
             dims = (0, *range(2, lay.ndim))
-            return gx.reshape(tuple(lay.shape)), None if weight is None else (g * y).sum(dims), None if bias is None else g.sum(dims)
+            return (
+                gx.reshape(tuple(lay.shape)),
+                None if weight is None else (g * y).sum(dims),
+                None if bias is None else g.sum(dims),
+            )
 
-        record_several((y, mean, rstd), "NativeGroupNormBackward0", rule, (input, weight, bias), (input, mean, rstd, weight), (True, False, False))
+        record_several(
+            (y, mean, rstd),
+            "NativeGroupNormBackward0",
+            rule,
+            (input, weight, bias),
+            (input, mean, rstd, weight),
+            (True, False, False),
+        )
     return y
 
 

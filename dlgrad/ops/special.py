@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from ..tensor import method
+from ..tensor import Tensor, method
 from .unary import inplace
 
 __all__ = ["igamma", "igammac", "mvlgamma", "polygamma"]
+
+
+def _check_tensors(name, **arguments):
+    for key, value in arguments.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"{name}(): argument '{key}' must be Tensor, not {type(value).__name__}"
+            )
 
 
 @method
@@ -13,6 +21,7 @@ def igamma(input, other, *, out=None):
     """The regularised lower incomplete gamma function P(input, other); `dlgrad.special.gammainc`."""
     from ..special import gammainc
 
+    _check_tensors("igamma", input=input, other=other)
     return gammainc(input, other, out=out)
 
 
@@ -21,6 +30,7 @@ def igammac(input, other, *, out=None):
     """The regularised upper incomplete gamma function Q(input, other); `dlgrad.special.gammaincc`."""
     from ..special import gammaincc
 
+    _check_tensors("igammac", input=input, other=other)
     return gammaincc(input, other, out=out)
 
 
@@ -45,5 +55,10 @@ def _polygamma_method(self, n):
     return polygamma(n, self)
 
 
-for _name, _f in (("igamma", igamma), ("igammac", igammac), ("mvlgamma", mvlgamma), ("polygamma", _polygamma_method)):
+for _name, _f in (
+    ("igamma", igamma),
+    ("igammac", igammac),
+    ("mvlgamma", mvlgamma),
+    ("polygamma", _polygamma_method),
+):
     inplace(_name, _f)
