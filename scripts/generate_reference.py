@@ -47,7 +47,7 @@ PAGES = {
     "views": ("Views, shapes, joining and splitting",
               "ops.view ops.slicing ops.splitting ops.joining ops.arrange tensor"),
     "reductions": ("Reductions, scans and statistics",
-                   "ops.reduce ops.scan ops.statistics ops.histogram ops.softmax nn.utils.weight_norm"),
+                   "ops.reduce ops.vector_norm ops.scan ops.statistics ops.histogram ops.softmax nn.utils.weight_norm"),
     "sorting": ("Sorting and searching", "ops.sort"),
     "indexing": ("Indexing, gathering and scattering", "ops.gather ops.scatter ops.mask"),
     "matrices": ("Products and distances", "ops.matmul ops.einsum ops.distance ops.norm legacy"),

@@ -1155,3 +1155,24 @@ def test_functional_products():
         functional.jacobian(lambda x: w, x, strict=True)
     assert close(functional.jacobian(lambda x: w, x), [0] * 18)
     assert close(functional.hvp(lambda x: x.sum(), x, v3)[1], [0, 0, 0])
+
+
+def test_gradcheck_in_forward_mode():
+    x = dlgrad.tensor([0.3, -1.2, 2.0], dtype=dlgrad.float64, requires_grad=True)
+    w = dlgrad.tensor([[1.0, 2.0, 0.5], [0.1, -1.0, 3.0]], dtype=dlgrad.float64, requires_grad=True)
+    assert dlgrad.autograd.gradcheck(lambda x, w: (w @ x.sin(), x * x), (x, w), check_forward_ad=True)
+    assert dlgrad.autograd.gradgradcheck(lambda x: x.exp() * x, (x,), check_fwd_over_rev=True)
+
+    class Wrong(dlgrad.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 3
+
+    with pytest.raises(RuntimeError, match="forward mode mismatch for output 0"):
+        dlgrad.autograd.gradcheck(Wrong.apply, (x,), check_forward_ad=True, check_backward_ad=False)
+    with pytest.raises(NotImplementedError, match="must implement the jvp"):
+        Wrong.jvp(None, x)

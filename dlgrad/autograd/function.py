@@ -139,8 +139,10 @@ class Function:
 
     @staticmethod
     def jvp(ctx, *grad_inputs):
-        """Accepted for PyTorch programs: there is no forward-mode differentiation here."""
-        raise NotImplementedError("forward mode AD is not implemented")
+        """Accepted for PyTorch programs, and not called: forward mode is worked out from `backward` here (docs/func.md)."""
+        raise NotImplementedError(
+            "You must implement the jvp function for custom autograd.Function to use it with forward mode AD."
+        )
 
     @classmethod
     def apply(cls, *args, **kwargs):

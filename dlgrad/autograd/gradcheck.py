@@ -183,16 +183,16 @@ def gradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=T
     respect to the inputs that require a gradient (give float64).
 
     Raises GradcheckError with the place of the first mismatch, or returns False if raise_exception
-    is False. There is no forward mode here; fast_mode, masked are accepted (the check is the full one)."""
+    is False. check_forward_ad: the products of `func.jvp` are compared too. fast_mode, masked are accepted (the
+    check is the full one)."""
     del check_batched_forward_grad, fast_mode, masked
-    if check_forward_ad:
-        raise NotImplementedError("gradcheck(): forward mode AD is not implemented; leave check_forward_ad=False")
-    if not check_backward_ad:
-        return True
     inputs = _as_tuple(inputs)
     before, mode.enabled = mode.enabled, True
     try:
-        _check(func, inputs, eps, atol, rtol, nondet_tol, check_undefined_grad, check_grad_dtypes, check_batched_grad)
+        if check_forward_ad:
+            _check_forward(func, inputs, eps, atol, rtol)
+        if check_backward_ad:
+            _check(func, inputs, eps, atol, rtol, nondet_tol, check_undefined_grad, check_grad_dtypes, check_batched_grad)
     except GradcheckError:
         if raise_exception:
             raise
@@ -202,20 +202,43 @@ def gradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=T
     return True
 
 
+def _check_forward(func, inputs, eps, atol, rtol):
+    """Whether the product of the Jacobian with each unit vector, in forward mode, agrees with the differences."""
+    from ..func import jvp
+    from ..ops.create import zeros_like
+
+    for i in _checked_inputs(inputs, "gradcheck"):
+        numeric = _numeric(func, inputs, i, eps)
+        x = inputs[i].detach()
+
+        def of_one(x, i=i):
+            return _tensor_outputs(func(*inputs[:i], x, *inputs[i + 1 :]))
+
+        for m in range(x.numel()):
+            unit = zeros_like(x).contiguous()
+            unit.view(-1)[m] = 1
+            _, products = jvp(of_one, (x,), (unit,))
+            for j, product in enumerate(products):
+                for k, a in enumerate(_flat(product)):
+                    n = numeric[m][j][k]
+                    if not _close(a, n, atol, rtol):
+                        raise GradcheckError(
+                            f"Jacobian computed with forward mode mismatch for output {j} with respect to input {i}: d output{j}"
+                            f"{list(_place(k, product.shape))} / d input{i}{list(_place(m, x.shape))} is {n!r} numerically and {a!r} "
+                            f"in forward mode (atol={atol}, rtol={rtol})"
+                        )
+
+
 def gradgradcheck(func, inputs, grad_outputs=None, *, eps=1e-6, atol=1e-5, rtol=1e-3,
                   gen_non_contig_grad_outputs=False, raise_exception=True, nondet_tol=0.0,
                   check_undefined_grad=True, check_grad_dtypes=False, check_batched_grad=False,
                   check_fwd_over_rev=False, check_rev_over_rev=True, fast_mode=False,
                   masked=False) -> bool:  # fmt: skip
     """`gradcheck` of the gradients of `func(*inputs)`: whether its second derivatives are right, with
-    respect to the inputs and to `grad_outputs` (default: random ones)."""
+    respect to the inputs and to `grad_outputs` (default: random ones). check_fwd_over_rev: in forward mode too."""
     from ..ops.random import randn
     from .engine import grad
 
-    if check_fwd_over_rev:
-        raise NotImplementedError("gradgradcheck(): forward mode AD is not implemented; leave check_fwd_over_rev=False")
-    if not check_rev_over_rev:
-        return True
     inputs = _as_tuple(inputs)
     wanted = _checked_inputs(inputs, "gradgradcheck")
     before, mode.enabled = mode.enabled, True
@@ -252,5 +275,6 @@ def gradgradcheck(func, inputs, grad_outputs=None, *, eps=1e-6, atol=1e-5, rtol=
     return gradcheck(
         first_derivatives, (*inputs, *grad_outputs), eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception,
         nondet_tol=nondet_tol, check_undefined_grad=check_undefined_grad, check_grad_dtypes=check_grad_dtypes,
-        check_batched_grad=check_batched_grad, fast_mode=fast_mode, masked=masked,
+        check_batched_grad=check_batched_grad, check_forward_ad=check_fwd_over_rev, check_backward_ad=check_rev_over_rev,
+        fast_mode=fast_mode, masked=masked,
     )  # fmt: skip

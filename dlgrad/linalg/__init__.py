@@ -5,7 +5,7 @@ The kernels are in zig/ops/linalg.zig. A function that can fail on its numbers r
 returns `info` instead."""
 
 from ..ops.matmul import matmul  # noqa: F401
-from ..ops.reduce import vector_norm  # noqa: F401
+from ..ops.vector_norm import vector_norm  # noqa: F401
 from ._base import LinAlgError  # noqa: F401
 from ._general import eig, eigvals  # noqa: F401
 from ._orthogonal import householder_product, lstsq, qr  # noqa: F401

@@ -15,7 +15,7 @@ from ..batched import every_member
 from ..layout import wrap_dim
 from ..ops import where, zeros
 from ..ops.elementwise import as_number, sum_to
-from ..ops.reduce import vector_norm
+from ..ops.vector_norm import vector_norm
 from ..tensor import Tensor
 from . import _complex
 from ._base import call, identity, need_matrix, raise_for, result_type, written

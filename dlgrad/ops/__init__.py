@@ -183,16 +183,13 @@ from .reduce import (  # noqa: F401
     argmax,
     argmin,
     count_nonzero,
-    dist,
     logsumexp,
     max,
     mean,
     min,
     nanmean,
     nansum,
-    norm,  # noqa: F401, E402  (importing .norm has put the module in its place)
     prod,
-    renorm,
     std,
     std_mean,
     sum,
@@ -326,6 +323,7 @@ from .unary import (  # noqa: F401  (first: binary and unary name each other)
     threshold,
     trunc,
 )  # fmt: skip
+from .vector_norm import dist, norm, renorm  # noqa: F401  (after .norm, a module, which takes that name)
 from .view import (  # noqa: F401
     adjoint,
     broadcast_tensors,

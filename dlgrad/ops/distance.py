@@ -9,7 +9,8 @@ from ..layout import broadcast_shapes, wrap_dim
 from ..tensor import Tensor, method
 from .arrange import roll, triu_indices
 from .elementwise import result_type, to_tensor
-from .reduce import check, vector_norm
+from .reduce import check
+from .vector_norm import vector_norm
 from .writing import write_out
 
 # ---------------------------------------------------------------------- products

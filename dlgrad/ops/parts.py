@@ -11,9 +11,10 @@ from ..autograd.mode import no_grad
 from ..tensor import Tensor, method
 from . import complex_numbers
 from .binary import mul
-from .reduce import check, renorm
+from .reduce import check
 from .ternary import where
 from .unary import exp2, floor, inplace, log2
+from .vector_norm import renorm
 from .writing import write_out
 
 __all__ = ["angle", "conj", "conj_physical", "deg2rad", "frexp", "isreal", "rad2deg", "resolve_conj", "resolve_neg"]
