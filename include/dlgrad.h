@@ -59,6 +59,7 @@ enum dlgrad_family {
     DLGRAD_FAMILY_LOSS = 19,
     DLGRAD_FAMILY_LINALG = 20,
     DLGRAD_FAMILY_FFT = 21,
+    DLGRAD_FAMILY_CEILINGS = 22,
 };
 
 enum dlgrad_unary {
@@ -422,6 +423,13 @@ enum dlgrad_fft {
     DLGRAD_FFT_FFT = 0,
     DLGRAD_FFT_RFFT = 1,
     DLGRAD_FFT_IRFFT = 2,
+};
+
+enum dlgrad_ceilings {
+    DLGRAD_CEILINGS_FMA = 0,
+    DLGRAD_CEILINGS_COPY = 1,
+    DLGRAD_CEILINGS_TRIAD = 2,
+    DLGRAD_CEILINGS_READ = 3,
 };
 
 /* Chooses the kernels: a CPU level's name, or "" for the best one that this CPU can run.

@@ -85,3 +85,13 @@ def test_write_leaves_the_old_file_when_it_fails(tmp_path, monkeypatch):
         bench.write(path, "new")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["table.md"]
+
+
+def test_ceilings_are_measured(monkeypatch):
+    from dlgrad.utils import _ceilings
+
+    monkeypatch.setattr(_ceilings, "_ELEMENTS", 200_001)
+    for dtype in (dlgrad.float32, dlgrad.float64):
+        assert _ceilings.fma_peak(dtype, 0) > 1e8
+    for bandwidth in ("copy_bandwidth", "triad_bandwidth", "read_bandwidth"):
+        assert getattr(_ceilings, bandwidth)(0) > 1e8

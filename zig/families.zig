@@ -26,3 +26,4 @@ pub const pool = @import("ops/pool.zig");
 pub const loss = @import("ops/loss.zig");
 pub const linalg = @import("ops/linalg.zig");
 pub const fft = @import("ops/fft.zig");
+pub const ceilings = @import("ops/ceilings.zig");
