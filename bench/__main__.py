@@ -1,15 +1,17 @@
-"""Times dlgrad beside PyTorch and prints a table.
+"""Times dlgrad beside PyTorch (and NumPy, JAX, tinygrad where installed) and prints tables.
 
-    python -m bench                         all programs, 1 and 2 threads (about 10 minutes)
+    python -m bench                         all programs, 1 and 2 threads (about 40 minutes)
     python -m bench --rounds 5 --threads 1 --only add,matmul --json bench.json
+    python -m bench --groups training,inference --memory --markdown bench.md --plot bench
     python -m bench --tiny                  a second: does it run at all?
 
-Each round starts one process for each library, one after the other and in turns, so that a slow
-moment of the machine meets both. Within a process a program is timed in batches; the table shows
-the median over the rounds of the processes' medians, and the best batch of all. The ratios are
-dlgrad's time over PyTorch's: below 1, dlgrad is faster. On a machine that others use too, several
-threads wait for the slowest of them, so there only the best times say much. Without torch, only
-dlgrad is timed.
+Each round starts one process for each library and group of programs, one after the other and in
+turns, so that a slow moment of the machine meets all. Within a process a program is timed in
+batches; the tables show the median over the rounds of the processes' medians; the JSON file has the
+best batch too. Speed-up is the other library's time over dlgrad's: above 1, dlgrad is faster. The
+ceilings (peak of fused multiply-adds, memory bandwidth) are measured in each round. Without torch,
+dlgrad is timed without it. On a machine that others use too, several threads wait for the slowest
+of them, so there only the best times say much.
 """
 
 from __future__ import annotations
@@ -19,24 +21,26 @@ import importlib.util
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 from pathlib import Path
 
-from .programs import PROGRAMS, TINY
+from . import report
+from .programs import GROUPS, OTHERS, PROGRAMS, TINY
+from .programs.training import MEMORY
 
 ROOT = Path(__file__).resolve().parents[1]
-LIBRARIES = ("dlgrad", "torch")
+LIBRARIES = ("dlgrad", "torch", "numpy", "jax", "tinygrad")
+THREAD_VARIABLES = (
+    "DLGRAD_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+)  # fmt: skip
 
 
-def run_worker(library, threads, seconds, names):
+def run_worker(library, threads, *arguments):
     """What one process found: {"version": ..., "results": ...}."""
-    environment = dict(os.environ)
-    for name in ("DLGRAD_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        environment[name] = str(threads)
+    environment = dict(os.environ) | dict.fromkeys(THREAD_VARIABLES, str(threads))
     done = subprocess.run(
-        [sys.executable, "-m", "bench.worker", library, str(seconds), *names],
+        [sys.executable, "-m", "bench.worker", library, *map(str, arguments)],
         cwd=ROOT, env=environment, capture_output=True, text=True,
     )  # fmt: skip
     if done.returncode != 0:
@@ -45,64 +49,58 @@ def run_worker(library, threads, seconds, names):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def compare(libraries, threads, rounds, seconds, names, report=lambda text: None):
-    """Times in seconds: (versions, name -> library -> {"median", "best"} or {"error"})."""
-    found = {name: {library: [] for library in libraries} for name in names}
-    versions = {}
+def has(library, name):
+    """Whether the library has the program."""
+    return library in ("dlgrad", "torch") or (library, name) in OTHERS
+
+
+def parts(names):
+    """The names by group, in order."""
+    by_group = {}
+    for name in names:
+        by_group.setdefault(PROGRAMS[name].group, []).append(name)
+    return by_group
+
+
+def compare(libraries, threads, rounds, seconds, names, tell=lambda text: None):
+    """Times in seconds: (versions, ceilings, name -> library -> {"median", "best"} or {"error"}).
+
+    Libraries without a program have no entry for it.
+    """
+    found = {name: {n: [] for n in libraries if has(n, name)} for name in names}
+    versions, limits = {}, []
     for i in range(rounds):
-        for library in libraries if i % 2 == 0 else libraries[::-1]:
-            report(f"round {i + 1} of {rounds}, {threads} thread(s): {library}")
-            answer = run_worker(library, threads, seconds, names)
-            versions[library] = answer["version"]
-            for name, result in answer["results"].items():
-                found[name][library].append(result)
-    return versions, {
-        name: {library: summary(results) for library, results in by_library.items()}
+        limits.append(run_worker("dlgrad", threads, "ceilings")["results"])
+        for group, members in parts(names).items():
+            for library in libraries if i % 2 == 0 else libraries[::-1]:
+                mine = [name for name in members if has(library, name)]
+                if not mine:
+                    continue
+                tell(f"round {i + 1} of {rounds}, {threads} thread(s), {group}: {library}")
+                answer = run_worker(library, threads, seconds, *mine)
+                versions[library] = answer["version"]
+                for name, result in answer["results"].items():
+                    found[name][library].append(result)
+    times = {
+        name: {library: report.summary(results) for library, results in by_library.items()}
         for name, by_library in found.items()
     }
+    return versions, report.best_ceilings(limits), times
 
 
-def summary(results):
-    """One result for the rounds' results of a program."""
-    for result in results:
-        if "error" in result:
-            return result
-    return {
-        "median": statistics.median(r["median"] for r in results),
-        "best": min(r["best"] for r in results),
-    }
-
-
-def text_of(seconds):
-    """A time with its unit, three digits."""
-    for unit, size in (("s", 1), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9)):
-        if seconds >= 0.9995 * size:
-            break
-    value = seconds / size
-    return f"{value:.3g} {unit}" if value < 999.5 else f"{value:.0f} {unit}"
-
-
-def table(results, libraries):
-    """The results as Markdown."""
-    titles = {"dlgrad": "dlgrad", "torch": "PyTorch"}
-    head = ["program", "threads"]
-    head += [f"{titles[library]} {what}" for library in libraries for what in ("median", "best")]
-    if len(libraries) > 1:
-        head += ["ratio of medians", "of bests"]
-    lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
-    for threads, programs in results.items():
-        for name, by_library in programs.items():
-            cells = [name, str(threads)]
-            for library in libraries:
-                r = by_library[library]
-                failed = "error" in r
-                cells += ["failed", ""] if failed else [text_of(r["median"]), text_of(r["best"])]
-            if len(libraries) > 1:
-                for what in ("median", "best"):
-                    first, second = (by_library[library].get(what) for library in libraries)
-                    cells.append(f"{first / second:.2f}" if first and second else "")
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def memory(libraries, threads, rounds, tell=lambda text: None):
+    """Peak bytes of a process that trains: name -> library -> {"bytes"} or {"error"}."""
+    found = {}
+    for name in MEMORY:
+        found[name] = {}
+        for library in libraries:
+            tell(f"memory, {threads} thread(s), {name}: {library}")
+            results = [
+                run_worker(library, threads, "memory", name)["results"][name] for _ in range(rounds)
+            ]
+            errors = [r for r in results if "error" in r]
+            found[name][library] = errors[0] if errors else max(results, key=lambda r: r["bytes"])
+    return found
 
 
 def write(path, content):
@@ -133,17 +131,24 @@ def parse(arguments):
         prog="python -m bench", description=first, epilog=rest,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--rounds", type=int, default=7, help="processes of each library (7)")
-    parser.add_argument("--seconds", type=float, default=0.5, help="a program and process (0.5)")
+    parser.add_argument("--rounds", type=int, default=5, help="processes of each library (5)")
+    parser.add_argument("--seconds", type=float, default=0.12, help="a program and process (0.12)")
     parser.add_argument("--threads", default="1,2", help="thread counts to time with (1,2)")
     parser.add_argument("--only", default="", help="programs whose names begin with one of these")
+    parser.add_argument("--groups", default="", help=f"groups of programs: {', '.join(GROUPS)}")
+    parser.add_argument("--libraries", default=",".join(LIBRARIES),
+                        help="libraries to time, of those that are installed (all)")  # fmt: skip
+    parser.add_argument("--memory", action="store_true", help="compare peak memory of steps too")
     parser.add_argument("--json", metavar="FILE", help="write the results there, in seconds")
-    parser.add_argument("--markdown", metavar="FILE", help="write the table there")
-    parser.add_argument("--without-torch", action="store_true", help="time dlgrad alone")
+    parser.add_argument("--markdown", metavar="FILE", help="write the tables there")
+    parser.add_argument("--plot", metavar="STEM", help="write STEM.png and STEM.svg")
+    parser.add_argument("--from", dest="source", metavar="FILE",
+                        help="measure nothing, make tables and plots of a JSON file")  # fmt: skip
     parser.add_argument("--tiny", action="store_true", help="a few programs, once, dlgrad alone")
     options = parser.parse_args(arguments)
     if options.tiny:
-        options.rounds, options.seconds, options.threads, options.without_torch = 1, 0.02, "1", True
+        options.rounds, options.seconds, options.threads = 1, 0.02, "1"
+        options.libraries = "dlgrad"
     if options.rounds < 1 or options.seconds <= 0:
         parser.error("--rounds and --seconds must be positive")
     try:
@@ -153,47 +158,69 @@ def parse(arguments):
     if min(options.threads) < 1:
         parser.error("--threads: at least 1")
     begin = tuple(part.strip() for part in options.only.split(","))
-    options.names = [n for n in (TINY if options.tiny else PROGRAMS) if n.startswith(begin)]
+    groups = [part.strip() for part in options.groups.split(",")] if options.groups else GROUPS
+    if unknown := set(groups) - set(GROUPS):
+        parser.error(f"--groups: no group {sorted(unknown)}; there are {', '.join(GROUPS)}")
+    options.names = [
+        name
+        for name in (TINY if options.tiny else PROGRAMS)
+        if name.startswith(begin) and PROGRAMS[name].group in groups
+    ]
     if not options.names:
         parser.error(f"--only: no program begins with {options.only!r}: {'; '.join(PROGRAMS)}")
+    options.libraries = [part.strip() for part in options.libraries.split(",")]
+    if unknown := set(options.libraries) - set(LIBRARIES):
+        parser.error(f"--libraries: {sorted(unknown)}; there are {', '.join(LIBRARIES)}")
     return options
 
 
-def main(arguments=None):
-    """Runs the comparison; returns the exit code (1 if a program failed)."""
-    options = parse(arguments)
-    libraries = ["dlgrad"]
-    if not options.without_torch:
-        if importlib.util.find_spec("torch") is None:
-            print("bench: torch is not installed, so dlgrad is timed alone", file=sys.stderr)
-        else:
-            libraries.append("torch")
+def installed(libraries, tell):
+    """Those of the libraries that are there, dlgrad first."""
+    there = [n for n in libraries if n == "dlgrad" or importlib.util.find_spec(n) is not None]
+    if missing := [n for n in libraries if n not in there]:
+        tell(f"not installed, so left out: {', '.join(missing)}")
+    return there
 
-    def report(text):
+
+def run(options, tell):
+    """Measures; returns what the JSON file holds."""
+    libraries = installed(options.libraries, tell)
+    machine = f"{processor()}, {os.cpu_count()} logical cores, Python {platform.python_version()}"
+    found = {"machine": machine, "rounds": options.rounds, "versions": {}}
+    found |= {"ceilings": {}, "seconds": {}, "memory": {}}
+    for threads in options.threads:
+        versions, limits, times = compare(
+            libraries, threads, options.rounds, options.seconds, options.names, tell
+        )
+        found["versions"] |= versions
+        found["ceilings"][str(threads)] = limits
+        found["seconds"][str(threads)] = times
+    found["left_out"] = report.leave_out(found)
+    if options.memory:
+        both = [n for n in libraries if n in ("dlgrad", "torch")]
+        found["memory"] = memory(both, max(options.threads), min(options.rounds, 3), tell)
+    return found
+
+
+def main(arguments=None):
+    """Runs the comparison; returns the exit code (1 if a program of dlgrad or PyTorch failed)."""
+    options = parse(arguments)
+
+    def tell(text):
         print(f"  {text}", file=sys.stderr, flush=True)
 
-    results = {}
-    for threads in options.threads:
-        versions, results[threads] = compare(
-            libraries, threads, options.rounds, options.seconds, options.names, report
-        )
-    machine = f"{processor()}, {os.cpu_count()} logical cores, Python {platform.python_version()}"
-    names = {"dlgrad": "dlgrad", "torch": "PyTorch"}
-    about = ", ".join([machine, *(f"{names[n]} {v}" for n, v in versions.items())])
-    text = f"{about}; {options.rounds} rounds\n\n{table(results, libraries)}\n"
+    found = json.loads(Path(options.source).read_text()) if options.source else run(options, tell)
+    text = report.document(found)
     print(text, end="")
     if options.markdown:
         write(options.markdown, text)
     if options.json:
-        content = {"machine": machine, "versions": versions, "rounds": options.rounds}
-        write(options.json, json.dumps({**content, "seconds": results}, indent=1) + "\n")
-    errors = [
-        f"{library}, {name}, {threads} thread(s): {r['error']}"
-        for threads, programs in results.items()
-        for name, by_library in programs.items()
-        for library, r in by_library.items()
-        if "error" in r
-    ]
+        write(options.json, json.dumps(found, indent=1) + "\n")
+    if options.plot:
+        from . import plot
+
+        plot.save(found, options.plot)
+    errors = report.errors(found)
     for error in errors:
         print(f"bench: failed: {error}", file=sys.stderr)
     return 1 if errors else 0

@@ -1,7 +1,9 @@
 """The process that times programs with one library: `python -m bench.worker dlgrad 0.2 name ...`.
 
 Prints one JSON object: name -> {"median": seconds, "best": seconds}, or {"error": message}. Threads
-are set by the environment, before the library is loaded.
+are set by the environment, before the library is loaded. `python -m bench.worker dlgrad memory name`
+takes a few training steps instead and gives the most memory that the process ever held, in bytes;
+`python -m bench.worker dlgrad ceilings` gives what the machine can do.
 """
 
 from __future__ import annotations
@@ -9,17 +11,23 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import os
 import statistics
 import sys
 import time
 
-from .programs import PROGRAMS
+from .programs import OTHERS, PROGRAMS
 
 BATCHES = 15
+FEWEST = 3
+STEPS = 4
 
 
 def measure(run, seconds):
-    """Median and best time of a call, in seconds, over batches that take `seconds` together."""
+    """Median and best time of a call, in seconds, over batches that take `seconds` together.
+
+    A call that alone takes more than `seconds` is timed three times.
+    """
     clock = time.perf_counter
     run()
     calls, taken = 1, 0.0
@@ -31,11 +39,13 @@ def measure(run, seconds):
         if taken * BATCHES >= seconds / 2:
             break
         calls *= 2
-    calls = max(1, round(calls * seconds / BATCHES / taken))
+    each = taken / calls
+    batches = max(FEWEST, min(BATCHES, round(seconds / each)))
+    calls = max(1, round(seconds / batches / each))
     times = []
     gc.collect()
     gc.disable()
-    for _ in range(BATCHES):
+    for _ in range(batches):
         started = clock()
         for _ in range(calls):
             run()
@@ -44,17 +54,71 @@ def measure(run, seconds):
     return {"median": statistics.median(times), "best": min(times)}
 
 
+def resident_peak():
+    """The most memory this process ever held, in bytes (Linux and macOS)."""
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def peak_of_steps(run):
+    """Peak memory of the process over a few steps, in bytes."""
+    for _ in range(STEPS):
+        run()
+    return {"bytes": resident_peak()}
+
+
+def ceilings():
+    """What the machine can do with the threads that dlgrad has: flop/s and bytes/s."""
+    import dlgrad
+    from dlgrad.utils import _ceilings
+
+    return {
+        "float32": _ceilings.fma_peak(dlgrad.float32),
+        "float64": _ceilings.fma_peak(dlgrad.float64),
+        "copy": _ceilings.copy_bandwidth(),
+        "triad": _ceilings.triad_bandwidth(),
+        "read": _ceilings.read_bandwidth(),
+    }
+
+
+def limit_threads(library):
+    """Sets the thread count of libraries that heed no variable set before."""
+    if library == "jax":
+        # XLA's pool has a thread for each core the process may use
+        cores = sorted(os.sched_getaffinity(0))[: int(os.environ["OMP_NUM_THREADS"])]
+        os.sched_setaffinity(0, cores)
+
+
 def main(arguments):
     library, seconds, *names = arguments
-    torch = importlib.import_module(library)
+    limit_threads(library)
+    module = importlib.import_module(library)
+    if seconds == "ceilings":
+        print(json.dumps({"version": module.__version__, "results": ceilings()}))
+        return
     results = {}
     for name in names:
-        torch.manual_seed(0)
         try:
-            results[name] = measure(PROGRAMS[name](torch), float(seconds))
+            if library in ("dlgrad", "torch"):
+                module.manual_seed(0)
+                run = PROGRAMS[name].setup(module)
+            else:
+                run = OTHERS[library, name]()
+            memory = seconds == "memory"
+            results[name] = peak_of_steps(run) if memory else measure(run, float(seconds))
         except Exception as error:  # one program's failure is a line of the table
-            results[name] = {"error": f"{type(error).__name__}: {error}"}
-    print(json.dumps({"version": torch.__version__, "results": results}))
+            results[name] = {"error": f"{type(error).__name__}: {error}"[:500]}
+        run = None
+    version = getattr(module, "__version__", None) or version_of(library)
+    print(json.dumps({"version": version, "results": results}))
+
+
+def version_of(library):
+    from importlib.metadata import version
+
+    return version(library)
 
 
 if __name__ == "__main__":

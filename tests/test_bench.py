@@ -12,7 +12,8 @@ import dlgrad
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from bench import __main__ as bench  # noqa: E402
-from bench.programs import PROGRAMS, TINY  # noqa: E402
+from bench import report  # noqa: E402
+from bench.programs import OTHERS, PROGRAMS, TINY  # noqa: E402
 
 
 def test_tiny_run_writes_table_and_json(tmp_path):
@@ -23,35 +24,96 @@ def test_tiny_run_writes_table_and_json(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "bench.json").read_text())
-    assert list(found["seconds"]["1"]) == list(TINY)
+    assert sorted(found["seconds"]["1"]) == sorted(TINY)
     for result in found["seconds"]["1"].values():
         assert 0 < result["dlgrad"]["best"] <= result["dlgrad"]["median"] < 1
     assert (tmp_path / "bench.md").read_text() == done.stdout
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bench.json", "bench.md"]
 
 
-@pytest.mark.parametrize("name", list(PROGRAMS))
+LONG = [n for n, p in PROGRAMS.items() if "large" in p.tags or "GPT-2" in n]
+
+
+@pytest.mark.parametrize("name", [n for n in PROGRAMS if n not in LONG])
 def test_program_runs(name):
-    run = PROGRAMS[name](dlgrad)
+    run = PROGRAMS[name].setup(dlgrad)
     run()
     run()
+
+
+@pytest.mark.parametrize("name", [n for library, n in OTHERS if library == "numpy"])
+def test_numpy_program_has_its_row(name):
+    assert name in PROGRAMS
+    if name not in LONG:
+        OTHERS["numpy", name]()()
 
 
 def test_summary_is_median_of_medians_and_best_of_all():
     rounds = [{"median": m, "best": b} for m, b in ((5.0, 2.0), (3.0, 1.0), (4.0, 3.0))]
-    assert bench.summary(rounds) == {"median": 4.0, "best": 1.0}
-    assert bench.summary([*rounds, {"error": "E"}]) == {"error": "E"}
+    assert report.summary(rounds) == {"median": 4.0, "best": 1.0}
+    assert report.summary([*rounds, {"error": "E"}]) == {"error": "E"}
 
 
-def test_table_shows_ratio_and_failures():
-    results = {1: {
-        "a": {"dlgrad": {"median": 1e-6, "best": 9e-7}, "torch": {"median": 2e-6, "best": 1e-6}},
-        "b": {"dlgrad": {"error": "E"}, "torch": {"median": 2e-3, "best": 1e-3}},
-    }}  # fmt: skip
-    lines = bench.table(results, ["dlgrad", "torch"]).splitlines()
-    assert lines[2] == "| a | 1 | 1 us | 900 ns | 2 us | 1 us | 0.50 | 0.90 |"
-    assert lines[3] == "| b | 1 | failed |  | 2 ms | 1 ms |  |  |"
+def times(seconds):
+    return {"median": seconds, "best": seconds}
+
+
+@pytest.fixture
+def found():
+    """What a run of three programs could have found."""
+    ceilings = {"float32": 2e11, "float64": 1e11, "copy": 5e10, "triad": 4e10, "read": 6e10}
+    seconds = {
+        "matmul 1000": {"dlgrad": times(2e-2), "torch": times(4e-2), "jax": times(3e-2)},
+        "exp 16 M": {"dlgrad": times(1e-2), "torch": times(8e-2)},
+        "sum 16 M": {"dlgrad": times(2e-3), "torch": times(1e-3)},
+        "sum 1 M": {"dlgrad": {"error": "E"}, "torch": times(1e-3)},
+    }
+    step = "LeNet 28x28, batch 64, Adam"
+    return {
+        "machine": "M", "rounds": 1, "versions": {"dlgrad": "1", "torch": "2", "jax": "3"},
+        "ceilings": {"1": ceilings}, "seconds": {"1": seconds},
+        "memory": {step: {"dlgrad": {"bytes": 2**20}, "torch": {"bytes": 2**21}}},
+    }  # fmt: skip
+
+
+def test_rows_show_speedup_ceiling_and_failures(found):
+    lines = list(report.rows_table(found, list(found["seconds"]["1"])))
+    assert lines[2] == "| matmul 1000 | 20 ms | 40 ms | 2.00 | 50% FMA |"
+    assert lines[3] == "| exp 16 M | 10 ms | 80 ms | 8.00 | 32% triad |"
+    assert lines[4] == "| sum 16 M | 2 ms | 1 ms | **0.50** | 53% read |"
+    assert lines[5] == "| sum 1 M | failed | 1 ms |  |  |"
     assert len({line.count("|") for line in lines}) == 1
+    assert report.errors(found) == ["dlgrad, sum 1 M, 1 thread(s): E"]
+
+
+def test_summary_counts_and_averages(found):
+    rows = {line.split(" | ")[0]: line for line in report.summary_table(found)}
+    assert rows["| products"] == "| products | 1 | 2.00 | 2.00 | 0 |"
+    assert rows["| reductions"] == "| reductions | 2 | 0.50 | 0.50 | 1 |"
+    assert rows["| larger than the last-level cache"].endswith("| 2 | 2.00 | 0.50 | 1 |")
+    assert rows["| all"] == "| all | 4 | 2.00 | 0.50 | 1 |"
+    assert list(report.losses_table(found))[2:] == ["| sum 16 M | 1 | 2 ms | 1 ms | 0.50 |"]
+    assert list(report.others_table(found))[2:] == ["| matmul 1000 | 1 | 20 ms | 30 ms | 1.50 |"]
+    assert list(report.memory_table(found))[2].endswith("| 1 MiB | 2 MiB | 0.50 |")
+
+
+def test_library_that_never_ran_is_left_out(found):
+    found["seconds"]["1"]["matmul 1000"]["jax"] = {"error": "no device"}
+    assert report.leave_out(found) == {"jax": "no device"}
+    assert list(found["versions"]) == ["dlgrad", "torch"]
+    assert list(found["seconds"]["1"]["matmul 1000"]) == ["dlgrad", "torch"]
+    assert report.others_table(found) == []
+
+
+def test_tables_and_plot_of_a_file(found, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    (tmp_path / "a.json").write_text(json.dumps(found))
+    code = bench.main(["--from", str(tmp_path / "a.json"), "--plot", str(tmp_path / "a")])
+    assert code == 1  # as a program failed
+    assert "## Slower than PyTorch" in capsys.readouterr().out
+    assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
+    assert b"<svg" in (tmp_path / "a.svg").read_bytes()
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 @pytest.mark.parametrize(
@@ -60,7 +122,7 @@ def test_table_shows_ratio_and_failures():
      (9.9999e-7, "1 us"), (999.7e-6, "1 ms"), (2345.0, "2345 s")],
 )  # fmt: skip
 def test_times_have_units(seconds, text):
-    assert bench.text_of(seconds) == text
+    assert report.time_text(seconds) == text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,100 @@
+"""Elementwise operations: from cached sizes to tensors larger than the last cache."""
+
+from . import program, training_call
+
+GROUP = "elementwise"
+SIZES = {"10 K": 10_000, "1 M": 1_000_000, "16 M": 16_000_000}
+TRANSCENDENTAL = "exp log tanh sigmoid gelu silu sin erf log1p pow".split()
+SHARE = 4  # bytes of a float32
+
+
+def unary(name, label, function):
+    size = SIZES[label]
+    tags = ("transcendental",) * (name in TRANSCENDENTAL) + ("large",) * (label == "16 M")
+
+    @program(f"{name} {label}", GROUP, bytes=2 * SHARE * size, tags=tags)
+    def setup(torch):
+        x = torch.rand(size) + 0.1
+        return lambda: function(torch, x)
+
+
+def binary(name, label, function):
+    size = SIZES[label]
+    tags = ("large",) * (label == "16 M")
+
+    @program(f"{name} {label}", GROUP, bytes=3 * SHARE * size, tags=tags)
+    def setup(torch):
+        a, b = torch.randn(size), torch.randn(size)
+        return lambda: function(torch, a, b)
+
+
+for _label in SIZES:
+    binary("add", _label, lambda torch, a, b: a + b)
+    binary("mul", _label, lambda torch, a, b: a * b)
+    binary("maximum", _label, lambda torch, a, b: torch.maximum(a, b))
+    unary("exp", _label, lambda torch, x: torch.exp(x))
+    unary("log", _label, lambda torch, x: torch.log(x))
+    unary("tanh", _label, lambda torch, x: torch.tanh(x))
+    unary("sigmoid", _label, lambda torch, x: torch.sigmoid(x))
+    unary("relu", _label, lambda torch, x: torch.relu(x))
+    unary("gelu", _label, lambda torch, x: torch.nn.functional.gelu(x))
+for _label in ("10 K", "1 M"):
+    unary("silu", _label, lambda torch, x: torch.nn.functional.silu(x))
+    unary("sin", _label, lambda torch, x: torch.sin(x))
+    unary("erf", _label, lambda torch, x: torch.erf(x))
+    unary("log1p", _label, lambda torch, x: torch.log1p(x))
+    unary("pow", _label, lambda torch, x: x**1.7)
+    unary("sqrt", _label, lambda torch, x: torch.sqrt(x))
+    unary("clamp", _label, lambda torch, x: x.clamp(0.2, 0.8))
+    binary("div", _label, lambda torch, a, b: a / b)
+    binary("less", _label, lambda torch, a, b: a < b)
+    binary("addcmul", _label, lambda torch, a, b: torch.addcmul(a, a, b, value=0.5))
+    binary("lerp", _label, lambda torch, a, b: torch.lerp(a, b, 0.3))
+binary("add in place", "1 M", lambda torch, a, b: a.copy_(b).add_(b))
+
+
+def case(name, tensors, function, **about):
+    """A program over tensors that `tensors(torch)` makes."""
+
+    @program(name, GROUP, **about)
+    def setup(torch):
+        arguments = tensors(torch)
+        return lambda: function(torch, *arguments)
+
+
+M = 1_000_000
+case("exp float64 1 M", lambda t: (t.randn(M).double(),), lambda t, x: t.exp(x),
+     bytes=16 * M, tags=("transcendental",))  # fmt: skip
+case("add float64 1 M", lambda t: (t.randn(M).double(), t.randn(M).double()), lambda t, a, b: a + b,
+     bytes=24 * M)  # fmt: skip
+case("add int64 1 M", lambda t: (t.arange(M), t.arange(M)), lambda t, a, b: a + b, bytes=24 * M)
+case("add bfloat16 1 M", lambda t: (t.randn(M).bfloat16(), t.randn(M).bfloat16()),
+     lambda t, a, b: a + b, bytes=6 * M)  # fmt: skip
+case("float32 to float64 1 M", lambda t: (t.randn(M),), lambda t, x: x.double(), bytes=12 * M)
+case("uint8 to float32 1 M", lambda t: (t.randint(0, 256, (M,), dtype=t.uint8),),
+     lambda t, x: x.float(), bytes=5 * M)  # fmt: skip
+case("where 1 M", lambda t: (t.randn(M) > 0, t.randn(M), t.randn(M)),
+     lambda t, c, a, b: t.where(c, a, b), bytes=13 * M)  # fmt: skip
+case("add row 1000x1000", lambda t: (t.randn(1000, 1000), t.randn(1000)),
+     lambda t, a, b: a + b, bytes=8 * M)  # fmt: skip
+case("add column 1000x1000", lambda t: (t.randn(1000, 1000), t.randn(1000, 1)),
+     lambda t, a, b: a + b, bytes=8 * M)  # fmt: skip
+case("add channels 16x64x32x32", lambda t: (t.randn(16, 64, 32, 32), t.randn(64, 1, 1)),
+     lambda t, a, b: a + b, bytes=8 * 16 * 64 * 1024)  # fmt: skip
+case("add transposed 1000x1000", lambda t: (t.randn(1000, 1000), t.randn(1000, 1000).t()),
+     lambda t, a, b: a + b, bytes=12 * M)  # fmt: skip
+case("complex64 mul 100 K", lambda t: (t.complex(t.randn(100_000), t.randn(100_000)),),
+     lambda t, z: z * z, bytes=16 * 100_000)  # fmt: skip
+
+
+def backward(name, function):
+    @program(f"{name} 1 M, forward and backward", GROUP, tags=("transcendental",))
+    def setup(torch):
+        x = torch.randn(1_000_000, requires_grad=True)
+        return training_call(torch, lambda: function(torch, x), x)
+
+
+backward("tanh", lambda torch, x: torch.tanh(x))
+backward("gelu", lambda torch, x: torch.nn.functional.gelu(x))
+backward("silu", lambda torch, x: torch.nn.functional.silu(x))
+backward("softplus", lambda torch, x: torch.nn.functional.softplus(x))

@@ -1,0 +1,93 @@
+"""Data movement: gather and scatter, indexing, sorting, copies; random numbers."""
+
+from . import program, training_call
+
+GROUP = "indexing"
+M = 1_000_000
+
+
+def case(name, tensors, function, **about):
+    """A program over tensors that `tensors(torch)` makes."""
+
+    @program(name, GROUP, **about)
+    def setup(torch):
+        arguments = tensors(torch)
+        return lambda: function(torch, *arguments)
+
+
+def square(torch):
+    return (torch.randn(1000, 1000),)
+
+
+def indexed(torch):
+    return torch.randn(1000, 1000), torch.randint(0, 1000, (1000, 1000))
+
+
+def rows(torch):
+    return torch.randn(10_000, 64), torch.randint(0, 10_000, (4096,))
+
+
+case("gather 1000x1000", indexed, lambda t, x, i: x.gather(1, i))
+case("scatter_add 1000x1000", indexed, lambda t, x, i: t.zeros(1000, 1000).scatter_add_(1, i, x))
+case("index_select 4096 rows of 64", rows, lambda t, x, i: x.index_select(0, i))
+case("x[i], 4096 rows of 64", rows, lambda t, x, i: x[i])
+case("index_add 4096 rows of 64", rows, lambda t, x, i: x.index_add(0, i, x[:4096]))
+case("x[mask] 1 M", lambda t: (t.randn(M), t.randn(M) > 0), lambda t, x, m: x[m])
+case("masked_fill 1 M", lambda t: (t.randn(M), t.randn(M) > 0),
+     lambda t, x, m: x.masked_fill(m, 0.0), bytes=9 * M)  # fmt: skip
+case("nonzero 1 M", lambda t: (t.randn(M) > 0,), lambda t, m: m.nonzero())
+case("sort 10 K", lambda t: (t.randn(10_000),), lambda t, x: x.sort())
+case("sort 1 M", lambda t: (t.randn(M),), lambda t, x: x.sort())
+case("sort int64 1 M", lambda t: (t.randint(0, 1 << 40, (M,)),), lambda t, x: x.sort())
+case("sort 1000x1000, rows", square, lambda t, x: x.sort(1))
+case("topk 5 of 1 M", lambda t: (t.randn(M),), lambda t, x: x.topk(5))
+case("topk 50 of 16x50257", lambda t: (t.randn(16, 50257),), lambda t, x: x.topk(50))
+case("unique of 100 K", lambda t: (t.randint(0, 1000, (100_000,)),), lambda t, x: x.unique())
+case("cat of two 1000x1000, rows", square, lambda t, x: t.cat([x, x]), bytes=16 * M)
+case("cat of two 1000x1000, columns", square, lambda t, x: t.cat([x, x], 1), bytes=16 * M)
+case("stack of eight 100x1000", lambda t: ([t.randn(100, 1000) for _ in range(8)],),
+     lambda t, x: t.stack(x), bytes=6.4 * M)  # fmt: skip
+case("clone 1 M", lambda t: (t.randn(M),), lambda t, x: x.clone(), bytes=8 * M)
+case("clone 16 M", lambda t: (t.randn(16 * M),), lambda t, x: x.clone(), bytes=128 * M,
+     tags=("large",))  # fmt: skip
+case("zeros 16 M", lambda t: (), lambda t: t.zeros(16 * M), bytes=64 * M, tags=("large",))
+case("transposed copy 1000x1000", square, lambda t, x: x.t().contiguous(), bytes=8 * M)
+case("transposed copy 4096x4096", lambda t: (t.randn(4096, 4096),), lambda t, x: x.t().contiguous(),
+     bytes=8 * 4096**2, tags=("large",))  # fmt: skip
+case("NCHW to NHWC 16x64x32x32", lambda t: (t.randn(16, 64, 32, 32),),
+     lambda t, x: x.permute(0, 2, 3, 1).contiguous(), bytes=8 * 16 * 64 * 1024)  # fmt: skip
+case("pad 16x64x32x32 by 1", lambda t: (t.randn(16, 64, 32, 32),),
+     lambda t, x: t.nn.functional.pad(x, (1, 1, 1, 1)))  # fmt: skip
+case("tril 1000x1000", square, lambda t, x: x.tril(), bytes=8 * M)
+case("one_hot 4096 of 65", lambda t: (t.randint(0, 65, (4096,)),),
+     lambda t, i: t.nn.functional.one_hot(i, 65))  # fmt: skip
+case("arange 1 M", lambda t: (), lambda t: t.arange(M), bytes=8 * M)
+case("rand 1 M", lambda t: (), lambda t: t.rand(M))
+case("randn 1 M", lambda t: (), lambda t: t.randn(M), tags=("transcendental",))
+case("randint 1 M", lambda t: (), lambda t: t.randint(0, 100, (M,)))
+case("randperm 60 K", lambda t: (), lambda t: t.randperm(60_000))
+case("bernoulli 1 M", lambda t: (t.full((M,), 0.3),), lambda t, p: t.bernoulli(p))
+case("multinomial 64x1000", lambda t: (t.rand(64, 1000),), lambda t, p: t.multinomial(p, 1))
+case("fft 1024x1024", lambda t: (t.randn(1024, 1024),), lambda t, x: t.fft.rfft(x))
+case("cdist 500x64", lambda t: (t.randn(500, 64), t.randn(500, 64)), lambda t, a, b: t.cdist(a, b))
+case("tensor of a list of 1000", lambda t: ([0.5] * 1000,), lambda t, v: t.tensor(v))
+case("tolist 1000", lambda t: (t.randn(1000),), lambda t, x: x.tolist())
+
+
+@program("x[i] of 10 K rows of 64, forward and backward", GROUP)
+def index_backward(torch):
+    x, i = torch.randn(10_000, 64, requires_grad=True), torch.randint(0, 10_000, (4096,))
+    return training_call(torch, lambda: x[i], x)
+
+
+@program("gather 1000x1000, forward and backward", GROUP)
+def gather_backward(torch):
+    x, i = indexed(torch)
+    x.requires_grad_()
+    return training_call(torch, lambda: x.gather(1, i), x)
+
+
+@program("cat of two 1000x1000, forward and backward", GROUP)
+def cat_backward(torch):
+    a, b = (torch.randn(1000, 1000, requires_grad=True) for _ in range(2))
+    return training_call(torch, lambda: torch.cat([a, b]), a, b)

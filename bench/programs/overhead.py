@@ -1,0 +1,66 @@
+"""The cost of an operation by itself: tensors so small that their numbers take no time."""
+
+from . import program
+
+GROUP = "overhead"
+
+
+@program("add 10", GROUP)
+def add(torch):
+    """Two tensors of 10 elements, no gradient wanted."""
+    a, b = torch.randn(10), torch.randn(10)
+    return lambda: a + b
+
+
+@program("add 10, grad", GROUP)
+def add_with_gradient(torch):
+    """The same with a graph node made (no backward)."""
+    a, b = torch.randn(10, requires_grad=True), torch.randn(10)
+    return lambda: a + b
+
+
+@program("add_ 10, in place", GROUP)
+def add_in_place(torch):
+    a, b = torch.zeros(10), torch.zeros(10)
+    return lambda: a.add_(b)
+
+
+@program("mul 10 by a number", GROUP)
+def mul_number(torch):
+    a = torch.randn(10)
+    return lambda: a * 0.5
+
+
+@program("chain 50, backward", GROUP)
+def chain(torch):
+    """Fifty operations on 10 elements, multiplications and additions in turn, then backward."""
+    x, a, b = torch.randn(10, requires_grad=True), torch.randn(10), torch.randn(10)
+
+    def run():
+        y = x
+        for _ in range(25):
+            y = y * a + b
+        y.sum().backward()
+        x.grad = None
+
+    return run
+
+
+def small(name, make):
+    """A program of one short expression over a 4 x 8 tensor."""
+
+    @program(name, GROUP)
+    def setup(torch):
+        return make(torch, torch.randn(4, 8))
+
+
+small("sum 4x8", lambda torch, x: lambda: x.sum())
+small("softmax 4x8", lambda torch, x: lambda: torch.softmax(x, 1))
+small("view 4x8", lambda torch, x: lambda: x.view(8, 4))
+small("transpose 4x8", lambda torch, x: lambda: x.t())
+small("select 4x8", lambda torch, x: lambda: x[2])
+small("slice 4x8", lambda torch, x: lambda: x[:, 1:5])
+small("item", lambda torch, x: (lambda y: lambda: y.item())(x.sum()))
+small("zeros 4x8", lambda torch, x: lambda: torch.zeros(4, 8))
+small("cat 4x8", lambda torch, x: lambda: torch.cat([x, x]))
+small("linear 4x8, forward", lambda torch, x: (lambda f: lambda: f(x))(torch.nn.Linear(8, 8)))

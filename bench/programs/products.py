@@ -1,0 +1,69 @@
+"""Matrix products: square, thin, batched, odd and transposed; the smaller and larger dtypes."""
+
+from . import program, training_call
+
+GROUP = "products"
+
+
+def product(name, left, right, change=None, dtype="float32"):
+    """A program for `a @ b`; `change` is what is done to both first (a transpose)."""
+    flops = 2.0 * right[-1] if len(right) > 1 else 2.0
+    for n in left:
+        flops *= n
+
+    @program(name, GROUP, flops=flops, peak=dtype)
+    def setup(torch):
+        a = torch.randn(*left).to(getattr(torch, dtype))
+        b = torch.randn(*right).to(getattr(torch, dtype))
+        if change:
+            a, b = change(a, b)
+        return lambda: a @ b
+
+
+def square(n, **about):
+    product(f"matmul {n}", (n, n), (n, n), **about)
+
+
+for _n in (8, 16, 32, 64, 100, 127, 128, 256, 512, 1000, 1024, 2048):
+    square(_n)
+for _n in (64, 512, 1024):
+    product(f"matmul {_n}, float64", (_n, _n), (_n, _n), dtype="float64")
+for _n in (128, 512):
+    product(f"matmul {_n}, NT", (_n, _n), (_n, _n), lambda a, b: (a, b.t()))
+    product(f"matmul {_n}, TN", (_n, _n), (_n, _n), lambda a, b: (a.t(), b))
+product("matmul 512, TT", (512, 512), (512, 512), lambda a, b: (a.t(), b.t()))
+product("matmul 512, bfloat16", (512, 512), (512, 512), dtype="bfloat16")
+product("matmul 128x784 @ 784x64", (128, 784), (784, 64))
+product("matmul 64x784 @ 784x10", (64, 784), (784, 10))
+product("matmul 2048x128 @ 128x512", (2048, 128), (128, 512))
+product("matmul 128x768 @ 768x2304", (128, 768), (768, 2304))
+product("matmul 128x768 @ 768x50257", (128, 768), (768, 50257))
+product("matmul 1x768 @ 768x2304", (1, 768), (768, 2304))
+product("matmul 4x768 @ 768x768", (4, 768), (768, 768))
+product("matmul 1000x3 @ 3x1000", (1000, 3), (3, 1000))
+product("matmul 33x1000 @ 1000x17", (33, 1000), (1000, 17))
+product("matrix-vector 1000", (1000, 1000), (1000,))
+product("matrix-vector 4096", (4096, 4096), (4096,))
+product("dot 1 M", (1_000_000,), (1_000_000,))
+product("bmm 64x32x32", (64, 32, 32), (64, 32, 32))
+product("bmm 512x16x16", (512, 16, 16), (512, 16, 16))
+product("bmm 96x128x32 @ 96x32x128", (96, 128, 32), (96, 32, 128))
+product("bmm 12x128x64, NT", (12, 128, 64), (12, 128, 64), lambda a, b: (a, b.mT))
+
+
+def linear(rows, inputs, outputs):
+    @program(f"Linear {inputs}-{outputs}, {rows} rows, forward and backward", GROUP,
+             flops=6.0 * rows * inputs * outputs)  # fmt: skip
+    def setup(torch):
+        layer, x = torch.nn.Linear(inputs, outputs), torch.randn(rows, inputs, requires_grad=True)
+        return training_call(torch, lambda: layer(x), x, *layer.parameters())
+
+
+for _case in ((1, 64, 64), (32, 128, 128), (128, 784, 64), (256, 1024, 1024), (2048, 128, 512)):
+    linear(*_case)
+
+
+@program("einsum bhtd,bhsd->bhts 8x4x64x32", GROUP, flops=2.0 * 8 * 4 * 64 * 64 * 32)
+def einsum(torch):
+    a, b = torch.randn(8, 4, 64, 32), torch.randn(8, 4, 64, 32)
+    return lambda: torch.einsum("bhtd,bhsd->bhts", a, b)

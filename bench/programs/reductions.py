@@ -1,0 +1,96 @@
+"""Reductions, scans, softmax and losses."""
+
+from . import program, training_call
+
+GROUP = "reductions"
+K, M = 1_000, 1_000_000
+
+
+def over(name, shape, function, tags=(), passes=1):
+    """A program that reduces a random tensor."""
+    size = 1
+    for n in shape:
+        size *= n
+
+    @program(name, GROUP, bytes=4 * size * passes, tags=tags)
+    def setup(torch):
+        x = torch.randn(*shape)
+        return lambda: function(torch, x)
+
+
+for _label, _size in (("1 K", K), ("10 K", 10 * K), ("1 M", M), ("16 M", 16 * M)):
+    over(f"sum {_label}", (_size,), lambda torch, x: x.sum(), ("large",) * (_size > M))
+for _label, _size in (("10 K", 10 * K), ("1 M", M)):
+    over(f"mean {_label}", (_size,), lambda torch, x: x.mean())
+    over(f"max {_label}", (_size,), lambda torch, x: x.max())
+    over(f"argmax {_label}", (_size,), lambda torch, x: x.argmax())
+    over(f"var {_label}", (_size,), lambda torch, x: x.var())
+    over(f"norm {_label}", (_size,), lambda torch, x: x.norm())
+    over(f"prod {_label}", (_size,), lambda torch, x: x.prod())
+    over(f"cumsum {_label}", (_size,), lambda torch, x: x.cumsum(0), passes=2)
+SQUARE = (1000, 1000)
+over("sum 1000x1000, rows", SQUARE, lambda torch, x: x.sum(1))
+over("sum 1000x1000, columns", SQUARE, lambda torch, x: x.sum(0))
+over("sum 16x64x32x32, all but channels", (16, 64, 32, 32), lambda torch, x: x.sum((0, 2, 3)))
+over("mean 16x512x4x4, last two", (16, 512, 4, 4), lambda torch, x: x.mean((2, 3)))
+over("max 1000x1000, rows with indices", SQUARE, lambda torch, x: x.max(1))
+over("max 1000x1000, columns with indices", SQUARE, lambda torch, x: x.max(0))
+over("argmax 1000x1000, rows", SQUARE, lambda torch, x: x.argmax(1))
+over("var 1000x1000, rows", SQUARE, lambda torch, x: x.var(1))
+over("logsumexp 1000x1000", SQUARE, lambda torch, x: x.logsumexp(1), ("transcendental",))
+over("cumsum 1000x1000, columns", SQUARE, lambda torch, x: x.cumsum(0), passes=2)
+over("softmax 1000x1000", SQUARE, lambda torch, x: torch.softmax(x, 1), ("transcendental",), 2)
+over("softmax 1000x1000, columns", SQUARE, lambda torch, x: torch.softmax(x, 0),
+     ("transcendental",), 2)  # fmt: skip
+over("softmax 64x10", (64, 10), lambda torch, x: torch.softmax(x, 1))
+over("log_softmax 1000x1000", SQUARE, lambda torch, x: torch.log_softmax(x, 1),
+     ("transcendental",), 2)  # fmt: skip
+over("any 1 M", (M,), lambda torch, x: x.any())
+
+
+def backward(name, shape, function, tags=()):
+    @program(f"{name}, forward and backward", GROUP, tags=tags)
+    def setup(torch):
+        x = torch.randn(*shape, requires_grad=True)
+        return training_call(torch, lambda: function(torch, x), x)
+
+
+backward("softmax 1000x1000", SQUARE, lambda torch, x: torch.softmax(x, 1), ("transcendental",))
+backward("mean 1000x1000, rows", SQUARE, lambda torch, x: x.mean(1))
+backward("cumsum 1000x1000", SQUARE, lambda torch, x: x.cumsum(1))
+
+
+def loss(name, make):
+    """A loss, forward and backward; `make(torch)` gives the prediction and the loss function."""
+
+    @program(f"{name}, forward and backward", GROUP)
+    def setup(torch):
+        x, function = make(torch)
+        x.requires_grad_()
+
+        def run():
+            function(x).backward()
+            x.grad = None
+
+        return run
+
+
+for _rows, _classes in ((64, 10), (2048, 65), (128, 50257)):
+
+    def _cross_entropy(torch, rows=_rows, classes=_classes):
+        target = torch.randint(0, classes, (rows,))
+        return torch.randn(rows, classes), lambda x: torch.nn.functional.cross_entropy(x, target)
+
+    loss(f"cross_entropy {_rows}x{_classes}", _cross_entropy)
+
+
+def _against(name):
+    def make(torch):
+        target = torch.rand(128, 784)
+        return torch.rand(128, 784), lambda x: getattr(torch.nn.functional, name)(x, target)
+
+    return make
+
+
+for _name in ("mse_loss", "binary_cross_entropy_with_logits", "smooth_l1_loss"):
+    loss(f"{_name} 128x784", _against(_name))

@@ -1,0 +1,253 @@
+"""The tables: what the measured times say, as Markdown."""
+
+from __future__ import annotations
+
+import math
+import statistics
+
+from .programs import GROUPS, PROGRAMS
+
+TITLES = {"dlgrad": "dlgrad", "torch": "PyTorch", "numpy": "NumPy", "jax": "JAX (jit)",
+          "tinygrad": "tinygrad (jit)"}  # fmt: skip
+#: A speed-up below this is a loss; what lies between it and 1 is noise.
+LOSS = 0.95
+#: The whole report judges transcendental functions and tensors larger than the caches too.
+TAGS = {"transcendental": "transcendental functions", "large": "larger than the last-level cache"}
+
+
+def summary(results):
+    """One result for the rounds' results of a program."""
+    for result in results:
+        if "error" in result:
+            return result
+    return {
+        "median": statistics.median(r["median"] for r in results),
+        "best": min(r["best"] for r in results),
+    }
+
+
+def leave_out(found):
+    """Takes libraries away of which every program failed; returns their first errors by name."""
+    gone = {}
+    for library in [n for n in found["versions"] if n not in ("dlgrad", "torch")]:
+        entries = [
+            by_library[library]
+            for times in found["seconds"].values()
+            for by_library in times.values()
+            if library in by_library
+        ]
+        if all("error" in r for r in entries):
+            gone[library] = entries[0]["error"]
+            del found["versions"][library]
+            for times in found["seconds"].values():
+                for by_library in times.values():
+                    by_library.pop(library, None)
+    return gone
+
+
+def best_ceilings(rounds):
+    """The highest of each ceiling over the rounds."""
+    return {key: max(limits[key] for limits in rounds) for key in rounds[0]}
+
+
+def time_text(seconds):
+    """A time with its unit, three digits."""
+    for unit, size in (("s", 1), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9)):
+        if seconds >= 0.9995 * size:
+            break
+    value = seconds / size
+    return f"{value:.3g} {unit}" if value < 999.5 else f"{value:.0f} {unit}"
+
+
+def speedup(by_library, other="torch", what="median"):
+    """The other library's time over dlgrad's, or None if either has none."""
+    ours, theirs = (by_library.get(n, {}).get(what) for n in ("dlgrad", other))
+    return theirs / ours if ours and theirs else None
+
+
+def geometric_mean(values):
+    """The geometric mean, or None of nothing."""
+    values = [v for v in values if v]
+    return math.exp(statistics.fmean(map(math.log, values))) if values else None
+
+
+def share(name, seconds, limits):
+    """How much of the ceiling a time reaches, as text: of the FMA peak or of the bandwidth.
+
+    The bandwidth is that of reading, copying or a triad, whichever is most like the program.
+    A program that works in the caches passes 100% of the memory's.
+    """
+    about = PROGRAMS.get(name)
+    if not about or not seconds or not limits:
+        return ""
+    if about.flops:
+        peak = limits["float64" if about.peak == "float64" else "float32"]
+        return f"{about.flops / seconds / peak:.0%} FMA"
+    if about.bytes:
+        kind = "read" if about.group == "reductions" else "triad"
+        return f"{about.bytes / seconds / limits[kind]:.0%} {kind}"
+    return ""
+
+
+def lines_of(head, rows):
+    """A Markdown table; numbers stand to the right."""
+    yield "| " + " | ".join(head) + " |"
+    yield "|---" + "|---:" * (len(head) - 1) + "|"
+    for row in rows:
+        yield "| " + " | ".join(row) + " |"
+
+
+def cell(result):
+    """The median's text of one library's result."""
+    if result is None:
+        return ""
+    return "failed" if "error" in result else time_text(result["median"])
+
+
+def number(value):
+    return "" if value is None else f"{value:.2f}"
+
+
+def rows_table(found, names):
+    """Time and speed-up of each program against PyTorch, and its share of the ceiling."""
+    threads = list(found["seconds"])
+    compared = "torch" in found["versions"]
+    head = ["program"]
+    for t in threads:
+        head += [f"dlgrad, {t} thr."]
+        head += [f"PyTorch, {t} thr.", "speed-up"] if compared else []
+        head += ["of ceiling"]
+    rows = []
+    for name in names:
+        row = [name]
+        for t in threads:
+            by_library = found["seconds"][t][name]
+            row.append(cell(by_library.get("dlgrad")))
+            if compared:
+                ratio = speedup(by_library)
+                text = number(ratio)
+                row += [cell(by_library.get("torch")), f"**{text}**" if loses(ratio) else text]
+            ours = by_library.get("dlgrad", {}).get("median")
+            row.append(share(name, ours, found["ceilings"].get(t)))
+        rows.append(row)
+    return lines_of(head, rows)
+
+
+def loses(ratio):
+    return ratio is not None and ratio < LOSS
+
+
+def kinds(found):
+    """(title, program names) of each row of the summary: the groups, the tags and all."""
+    names = list(next(iter(found["seconds"].values())))
+    for group in GROUPS:
+        yield group, [n for n in names if n in PROGRAMS and PROGRAMS[n].group == group]
+    for tag, title in TAGS.items():
+        yield title, [n for n in names if n in PROGRAMS and tag in PROGRAMS[n].tags]
+    yield "all", names
+
+
+def summary_table(found):
+    """Geometric means of the speed-ups over PyTorch by group, and the slowest row of each."""
+    threads = list(found["seconds"])
+    head = ["programs", "count"]
+    for t in threads:
+        head += [f"geometric mean, {t} thr.", f"lowest, {t} thr.", f"below {LOSS}, {t} thr."]
+    rows = []
+    for title, names in kinds(found):
+        if not names:
+            continue
+        row = [title, str(len(names))]
+        for t in threads:
+            ratios = [r for n in names if (r := speedup(found["seconds"][t][n]))]
+            row.append(number(geometric_mean(ratios)))
+            row.append(number(min(ratios, default=None)))
+            row.append(str(sum(map(loses, ratios))))
+        rows.append(row)
+    return lines_of(head, rows)
+
+
+def losses_table(found):
+    """The programs that are slower than PyTorch's, the slowest first."""
+    rows = []
+    for t, times in found["seconds"].items():
+        for name, by_library in times.items():
+            ratio = speedup(by_library)
+            if loses(ratio):
+                ours, theirs = cell(by_library["dlgrad"]), cell(by_library["torch"])
+                rows.append((ratio, [name, t, ours, theirs, number(ratio)]))
+    head = ["program", "threads", "dlgrad", "PyTorch", "speed-up"]
+    return lines_of(head, [row for _, row in sorted(rows)])
+
+
+def others_table(found):
+    """The programs that other libraries have too: their times and dlgrad's speed-up over them."""
+    others = [n for n in found["versions"] if n not in ("dlgrad", "torch")]
+    if not others:
+        return []
+    head = ["program", "threads", "dlgrad"]
+    for n in others:
+        head += [TITLES[n], "speed-up"]
+    rows = []
+    for t, times in found["seconds"].items():
+        for name, by_library in times.items():
+            if not any(n in by_library for n in others):
+                continue
+            row = [name, t, cell(by_library.get("dlgrad"))]
+            for n in others:
+                row += [cell(by_library.get(n)), number(speedup(by_library, n))]
+            rows.append(row)
+    return lines_of(head, rows)
+
+
+def memory_table(found):
+    """Peak memory of the processes that train."""
+    rows = []
+    for name, by_library in found["memory"].items():
+        sizes = [by_library.get(n, {}).get("bytes") for n in ("dlgrad", "torch")]
+        ratio = sizes[0] / sizes[1] if all(sizes) else None
+        rows.append([name, *(f"{s / 2**20:.0f} MiB" if s else "" for s in sizes), number(ratio)])
+    return lines_of(["training step", "dlgrad", "PyTorch", "dlgrad / PyTorch"], rows)
+
+
+def ceilings_text(found):
+    """The ceilings in words."""
+    lines = []
+    for t, c in found["ceilings"].items():
+        peak = f"{c['float32'] / 1e9:.0f} GFLOP/s float32, {c['float64'] / 1e9:.0f} float64"
+        memory = ", ".join(f"{kind} {c[kind] / 1e9:.1f}" for kind in ("copy", "triad", "read"))
+        lines.append(f"Ceilings, {t} thread(s): {peak}; memory in GB/s: {memory}.")
+    return lines
+
+
+def document(found):
+    """The whole report."""
+    about = [f"{TITLES.get(n, n)} {v}" for n, v in found["versions"].items()]
+    lines = [f"{', '.join([found['machine'], *about])}; {found['rounds']} rounds", ""]
+    lines += [line + "\\" for line in ceilings_text(found)] + [""]
+    for library, error in found.get("left_out", {}).items():
+        lines += [f"Left out, as none of its programs ran: {TITLES[library]} ({error}).", ""]
+    if "torch" in found["versions"]:
+        lines += ["## Summary", "", *summary_table(found), ""]
+        losing = list(losses_table(found))
+        if len(losing) > 2:
+            lines += ["## Slower than PyTorch", "", *losing, ""]
+    if found["memory"]:
+        lines += ["## Peak memory", "", *memory_table(found), ""]
+    for title, names in kinds(found):
+        if title in GROUPS and names:
+            lines += [f"## {title.capitalize()}", "", *rows_table(found, names), ""]
+    if others := list(others_table(found)):
+        lines += ["## Other libraries", "", *others, ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def errors(found):
+    """What failed in dlgrad or PyTorch."""
+    return [
+        f"{library}, {name}, {threads} thread(s): {r['error']}"
+        for threads, programs in found["seconds"].items()
+        for name, by_library in programs.items()
+        for library, r in by_library.items()
+        if "error" in r and library in ("dlgrad", "torch")
+    ]
