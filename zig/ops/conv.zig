@@ -23,16 +23,20 @@
 //! Bits: conv sums over k = (i, t), grad_input over (o, t) with t ascending among the taps
 //! that meet the element, grad_weight over (n, p), as a matrix product does (chains of 384);
 //! grad_weight also starts a new chain at the border of every slab of images, whose length
-//! depends on the shapes. Depthwise convolutions (conv_depthwise.zig) sum over taps in one
-//! chain, and their grad_weight in fixed lanes.
+//! depends on the shapes. Windows of 3x3 over 16, 32 ... channels in float32 are computed by
+//! Winograd's algorithm, with its own order and error (conv_winograd.zig). Depthwise
+//! convolutions (conv_depthwise.zig) sum over taps in one chain, and their grad_weight in fixed
+//! lanes.
 const std = @import("std");
 const DType = @import("../dtype.zig").DType;
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");
+const simd = @import("../simd.zig");
 const pack = @import("gemm_pack.zig");
 const gemm = @import("gemm.zig");
 const conv_image = @import("conv_image.zig");
 const conv_depthwise = @import("conv_depthwise.zig");
+const conv_winograd = @import("conv_winograd.zig");
 const conv_geometry = @import("conv_geometry.zig");
 const Geometry = conv_geometry.Geometry;
 const Phase = conv_geometry.Phase;
@@ -148,6 +152,9 @@ fn Convolution(comptime T: type) type {
                 const gout = tensor(p, call, 1);
                 const x = tensor(p, call, 2);
                 if (g.isDepthwise()) return Depthwise.gradWeight(g, gout, x, out, d);
+                if (T == f32 and simd.has_fma) {
+                    if (byWinograd(g, d)) return conv_winograd.gradWeight(g, gout, x, out);
+                }
                 return gradWeight(g, gout, x, out, d, call);
             }
             // Nothing to sum: only the bias is left. (No staged image could be read.)
@@ -167,9 +174,13 @@ fn Convolution(comptime T: type) type {
                 d,
             );
 
+            const image = tensor(p, call, 1);
+            if (T == f32 and simd.has_fma) {
+                if (byWinograd(g, d))
+                    return conv_winograd.forward(g, image, tensor(p, call, 2), bias, out, row != .conv);
+            }
             const weight = try Weight.from(tensor(p, call, 2), g);
             defer weight.free();
-            const image = tensor(p, call, 1);
             const job: Job = .{
                 .g = g,
                 .call = call,
@@ -185,6 +196,10 @@ fn Convolution(comptime T: type) type {
                     Depthwise.gradInput(g, image, weight.view(), bias, out, d);
             }
             if (row == .conv) try job.forward(image) else try job.gradInput(image);
+        }
+
+        fn byWinograd(g: *const Geometry, d: DType) bool {
+            return d == .float32 and conv_winograd.fits(g);
         }
 
         fn allocSlice(n: usize) Failure![]align(64) T {

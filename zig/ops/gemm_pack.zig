@@ -167,7 +167,7 @@ pub fn transposeRows(
 }
 
 /// An n x n transpose in log2(n) rounds, each exchanging halves of pairs of rows.
-inline fn transpose(comptime T: type, comptime n: usize, block: *[n]@Vector(n, T)) void {
+pub inline fn transpose(comptime T: type, comptime n: usize, block: *[n]@Vector(n, T)) void {
     comptime var half: usize = n / 2;
     inline while (half > 0) : (half /= 2) {
         comptime var low: [n]i32 = undefined;

@@ -1,0 +1,757 @@
+//! Convolution of 3x3 windows by Winograd's F(4x4, 3x3) (Lavin and Gray 2016, "Fast algorithms
+//! for convolutional neural networks"), forward and both gradients: 36 products for 16 outputs
+//! where the definition takes 144.
+//!
+//!     Y = A' [ sum over channels (G w G') * (B' x B) ] A,      x 6x6, w 3x3, Y 4x4
+//!
+//! at the points 0, +-1/sqrt(2), +-sqrt(2) and infinity, whose matrices grow errors least: the
+//! error is about twice (rms; at most 8 times, tested) that of the definition in float32.
+//! An infinity or nan spreads to the 4x4 outputs of its tiles.
+//!
+//! Whether a convolution is computed like this depends on its shape only (`fits`). All
+//! transforms are elementwise over channels; each of the 36 products is a matrix product whose
+//! chains are cut at fixed numbers of channels (or, for the weights' gradient, of tiles).
+//!
+//! An image is read 16 channels at a time into channels-last order with its padding; a tile's
+//! transform goes to `Tiles`; then tasks of 32 output channels make their transformed weights,
+//! multiply, and transform back.
+const std = @import("std");
+const builtin = @import("builtin");
+const services = @import("../services.zig");
+const simd = @import("../simd.zig");
+const gemm = @import("gemm.zig");
+const transpose = @import("gemm_pack.zig").transpose;
+const Geometry = @import("conv_geometry.zig").Geometry;
+const Tensor = @import("conv_image.zig").Tensor;
+
+const W = 16;
+const V = @Vector(W, f32);
+const Micro = gemm.Gemm(f32).Micro;
+const Failure = error{OutOfMemory};
+
+/// Products of a tile: positions in the transformed 6x6 window.
+const points = 36;
+/// Output channels of a task.
+const width = 2 * W;
+/// Tiles that are multiplied together before they are transformed back.
+const chunk_tiles = 28;
+/// Channels in a chain of the forward product, tiles in one of the weights' gradient.
+const chain_channels = 128;
+const chain_tiles = 192;
+/// Elements of transformed images at a time. (In tests less, to have several slabs.)
+const slab_elements: usize = if (builtin.is_test) 1 << 17 else 1 << 21;
+
+/// Whether the convolution is computed here: a matter of its shape.
+pub fn fits(g: *const Geometry) bool {
+    if (g.groups != 1 or g.ci % W != 0 or g.co % W != 0) return false;
+    for ([3]usize{ 1, 3, 3 }, g.kernel, g.stride, g.dilation) |k, kernel, stride, dilation| {
+        if (kernel != k or stride != 1 or dilation != 1) return false;
+    }
+    if (g.in[0] != 1 or g.padding[0] != 0) return false;
+    if (g.padding[1] < 0 or g.padding[1] > 2 or g.padding[2] < 0 or g.padding[2] > 2) return false;
+    const tiles = g.images * ceilDiv(g.out[1], 4) * ceilDiv(g.out[2], 4);
+    // Half of the definition's products at most, and enough tiles for the weights' transform.
+    return tiles >= 16 and 8 * tiles <= g.images * g.out[1] * g.out[2];
+}
+
+fn ceilDiv(a: usize, b: usize) usize {
+    return (a + b - 1) / b;
+}
+
+// --- The three transforms, and their transposes -----------------------------------------------
+
+const sqrt2 = 1.41421356237309504880;
+
+inline fn mul(x: V, comptime c: f32) V {
+    return x * @as(V, @splat(c));
+}
+inline fn fma(x: V, comptime c: f32, y: V) V {
+    return simd.fma(V, x, @splat(c), y);
+}
+
+/// B' d.
+inline fn windowLine(d: [6]V) [6]V {
+    const even1 = fma(d[2], -2, d[4]);
+    const odd1 = fma(d[3], sqrt2 / 2.0, mul(d[1], -sqrt2));
+    const even2 = fma(d[2], -0.5, d[4]);
+    const odd2 = fma(d[3], sqrt2, mul(d[1], -sqrt2 / 2.0));
+    return .{
+        fma(d[2], -2.5, d[0] + d[4]),
+        even1 + odd1,
+        even1 - odd1,
+        even2 + odd2,
+        even2 - odd2,
+        fma(d[3], -2.5, d[1] + d[5]),
+    };
+}
+
+/// A' m.
+inline fn outputLine(m: [6]V) [4]V {
+    const sum1 = m[1] + m[2];
+    const sum2 = m[3] + m[4];
+    const diff1 = m[1] - m[2];
+    const diff2 = m[3] - m[4];
+    return .{
+        m[0] + (sum1 + sum2),
+        fma(diff2, sqrt2, mul(diff1, sqrt2 / 2.0)),
+        fma(sum2, 2, mul(sum1, 0.5)),
+        fma(diff2, 2 * sqrt2, fma(diff1, sqrt2 / 4.0, m[5])),
+    };
+}
+
+/// A y.
+inline fn outputLineTransposed(y: [4]V) [6]V {
+    const even1 = fma(y[2], 0.5, y[0]);
+    const odd1 = fma(y[3], sqrt2 / 4.0, mul(y[1], sqrt2 / 2.0));
+    const even2 = fma(y[2], 2, y[0]);
+    const odd2 = fma(y[3], 2 * sqrt2, mul(y[1], sqrt2));
+    return .{ y[0], even1 + odd1, even1 - odd1, even2 + odd2, even2 - odd2, y[3] };
+}
+
+/// G w.
+inline fn weightLine(w: [3]V) [6]V {
+    const even1 = fma(w[0], -2.0 / 3.0, mul(w[2], -1.0 / 3.0));
+    const odd1 = mul(w[1], sqrt2 / 3.0);
+    const even2 = fma(w[0], 1.0 / 6.0, mul(w[2], 1.0 / 3.0));
+    const odd2 = mul(w[1], sqrt2 / 6.0);
+    return .{ w[0], even1 - odd1, even1 + odd1, even2 + odd2, even2 - odd2, w[2] };
+}
+
+/// G' u.
+inline fn weightLineTransposed(u: [6]V) [3]V {
+    const sum1 = u[1] + u[2];
+    const sum2 = u[3] + u[4];
+    return .{
+        fma(sum2, 1.0 / 6.0, fma(sum1, -2.0 / 3.0, u[0])),
+        fma(u[3] - u[4], sqrt2 / 6.0, mul(u[2] - u[1], sqrt2 / 3.0)),
+        fma(sum2, 1.0 / 3.0, fma(sum1, -1.0 / 3.0, u[5])),
+    };
+}
+
+/// `line` along both dimensions of x[row][column].
+inline fn both(
+    comptime n: usize,
+    comptime m: usize,
+    comptime line: fn ([n]V) callconv(.@"inline") [m]V,
+    x: *const [n][n]V,
+) [m][m]V {
+    var half: [m][n]V = undefined;
+    inline for (0..n) |c| {
+        var column: [n]V = undefined;
+        inline for (0..n) |r| column[r] = x[r][c];
+        const l = line(column);
+        inline for (0..m) |r| half[r][c] = l[r];
+    }
+    var out: [m][m]V = undefined;
+    inline for (0..m) |r| out[r] = line(half[r]);
+    return out;
+}
+
+// --- Images to tiles -----------------------------------------------------------------------------
+
+/// Transformed tiles: point q of tile t, all channels, at `at(q, t)`. Chunks of tiles are apart,
+/// so that what is multiplied together lies together.
+const Tiles = struct {
+    memory: []align(64) f32,
+    chunk: usize,
+    /// Channels, and some to keep rows from falling on the same cache sets.
+    row: usize,
+
+    fn init(tiles: usize, chunk: usize, channels: usize) Failure!Tiles {
+        const row = channels + W;
+        return .{
+            .memory = try alloc(ceilDiv(tiles, chunk) * chunk * points * row),
+            .chunk = chunk,
+            .row = row,
+        };
+    }
+    fn at(t: *const Tiles, q: usize, tile: usize) [*]f32 {
+        const row = (tile / t.chunk * points + q) * t.chunk + tile % t.chunk;
+        return t.memory.ptr + row * t.row;
+    }
+};
+
+fn alloc(n: usize) Failure![]align(64) f32 {
+    return services.allocSlice(f32, n) orelse error.OutOfMemory;
+}
+fn free(memory: []align(64) f32) void {
+    services.free(@ptrCast(memory.ptr));
+}
+
+/// The output's grid of 4x4 tiles, images one after the other.
+const Grid = struct {
+    rows: usize,
+    columns: usize,
+    /// Elements of the output.
+    height: usize,
+    length: usize,
+
+    fn init(size: [3]usize) Grid {
+        return .{
+            .rows = ceilDiv(size[1], 4),
+            .columns = ceilDiv(size[2], 4),
+            .height = size[1],
+            .length = size[2],
+        };
+    }
+    fn tiles(grid: Grid) usize {
+        return grid.rows * grid.columns;
+    }
+};
+
+/// Images first .. first + count, `reach` x `reach` elements a tile, to `tiles`.
+const Transform = struct {
+    image: Tensor,
+    first: usize,
+    channels: usize,
+    grid: Grid,
+    /// Zeros above and left of the image (negative: elements left out).
+    top: i64,
+    left: i64,
+    tiles: *const Tiles,
+    failed: *std.atomic.Value(bool),
+
+    /// Rows of tiles staged at a time: about 128 KB.
+    fn band(t: *const Transform) usize {
+        return std.math.clamp(2048 / (16 * (t.grid.columns + 1)), 1, t.grid.rows);
+    }
+
+    fn run(t: Transform, comptime reach: usize, count: usize) Failure!void {
+        const pieces = count * ceilDiv(t.grid.rows, t.band()) * (t.channels / W);
+        const cost = t.band() * t.grid.columns * points * W;
+        const body = struct {
+            fn f(job: *const Transform, begin: usize, end: usize) void {
+                job.items(reach, begin, end) catch job.failed.store(true, .monotonic);
+            }
+        }.f;
+        services.parallelFor(pieces, gemm.grain(gemm.piece_packed, cost), t, body);
+        if (t.failed.load(.monotonic)) return error.OutOfMemory;
+    }
+
+    fn items(t: *const Transform, comptime reach: usize, begin: usize, end: usize) Failure!void {
+        const bands = ceilDiv(t.grid.rows, t.band());
+        const blocks = t.channels / W;
+        const length = 4 * (t.grid.columns - 1) + reach;
+        const staged = try alloc((4 * (t.band() - 1) + reach) * length * W);
+        defer free(staged);
+        for (begin..end) |item| {
+            const block = item % blocks * W;
+            const first_row = item / blocks % bands * t.band();
+            const image = item / blocks / bands;
+            const rows = @min(t.band(), t.grid.rows - first_row);
+            const own: [*]const f32 = @ptrCast(@alignCast(t.image.ptr));
+            stage(
+                t.image,
+                own + (t.first + image) * t.image.image + block * t.image.channel,
+                @as(i64, @intCast(4 * first_row)) - t.top,
+                4 * (rows - 1) + reach,
+                t.left,
+                length,
+                staged.ptr,
+            );
+            for (0..rows) |r| for (0..t.grid.columns) |c| {
+                const tile = (image * t.grid.rows + first_row + r) * t.grid.columns + c;
+                const src = staged.ptr + (4 * r * length + 4 * c) * W;
+                transformTile(reach, src, length * W, t.tiles.at(0, tile) + block, t.tiles.chunk * t.tiles.row);
+            };
+        }
+    }
+
+    fn transformTile(comptime reach: usize, src: [*]const f32, row: usize, dst: [*]f32, point: usize) void {
+        var x: [reach][reach]V = undefined;
+        inline for (0..reach) |r| inline for (0..reach) |c| {
+            x[r][c] = src[r * row + c * W ..][0..W].*;
+        };
+        const line = if (reach == 6) windowLine else outputLineTransposed;
+        const out = both(reach, 6, line, &x);
+        inline for (0..6) |r| inline for (0..6) |c| {
+            dst[(r * 6 + c) * point ..][0..W].* = out[r][c];
+        };
+    }
+};
+
+/// 16 channels from `src` on, channels last: the element (y, x) at dst[((y - top) * length + x + left) * 16],
+/// for `rows` rows, zeros where there is none.
+fn stage(t: Tensor, src: [*]const f32, top: i64, rows: usize, left: i64, length: usize, dst: [*]f32) void {
+    const height: i64 = @intCast(t.size[1]);
+    const size: i64 = @intCast(t.size[2]);
+    const above: usize = @intCast(std.math.clamp(-top, 0, @as(i64, @intCast(rows))));
+    const end: usize = @intCast(std.math.clamp(height - top, 0, @as(i64, @intCast(rows))));
+    const skipped: usize = @intCast(@max(0, -left));
+    const before: usize = @intCast(@max(0, left));
+    const stop = @min(length, @as(usize, @intCast(size + left)));
+    @memset(dst[0 .. above * length * W], 0);
+    @memset(dst[@max(above, end) * length * W .. rows * length * W], 0);
+    if (end <= above) return;
+    for (above..end) |r| {
+        const to = dst + r * length * W;
+        @memset(to[0 .. before * W], 0);
+        @memset(to[stop * W .. length * W], 0);
+    }
+    const run = stop - before;
+    const first = @as(usize, @intCast(top + @as(i64, @intCast(above)))) * t.step[1] + skipped * t.step[2];
+    var to = dst + (above * length + before) * W;
+    if (t.step[2] == 1 and t.step[1] == run) {
+        stageRun(t.channel, 1, src + first, (end - above) * run, run, length, to);
+    } else for (0..end - above) |r| {
+        stageRun(t.channel, t.step[2], src + first + r * t.step[1], run, run, length, to);
+        to += length * W;
+    }
+}
+
+/// n elements of 16 channels, after each `run` of them dst goes on with the next row.
+fn stageRun(channel: usize, step: usize, src: [*]const f32, n: usize, run: usize, length: usize, dst: [*]f32) void {
+    var to = dst;
+    var column: usize = 0;
+    var at: usize = 0;
+    while (at < n) : (at += W) {
+        var block: [W]V = undefined;
+        const count: usize = @min(W, n - at);
+        if (count == W and step == 1) {
+            inline for (0..W) |i| block[i] = src[i * channel + at ..][0..W].*;
+        } else for (&block, 0..) |*b, i| {
+            var values: [W]f32 = @splat(0);
+            for (values[0..count], at..) |*v, x| v.* = src[i * channel + x * step];
+            b.* = values;
+        }
+        transpose(f32, W, &block);
+        if (count == W and column + W <= run) {
+            inline for (0..W) |i| to[i * W ..][0..W].* = block[i];
+            to += W * W;
+            column += W;
+            if (column == run) {
+                column = 0;
+                to += (length - run) * W;
+            }
+        } else for (block[0..count]) |pixel| {
+            to[0..W].* = pixel;
+            to += W;
+            column += 1;
+            if (column == run) {
+                column = 0;
+                to += (length - run) * W;
+            }
+        }
+    }
+}
+
+// --- Forward, and the gradient of the input --------------------------------------------------------
+
+/// Weights w[o][i][3][3], contiguous, as a convolution to `outputs` from `inputs` channels.
+const Filters = struct {
+    ptr: [*]const f32,
+    outputs: usize,
+    inputs: usize,
+    /// The gradient of the input: i is the output, and taps are reversed.
+    transposed: bool,
+
+    /// Channels k0 .. k0 + count transformed for outputs o .. o + 16: to[(point * count + k) * width].
+    fn transform(f: *const Filters, o: usize, k0: usize, count: usize, to: [*]f32) void {
+        if (f.transposed) {
+            for (0..count) |k| {
+                const at = (k0 + k) * f.outputs + o;
+                const is_last = at + W == f.inputs * f.outputs;
+                var w = filters(f.ptr + at * 9, is_last);
+                std.mem.reverse(V, &w);
+                put(w, to + k * width, count * width);
+            }
+            return;
+        }
+        var k: usize = 0;
+        while (k < count) : (k += W) {
+            var taps: [9 * W]V = undefined;
+            for (0..9) |b| {
+                var block: [W]V = undefined;
+                inline for (0..W) |i| {
+                    block[i] = f.ptr[((o + i) * f.inputs + k0 + k) * 9 + b * W ..][0..W].*;
+                }
+                transpose(f32, W, &block);
+                taps[b * W ..][0..W].* = block;
+            }
+            for (0..W) |i| put(taps[i * 9 ..][0..9].*, to + (k + i) * width, count * width);
+        }
+    }
+
+    /// 16 filters that lie side by side, by taps.
+    fn filters(from: [*]const f32, is_last: bool) [9]V {
+        var copy: [16 * 9 + 7]f32 = undefined;
+        var src = from;
+        if (is_last) { // don't read beyond the weights
+            @memcpy(copy[0 .. 16 * 9], from);
+            src = &copy;
+        }
+        var block: [W]V = undefined;
+        inline for (0..W) |i| block[i] = src[i * 9 ..][0..W].*;
+        transpose(f32, W, &block);
+        return block[0..9].*;
+    }
+
+    fn put(w: [9]V, to: [*]f32, point: usize) void {
+        const square: [3][3]V = .{ w[0..3].*, w[3..6].*, w[6..9].* };
+        const u = both(3, 6, weightLine, &square);
+        inline for (0..6) |r| inline for (0..6) |c| {
+            to[(r * 6 + c) * point ..][0..W].* = u[r][c];
+        };
+    }
+};
+
+const Product = struct {
+    filters: Filters,
+    tiles: *const Tiles,
+    grid: Grid,
+    /// Tiles there are, and of a task.
+    total: usize,
+    part: usize,
+    out: [*]f32,
+    bias: []const f32,
+    failed: *std.atomic.Value(bool),
+
+    fn run(p: Product) Failure!void {
+        const tasks = ceilDiv(p.filters.outputs, width) * ceilDiv(p.total, p.part);
+        const flops = 2 * points * p.filters.inputs * width * p.part;
+        services.parallelFor(tasks, gemm.grain(gemm.piece_flops, flops), p, computeTasks);
+        if (p.failed.load(.monotonic)) return error.OutOfMemory;
+    }
+
+    fn computeTasks(p: *const Product, begin: usize, end: usize) void {
+        p.compute(begin, end) catch p.failed.store(true, .monotonic);
+    }
+
+    fn compute(p: *const Product, begin: usize, end: usize) Failure!void {
+        const channels = p.filters.inputs;
+        const most: usize = @min(channels, chain_channels);
+        const kept = if (channels > most) ceilDiv(p.part, chunk_tiles) else 1;
+        const weights = try alloc(points * most * width);
+        defer free(weights);
+        const sums = try alloc(kept * points * chunk_tiles * width);
+        defer free(sums);
+        const parts = ceilDiv(p.total, p.part);
+        for (begin..end) |task| {
+            const o = task / parts * width;
+            const halves: usize = @min(2, (p.filters.outputs - o) / W);
+            const first = task % parts * p.part;
+            const stop = @min(p.total, first + p.part);
+            var k0: usize = 0;
+            while (k0 < channels) : (k0 += most) {
+                const count: usize = @min(most, channels - k0);
+                for (0..halves) |h| p.filters.transform(o + h * W, k0, count, weights.ptr + h * W);
+                var tile = first;
+                while (tile < stop) : (tile += chunk_tiles) {
+                    const tiles: usize = @min(chunk_tiles, stop - tile);
+                    const at = if (kept > 1) (tile - first) / chunk_tiles else 0;
+                    const sum = sums.ptr + at * points * chunk_tiles * width;
+                    for (0..points) |q| multiply(
+                        tiles,
+                        halves * W,
+                        count,
+                        .{ .ptr = p.tiles.at(q, tile) + k0, .row = p.tiles.row, .step = 1 },
+                        weights.ptr + q * count * width,
+                        width,
+                        .{ .ptr = sum + q * chunk_tiles * width, .rs = width },
+                        k0 > 0,
+                    );
+                    if (k0 + count < channels) continue;
+                    for (tile..tile + tiles) |t| for (0..halves) |h|
+                        p.finish(t, o + h * W, sum + (t - tile) * width + h * W);
+                }
+            }
+        }
+    }
+
+    /// Transforms a tile of 16 channels back, to its place.
+    fn finish(p: *const Product, tile: usize, o: usize, sum: [*]const f32) void {
+        var m: [6][6]V = undefined;
+        inline for (0..6) |r| inline for (0..6) |c| {
+            m[r][c] = sum[(r * 6 + c) * chunk_tiles * width ..][0..W].*;
+        };
+        const y = both(6, 4, outputLine, &m);
+        const bias: V = p.bias[o..][0..W].*;
+        var block: [W]V = undefined;
+        inline for (0..4) |r| inline for (0..4) |c| {
+            block[r * 4 + c] = y[r][c] + bias;
+        };
+        transpose(f32, W, &block);
+        const grid = p.grid;
+        const image = tile / grid.tiles();
+        const row = tile % grid.tiles() / grid.columns * 4;
+        const column = tile % grid.columns * 4;
+        const plane = grid.height * grid.length;
+        var to = p.out + (image * p.filters.outputs + o) * plane + row * grid.length + column;
+        if (row + 4 <= grid.height and column + 4 <= grid.length) {
+            inline for (0..W) |i| {
+                const values: [W]f32 = block[i];
+                inline for (0..4) |r| to[r * grid.length ..][0..4].* = values[r * 4 ..][0..4].*;
+                to += plane;
+            }
+            return;
+        }
+        const rows: usize = @min(4, grid.height - row);
+        const columns: usize = @min(4, grid.length - column);
+        for (block) |b| {
+            const values: [W]f32 = b;
+            for (0..rows) |r| for (0..columns) |c| {
+                to[r * grid.length + c] = values[r * 4 + c];
+            };
+            to += plane;
+        }
+    }
+};
+
+const Left = struct { ptr: [*]const f32, row: usize, step: usize };
+
+/// C (rows, columns) = or += A (rows, k) B (k, columns), all in place, in one chain.
+fn multiply(
+    rows: usize,
+    columns: usize,
+    k: usize,
+    a: Left,
+    b: [*]const f32,
+    b_row: usize,
+    c: Micro.Target,
+    adds: bool,
+) void {
+    const nr = Micro.nr;
+    var column: usize = 0;
+    while (column < columns) : (column += nr) {
+        var row: usize = 0;
+        while (row < rows) {
+            const rest = rows - row;
+            // Two of 8 rather than 14 and 2: a low tile waits for its own sums.
+            const is_tail = Micro.mr == 14 and rest > 14 and rest < 22;
+            const height: usize = if (is_tail) 8 else @min(rest, Micro.mr);
+            Micro.panels(
+                false,
+                k,
+                a.ptr + row * a.row,
+                a.row,
+                a.step,
+                b + column,
+                b_row,
+                c,
+                row,
+                height,
+                column,
+                @min(nr, columns - column),
+                adds,
+            );
+            row += height;
+        }
+    }
+}
+
+/// out (N, co, *out) of x, or out (N, ci, *in) of gout (`transposed`).
+pub fn forward(
+    g: *const Geometry,
+    image: Tensor,
+    weights: Tensor,
+    bias: []const f32,
+    out: [*]u8,
+    transposed: bool,
+) Failure!void {
+    const grid: Grid = .init(if (transposed) g.in else g.out);
+    const channels = if (transposed) g.co else g.ci;
+    const outputs = if (transposed) g.ci else g.co;
+    const contiguous = try contiguousWeights(weights, g);
+    defer if (contiguous) |copy| free(copy);
+    const own: [*]const f32 = @ptrCast(@alignCast(weights.ptr));
+    const slab = slabOf(g.images, grid.tiles() * points * (channels + W));
+    const tiles: Tiles = try .init(slab * grid.tiles(), chunk_tiles, channels);
+    defer free(tiles.memory);
+    var failed: std.atomic.Value(bool) = .init(false);
+    var first: usize = 0;
+    while (first < g.images) : (first += slab) {
+        const count = @min(slab, g.images - first);
+        const transform: Transform = .{
+            .image = image,
+            .first = first,
+            .channels = channels,
+            .grid = grid,
+            .top = if (transposed) 2 - g.padding[1] else g.padding[1],
+            .left = if (transposed) 2 - g.padding[2] else g.padding[2],
+            .tiles = &tiles,
+            .failed = &failed,
+        };
+        try transform.run(6, count);
+        const total = count * grid.tiles();
+        const product: Product = .{
+            .filters = .{
+                .ptr = if (contiguous) |copy| copy.ptr else own,
+                .outputs = outputs,
+                .inputs = channels,
+                .transposed = transposed,
+            },
+            .tiles = &tiles,
+            .grid = grid,
+            .total = total,
+            .part = chunk_tiles * partChunks(total, channels, outputs),
+            .out = @as([*]f32, @ptrCast(@alignCast(out))) + first * outputs * grid.height * grid.length,
+            .bias = bias,
+            .failed = &failed,
+        };
+        try product.run();
+    }
+}
+
+/// Chunks of a task: all sums are kept where the channels take several chains; where they don't,
+/// enough tasks for the threads.
+fn partChunks(total: usize, channels: usize, outputs: usize) usize {
+    const chunks = ceilDiv(total, chunk_tiles);
+    if (channels > chain_channels) return @min(chunks, 3);
+    const blocks = ceilDiv(outputs, width);
+    const tasks = 4 * services.threadCount();
+    return std.math.clamp(ceilDiv(chunks * blocks, tasks), @min(chunks, 4), chunks);
+}
+
+/// Images at a time, about the same each time.
+fn slabOf(images: usize, size: usize) usize {
+    const most = std.math.clamp(slab_elements / size, 1, images);
+    return ceilDiv(images, ceilDiv(images, most));
+}
+
+/// A copy of w where it isn't contiguous.
+fn contiguousWeights(t: Tensor, g: *const Geometry) Failure!?[]align(64) f32 {
+    if (t.step[1] == 3 and t.step[2] == 1 and t.channel == 9 and t.image == 9 * g.ci) return null;
+    const copy = try alloc(g.co * g.ci * 9);
+    const from: [*]const f32 = @ptrCast(@alignCast(t.ptr));
+    for (0..g.co) |o| for (0..g.ci) |i| for (0..9) |tap| {
+        const at = o * t.image + i * t.channel + tap / 3 * t.step[1] + tap % 3 * t.step[2];
+        copy[(o * g.ci + i) * 9 + tap] = from[at];
+    };
+    return copy;
+}
+
+// --- The gradient of the weights -------------------------------------------------------------------
+
+/// Output and input channels of a block of the gradient, whose 36 products are kept.
+const block_channels = 128;
+
+const Gradient = struct {
+    g: *const Geometry,
+    x: *const Tiles,
+    gout: *const Tiles,
+    tiles: usize,
+    o: usize,
+    i: usize,
+    outputs: usize,
+    inputs: usize,
+    /// Point q of (output, input) at [(q * outputs + output) * inputs + input].
+    sums: [*]f32,
+    out: [*]f32,
+    adds: bool,
+
+    fn multiplyPoints(s: *const Gradient, begin: usize, end: usize) void {
+        // Two halves of the outputs a point: 36 items are few for many threads.
+        const half = ceilDiv(s.outputs, 2 * Micro.mr) * Micro.mr;
+        for (begin..end) |item| {
+            const q = item / 2;
+            const first = item % 2 * half;
+            if (first >= s.outputs) continue;
+            const rows = @min(half, s.outputs - first);
+            const sum = s.sums + (q * s.outputs + first) * s.inputs;
+            var t: usize = 0;
+            while (t < s.tiles) : (t += chain_tiles) multiply(
+                rows,
+                s.inputs,
+                @min(chain_tiles, s.tiles - t),
+                .{ .ptr = s.gout.at(q, t) + s.o + first, .row = 1, .step = s.gout.row },
+                s.x.at(q, t) + s.i,
+                s.x.row,
+                .{ .ptr = sum, .rs = s.inputs },
+                t > 0,
+            );
+        }
+    }
+
+    fn finishRows(s: *const Gradient, begin: usize, end: usize) void {
+        for (begin..end) |o| {
+            var i: usize = 0;
+            while (i < s.inputs) : (i += W) {
+                var u: [6][6]V = undefined;
+                inline for (0..6) |r| inline for (0..6) |c| {
+                    u[r][c] = s.sums[((r * 6 + c) * s.outputs + o) * s.inputs + i ..][0..W].*;
+                };
+                const w = both(6, 3, weightLineTransposed, &u);
+                var block: [W]V = @splat(@splat(0));
+                inline for (0..3) |r| block[r * 3 ..][0..3].* = w[r];
+                transpose(f32, W, &block);
+                var to = s.out + ((s.o + o) * s.g.ci + s.i + i) * 9;
+                inline for (0..W) |lane| {
+                    const values: [W]f32 = block[lane];
+                    const head: @Vector(8, f32) = values[0..8].*;
+                    if (s.adds) {
+                        to[0..8].* = @as(@Vector(8, f32), to[0..8].*) + head;
+                        to[8] += values[8];
+                    } else {
+                        to[0..8].* = head;
+                        to[8] = values[8];
+                    }
+                    to += 9;
+                }
+            }
+        }
+    }
+};
+
+/// out (co, ci, 3, 3) of gout and x.
+pub fn gradWeight(g: *const Geometry, gout: Tensor, x: Tensor, out: [*]u8) Failure!void {
+    const grid: Grid = .init(g.out);
+    const slab = slabOf(g.images, grid.tiles() * points * (@max(g.ci, g.co) + W));
+    const total = slab * grid.tiles();
+    const x_tiles: Tiles = try .init(total, total, g.ci);
+    defer free(x_tiles.memory);
+    const gout_tiles: Tiles = try .init(total, total, g.co);
+    defer free(gout_tiles.memory);
+    const most_outputs: usize = @min(g.co, block_channels);
+    const most_inputs: usize = @min(g.ci, block_channels);
+    const sums = try alloc(points * most_outputs * most_inputs);
+    defer free(sums);
+    var failed: std.atomic.Value(bool) = .init(false);
+    var first: usize = 0;
+    while (first < g.images) : (first += slab) {
+        const count = @min(slab, g.images - first);
+        var transform: Transform = .{
+            .image = x,
+            .first = first,
+            .channels = g.ci,
+            .grid = grid,
+            .top = g.padding[1],
+            .left = g.padding[2],
+            .tiles = &x_tiles,
+            .failed = &failed,
+        };
+        try transform.run(6, count);
+        transform.image = gout;
+        transform.channels = g.co;
+        transform.top = 0;
+        transform.left = 0;
+        transform.tiles = &gout_tiles;
+        try transform.run(4, count);
+        var o: usize = 0;
+        while (o < g.co) : (o += block_channels) {
+            var i: usize = 0;
+            while (i < g.ci) : (i += block_channels) {
+                const s: Gradient = .{
+                    .g = g,
+                    .x = &x_tiles,
+                    .gout = &gout_tiles,
+                    .tiles = count * grid.tiles(),
+                    .o = o,
+                    .i = i,
+                    .outputs = @min(block_channels, g.co - o),
+                    .inputs = @min(block_channels, g.ci - i),
+                    .sums = sums.ptr,
+                    .out = @ptrCast(@alignCast(out)),
+                    .adds = first > 0,
+                };
+                const flops = s.tiles * s.outputs * s.inputs;
+                services.parallelFor(2 * points, gemm.grain(gemm.piece_flops, flops), s, Gradient.multiplyPoints);
+                const cost = points * s.inputs;
+                services.parallelFor(s.outputs, gemm.grain(gemm.piece_packed, cost), s, Gradient.finishRows);
+            }
+        }
+    }
+}
+
+test {
+    _ = @import("conv_winograd_test.zig");
+}
