@@ -60,6 +60,7 @@ enum dlgrad_family {
     DLGRAD_FAMILY_LINALG = 20,
     DLGRAD_FAMILY_FFT = 21,
     DLGRAD_FAMILY_CEILINGS = 22,
+    DLGRAD_FAMILY_RNN = 23,
 };
 
 enum dlgrad_unary {
@@ -430,6 +431,11 @@ enum dlgrad_ceilings {
     DLGRAD_CEILINGS_COPY = 1,
     DLGRAD_CEILINGS_TRIAD = 2,
     DLGRAD_CEILINGS_READ = 3,
+};
+
+enum dlgrad_rnn {
+    DLGRAD_RNN_LAYER = 0,
+    DLGRAD_RNN_LAYER_BACKWARD = 1,
 };
 
 /* Chooses the kernels: a CPU level's name, or "" for the best one that this CPU can run.

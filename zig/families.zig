@@ -27,3 +27,4 @@ pub const loss = @import("ops/loss.zig");
 pub const linalg = @import("ops/linalg.zig");
 pub const fft = @import("ops/fft.zig");
 pub const ceilings = @import("ops/ceilings.zig");
+pub const rnn = @import("ops/rnn.zig");

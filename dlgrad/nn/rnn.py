@@ -8,6 +8,8 @@ import warnings
 
 import dlgrad
 
+from ..ops import rnn as recurrence
+from ..ops.rnn import KINDS
 from . import functional as F
 from . import init
 from .module import Module
@@ -15,81 +17,6 @@ from .parameter import Parameter
 from .utils.rnn import PackedSequence
 
 __all__ = ["RNNBase", "RNN", "LSTM", "GRU", "RNNCellBase", "RNNCell", "LSTMCell", "GRUCell"]
-
-
-# One step of each kind. `x` (B, gates) is the input's part with its bias; `state` a tuple; `w_hh`
-# (gates, H) and `b_hh` belong to the recurrent part. Returns (output, new state).
-def _step_tanh(x, state, w_hh, b_hh, w_hr):
-    hidden = (x + F.linear(state[0], w_hh, b_hh)).tanh()
-    return hidden, (hidden,)
-
-
-def _step_relu(x, state, w_hh, b_hh, w_hr):
-    hidden = dlgrad.relu(x + F.linear(state[0], w_hh, b_hh))
-    return hidden, (hidden,)
-
-
-def _step_lstm(x, state, w_hh, b_hh, w_hr):
-    hidden, cell = state
-    i, f, g, o = (x + F.linear(hidden, w_hh, b_hh)).chunk(4, 1)
-    cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
-    hidden = o.sigmoid() * cell.tanh()
-    if w_hr is not None:
-        hidden = F.linear(hidden, w_hr)
-    return hidden, (hidden, cell)
-
-
-def _step_gru(x, state, w_hh, b_hh, w_hr):
-    hidden = state[0]
-    x_r, x_z, x_n = x.chunk(3, 1)
-    h_r, h_z, h_n = F.linear(hidden, w_hh, b_hh).chunk(3, 1)
-    reset = (x_r + h_r).sigmoid()
-    update = (x_z + h_z).sigmoid()
-    new = (x_n + reset * h_n).tanh()
-    hidden = (hidden - new) * update + new
-    return hidden, (hidden,)
-
-
-# mode -> (step, gates, number of states)
-_MODES = {
-    "RNN_TANH": (_step_tanh, 1, 1),
-    "RNN_RELU": (_step_relu, 1, 1),
-    "LSTM": (_step_lstm, 4, 2),
-    "GRU": (_step_gru, 3, 1),
-}
-
-
-def _scan(step, rows, state, batch_sizes, reverse, w_hh, b_hh, w_hr):
-    """Steps over time; returns (output of each time, final state).
-
-    rows[t] is (batch_sizes[t], gates). Sequences are sorted by length, longest first, so those that
-    go on are always the first ones: going forward rows leave the state, going back they join it.
-    """
-    count = len(rows)
-    outputs = [None] * count
-    initial = state
-    if reverse:
-        state = tuple(value[: batch_sizes[-1]] for value in initial) if count else initial
-        for t in reversed(range(count)):
-            size, now = state[0].shape[0], batch_sizes[t]
-            if now > size:
-                state = tuple(
-                    dlgrad.cat([value, start[size:now]]) for value, start in zip(state, initial)
-                )
-            outputs[t], state = step(rows[t], state, w_hh, b_hh, w_hr)
-        return outputs, state
-    finished = []
-    for t in range(count):
-        size, now = state[0].shape[0], batch_sizes[t]
-        if now < size:
-            finished.append(tuple(value[now:] for value in state))
-            state = tuple(value[:now] for value in state)
-        outputs[t], state = step(rows[t], state, w_hh, b_hh, w_hr)
-    if finished:
-        # Those that ended last come first.
-        parts = [state, *reversed(finished)]
-        state = tuple(dlgrad.cat([part[i] for part in parts]) for i in range(len(state)))
-    return outputs, state
 
 
 class RNNBase(Module):
@@ -153,7 +80,7 @@ class RNNBase(Module):
                 f"num_layers={num_layers}",
                 stacklevel=2,
             )
-        if mode not in _MODES:
+        if mode not in KINDS:
             raise ValueError("Unrecognized RNN mode: " + mode)
         self.mode = mode
         self.input_size = input_size
@@ -164,7 +91,7 @@ class RNNBase(Module):
         self.dropout = float(dropout)
         self.bidirectional = bidirectional
         self.proj_size = proj_size
-        gates = _MODES[mode][1] * hidden_size
+        gates = KINDS[mode].gates * hidden_size
         output = proj_size if proj_size > 0 else hidden_size
         directions = 2 if bidirectional else 1
         self._all_weights = []
@@ -238,14 +165,14 @@ class RNNBase(Module):
     def _state_widths(self):
         """The width of each state: hidden, and for an LSTM the cell's."""
         output = self.proj_size if self.proj_size > 0 else self.hidden_size
-        return (output, self.hidden_size)[: _MODES[self.mode][2]]
+        return (output, self.hidden_size)[: KINDS[self.mode].states]
 
     def _initial(self, state, batch, dtype, batched):
-        """The checked initial state, a tuple of (layers * directions, batch, width)."""
+        """The checked initial state, a tuple of (layers * directions, batch, width); None for zeros."""
         widths = self._state_widths()
         rows = self.num_layers * (2 if self.bidirectional else 1)
         if state is None:
-            return tuple(dlgrad.zeros((rows, batch, width), dtype=dtype) for width in widths)
+            return None
         if len(widths) == 1:
             state = (state,)
         elif not isinstance(state, (tuple, list)) or len(state) != 2:
@@ -268,35 +195,31 @@ class RNNBase(Module):
                 raise ValueError(f"hx has dtype {value.dtype}, the input {dtype}")
         return tuple(state)
 
-    def _run(self, data, batch_sizes, state):
-        """All layers over rows `data` (total, width); returns (rows, final states)."""
-        step = _MODES[self.mode][0]
+    def _run(self, data, state, batch_sizes=None, sizes=None):
+        """All layers over `data` (time, batch, width), or packed rows; returns (rows, final states)."""
+        kind = KINDS[self.mode]
         directions = 2 if self.bidirectional else 1
+        count = self.num_layers * directions
         finals = []
-        for layer in range(self.num_layers):
+        for number in range(self.num_layers):
             outputs = []
             for direction in range(directions):
-                index = layer * directions + direction
-                w_ih, w_hh, b_ih, b_hh, w_hr = self._weights_of(index)
-                # The input's part of all steps is one product.
-                rows = F.linear(data, w_ih, b_ih).split(batch_sizes)
-                out, final = _scan(
-                    step,
-                    rows,
-                    tuple(value[index] for value in state),
-                    batch_sizes,
-                    direction == 1,
-                    w_hh,
-                    b_hh,
-                    w_hr,
+                index = number * directions + direction
+                start = state
+                if state is not None and count > 1:
+                    start = tuple([value[index : index + 1] for value in state])
+                weights = self._weights_of(index)
+                out, *final = recurrence.layer(
+                    kind, data, weights, start, batch_sizes, sizes, direction == 1
                 )
-                outputs.append(dlgrad.cat(out))
+                outputs.append(out)
                 finals.append(final)
-            data = outputs[0] if directions == 1 else dlgrad.cat(outputs, 1)
-            if self.dropout > 0 and layer < self.num_layers - 1:
+            data = outputs[0] if directions == 1 else dlgrad.cat(outputs, -1)
+            if self.dropout > 0 and number < self.num_layers - 1:
                 data = F.dropout(data, self.dropout, self.training)
-        states = tuple(dlgrad.stack([final[i] for final in finals]) for i in range(len(finals[0])))
-        return data, states
+        if count == 1:
+            return data, tuple(finals[0])
+        return data, tuple([dlgrad.cat([final[i] for final in finals]) for i in range(kind.states)])
 
     def forward(self, input, hx=None):
         if isinstance(input, PackedSequence):
@@ -311,14 +234,12 @@ class RNNBase(Module):
             input = input.unsqueeze(1)
         elif self.batch_first:
             input = input.transpose(0, 1)
-        time, batch, width = input.shape
-        if time == 0:
+        if input.shape[0] == 0:
             raise RuntimeError(
                 f"{type(self).__name__}: Expected sequence length to be larger than 0"
             )
-        state = self._initial(hx, batch, input.dtype, batched)
-        data, states = self._run(input.reshape(time * batch, width), [batch] * time, state)
-        output = data.reshape(time, batch, -1)
+        state = self._initial(hx, input.shape[1], input.dtype, batched)
+        output, states = self._run(input, state)
         if not batched:
             output = output.squeeze(1)
             states = tuple(value.squeeze(1) for value in states)
@@ -333,7 +254,7 @@ class RNNBase(Module):
         state = self._initial(hx, sizes[0], data.dtype, True)
         if hx is not None and sorted_indices is not None:
             state = tuple(value.index_select(1, sorted_indices) for value in state)
-        data, states = self._run(data, sizes, state)
+        data, states = self._run(data, state, batch_sizes, sizes)
         if unsorted_indices is not None:
             states = tuple(value.index_select(1, unsorted_indices) for value in states)
         packed = PackedSequence(data, batch_sizes, sorted_indices, unsorted_indices)
@@ -476,8 +397,8 @@ class RNNCellBase(Module):
             parts.append(f"nonlinearity={self.nonlinearity}")
         return ", ".join(parts)
 
-    def _one_step(self, step, input, hx):
-        """Runs `step` on (N, input_size) or (input_size); returns the new state."""
+    def _one_step(self, kind, input, hx):
+        """Runs a step of `kind` on (N, input_size) or (input_size); returns the new state."""
         name = type(self).__name__
         if input.dim() not in (1, 2):
             raise ValueError(f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead")
@@ -490,8 +411,7 @@ class RNNCellBase(Module):
                 f"{self.input_size}"
             )
         if hx is None:
-            zeros = dlgrad.zeros((input.shape[0], self.hidden_size), dtype=input.dtype)
-            state = (zeros,) * self._states
+            state = None
         else:
             state = (hx,) if self._states == 1 else tuple(hx)
             for number, value in enumerate(state):
@@ -508,8 +428,8 @@ class RNNCellBase(Module):
                         f"{name}: the hidden state must have shape "
                         f"{(input.shape[0], self.hidden_size)}, got {tuple(value.shape)}"
                     )
-        projected = F.linear(input, self.weight_ih, self.bias_ih)
-        _, state = step(projected, state, self.weight_hh, self.bias_hh, None)
+        weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
+        state = recurrence.layer(kind, input, weights, state, cell=True)
         return state if batched else tuple(value.squeeze(0) for value in state)
 
 
@@ -525,8 +445,8 @@ class RNNCell(RNNCellBase):
     def forward(self, input, hx=None):
         if self.nonlinearity not in ("tanh", "relu"):
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
-        step = _step_tanh if self.nonlinearity == "tanh" else _step_relu
-        return self._one_step(step, input, hx)[0]
+        kind = KINDS["RNN_TANH" if self.nonlinearity == "tanh" else "RNN_RELU"]
+        return self._one_step(kind, input, hx)[0]
 
 
 class LSTMCell(RNNCellBase):
@@ -538,7 +458,7 @@ class LSTMCell(RNNCellBase):
         super().__init__(input_size, hidden_size, bias, 4, device, dtype)
 
     def forward(self, input, hx=None):
-        return self._one_step(_step_lstm, input, hx)
+        return self._one_step(KINDS["LSTM"], input, hx)
 
 
 class GRUCell(RNNCellBase):
@@ -548,4 +468,4 @@ class GRUCell(RNNCellBase):
         super().__init__(input_size, hidden_size, bias, 3, device, dtype)
 
     def forward(self, input, hx=None):
-        return self._one_step(_step_gru, input, hx)[0]
+        return self._one_step(KINDS["GRU"], input, hx)[0]
