@@ -58,6 +58,45 @@ def fit(f, a, b, n, weight=lambda x: mp.mpf(1), variable=lambda x: x, grid=600, 
     return best
 
 
+def fit_ratio(f, top, m, n, points=300):
+    """P and Q, of m and n coefficients (P's first is f(0), Q's 1), for which the largest relative error of
+    P / Q over [0, top] is about smallest: linear least squares, with weights that follow the errors (Lawson).
+    From the last on, each coefficient is rounded to float32 and the others are fitted anew."""
+    xs = [top * mp.sin(mp.pi * (i + 0.5) / (2 * points)) ** 4 for i in range(points)]
+    fs = [f(x) for x in xs]
+    fixed = {(0, 0): f(mp.mpf(0)), (1, 0): mp.mpf(1)}
+    order = [(which, k) for k in reversed(range(1, n)) for which in (1, 0) if which or k < m]
+    for key in [*order, None]:
+        worst, found = _lawson(xs, fs, m, n, fixed)
+        if key:
+            fixed[key] = mp.mpf(struct.unpack("f", struct.pack("f", float(found[key])))[0])
+    return worst, [fixed[0, k] for k in range(m)], [fixed[1, k] for k in range(n)]
+
+
+def _lawson(xs, fs, m, n, fixed, rounds=15):
+    keys = [(0, k) for k in range(m)] + [(1, k) for k in range(n)]
+    free = [key for key in keys if key not in fixed]
+    weights, q, best = [mp.mpf(1)] * len(xs), [mp.mpf(1)], None
+    for _ in range(rounds if free else 1):
+        found = dict(fixed)
+        if free:
+            rows, right = [], []
+            for x, y, w in zip(xs, fs, weights):
+                s = mp.sqrt(w) / (y * mp.polyval(q[::-1], x))
+                part = {(which, k): s * x**k * (-y if which else 1) for which, k in keys}
+                rows.append([part[key] for key in free])
+                right.append(-sum(part[key] * v for key, v in fixed.items()))
+            a, b = mp.matrix(rows), mp.matrix(right)
+            found.update(zip(free, mp.lu_solve(a.T * a, a.T * b)))
+        p, q = [found[0, k] for k in range(m)], [found[1, k] for k in range(n)]
+        error = [abs(mp.polyval(p[::-1], x) / mp.polyval(q[::-1], x) / y - 1) for x, y in zip(xs, fs)]
+        worst = max(error)
+        if best is None or worst < best[0]:
+            best = (worst, found)
+        weights = [w * (e / worst + mp.mpf("0.001")) for w, e in zip(weights, error)]
+    return best
+
+
 def zig_float(x, bits):
     if bits == 32:
         return "%.9g" % struct.unpack("f", struct.pack("f", x))[0]
@@ -260,6 +299,13 @@ def ndtr():
         r = fit(f, -1, end, n, weight=lambda q: 1 / f(q), grid=300)
         note = f"(1 + x) exp(x^2 / 2) ndtr(-x) = P((x - K) / (x + K)), K = {center}:"
         table("ndtr", bits, r, note)
+
+
+@entry
+def gelu():
+    worst, p, q = fit_ratio(lambda x: mp.exp(x * x / 2) * mp.ncdf(-x), mp.mpf("14.8"), 5, 6)
+    table("gelu_over", 32, (worst, p), "exp(x^2 / 2) ndtr(-x) = P(x) / Q(x), 0 <= x <= 14.8, P:")
+    table("gelu_under", 32, (0, q), "and Q.")
 
 
 @entry

@@ -134,16 +134,22 @@ pub const Cursor = struct {
     }
 
     pub fn next(c: *Cursor, v: *const View) void {
+        c.advance(v, 1);
+    }
+
+    /// By `count` rows, which must not lead beyond the first of the next line of rows.
+    pub fn advance(c: *Cursor, v: *const View, count: usize) void {
         var d = v.ndim - 1;
-        while (d > 0) {
+        var by = count;
+        while (d > 0) : (by = 1) {
             d -= 1;
-            c.coordinate[d] += 1;
+            c.coordinate[d] += by;
             if (c.coordinate[d] < v.sizes[d]) {
-                for (0..v.count) |k| c.offset[k] += v.strides[k][d];
+                for (0..v.count) |k| c.offset[k] += by * v.strides[k][d];
                 return;
             }
             c.coordinate[d] = 0;
-            for (0..v.count) |k| c.offset[k] -= (v.sizes[d] - 1) * v.strides[k][d];
+            for (0..v.count) |k| c.offset[k] -= (v.sizes[d] - by) * v.strides[k][d];
         }
     }
 };

@@ -51,9 +51,7 @@ pub inline fn gelu(comptime V: type, x: V) V {
     return limitAtMinusInfinity(V, x, math.gelu(V, x));
 }
 pub inline fn geluBackward(comptime V: type, g: V, x: V) V {
-    const at_zero = 0.39894228040143267794; // 1 / sqrt(2 pi)
-    const density = math.exp(V, x * x * c(V, -0.5)) * c(V, at_zero);
-    return g * (math.ndtr(V, x) + x * density);
+    return g * math.geluSlope(V, x);
 }
 
 const gelu_beta = 0.79788456080286535588; // sqrt(2 / pi)
@@ -101,6 +99,11 @@ pub inline fn tanhshrink(comptime V: type, x: V) V {
 }
 pub inline fn softsign(comptime V: type, x: V) V {
     return x / (c(V, 1) + @abs(x));
+}
+
+pub inline fn softsignBackward(comptime V: type, g: V, x: V) V {
+    const d = c(V, 1) + @abs(x);
+    return g / (d * d);
 }
 
 /// scale x, or alpha scale (exp(input_scale x) - 1) where x <= 0.
@@ -166,6 +169,26 @@ pub inline fn leakyRelu(comptime V: type, x: V, slope: V) V {
 }
 pub inline fn leakyReluBackward(comptime V: type, g: V, x: V, slope: V) V {
     return pick(V, x > c(V, 0), g, g * slope);
+}
+/// x, or w x where x <= 0.
+pub inline fn prelu(comptime V: type, x: V, w: V) V {
+    return leakyRelu(V, x, w);
+}
+pub inline fn preluBackward(comptime V: type, g: V, x: V, w: V) V {
+    return pick(V, x > c(V, 0), g, g * w);
+}
+/// The gradient of the weight.
+pub inline fn preluBackwardWeight(comptime V: type, g: V, x: V) V {
+    return pick(V, x > c(V, 0), c(V, 0), g * x);
+}
+/// a sigmoid(b). Also the gradient of a, from that of the result in its place.
+pub inline fn glu(comptime V: type, a: V, b: V) V {
+    return a * math.sigmoid(V, b);
+}
+/// The gradient of b.
+pub inline fn gluBackward(comptime V: type, g: V, a: V, b: V) V {
+    const s = math.sigmoid(V, b);
+    return g * a * s * (c(V, 1) - s);
 }
 /// g where the clamped x passes it on.
 pub inline fn clampBackward(comptime V: type, g: V, x: V, low: V, high: V) V {

@@ -5,6 +5,9 @@
 //! int64 (integers wrap). Of comparisons and logical rows, whose output is bool, the inputs
 //! alone count. So float rows take integers where out is a float.
 //!
+//! Scalars that are the same in every run may stand in the plan: of float computation its
+//! floats, of integer computation the ints after the first (which is 0).
+//!
 //! A number instead of a tensor: ints[0] = 1: operands are out, a, and b is scalar[0]; 2:
 //! operands are out, b, and a is scalar[0]. Absent or 0: two tensors. The scalar is .f for
 //! float computation, .i for integers.
@@ -14,7 +17,9 @@
 //!   Integers divided by 0 fail with invalid_value; pow of integers with a negative exponent
 //!   is 0 but for the bases 1 and -1. pow with a number as exponent is as exact as PyTorch's:
 //!   0, 1, 2, 3, -1, -2, 0.5, -0.5 are not computed by logarithms.
-//! Two tensors only: `add_scaled`: a + scalar[0] b
+//! Two tensors only: `add_scaled`: a + scalar[0] b; of floats `mul_scaled`: scalar[0] a b,
+//!   `div_scaled`: scalar[0] a / b
+//! Floats, two tensors: `prelu` (x, w): x, or w x where x <= 0; `glu`: a sigmoid(b)
 //! Floats: `div` `copysign` `nextafter` `atan2` `hypot` `logaddexp` `logaddexp2` `xlogy`
 //!   `xlog1py`
 //! Integers and bool: `bitwise_and` `bitwise_or` `bitwise_xor`
@@ -31,6 +36,7 @@
 //!   `leaky_relu_backward` (x; slope) `hardswish_backward` `hardsigmoid_backward`
 //!   `hardtanh_backward` (x; low, high: 0 at the borders) `clamp_backward` (x; low, high: g at
 //!   the borders) `shrink_backward` (x; lambda: of softshrink and hardshrink)
+//!   `softsign_backward` (x) `prelu_backward_weight` (x)
 const std = @import("std");
 const plan = @import("../plan.zig");
 const simd = @import("../simd.zig");
@@ -60,6 +66,8 @@ pub const rows = [_]Row{
     mixed("fmod", math.fmod, f.fmodInt, true),
     mixed("pow", math.pow, f.powInt, false),
     of.every("add_scaled", f.addScaled, 1),
+    of.cheap("mul_scaled", f.mulScaled, 1),
+    of.cheap("div_scaled", f.divScaled, 1),
     of.cheap("div", f.div, 0),
     of.cheap("copysign", f.copysign, 0),
     of.cheap("nextafter", f.nextafter, 0),
@@ -85,6 +93,10 @@ pub const rows = [_]Row{
     of.predicate("logical_and", f.logicalAnd),
     of.predicate("logical_or", f.logicalOr),
     of.predicate("logical_xor", f.logicalXor),
+    of.cheap("prelu", a.prelu, 0),
+    of.cheap("prelu_backward_weight", a.preluBackwardWeight, 0),
+    of.costly("glu", a.glu, 0),
+    of.cheap("softsign_backward", a.softsignBackward, 0),
     of.cheap("sigmoid_backward", a.sigmoidBackward, 0),
     of.cheap("tanh_backward", a.tanhBackward, 0),
     of.cheap("relu_backward", a.reluBackward, 0),

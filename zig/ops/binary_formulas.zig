@@ -42,6 +42,14 @@ pub inline fn div(comptime V: type, a: V, b: V) V {
 pub inline fn addScaled(comptime V: type, a: V, b: V, s: V) V {
     return if (comptime isFloat(V)) simd.fma(V, s, b, a) else a +% s *% b;
 }
+/// s a b
+pub inline fn mulScaled(comptime V: type, a: V, b: V, s: V) V {
+    return s * a * b;
+}
+/// s a / b
+pub inline fn divScaled(comptime V: type, a: V, b: V, s: V) V {
+    return s * a / b;
+}
 pub inline fn truncDivide(comptime V: type, a: V, b: V) V {
     return math.trunc(V, a / b);
 }

@@ -10,6 +10,7 @@ const services = @import("../services.zig");
 const elementwise = @import("elementwise.zig");
 const elementwise_row = @import("elementwise_row.zig");
 const convert = @import("convert.zig");
+const transpose = @import("transpose.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
 
@@ -59,14 +60,25 @@ fn runRows(p: *const Plan, call: *Call) void {
         v: *const view.View,
         call: *Call,
         fn run(j: *const @This(), begin: usize, end: usize) void {
-            const bytes = j.v.inner() * j.v.element[0];
+            const v_ = j.v;
+            const bytes = v_.inner() * v_.element[0];
+            const outer = v_.ndim - 2;
             const out = j.call.ptr[0].?;
             const in = j.call.ptr[1].?;
             if (out == in) return; // copied onto itself
-            var cursor = view.Cursor.init(j.v, begin);
-            for (begin..end) |_| {
-                copyBytes(out + cursor.offset[0], in + cursor.offset[1], bytes);
-                cursor.next(j.v);
+            var cursor = view.Cursor.init(v_, begin);
+            var row = begin;
+            while (row < end) {
+                const n = @min(end - row, v_.sizes[outer] - cursor.coordinate[outer]);
+                var to = out + cursor.offset[0];
+                var from = in + cursor.offset[1];
+                for (0..n) |_| {
+                    copyBytes(to, from, bytes);
+                    to += v_.strides[0][outer];
+                    from += v_.strides[1][outer];
+                }
+                row += n;
+                cursor.advance(v_, n);
             }
         }
     };
@@ -96,14 +108,7 @@ const Transposed = struct {
     view: view.View,
     /// The dimension along which the input is contiguous (the output is along the last).
     along: usize,
-    move: *const fn (
-        out: [*]u8,
-        in: [*]const u8,
-        rows: usize,
-        columns: usize,
-        out_row: usize,
-        in_column: usize,
-    ) void,
+    move: transpose.Mover,
 };
 /// Elements along each side of the square that a thread takes at a time.
 const side = 64;
@@ -127,12 +132,7 @@ fn prepareTransposed(p: *Plan, v: view.View) plan.PrepareError!void {
     s.* = .{
         .view = v,
         .along = along,
-        .move = switch (e) {
-            1 => Block(u8).move,
-            2 => Block(u16).move,
-            4 => Block(u32).move,
-            else => Block(u64).move,
-        },
+        .move = transpose.mover(e),
     };
     p.run = runTransposed;
 }
@@ -178,84 +178,4 @@ fn runTransposed(p: *const Plan, call: *Call) void {
     };
     const job: Job = .{ .s = s, .call = call };
     services.parallelFor(squares, 16, job, Job.run);
-}
-
-/// out[r][c] = in[c][r]: `out_row` bytes from row to row of out, `in_column` bytes from
-/// column to column in the input, whose rows lie side by side.
-fn Block(comptime T: type) type {
-    const n = @min(16, 32 / @sizeOf(T)); // one 32-byte row of a block, 16 of them at most
-    return struct {
-        fn move(
-            out: [*]u8,
-            in: [*]const u8,
-            rows: usize,
-            columns: usize,
-            out_row: usize,
-            in_column: usize,
-        ) void {
-            var r: usize = 0;
-            while (r + n <= rows) : (r += n) {
-                var column: usize = 0;
-                while (column + n <= columns) : (column += n) {
-                    block(
-                        out + r * out_row + column * @sizeOf(T),
-                        in + column * in_column + r * @sizeOf(T),
-                        out_row,
-                        in_column,
-                    );
-                }
-                single(out, in, r, r + n, column, columns, out_row, in_column);
-            }
-            single(out, in, r, rows, 0, columns, out_row, in_column);
-        }
-
-        fn single(
-            out: [*]u8,
-            in: [*]const u8,
-            r0: usize,
-            r1: usize,
-            c0: usize,
-            c1: usize,
-            out_row: usize,
-            in_column: usize,
-        ) void {
-            for (r0..r1) |r| for (c0..c1) |column| {
-                const x: *const T = @ptrCast(@alignCast(in + column * in_column + r * @sizeOf(T)));
-                const y: *T = @ptrCast(@alignCast(out + r * out_row + column * @sizeOf(T)));
-                y.* = x.*;
-            };
-        }
-
-        /// An n x n transpose in registers: log2(n) rounds of interleaving row i with row
-        /// i + n/2.
-        inline fn block(out: [*]u8, in: [*]const u8, out_row: usize, in_column: usize) void {
-            const V = @Vector(n, T);
-            var x: [n]V = undefined;
-            inline for (&x, 0..) |*row, i| {
-                const q: *const [n]T = @ptrCast(@alignCast(in + i * in_column));
-                row.* = q.*;
-            }
-            comptime var step = 1;
-            inline while (step < n) : (step *= 2) {
-                var y: [n]V = undefined;
-                inline for (0..n / 2) |i| {
-                    y[2 * i] = @shuffle(T, x[i], x[i + n / 2], interleave(0));
-                    y[2 * i + 1] = @shuffle(T, x[i], x[i + n / 2], interleave(n / 2));
-                }
-                x = y;
-            }
-            inline for (x, 0..) |row, i| {
-                const q: *[n]T = @ptrCast(@alignCast(out + i * out_row));
-                q.* = row;
-            }
-        }
-        fn interleave(comptime from: i32) @Vector(n, i32) {
-            var mask: [n]i32 = undefined;
-            for (0..n / 2) |i| {
-                mask[2 * i] = from + @as(i32, @intCast(i));
-                mask[2 * i + 1] = ~(from + @as(i32, @intCast(i)));
-            }
-            return mask;
-        }
-    };
 }

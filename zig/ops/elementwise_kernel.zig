@@ -6,14 +6,24 @@ const Call = plan.Call;
 
 pub const max_inputs = 3;
 
-/// What a kernel reads: packed elements, or one vector of equal ones again and again.
+/// What a kernel reads: rows of packed elements, or rows of one element again and again.
 pub const Source = struct {
     ptr: [*]u8 = undefined,
+    /// Bytes from row to row.
+    row_step: usize = 0,
     repeated: bool = false,
 };
 
-/// Computes n elements. Scalars, and where to report a failure, are in the call.
-pub const Kernel = *const fn (n: usize, out: [*]u8, in: *const Sources, call: *Call) void;
+/// Computes `rows` rows of n elements, `out_step` bytes from one to the next. Scalars, and
+/// where to report a failure, are in the call.
+pub const Kernel = *const fn (
+    n: usize,
+    rows: usize,
+    out: [*]u8,
+    out_step: usize,
+    in: *const Sources,
+    call: *Call,
+) void;
 pub const Sources = [max_inputs]Source;
 
 pub const KernelOptions = struct {
@@ -47,74 +57,108 @@ pub fn kernelMixed(
     const lanes = simd.elementwiseLanes(T);
     const V = @Vector(lanes, T);
     return struct {
-        fn kernel(n: usize, out_bytes: [*]u8, in: *const Sources, call: *Call) void {
+        fn kernel(
+            n: usize,
+            rows: usize,
+            out_rows: [*]u8,
+            out_step: usize,
+            in: *const Sources,
+            call: *Call,
+        ) void {
+            const R = if (options.to_bool) u8 else T;
             var scalars: [options.scalars]V = undefined;
             inline for (&scalars, 0..) |*s, i| s.* = @splat(scalarAs(T, call.scalar[i]));
-            var sources: [n_in][*]const u8 = undefined;
             var steps: [n_in]usize = undefined;
             var in_place = false;
-            const out_size = if (options.to_bool) 1 else @sizeOf(T);
-            inline for (&sources, &steps, 0..) |*source, *step, k| {
-                source.* = in[k].ptr;
+            inline for (&steps, 0..) |*step, k| {
                 step.* = if (in[k].repeated) 0 else lanes * @sizeOf(Ins[k]);
-                in_place = in_place or in[k].ptr == out_bytes;
+                in_place = in_place or in[k].ptr == out_rows;
             }
+            const overlap = n >= lanes and !in_place;
             var part: [n_in][lanes * 8]u8 align(64) = undefined;
             var part_out: [lanes * 8]u8 align(64) = undefined;
-            var out = out_bytes;
-            var left = n;
-            // One copy of f in the code: a last part goes through memory of its own.
-            while (left != 0) {
-                if (left < lanes and n >= lanes and !in_place) {
-                    // The last whole vector, part of which is done already.
-                    inline for (&sources, steps) |*source, step| {
-                        source.* -= step / lanes * (lanes - left);
+            for (0..rows) |row| {
+                var sources: [n_in][*]const u8 = undefined;
+                inline for (&sources, 0..) |*source, k| {
+                    source.* = in[k].ptr + row * in[k].row_step;
+                    if (in[k].repeated) {
+                        const one: *const Ins[k] = @ptrCast(@alignCast(source.*));
+                        @as(*[lanes]Ins[k], @ptrCast(&part[k])).* = @splat(one.*);
+                        source.* = &part[k];
                     }
-                    out -= out_size * (lanes - left);
-                    left = lanes;
-                } else if (left < lanes) {
-                    inline for (0..n_in) |k| {
-                        const p: *[lanes]Ins[k] = @ptrCast(&part[k]);
-                        // Ones are harmless everywhere: also as a divisor.
-                        p.* = @splat(1);
-                        const q: [*]const Ins[k] = @ptrCast(@alignCast(sources[k]));
-                        copyPart(Ins[k], lanes, p, q, left);
-                        sources[k] = &part[k];
+                }
+                const row_out = out_rows + row * out_step;
+                var out = row_out;
+                var left = n;
+                // One copy of f in the code: a last part goes through memory of its own.
+                while (left != 0) {
+                    var whole = left / lanes;
+                    if (whole == 0 and overlap) {
+                        // The last whole vector, part of which is done already.
+                        inline for (&sources, steps) |*source, step| {
+                            source.* -= step / lanes * (lanes - left);
+                        }
+                        out -= @sizeOf(R) * (lanes - left);
+                        left = lanes;
+                        whole = 1;
+                    } else if (whole == 0) {
+                        inline for (0..n_in) |k| {
+                            if (steps[k] != 0) {
+                                const p: *[lanes]Ins[k] = @ptrCast(&part[k]);
+                                // Ones are harmless everywhere: also as a divisor.
+                                p.* = @splat(1);
+                                const q: [*]const Ins[k] = @ptrCast(@alignCast(sources[k]));
+                                copyPart(Ins[k], lanes, p, q, left);
+                                sources[k] = &part[k];
+                            }
+                        }
+                        out = &part_out;
                     }
-                    out = &part_out;
+                    for (0..@max(whole, 1)) |_| {
+                        apply(&sources, out, &scalars, call);
+                        inline for (&sources, steps) |*source, step| source.* += step;
+                        out += lanes * @sizeOf(R);
+                    }
+                    if (whole == 0) {
+                        const q: [*]R = @ptrCast(@alignCast(row_out));
+                        const p: [*]const R = @ptrCast(@alignCast(&part_out));
+                        copyPart(R, lanes, q + (n - left), p, left);
+                        break;
+                    }
+                    left -= whole * lanes;
                 }
-                const a = switch (n_in) {
-                    1 => .{vectorAt(Ins[0], sources[0])},
-                    2 => .{ vectorAt(Ins[0], sources[0]), vectorAt(Ins[1], sources[1]) },
-                    3 => .{
-                        vectorAt(Ins[0], sources[0]),
-                        vectorAt(Ins[1], sources[1]),
-                        vectorAt(Ins[2], sources[2]),
-                    },
-                    else => @compileError("one to three inputs"),
-                };
-                const s = switch (options.scalars) {
-                    0 => .{},
-                    1 => .{scalars[0]},
-                    2 => .{ scalars[0], scalars[1] },
-                    3 => .{ scalars[0], scalars[1], scalars[2] },
-                    else => @compileError("at most three scalars"),
-                };
-                const c = if (options.with_call) .{call} else .{};
-                const result = @call(.auto, f, .{V} ++ a ++ s ++ c);
-                const R = if (options.to_bool) u8 else T;
-                const p: *[lanes]R = @ptrCast(@alignCast(out));
-                const Out = @Vector(lanes, R);
-                p.* = if (options.to_bool) @as(Out, @intFromBool(result)) else result;
-                if (left < lanes) {
-                    const q: [*]R = @ptrCast(@alignCast(out_bytes));
-                    copyPart(R, lanes, q + (n - left), p, left);
-                    return;
-                }
-                inline for (&sources, steps) |*source, step| source.* += step;
-                out += lanes * @sizeOf(R);
-                left -= lanes;
             }
+        }
+
+        inline fn apply(
+            sources: *const [n_in][*]const u8,
+            out: [*]u8,
+            scalars: *const [options.scalars]V,
+            call: *Call,
+        ) void {
+            const a = switch (n_in) {
+                1 => .{vectorAt(Ins[0], sources[0])},
+                2 => .{ vectorAt(Ins[0], sources[0]), vectorAt(Ins[1], sources[1]) },
+                3 => .{
+                    vectorAt(Ins[0], sources[0]),
+                    vectorAt(Ins[1], sources[1]),
+                    vectorAt(Ins[2], sources[2]),
+                },
+                else => @compileError("one to three inputs"),
+            };
+            const s = switch (options.scalars) {
+                0 => .{},
+                1 => .{scalars[0]},
+                2 => .{ scalars[0], scalars[1] },
+                3 => .{ scalars[0], scalars[1], scalars[2] },
+                else => @compileError("at most three scalars"),
+            };
+            const c = if (options.with_call) .{call} else .{};
+            const result = @call(.auto, f, .{V} ++ a ++ s ++ c);
+            const R = if (options.to_bool) u8 else T;
+            const p: *[lanes]R = @ptrCast(@alignCast(out));
+            const Out = @Vector(lanes, R);
+            p.* = if (options.to_bool) @as(Out, @intFromBool(result)) else result;
         }
 
         inline fn vectorAt(comptime E: type, p: [*]const u8) @Vector(lanes, E) {
@@ -147,20 +191,30 @@ pub fn moveKernel(size: usize) Kernel {
     const Of = struct {
         fn kernel(comptime bytes: usize) Kernel {
             return struct {
-                fn move(n: usize, out: [*]u8, in: *const Sources, _: *Call) void {
-                    if (in[0].repeated) {
-                        const T = @Int(.unsigned, bytes * 8);
-                        const lanes = simd.lanes(T);
-                        const one: *const [lanes]T = @ptrCast(@alignCast(in[0].ptr));
-                        const x: @Vector(lanes, T) = one.*;
-                        const p: [*]T = @ptrCast(@alignCast(out));
-                        var i: usize = 0;
-                        while (i + lanes <= n) : (i += lanes) p[i..][0..lanes].* = x;
-                        return copyPart(T, lanes, p + i, one, n - i);
-                    }
+                fn move(
+                    n: usize,
+                    rows: usize,
+                    out_rows: [*]u8,
+                    out_step: usize,
+                    in: *const Sources,
+                    _: *Call,
+                ) void {
                     // A tensor may be copied onto itself.
-                    if (out == in[0].ptr) return;
-                    @memcpy(out[0 .. n * bytes], in[0].ptr[0 .. n * bytes]);
+                    if (!in[0].repeated and out_rows == in[0].ptr) return;
+                    for (0..rows) |row| {
+                        const out = out_rows + row * out_step;
+                        const from = in[0].ptr + row * in[0].row_step;
+                        if (in[0].repeated) {
+                            const T = @Int(.unsigned, bytes * 8);
+                            const lanes = simd.lanes(T);
+                            const one: *const T = @ptrCast(@alignCast(from));
+                            const x: [lanes]T align(64) = @splat(one.*);
+                            const p: [*]T = @ptrCast(@alignCast(out));
+                            var i: usize = 0;
+                            while (i + lanes <= n) : (i += lanes) p[i..][0..lanes].* = x;
+                            copyPart(T, lanes, p + i, &x, n - i);
+                        } else @memcpy(out[0 .. n * bytes], from[0 .. n * bytes]);
+                    }
                 }
             }.move;
         }

@@ -12,6 +12,10 @@
 //! - `mul_add`: out, a, b, c: a b + c, fused. Every dtype.
 //! - `lerp`: out, a, b, w: a + w (b - a), from the nearer end. Floats. ints[0] = 1: w is
 //!   scalar[0] (operands out, a, b).
+//! - `mul3`: out, a, b, c: scalar[0] a b c; `mul_div`: scalar[0] a b / c. Floats.
+//! - `maximum_backward`: out, g, a, b: g where a > b, g / 2 where they are equal, else 0. Floats.
+//! - `prelu_backward`: out, g, x, w: g, or w g where x <= 0. Floats.
+//! - `glu_backward`: out, g, a, b: the gradient of b in a sigmoid(b). Floats.
 //! - `clamp_tensor`: out, x, low, high: min(max(x, low), high), nan wins. Every dtype.
 //! - `clamp_mask`: out (bool), x, low, high: low <= x <= high. Every dtype.
 const std = @import("std");
@@ -19,6 +23,7 @@ const plan = @import("../plan.zig");
 const elementwise = @import("elementwise.zig");
 const elementwise_row = @import("elementwise_row.zig");
 const f = @import("ternary_formulas.zig");
+const a = @import("activation_formulas.zig");
 const convert = @import("convert.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
@@ -30,6 +35,11 @@ pub const rows = [_]Row{
     of.every("addcmul", f.addcmul, 1),
     of.cheap("addcdiv", f.addcdiv, 1),
     of.every("mul_add", f.mulAdd, 0),
+    of.cheap("mul3", f.mul3, 1),
+    of.cheap("mul_div", f.mulDiv, 1),
+    of.cheap("maximum_backward", f.maximumBackward, 0),
+    of.cheap("prelu_backward", a.preluBackward, 0),
+    of.costly("glu_backward", a.gluBackward, 0),
     of.cheap("lerp", f.lerp, 0),
     of.every("clamp_tensor", f.clamp, 0),
     of.predicate("clamp_mask", f.clampBackward),

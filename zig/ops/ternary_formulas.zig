@@ -23,6 +23,19 @@ pub inline fn addcmul(comptime V: type, a: V, b: V, c: V, s: V) V {
 pub inline fn addcdiv(comptime V: type, a: V, b: V, c: V, s: V) V {
     return a + s * b / c;
 }
+/// s a b c
+pub inline fn mul3(comptime V: type, a: V, b: V, c: V, s: V) V {
+    return s * a * b * c;
+}
+/// s a b / c
+pub inline fn mulDiv(comptime V: type, a: V, b: V, c: V, s: V) V {
+    return s * a * b / c;
+}
+/// g where a > b, half of it on a tie.
+pub inline fn maximumBackward(comptime V: type, g: V, a: V, b: V) V {
+    const zero: V = @splat(0);
+    return pick(V, a > b, g, pick(V, a == b, g * @as(V, @splat(0.5)), zero));
+}
 /// a b + c, fused for floats.
 pub inline fn mulAdd(comptime V: type, a: V, b: V, c: V) V {
     return if (comptime isFloat(V)) simd.fma(V, a, b, c) else a *% b +% c;

@@ -4,7 +4,8 @@
 //! int64 (integers wrap). So a float row takes an integer x when out is a float. Rows under
 //! "bool" have an output of dtype bool, the others usually x's.
 //!
-//! Scalars are .f for float computation, .i for integers; ints only where named.
+//! Scalars are .f for float computation, .i for integers; ints only where named. They may
+//! stand in the plan: in its floats, or for integers in its ints after the first (0).
 //! Every dtype:
 //! - `positive` `neg` `abs` `sign` `square` `relu`
 //! - `clamp` (low, high: scalar[0], [1]), `clamp_min` (low), `clamp_max` (high)

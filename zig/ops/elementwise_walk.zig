@@ -1,0 +1,156 @@
+//! Elements of an operand, in the order of the iteration, into a packed tile and back.
+const std = @import("std");
+const view = @import("../view.zig");
+const simd = @import("../simd.zig");
+const Slot = @import("elementwise.zig").Slot;
+const View = view.View;
+
+/// The first element of the tile to the first n, and possibly to some more.
+fn spread(size: usize, tile: [*]u8, n: usize) void {
+    switch (size) {
+        inline 1, 2, 4, 8 => |bytes| {
+            const T = @Int(.unsigned, bytes * 8);
+            const lanes = simd.lanes(T);
+            const p: [*]T = @ptrCast(@alignCast(tile));
+            const x = p[0];
+            var i: usize = 0;
+            while (i < n) : (i += lanes) p[i..][0..lanes].* = @splat(x);
+        },
+        else => unreachable,
+    }
+}
+
+/// Elements [at, at + n) of the iteration between operand k and a packed tile.
+pub fn walk(v: *const View, k: usize, slot: Slot, base: [*]u8, tile: [*]u8, at: usize, n: usize) void {
+    const stride = v.innerStride(k);
+    const size = slot.tile.size();
+    var rows: Rows = .init(v, k, base, at);
+    var done: usize = 0;
+    var column = at % rows.inner;
+    while (true) {
+        const m = @min(n - done, rows.inner - column);
+        slot.move(tile + done * size, rows.memory + column * stride, m, stride);
+        done += m;
+        if (done == n) return;
+        column = 0;
+        rows.next();
+    }
+}
+
+/// As walk, of an input that repeats an element along each row; the tile has slack.
+pub fn walkSpread(
+    v: *const View,
+    k: usize,
+    slot: Slot,
+    base: [*]u8,
+    tile: [*]u8,
+    at: usize,
+    n: usize,
+) void {
+    const size = slot.tile.size();
+    var rows: Rows = .init(v, k, base, at);
+    var done: usize = 0;
+    var column = at % rows.inner;
+    while (true) {
+        if (slot.same and column == 0 and v.ndim > 1) {
+            const several = @min((n - done) / rows.inner, rows.leftInDimension());
+            if (several > 1) {
+                const step = v.strides[k][v.ndim - 2];
+                spreadRows(size, tile + done * size, rows.memory, rows.inner, several, step);
+                done += several * rows.inner;
+                if (done == n) return;
+                rows.advance(several);
+                continue;
+            }
+        }
+        const m = @min(n - done, rows.inner - column);
+        const to = tile + done * size;
+        slot.move(to, rows.memory, 1, 0);
+        spread(size, to, m);
+        done += m;
+        if (done == n) return;
+        column = 0;
+        rows.next();
+    }
+}
+
+/// `count` rows of n elements in the tile, each full of one element; the tile has slack.
+fn spreadRows(
+    size: usize,
+    tile: [*]u8,
+    memory: [*]const u8,
+    n: usize,
+    count: usize,
+    step: usize,
+) void {
+    switch (size) {
+        inline 1, 2, 4, 8 => |bytes| {
+            const T = @Int(.unsigned, bytes * 8);
+            const lanes = simd.lanes(T);
+            var to: [*]T = @ptrCast(@alignCast(tile));
+            var from = memory;
+            for (0..count) |_| {
+                const x: @Vector(lanes, T) = @splat(@as(*const T, @ptrCast(@alignCast(from))).*);
+                var i: usize = 0;
+                while (i < n) : (i += lanes) to[i..][0..lanes].* = x;
+                to += n;
+                from += step;
+            }
+        },
+        else => unreachable,
+    }
+}
+
+/// The rows of one operand, one after the other.
+const Rows = struct {
+    view: *const View,
+    k: usize,
+    inner: usize,
+    memory: [*]u8,
+    coordinate: [view.max_dims]usize,
+
+    /// At the row of element `at`.
+    fn init(v: *const View, k: usize, base: [*]u8, at: usize) Rows {
+        var r: Rows = .{
+            .view = v,
+            .k = k,
+            .inner = v.inner(),
+            .memory = base,
+            .coordinate = undefined,
+        };
+        var rest = at / r.inner;
+        var d = v.ndim - 1;
+        while (d > 0) {
+            d -= 1;
+            r.coordinate[d] = rest % v.sizes[d];
+            rest /= v.sizes[d];
+            r.memory += r.coordinate[d] * v.strides[k][d];
+        }
+        return r;
+    }
+
+    /// Rows up to the end of the last dimension but one.
+    inline fn leftInDimension(r: *const Rows) usize {
+        const d = r.view.ndim - 2;
+        return r.view.sizes[d] - r.coordinate[d];
+    }
+
+    inline fn next(r: *Rows) void {
+        r.advance(1);
+    }
+
+    /// By not more than leftInDimension, where that is not 1.
+    inline fn advance(r: *Rows, count: usize) void {
+        const v = r.view;
+        var d = v.ndim - 1;
+        var by = count;
+        while (d > 0) : (by = 1) {
+            d -= 1;
+            r.coordinate[d] += by;
+            r.memory += by * v.strides[r.k][d];
+            if (r.coordinate[d] < v.sizes[d]) return;
+            r.memory -= v.sizes[d] * v.strides[r.k][d];
+            r.coordinate[d] = 0;
+        }
+    }
+};
