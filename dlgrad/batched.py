@@ -235,6 +235,11 @@ def logical(lay):
 def with_room(t, *others):
     """`t` (fresh and unrecorded) as a tensor with the batch dimensions of `others` too, so that they can be
     written into it; `t` itself where it has them."""
+    for o in others:
+        if o is not None and type(o._layout) is not Layout:
+            break
+    else:
+        return t
     from .plan import call
 
     have = hidden_of(t._layout)

@@ -14,6 +14,9 @@ VIEWS_LIMIT = 256
 MAX_NUMEL = (1 << 63) - 1
 
 
+size_at = tuple.__getitem__  # size_at(shape, dim): one size, without Size's own look at slices
+
+
 class Size(tuple):
     """A shape: a tuple of ints that prints like PyTorch's `torch.Size`."""
 
@@ -41,8 +44,9 @@ class Size(tuple):
     __rmul__ = __mul__
 
     def __getitem__(self, i):
-        r = tuple.__getitem__(self, i)
-        return Size(r) if type(i) is slice else r
+        if type(i) is slice:
+            return Size(size_at(self, i))
+        return size_at(self, i)
 
     def __reduce__(self):
         return Size, (tuple(self),)

@@ -22,7 +22,13 @@ run2 = lib.dlgrad_run2
 run3 = lib.dlgrad_run3
 run1f = lib.dlgrad_run1f
 run1i = lib.dlgrad_run1i
+run2f = lib.dlgrad_run2f
+run2i = lib.dlgrad_run2i
+run0f = lib.dlgrad_run0f
+run0i = lib.dlgrad_run0i
 into = lib.dlgrad_into
+intof = lib.dlgrad_intof
+intoi = lib.dlgrad_intoi
 _call = lib.dlgrad_call
 NULL = ffi.NULL
 
@@ -164,6 +170,22 @@ def run_plan(plan, inputs):
     return make_tensor(ptr, lay, Storage(ptr, lay.nbytes))
 
 
+def fresh(plan, ptr):
+    """The result of a plan as a tensor, outside of any graph."""
+    lay = plan.layout
+    return make_tensor(ptr, lay, Storage(ptr, lay.nbytes))
+
+
+def _run_into(plan, t, inputs, scalars):
+    """One output that is there, three inputs or one and a scalar: without arrays of addresses."""
+    if scalars:
+        a, b = [NULL if x is None else x._ptr for x in inputs] + [NULL] * (2 - len(inputs))
+        run = intof if type(scalars[0]) is float else intoi
+        return run(plan.handle, t._ptr, a, b, scalars[0])
+    a, b, c = [NULL if x is None else x._ptr for x in inputs] + [NULL] * (3 - len(inputs))
+    return into(plan.handle, t._ptr, a, b, c)
+
+
 def call(family, row, outputs, inputs, ints=(), floats=(), scalars=(), into=None, name=None):
     """Runs `row` of `family` and returns its result, or a tuple of them.
 
@@ -185,6 +207,13 @@ def call(family, row, outputs, inputs, ints=(), floats=(), scalars=(), into=None
     if into is None:
         if single and not scalars and 1 <= len(inputs) <= 3:
             return run_plan(plan, inputs)
+        if single and len(scalars) == 1 and len(inputs) <= 2:
+            a, b = [NULL if x is None else x._ptr for x in inputs] + [NULL] * (2 - len(inputs))
+            run = run2f if type(scalars[0]) is float else run2i
+            ptr = run(plan.handle, a, b, scalars[0])
+            if not ptr:
+                plan.fail(*inputs)
+            return fresh(plan, ptr)
         outs = results_of(plan, outs)
         results = tuple(
             None if lay is None else make_tensor((s := allocate(lay.nbytes, plan.name)).ptr, lay, s) for lay in outs
@@ -193,6 +222,12 @@ def call(family, row, outputs, inputs, ints=(), floats=(), scalars=(), into=None
         results = (into,) if single else into
         if type(plan) is not Plan:
             plan = _into_batched(key, name, results)
+        elif single and (len(inputs) <= 3 if not scalars else len(scalars) == 1 and len(inputs) < 3):
+            status = _run_into(plan, into, inputs, scalars)
+            into._storage.version += 1
+            if status:
+                raise_failure(plan.name, outs, lays)
+            return into
     pointers = [NULL if t is None else t._ptr for t in (*results, *inputs)]
     bits = struct.pack("=" + "".join("d" if type(s) is float else "q" for s in scalars), *scalars)
     status = _call(

@@ -6,10 +6,13 @@ object itself, its attributes, and what Python expects of it.
 
 from __future__ import annotations
 
-from .dtypes import dtype as DType  # noqa: N812
-from .layout import Layout
+from operator import attrgetter
+
+from ._lib import ffi
+from .layout import Layout, size_at, wrap_dim
 
 _new = object.__new__
+_address = ffi.typeof("uintptr_t")
 MAYBE = 2  # see Tensor._requires_grad
 
 
@@ -86,20 +89,11 @@ class Tensor:
 
     # ------------------------------------------------------------------ attributes
 
-    @property
-    def shape(self):
-        """The sizes, a `Size`."""
-        return self._layout.shape
+    shape = property(attrgetter("_layout.shape"), doc="The sizes, a `Size`.")
 
-    @property
-    def dtype(self) -> DType:
-        """The element type."""
-        return self._layout.dtype
+    dtype = property(attrgetter("_layout.dtype"), doc="The element type.")
 
-    @property
-    def ndim(self) -> int:
-        """The number of dimensions."""
-        return self._layout.ndim
+    ndim = property(attrgetter("_layout.ndim"), doc="The number of dimensions.")
 
     @property
     def device(self) -> device:
@@ -128,18 +122,20 @@ class Tensor:
 
     def size(self, dim=None):
         """The shape, or the size of dimension `dim`."""
+        shape = self._layout.shape
         if dim is None:
-            return self._layout.shape
-        from .layout import wrap_dim
-
-        return self._layout.shape[wrap_dim(dim, self._layout.ndim, "size", scalar_ok=False)]
+            return shape
+        if type(dim) is int:
+            try:
+                return size_at(shape, dim)
+            except IndexError:
+                pass
+        return shape[wrap_dim(dim, len(shape), "size", scalar_ok=False)]
 
     def stride(self, dim=None):
         """The strides (in elements), or that of dimension `dim`."""
         if dim is None:
             return self._layout.strides
-        from .layout import wrap_dim
-
         return self._layout.strides[wrap_dim(dim, self._layout.ndim, "stride", scalar_ok=False)]
 
     def dim(self) -> int:
@@ -168,9 +164,7 @@ class Tensor:
 
     def data_ptr(self) -> int:
         """The address of the first element."""
-        from ._lib import ffi
-
-        return int(ffi.cast("uintptr_t", self._ptr))
+        return int(ffi.cast(_address, self._ptr))
 
     def untyped_storage(self):
         """The memory that this tensor and its views share."""
@@ -380,6 +374,8 @@ class Tensor:
 
     def __bool__(self):
         n = self._layout.numel
+        if n == 1 and type(self._layout) is Layout:
+            return bool(self.item())
         if n != 1:
             if n == 0:
                 raise RuntimeError("Boolean value of Tensor with no values is ambiguous")

@@ -210,6 +210,7 @@ enum dlgrad_binary {
 
 enum dlgrad_cast {
     DLGRAD_CAST_COPY = 0,
+    DLGRAD_CAST_JOIN = 1,
 };
 
 enum dlgrad_fill {
@@ -517,8 +518,20 @@ uint8_t *dlgrad_run3(const dlgrad_plan *plan, uint8_t *a, uint8_t *b, uint8_t *c
 uint8_t *dlgrad_run1f(const dlgrad_plan *plan, uint8_t *a, double s);
 uint8_t *dlgrad_run1i(const dlgrad_plan *plan, uint8_t *a, int64_t s);
 
+/* Two operands and a scalar. */
+uint8_t *dlgrad_run2f(const dlgrad_plan *plan, uint8_t *a, uint8_t *b, double s);
+uint8_t *dlgrad_run2i(const dlgrad_plan *plan, uint8_t *a, uint8_t *b, int64_t s);
+
+/* Without inputs, from two floating scalars, or two integers. */
+uint8_t *dlgrad_run0f(const dlgrad_plan *plan, double s, double t);
+uint8_t *dlgrad_run0i(const dlgrad_plan *plan, int64_t s, int64_t t);
+
 /* Compute into memory that is there: up to four operands, all given. 0 or a status. */
 int32_t dlgrad_into(const dlgrad_plan *plan, uint8_t *out, uint8_t *a, uint8_t *b, uint8_t *c);
+
+/* The same for three operands and a scalar: a floating one, an integer one. */
+int32_t dlgrad_intof(const dlgrad_plan *plan, uint8_t *out, uint8_t *a, uint8_t *b, double s);
+int32_t dlgrad_intoi(const dlgrad_plan *plan, uint8_t *out, uint8_t *a, uint8_t *b, int64_t s);
 
 /* The general form: an address for each of the plan's operands, and the scalars. */
 int32_t dlgrad_call(const dlgrad_plan *plan, uint8_t *const *operands, const int64_t *scalars, size_t n_scalars);

@@ -282,10 +282,53 @@ pub export fn dlgrad_run1i(plan: *const Plan, a: ?[*]u8, s: i64) callconv(.c) ?[
     return runNew(plan, &call);
 }
 
+/// Two operands and a scalar.
+pub export fn dlgrad_run2f(plan: *const Plan, a: ?[*]u8, b: ?[*]u8, s: f64) callconv(.c) ?[*]u8 {
+    var call: Call = .{};
+    call.ptr[1..3].* = .{ a, b };
+    call.scalar[0] = .{ .f = s };
+    return runNew(plan, &call);
+}
+
+pub export fn dlgrad_run2i(plan: *const Plan, a: ?[*]u8, b: ?[*]u8, s: i64) callconv(.c) ?[*]u8 {
+    var call: Call = .{};
+    call.ptr[1..3].* = .{ a, b };
+    call.scalar[0] = .{ .i = s };
+    return runNew(plan, &call);
+}
+
+/// Without inputs, from two floating scalars, or two integers.
+pub export fn dlgrad_run0f(plan: *const Plan, s: f64, t: f64) callconv(.c) ?[*]u8 {
+    var call: Call = .{};
+    call.scalar[0..2].* = .{ .{ .f = s }, .{ .f = t } };
+    return runNew(plan, &call);
+}
+
+pub export fn dlgrad_run0i(plan: *const Plan, s: i64, t: i64) callconv(.c) ?[*]u8 {
+    var call: Call = .{};
+    call.scalar[0..2].* = .{ .{ .i = s }, .{ .i = t } };
+    return runNew(plan, &call);
+}
+
 /// Compute into memory that is there: up to four operands, all given. 0 or a status.
 pub export fn dlgrad_into(plan: *const Plan, out: ?[*]u8, a: ?[*]u8, b: ?[*]u8, c: ?[*]u8) callconv(.c) i32 {
     var call: Call = .{};
     call.ptr[0..4].* = .{ out, a, b, c };
+    return execute(plan, &call);
+}
+
+/// The same for three operands and a scalar: a floating one, an integer one.
+pub export fn dlgrad_intof(plan: *const Plan, out: ?[*]u8, a: ?[*]u8, b: ?[*]u8, s: f64) callconv(.c) i32 {
+    var call: Call = .{};
+    call.ptr[0..3].* = .{ out, a, b };
+    call.scalar[0] = .{ .f = s };
+    return execute(plan, &call);
+}
+
+pub export fn dlgrad_intoi(plan: *const Plan, out: ?[*]u8, a: ?[*]u8, b: ?[*]u8, s: i64) callconv(.c) i32 {
+    var call: Call = .{};
+    call.ptr[0..3].* = .{ out, a, b };
+    call.scalar[0] = .{ .i = s };
     return execute(plan, &call);
 }
 

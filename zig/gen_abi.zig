@@ -40,7 +40,7 @@ fn pointer(comptime p: std.lang.Type.Pointer) []const u8 {
 }
 
 pub fn main(init: std.process.Init) !void {
-    @setEvalBranchQuota(10_000);
+    @setEvalBranchQuota(20_000);
     var buffer: [4096]u8 = undefined;
     var out: std.Io.File.Writer = .init(.stdout(), init.io, &buffer);
     const w = &out.interface;

@@ -11,11 +11,15 @@ from .._lib import ffi
 from ..autograd.graph import record
 from ..batched import unreadable
 from ..layout import Layout
-from ..tensor import Tensor, method  # noqa: N812
+from ..plan import make_plan, remember, run1
+from ..storage import Storage
+from ..tensor import Tensor, make_tensor, method
 from ..tensor import device as Device
 from . import complex_numbers
 from .checked import checked
 from .elementwise import result_layout
+
+_casts: dict = {}  # (layout, dtype) -> plan
 
 
 def to_dtype(x, dtype):
@@ -23,12 +27,26 @@ def to_dtype(x, dtype):
     lay = x._layout
     if lay.dtype is dtype:
         return x
+    plan = _casts.get((lay, dtype))
+    if plan is not None:
+        ptr = run1(plan.handle, x._ptr)
+        if not ptr:
+            plan.fail(x)
+        out = plan.layout
+        out = make_tensor(ptr, out, Storage(ptr, out.nbytes))
+        if x._requires_grad and dtype.is_floating_point:
+            old = lay.dtype
+            record(out, "ToCopyBackward0", lambda g: to_dtype(g, old), (x,))
+        return out
     if lay.dtype.is_complex is not dtype.is_complex:
         if dtype.is_complex:
             return complex_numbers.from_real(x, dtype)
         real = complex_numbers.real(x)  # a view, which the result must not be
         return real.clone() if real._layout.dtype is dtype else to_dtype(real, dtype)
-    out = door.call("cast", "copy", result_layout(dtype, lay.shape, lay), (x,), name="to")
+    new = result_layout(dtype, lay.shape, lay)
+    if type(lay) is Layout and not dtype.is_complex:
+        remember(_casts, (lay, dtype), make_plan("cast", "copy", (new,), (lay,), name="to"))
+    out = door.call("cast", "copy", new, (x,), name="to")
     if x._requires_grad and (dtype.is_floating_point or dtype.is_complex):
         old = lay.dtype
         record(out, "ToCopyBackward0", lambda g: to_dtype(g, old), (x,))
@@ -38,6 +56,8 @@ def to_dtype(x, dtype):
 @method
 def to(self, *args, dtype=None, device=None, non_blocking=False, copy=False, memory_format=None):
     """`to(dtype)`, `to(device)`, `to(other)`: this tensor, or a copy in that dtype."""
+    if len(args) == 1 and type(args[0]) is dt.dtype and dtype is None and device is None and not copy:
+        return to_dtype(self, args[0])
     for a in args:
         if isinstance(a, dt.dtype):
             dtype = a
@@ -119,6 +139,13 @@ def cuda(self, *args, **kwargs):
 # ---------------------------------------------------------------------- as Python numbers
 
 
+# How C calls the element types that Python has numbers for: the fastest way to read them.
+_POINTERS = {dt.float32: "float *", dt.float64: "double *", dt.int64: "int64_t *", dt.int32: "int32_t *", dt.bool: "_Bool *",
+             dt.uint8: "uint8_t *", dt.int8: "int8_t *", dt.int16: "int16_t *"}  # fmt: skip
+_POINTERS = {d: ffi.typeof(name) for d, name in _POINTERS.items()}
+_cast = ffi.cast
+
+
 def _numbers(x):
     """All elements as a flat list of Python numbers."""
     lay = x._layout
@@ -133,6 +160,9 @@ def _numbers(x):
         x = to_dtype(x.detach(), dt.float32)
     x = x.detach().contiguous()
     lay = x._layout
+    pointer = _POINTERS.get(lay.dtype)
+    if pointer is not None:
+        return ffi.unpack(ffi.cast(pointer, x._ptr), lay.numel)
     return list(struct.unpack(f"={lay.numel}{lay.dtype.format}", ffi.buffer(x._ptr, lay.nbytes)))
 
 
@@ -140,6 +170,10 @@ def _numbers(x):
 def item(self):
     """The single element as a Python number. Raises RuntimeError for more or fewer elements."""
     lay = self._layout
+    if lay.numel == 1 and type(lay) is Layout:
+        pointer = _POINTERS.get(lay.dtype)
+        if pointer is not None:
+            return _cast(pointer, self._ptr)[0]
     if lay.numel != 1:
         raise RuntimeError(
             f"item(): a Tensor with {lay.numel} elements (shape {list(lay.shape)}) cannot be converted to Scalar"
@@ -155,10 +189,15 @@ def item(self):
 @method
 def tolist(self):
     """Nested lists of Python numbers (a number for a 0-d tensor)."""
-    shape = self._layout.shape
-    flat = _numbers(self)
+    lay = self._layout
+    shape = lay.shape
     if not shape:
-        return flat[0]
+        return item(self)
+    if len(shape) > 1 and type(lay) is Layout and lay.numel and lay.dtype in _POINTERS:
+        x = self.detach().contiguous()
+        memory = memoryview(ffi.buffer(x._ptr, lay.nbytes)).cast("B")
+        return memory.cast(lay.dtype.format, tuple(shape)).tolist()
+    flat = _numbers(self)
     for n in reversed(shape[1:]):
         flat = (
             [flat[i : i + n] for i in range(0, len(flat), n)]

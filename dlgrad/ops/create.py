@@ -10,7 +10,8 @@ from ..batched import each_member, per_member, with_room
 from ..layout import MAX_NUMEL, Layout
 from ..layout import contiguous as row_major_layout
 from ..layout import layout as make_layout
-from ..storage import allocate
+from ..plan import NULL, fresh, intof, intoi, make_plan, remember, run0f, run0i, run1f, run1i
+from ..storage import Storage, _alloc, allocate
 from ..tensor import Tensor, make_tensor, method  # noqa: N812
 from ..tensor import device as Device
 from .complex_numbers import parts_of
@@ -51,8 +52,10 @@ def _sizes(op, size):
 def new_tensor(lay: Layout, op="empty") -> Tensor:
     """A tensor of this layout over new memory, not initialised."""
     nbytes = lay.span * lay.dtype.itemsize if type(lay) is Layout else lay.nbytes
-    storage = allocate(nbytes, f"{op} of shape {list(lay.shape)}")
-    return make_tensor(storage.ptr, lay, storage)
+    ptr = _alloc(nbytes) if nbytes < 1 << 62 else None
+    if not ptr:
+        allocate(nbytes, f"{op} of shape {list(lay.shape)}")  # raises
+    return make_tensor(ptr, lay, Storage(ptr, nbytes))
 
 
 def _finish(t, requires_grad):
@@ -107,6 +110,26 @@ def fill_with(t, value, op="fill_"):
     return t
 
 
+_fills_into: dict = {}  # layout -> plan
+
+
+def fill_quickly(t, value):
+    """`fill_with` for an int or a float, by a plan that is kept; False where that has to take a closer look."""
+    lay = t._layout
+    plan = _fills_into.get(lay)
+    if plan is None:
+        if type(lay) is not Layout or lay.dtype.is_complex or lay.dtype is dt.bool:
+            return False
+        kind = 0 if lay.dtype.is_floating_point else 1
+        plan = remember(_fills_into, lay, make_plan("fill", "fill", (lay,), (), (kind,), name="fill_", into=True))
+        plan.run = intoi if kind else intof
+    if plan.run is intoi and not (type(value) is int and -(1 << 31) < value < 1 << 31):
+        return False
+    plan.run(plan.handle, t._ptr, NULL, NULL, value)
+    t._storage.version += 1
+    return True
+
+
 def _fitted(op, out, dtype, shape):
     """`out` in the shape of the result (without a warning). Raises RuntimeError where `dtype` is not its own."""
     if dtype is not None and out._layout.dtype is not dtype:
@@ -124,7 +147,41 @@ def _write_range(op, out, dtype, values):
     return write_out(op, _fitted(op, out, dtype, tuple(shape)), values)
 
 
+_fills: dict = {}  # (dtype, shape) -> plan
+_default = dt.get_default_dtype
+_FLOATS = (dt.float32, dt.float64)
+
+
+def _fill_plan(dtype, shape):
+    """A plan that makes a tensor filled with a number."""
+    lay = row_major_layout(dtype, shape)
+    kind = 0 if dtype.is_floating_point else 1
+    plan = remember(_fills, (dtype, shape), make_plan("fill", "fill", (lay,), (), (kind,), name="full"))
+    plan.run = run1i if kind else run1f
+    return plan
+
+
+def _new_filled(value, shape, dtype, requires_grad=False, op="full"):
+    """A tensor filled with a number that is known to fit the dtype."""
+    plan = _fills.get((dtype, shape))
+    if plan is None:
+        plan = _fill_plan(dtype, shape)
+    ptr = plan.run(plan.handle, NULL, value)
+    lay = plan.layout
+    if not ptr:
+        allocate(lay.nbytes, f"{op} of shape {list(shape)}")  # raises
+    t = make_tensor(ptr, lay, Storage(ptr, lay.nbytes))
+    return t.requires_grad_() if requires_grad else t
+
+
 def _filled(op, value, size, out, dtype, device, requires_grad):
+    if out is None and device is None:
+        dtype = _default() if dtype is None else dtype
+        shape = sizes_of(size, op)
+        if (dtype, shape) in _fills and (type(value) is int and -1 < value < 2 or (type(value) is float and dtype in _FLOATS)):
+            return _new_filled(value, shape, dtype, requires_grad, op)
+        if type(dtype) is dt.dtype and not dtype.is_complex:
+            _fill_plan(dtype, _sizes(op, shape))
     if out is not None:
         return fill_with(_fitted(op, out, dtype, _sizes(op, size)), value, op)
     t = new_tensor(row_major_layout(_check(op, dtype, device), _sizes(op, size)), op)
@@ -173,6 +230,8 @@ def empty_like(
     input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None
 ):
     """Uninitialised, with the shape and (unless given) dtype of `input`."""
+    if type(input) is Tensor and dtype is None and input._layout.contiguous and type(input._layout) is Layout:
+        return _finish(new_tensor(row_major_layout(input._layout.dtype, input._layout.shape), "empty_like"), requires_grad)
     return _finish(
         new_tensor(_like_layout("empty_like", input, dtype), "empty_like"), requires_grad
     )
@@ -182,20 +241,22 @@ def zeros_like(
     input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None
 ):
     """Zeros with the shape and (unless given) dtype of `input`."""
-    return _finish(
-        fill_with(new_tensor(_like_layout("zeros_like", input, dtype), "zeros_like"), 0),
-        requires_grad,
-    )
+    return _like("zeros_like", input, 0, dtype, requires_grad)
 
 
 def ones_like(
     input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None
 ):
     """Ones with the shape and (unless given) dtype of `input`."""
-    return _finish(
-        fill_with(new_tensor(_like_layout("ones_like", input, dtype), "ones_like"), 1),
-        requires_grad,
-    )
+    return _like("ones_like", input, 1, dtype, requires_grad)
+
+
+def _like(op, input, value, dtype, requires_grad):
+    if type(input) is Tensor and dtype is None:
+        lay = input._layout
+        if lay.contiguous and type(lay) is Layout and not lay.dtype.is_complex:
+            return _new_filled(value, lay.shape, lay.dtype, requires_grad, op)
+    return _finish(fill_with(new_tensor(_like_layout(op, input, dtype), op), value), requires_grad)
 
 
 def full_like(
@@ -285,6 +346,10 @@ def arange(
     """start, start + step, ... before end. int64 if all are integers, else the default dtype."""
     if end is None:
         start, end = 0, start
+    if dtype is None and out is None and device is None and type(start) is type(end) is type(step) is int and step:
+        n = len(range(start, end, step))
+        if n and abs(start) < 1 << 62 and abs(end) < 1 << 62:
+            return _arange(n, start, step, dt.int64, requires_grad)
     start, end, step = (
         _number("arange", n, v) for n, v in (("start", start), ("end", end), ("step", step))
     )
@@ -313,10 +378,29 @@ def arange(
     if whole:
         start, step = int(start), int(step)
     _sizes("arange", (n,))
-    t = new_tensor(row_major_layout(dtype, (n,)), "arange")
-    scalars = (start, step) if whole else (float(start), float(step))
-    door.call("fill", "arange", t._layout, (), ints=(int(whole),), scalars=scalars, into=t)
-    return _finish(t, requires_grad) if out is None else _write_range("arange", out, dtype, t)
+    if not whole:
+        start, step = float(start), float(step)
+    if out is None:
+        return _arange(n, start, step, dtype, requires_grad)
+    return _write_range("arange", out, dtype, _arange(n, start, step, dtype))
+
+
+_aranges: dict = {}  # (dtype, n) -> plan
+
+
+def _arange(n, start, step, dtype, requires_grad=False):
+    """n elements from these numbers, which are integers for integer dtypes, else floats."""
+    plan = _aranges.get((dtype, n))
+    if plan is None:
+        whole = not dtype.is_floating_point
+        lay = row_major_layout(dtype, (n,))
+        plan = remember(_aranges, (dtype, n), make_plan("fill", "arange", (lay,), (), (int(whole),)))
+        plan.run = run0i if whole else run0f
+    ptr = plan.run(plan.handle, start, step)
+    if not ptr:
+        plan.fail()
+    t = fresh(plan, ptr)
+    return t.requires_grad_() if requires_grad else t
 
 
 def range_(start=0, end=None, step=1, **kwargs):

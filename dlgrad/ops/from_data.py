@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from array import array
+from itertools import chain
 
 from .. import dtypes as dt
 from .._lib import ffi
@@ -13,7 +14,7 @@ from ..layout import Layout, Size
 from ..layout import contiguous as row_major_layout
 from ..tensor import Tensor, method
 from .convert import to_dtype
-from .create import _check, _finish, empty, empty_like, new_tensor
+from .create import _check, _finish, _new_filled, empty, empty_like, new_tensor
 from .elementwise import as_number, is_scalar, scalar_dtype
 from .writing import copy_into
 
@@ -132,12 +133,53 @@ def from_bytes(raw, shape, dtype):
     return t
 
 
+_CODES = {dt.float32: "f", dt.float64: "d", dt.int64: "q", dt.bool: "b"}
+
+
+def _quick(data, dtype):
+    """The tensor of a plain number, or of a list (of equal lists) of only ints, only floats or only bools; None for all else."""
+    kind, shape = type(data), ()
+    if kind is list:
+        shape = (len(data),)
+        while data and type(data[0]) is list:
+            lengths = set(map(len, data)) if set(map(type, data)) == {list} else ()
+            if len(lengths) != 1:
+                return None
+            shape = (*shape, *lengths)
+            data = list(chain.from_iterable(data))
+        kinds = set(map(type, data))
+        if len(kinds) != 1:
+            return None
+        (kind,) = kinds
+    if dtype is None:
+        dtype = dt.get_default_dtype() if kind is float else dt.int64 if kind is int else dt.bool
+    code = _CODES.get(dtype)
+    if code is None or kind not in (float, int, bool) or (kind is not bool and not dtype.is_floating_point and kind is not int):
+        return None
+    if dtype is dt.bool and kind is not bool:
+        return None
+    if type(data) is not list:
+        return _new_filled(data, (), dtype) if kind is float or -(1 << 53) < data < 1 << 53 else None
+    try:
+        raw = array(code, data)
+    except OverflowError:
+        return None
+    t = new_tensor(row_major_layout(dtype, shape), "tensor")
+    ffi.memmove(t._ptr, raw, len(raw) * raw.itemsize)
+    return t
+
+
 def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=False):
     """A new tensor holding a copy of `data`: a number, nested lists, a NumPy array, any buffer or DLPack producer.
 
     dtype: inferred unless given (int64 for ints, bool for bools, the default dtype for floats, an array's own)."""
     if dtype is not None or device is not None:
         _check("tensor", dtype, device)
+    kind = type(data)
+    if kind is float or kind is int or kind is list:
+        t = _quick(data, dtype)
+        if t is not None:
+            return _finish(t, requires_grad)
     if isinstance(data, Tensor):
         t = data.detach().clone() if dtype is None else data.detach().to(dtype, copy=True)
     elif is_scalar(data) and not hasattr(data, "dtype"):

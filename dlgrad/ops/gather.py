@@ -8,8 +8,11 @@ from __future__ import annotations
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
-from ..batched import each_member, every_member
-from ..layout import alike, broadcast_shapes, contiguous, wrap_dim
+from ..autograd.mode import mode
+from ..batched import each_member, every_member, with_room
+from ..layout import Layout, alike, broadcast_shapes, contiguous, wrap_dim
+from ..plan import run2
+from ..storage import Storage
 from ..tensor import Tensor, make_tensor, method
 from .writing import write_out
 
@@ -87,13 +90,53 @@ def _wrapped(index, size):
 
 # ---------------------------------------------------------------------- single elements
 
+_gathers: dict = {}  # (layout, layout of the index, dim) -> plan
+_selects: dict = {}  # the same for index_select
+
+
+def _plain(*lays):
+    """Whether these are ordinary layouts (no vmap) of real numbers."""
+    return all([type(lay) is Layout and not lay.dtype.is_complex for lay in lays])
+
+
+def _gather_rule(lay, d):
+    def rule(g, index):
+        from .create import zeros
+        from .scatter import scatter_add
+
+        room = with_room(zeros(tuple(lay.shape), dtype=g._layout.dtype), g, index)
+        return scatter_add(room, d, index, g) if mode.enabled else room.scatter_add_(d, index, g)
+
+    return rule
+
+
+def _select_rule(lay, d):
+    def rule(g, i):
+        from .create import zeros
+        from .scatter import index_add
+
+        room = with_room(zeros(tuple(lay.shape), dtype=g._layout.dtype), g, i)
+        return index_add(room, d, i, g) if mode.enabled else room.index_add_(d, i, g)
+
+    return rule
+
 
 @method
 def gather(input, dim, index, *, sparse_grad=False, out=None):
     """out[i][j][k] = input[i][index[i][j][k]][k] for dim = 1; the result has the shape of `index`."""
+    if out is None and type(input) is Tensor and type(index) is Tensor:
+        plan = _gathers.get((input._layout, index._layout, dim))
+        if plan is not None:
+            ptr = run2(plan.handle, input._ptr, index._ptr)
+            if not ptr:
+                plan.fail(input, index)
+            result = make_tensor(ptr, plan.layout, Storage(ptr, plan.layout.nbytes))
+            if input._requires_grad:
+                record(result, "GatherBackward0", _gather_rule(input._layout, dim), (input,), (index,))
+            return result
     if not isinstance(input, Tensor):
         raise TypeError(f"gather(): argument 'input' must be Tensor, not {type(input).__name__}")
-    index = index_tensor("gather", index)
+    given, index = index, index_tensor("gather", index)
     lay = input._layout
     d = wrap_dim(dim, lay.ndim, "gather")
     _check_ranks("gather", lay, index._layout, d, True)
@@ -112,13 +155,10 @@ def gather(input, dim, index, *, sparse_grad=False, out=None):
         )
         result = _as_shape(result, index._layout.shape)
 
-    def rule(g, index):
-        from .create import zeros
-        from .scatter import scatter_add
-
-        return scatter_add(zeros(tuple(lay.shape), dtype=g._layout.dtype), d, index, g)
-
-    record(result, "GatherBackward0", rule, (input,), (index,))
+    if given is index and lay.ndim and index._layout.numel and index._layout.ndim and _plain(lay, index._layout):
+        plan = door.make_plan("gather", "gather", (result._layout,), (lay, index._layout), (d,))
+        door.remember(_gathers, (lay, index._layout, dim), plan)
+    record(result, "GatherBackward0", _gather_rule(lay, d), (input,), (index,))
     return (
         result
         if out is None
@@ -170,6 +210,11 @@ Tensor.take_along_dim = take_along_dim
 def take(input, index, *, out=None):
     """The elements of the flattened input at these indices (negative ones count from the end)."""
     index = index_tensor("take", index)
+    if out is None and input._layout.contiguous and index._layout.contiguous and index._layout.numel and not input._requires_grad:
+        lay, given = input._layout, index._layout
+        if _plain(lay, given) and lay.numel:
+            x, i = [t if t._layout.ndim == 1 else _as_shape(t, (t._layout.numel,)) for t in (input, index)]
+            return _as_shape(index_positions(x, (i,), 0, True, tuple(i._layout.shape)), given.shape)
     flat = input.reshape(-1)
     n = flat._layout.numel
     if n == 0 and index._layout.numel:
@@ -180,10 +225,10 @@ def take(input, index, *, out=None):
         from .create import zeros
         from .scatter import index_add
 
-        i = _wrapped(index.reshape(-1), n)
-        return index_add(zeros(n, dtype=g._layout.dtype), 0, i, g.reshape(-1)).reshape(
-            tuple(input_shape)
-        )
+        room = with_room(zeros(n, dtype=g._layout.dtype), g, index)
+        if mode.enabled:
+            return index_add(room, 0, _wrapped(index.reshape(-1), n), g.reshape(-1)).reshape(tuple(input_shape))
+        return room.put_(index, g, True).view(tuple(input_shape))
 
     input_shape = input._layout.shape
     result = _as_shape(result, index._layout.shape)
@@ -206,9 +251,26 @@ def index_positions(x, indices, start, allow_negative, shape):
     )
 
 
+def positions_plan(lay, indices, start, shape):
+    """`index_positions` as a plan, for callers that keep it: layouts of x and of the indices."""
+    k = len(indices)
+    out = contiguous(lay.dtype, (*lay.shape[:start], *shape, *lay.shape[start + k :]))
+    return door.make_plan("index", "index", (out,), (lay, *indices), (k, start, 1), name="index")
+
+
 @method
 def index_select(input, dim, index, *, out=None):
     """The slices of `input` along `dim` that `index` (a vector) names."""
+    if out is None and type(input) is Tensor and type(index) is Tensor:
+        plan = _selects.get((input._layout, index._layout, dim))
+        if plan is not None:
+            ptr = run2(plan.handle, input._ptr, index._ptr)
+            if not ptr:
+                plan.fail(input, index)
+            result = make_tensor(ptr, plan.layout, Storage(ptr, plan.layout.nbytes))
+            if input._requires_grad:
+                record(result, "IndexSelectBackward0", _select_rule(input._layout, dim), (input,), (index,))
+            return result
     if not isinstance(input, Tensor):
         raise TypeError(
             f"index_select(): argument 'input' must be Tensor, not {type(input).__name__}"
@@ -224,13 +286,10 @@ def index_select(input, dim, index, *, out=None):
             )
         result = _as_shape(result, lay.shape)
 
-    def rule(g, i):
-        from .create import zeros
-        from .scatter import index_add
-
-        return index_add(zeros(tuple(lay.shape), dtype=g._layout.dtype), d, i, g)
-
-    record(result, "IndexSelectBackward0", rule, (input,), (i,))
+    elif i is index and _plain(lay, i._layout):
+        plan = door.make_plan("index", "index", (result._layout,), (lay, i._layout), (1, d, 0), name="index")
+        door.remember(_selects, (lay, i._layout, dim), plan)
+    record(result, "IndexSelectBackward0", _select_rule(lay, d), (input,), (i,))
     return (
         result
         if out is None

@@ -10,16 +10,20 @@ from .. import dtypes as dt
 from ..autograd.graph import edge_of, record
 from ..autograd.mode import mode
 from ..batched import with_room
-from ..layout import Layout, broadcast_shapes
-from ..tensor import Tensor
-from .elementwise import is_scalar
-from .gather import index_positions
-from .mask import nonzero
+from ..layout import Layout, Size, broadcast_shapes, layout, remember_view
+from ..plan import NULL, into, make_plan, remember, run2, run3
+from ..storage import Storage
+from ..tensor import Tensor, make_tensor
+from .create import _new_filled, fill_quickly, zeros
+from .elementwise import expanded, is_scalar
+from .gather import index_positions, positions_plan
+from .mask import masked_select, nonzero, spread
 from .scatter import put_positions
 from .slicing import select, slice_
-from .ternary import expand_raw
+from .ternary import expand_raw, fill_masked
 from .view import permute, unsqueeze, view
-from .writing import check_apart, check_inplace, check_writable, replace_history
+from .view_graph import embed, make_view
+from .writing import check_apart, check_inplace, check_writable, replace_history, unrecorded
 
 
 def _is_array(i):
@@ -192,19 +196,147 @@ def _indices(dims, start):
 def getitem(self, key):
     """self[key]."""
     kind = type(key)
+    lay = self._layout
     if kind is int:
-        if self._layout.ndim == 0:
-            raise IndexError(
-                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python to convert it to a number"
-            )
-        n = self._layout.shape[0]
-        if not -n <= key < n:
+        new, step, n = lay.views.get("rows") or _rows(lay)
+        i = key + n if key < 0 else key
+        if not 0 <= i < n:
             raise IndexError(f"index {key} is out of bounds for dimension 0 with size {n}")
-        return select(self, 0, key)
+        if not self._requires_grad:
+            return make_view(self, new, i * step, "", None)
+        return make_view(self, new, i * step, "SelectBackward0", lambda g: embed(g, lay, lambda x: getitem(x, key)))
+    if kind is slice:
+        parts = _slice_key(key)
+    elif kind is tuple:
+        parts = []
+        for i in key:
+            t = type(i)
+            if t is slice:
+                i = _slice_key(i)
+                if i is None:
+                    parts = None
+                    break
+            elif t is Tensor:
+                i = i._layout
+            elif t is not int and i is not None and i is not Ellipsis:
+                parts = None
+                break
+            parts.append(i)
+        if parts is not None:
+            parts = tuple(parts)
+    elif kind is Tensor:
+        parts = key._layout
+    else:
+        parts = ("new",) if key is None else None
+    if parts is not None:
+        hit = lay.views.get(parts)
+        if hit is not None:
+            return hit(self, key)
+    return _getitem(self, key, parts)
+
+
+def _slice_key(s):
+    """A slice as something that can be hashed; None where its bounds are no plain numbers."""
+    a, b, c = s.start, s.stop, s.step
+    if ((a is None or type(a) is int) and (b is None or type(b) is int) and (c is None or type(c) is int)):  # fmt: skip
+        return a, b, c, slice
+    return None
+
+
+def _rows(lay):
+    """What x[i] needs: the layout of a row, bytes from row to row, and how many there are."""
+    if lay.ndim == 0:
+        raise IndexError(
+            "invalid index of a 0-dim tensor. Use `tensor.item()` in Python to convert it to a number"
+        )
+    new = layout(lay.dtype, lay.shape[1:], lay.strides[1:])
+    return remember_view(lay, "rows", (new, lay.strides[0] * lay.dtype.itemsize, lay.shape[0]))
+
+
+def _getitem(self, key, parts):
+    """self[key] in the general way. What this key (`parts`, where that can be hashed) stands for is kept at the layout,
+    as a function of tensor and key."""
+    if type(key) is Tensor and key._layout.dtype is dt.bool and key._layout.shape == self._layout.shape and key._layout.ndim:
+        if not self._layout.dtype.is_complex:
+            return _take_masked(self, key)
     x, tensors = _views(self, key)
     if not tensors:
+        if parts is not None and type(self._layout) is Layout and not _has_tensors(key):
+            remember_view(self._layout, parts, _view_getter(self, x, _last_name(key)))
         return view(x, x._layout.shape) if x is self else x
-    return take_positions(x, tensors)
+    result = take_positions(x, tensors)
+    if parts is not None and type(self._layout) is Layout and type(result._layout) is Layout:
+        getter = _position_getter(self, x, tensors, key)
+        if getter is not None:
+            remember_view(self._layout, parts, getter)
+    return result
+
+
+def _has_tensors(key):
+    return isinstance(key, Tensor) or (type(key) is tuple and any([isinstance(i, Tensor) for i in key]))
+
+
+def _last_name(key):
+    """The name of the graph node of the last view that a key makes."""
+    last = [i for i in (key if type(key) is tuple else (key,)) if i is not Ellipsis and i != slice(None)]
+    kind = type(last[-1]) if last else None
+    return {int: "SelectBackward0", slice: "SliceBackward0"}.get(kind, "UnsqueezeBackward0" if last else "AliasBackward0")
+
+
+def _view_getter(self, x, name):
+    """x = self[key] as a view made in one step."""
+    lay, new, offset = self._layout, x._layout, x._ptr - self._ptr
+
+    def getter(t, key):
+        if not t._requires_grad:
+            return make_view(t, new, offset, name, None)
+        return make_view(t, new, offset, name, lambda g: embed(g, lay, lambda x: getitem(x, key)))
+
+    return getter
+
+
+def _position_getter(self, x, tensors, key):
+    """self[key] for int64 tensors among views as one kernel call; None where it takes more."""
+    given = [t for t in (key if type(key) is tuple else (key,)) if isinstance(t, Tensor)]
+    dims = sorted(tensors)
+    if len(given) != len(dims) or any([tensors[d] is not t for d, t in zip(dims, given)]):
+        return None  # a mask, or an int32 index
+    x, start, indices, shape, _ = _arranged(x, tensors)
+    offset, k = x._ptr - self._ptr, len(given)
+    if k > 2 or any([i._ptr != t._ptr for i, t in zip(indices, given)]):
+        return None
+    plan = positions_plan(x._layout, [i._layout for i in indices], start, tuple(shape))
+    lay, whole, before = plan.layout, x._layout is self._layout and k == 1, tuple(self._layout.shape)
+
+    def getter(t, key):
+        recorded = t._requires_grad and mode.enabled and edge_of(t) is not None
+        if recorded and not whole:
+            y, tensors = _views(t, key)
+            return take_positions(y, tensors)
+        p = t._ptr + offset if offset else t._ptr
+        if k == 1:
+            i = key if type(key) is Tensor else next(i for i in key if type(i) is Tensor)
+            ptr = run2(plan.handle, p, i._ptr)
+        else:
+            i, j = [i for i in key if type(i) is Tensor]
+            ptr = run3(plan.handle, p, i._ptr, j._ptr)
+        if not ptr:
+            plan.fail(t)
+        result = make_tensor(ptr, lay, Storage(ptr, lay.nbytes))
+        if recorded:
+            record(result, "IndexBackward0", lambda g, i: put_new(before, g, (i,), start), (t,), (i,))
+        return result
+
+    return getter
+
+
+def _take_masked(self, mask):
+    """The elements where a mask of the tensor's own shape holds."""
+    result = masked_select(self.detach(), mask)
+    if self._requires_grad and mode.enabled:
+        shape = tuple(self._layout.shape)
+        record(result, "IndexBackward0", lambda g, mask: spread(g, mask, shape), (self,), (mask,))
+    return result
 
 
 def take_positions(x, tensors):
@@ -223,8 +355,11 @@ def take_positions(x, tensors):
 
 def put_new(shape, g, indices, start):
     """Zeros of this shape with g added at the positions: the derivative of reading them, and linear itself."""
-    from .create import zeros
-
+    if not mode.enabled and start == 0 and len(indices) == 1 and not g._layout.dtype.is_complex:
+        out = _new_filled(0, shape, g._layout.dtype)
+        if _put_quickly(out, indices[0], g, False, True):
+            out._storage.version = 0
+            return out
     out = with_room(zeros(shape, dtype=g._layout.dtype), g, *indices)
     put_positions(out, indices, g, start, True, True, "index_put")
     out._storage.version = 0
@@ -258,8 +393,73 @@ def _value(self, value, name="__setitem__"):
     raise TypeError(f"can't assign a {type(value).__name__} to a {self._layout.dtype.name} tensor")
 
 
+_puts: dict = {}  # (layout, layout of the index, of the value, whether it is added) -> plan
+
+
+def _set_quickly(self, key, value):
+    """self[key] = value, where nobody records it and it is one kernel call. False: nothing was done."""
+    kind = type(value)
+    number = kind is float or kind is int
+    if not number and (kind is not Tensor or (value._requires_grad and mode.enabled and value.requires_grad)):
+        return False
+    if type(key) is Tensor:
+        if not number and value._storage is self._storage:
+            return False
+        if key._layout.dtype is dt.bool:
+            return number and key._layout.ndim > 0 and _fill_where(self, key, value)
+        return _put_quickly(self, key, value, number)
+    for i in key if type(key) is tuple else (key,):
+        if not (type(i) is int or type(i) is slice or i is None or i is Ellipsis):
+            return False
+    x = getitem(self, key)
+    if number:
+        return fill_quickly(x, value)
+    if value._layout.shape != x._layout.shape or value._storage is self._storage:
+        return False
+    x.copy_(value)
+    return True
+
+
+def _fill_where(self, mask, value):
+    """self[mask] = a number, for a mask of the first dimensions."""
+    lay, n = self._layout, mask._layout.ndim
+    if type(lay) is not Layout or type(mask._layout) is not Layout or mask._layout.shape != lay.shape[:n] or 0 in lay.strides:
+        return False
+    if n < lay.ndim:
+        wide = layout(dt.bool, (*mask._layout.shape, *[1] * (lay.ndim - n)), (*mask._layout.strides, *[0] * (lay.ndim - n)))
+        mask = make_tensor(mask._ptr, wide, mask._storage)
+    return mask._storage is not self._storage and fill_masked(self, mask, value)
+
+
+def _put_quickly(self, index, value, number, accumulate=False):
+    lay, given = self._layout, index._layout
+    if number:
+        if not (lay.dtype.is_floating_point or (lay.dtype is dt.int64 and type(value) is int and -(1 << 53) < value < 1 << 53)):
+            return False
+        value = _new_filled(value, (), lay.dtype)
+    key = lay, given, value._layout, accumulate
+    plan = _puts.get(key)
+    if plan is None:
+        if not (type(lay) is type(given) is type(value._layout) is Layout) or 0 in lay.strides or lay.dtype.is_complex:
+            return False
+        if given.dtype is not dt.int64 or not given.ndim or not lay.ndim or value._layout.dtype is not lay.dtype:
+            return False
+        try:
+            wide = expanded(value._layout, Size((*given.shape, *lay.shape[1:])))
+        except RuntimeError:
+            return False
+        plan = remember(_puts, key, make_plan("index", "index_put", (lay,), (given, wide), (1, 0, 1, int(accumulate)), name="__setitem__", into=True))
+    status = into(plan.handle, self._ptr, index._ptr, value._ptr, NULL)
+    self._storage.version += 1
+    if status:
+        plan.fail(index)
+    return True
+
+
 def setitem(self, key, value):
     """self[key] = value."""
+    if unrecorded(self) and _set_quickly(self, key, value):
+        return
     value = _value(self, value)
     x, tensors = _views(self, key)
     if tensors:

@@ -7,12 +7,13 @@ from ..autograd.graph import record
 from ..autograd.mode import mode
 from ..layout import Layout
 from ..layout import contiguous as row_major_layout
+from ..plan import NULL, into, make_plan, remember
 from ..storage import allocate
 from ..tensor import Tensor, method
 from .checked import checked
-from .create import _sizes, empty, empty_like, fill_with, zeros_like
+from .create import _sizes, empty, empty_like, fill_quickly, fill_with, zeros_like
 from .elementwise import as_number, is_scalar
-from .writing import check_inplace, check_writable, copy_into, replace_history
+from .writing import check_inplace, check_writable, copy_into, replace_history, unrecorded
 
 
 @method
@@ -24,6 +25,9 @@ def fill_(self, value):
                 f"fill_(): only supports 0-dimension value tensor but got tensor with {value._layout.ndim} dimensions"
             )
         return self.copy_(value.expand(tuple(self._layout.shape)))
+    kind = type(value)
+    if (kind is float or kind is int) and unrecorded(self) and fill_quickly(self, value):
+        return self
     if not is_scalar(value):
         raise TypeError(f"fill_(): argument 'value' must be Number, not {type(value).__name__}")
     value = as_number(value)
@@ -33,6 +37,8 @@ def fill_(self, value):
 @method
 def zero_(self):
     """Writes zeros."""
+    if unrecorded(self) and fill_quickly(self, 0):
+        return self
     return _write(self, "zero_", lambda t: fill_with(t, 0, "zero_"))
 
 
@@ -48,10 +54,34 @@ def _write(t, name, write):
     return t
 
 
+_copies: dict = {}  # (layout written to, layout read) -> plan
+
+
+def _keep_copy_plan(to, of):
+    """A plan for the next copy between these, if nothing about it needs a closer look."""
+    if type(to) is Layout and type(of) is Layout and not to.dtype.is_complex and not of.dtype.is_complex and 0 not in to.strides:
+        remember(_copies, (to, of), make_plan("cast", "copy", (to,), (of,), name="copy_", into=True))
+
+
 @method
 def copy_(self, src, non_blocking=False):
     """Writes `src` (broadcast to this shape, converted to this dtype) over this tensor."""
 
+    if (
+        type(src) is Tensor
+        and src._storage is not self._storage
+        and unrecorded(self)
+        and (not src._requires_grad or not mode.enabled or not src.requires_grad)
+    ):
+        plan = _copies.get((self._layout, src._layout))
+        if plan is not None:
+            status = into(plan.handle, self._ptr, src._ptr, NULL, NULL)
+            self._storage.version += 1
+            if status:
+                plan.fail(src)
+            return self
+        if self._layout.shape == src._layout.shape:
+            _keep_copy_plan(self._layout, src._layout)
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_(): argument 'src' must be Tensor, not {type(src).__name__}")
     check_inplace("copy_", self)

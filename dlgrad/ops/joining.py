@@ -2,15 +2,118 @@
 
 from __future__ import annotations
 
+import math
+
+from .._lib import ffi, lib
 from ..autograd.graph import record
 from ..autograd.mode import mode
 from ..batched import with_room
-from ..layout import wrap_dim
-from ..tensor import Tensor
+from ..layout import Layout, contiguous, wrap_dim
+from ..plan import NULL, make_plan, remember, run2
+from ..storage import Storage, allocate
+from ..tensor import Tensor, make_tensor
 from .elementwise import result_type
 from .slicing import slice_
 from .view import unsqueeze
 from .writing import copy_into, write_out
+
+
+class _Join:
+    """How tensors of certain layouts become one: in plans of at most MANY inputs each, with the offset in the result."""
+
+    MANY = 20  # below max_operands in zig/plan.zig
+    __slots__ = ("layout", "parts", "dim", "sizes", "shape")
+
+    def __init__(self, lays, out, dim, rows, sizes, shape):
+        self.layout, self.dim, self.sizes, self.shape = out, dim, sizes, shape
+        self.parts = []
+        at, pitch = 0, out.numel // rows * out.dtype.itemsize
+        for i in range(0, len(lays), self.MANY):
+            some = lays[i : i + self.MANY]
+            plan = make_plan("cast", "join", (out,), some, (rows, pitch), name="cat", into=i > 0)
+            self.parts.append((plan, at, i, i + len(some)))
+            at += sum([lay.numel for lay in some]) // rows * out.dtype.itemsize
+
+    def run(self, tensors):
+        lay = self.layout
+        plan, n = self.parts[0][0], len(tensors)
+        if n == 2:
+            ptr = run2(plan.handle, tensors[0]._ptr, tensors[1]._ptr)
+            if not ptr:
+                plan.fail()
+            return make_tensor(ptr, lay, Storage(ptr, lay.nbytes))
+        storage = allocate(lay.nbytes, "cat")
+        ptr = storage.ptr
+        for plan, at, i, end in self.parts:
+            pointers = [ptr + at]
+            pointers += [t._ptr for t in tensors[i:end]]
+            _call(plan.handle, new("uint8_t *[]", pointers), NULL, 0)
+        return make_tensor(ptr, lay, storage)
+
+
+_joins: dict = {}  # ("cat" or "stack", dim, layouts) -> _Join; None: has to be done in another way
+_call, new = lib.dlgrad_call, ffi.new
+
+
+def _joined_quickly(name, tensors, dim):
+    """cat or stack of contiguous tensors of one dtype in one pass; None for all else."""
+    try:
+        if len(tensors) == 2:
+            a, b = tensors
+            lays = (a._layout, b._layout)
+        else:
+            lays = tuple([t._layout for t in tensors])
+        key = (name, dim, lays)
+        join = _joins[key]
+    except AttributeError:
+        return None
+    except KeyError:
+        join = remember(_joins, key, _join(name, lays, dim))
+    if join is None:
+        return None
+    result = join.run(tensors)
+    if mode.enabled:
+        for t in tensors:
+            if t._requires_grad:
+                _record_join(result, name, join, tensors)
+                break
+    return result
+
+
+def _join(name, lays, dim):
+    """A _Join for these layouts, or None."""
+    if not lays or type(dim) is not int:
+        return None
+    first = lays[0]
+    stacked = name == "stack"
+    if not (first.ndim or stacked) or any(
+        [type(lay) is not Layout or not lay.contiguous or lay.dtype is not first.dtype for lay in lays]
+    ):
+        return None
+    n = first.ndim + stacked
+    if first.dtype.is_complex or not -n <= dim < n or any([lay.ndim != first.ndim for lay in lays]):
+        return None
+    d = dim % n
+    before, after = tuple(first.shape[:d]), tuple(first.shape[d if stacked else d + 1 :])
+    if any([lay.shape[:d] != before or lay.shape[d if stacked else d + 1 :] != after for lay in lays]):
+        return None
+    sizes = tuple([1 if stacked else lay.shape[d] for lay in lays])
+    rows = math.prod(before)
+    out = contiguous(first.dtype, (*before, sum(sizes), *after))
+    if not rows or not out.numel or not all([lay.numel for lay in lays]):
+        return None
+    return _Join(lays, out, d, rows, sizes, tuple(first.shape))
+
+
+def _record_join(result, name, join, tensors):
+    from .splitting import split_with_sizes, unbind
+
+    d, sizes = join.dim, join.sizes
+    if name == "stack":
+        rule = lambda g: unbind(g, d)  # noqa: E731
+    else:
+        rule = lambda g: split_with_sizes(g, sizes, d)  # noqa: E731
+    record(result, "StackBackward0" if name == "stack" else "CatBackward0", rule, tensors)
 
 
 def cat(tensors, dim=0, *, out=None, axis=None):
@@ -18,6 +121,10 @@ def cat(tensors, dim=0, *, out=None, axis=None):
 
     1-d tensors of 0 elements are left out, as in PyTorch. Raises RuntimeError naming the shapes that don't fit."""
     dim = dim if axis is None else axis
+    if out is None and type(tensors) in (list, tuple):
+        result = _joined_quickly("cat", tensors, dim)
+        if result is not None:
+            return result
     from .create import empty
 
     if isinstance(tensors, Tensor):
@@ -86,6 +193,10 @@ concat = concatenate = cat
 def stack(tensors, dim=0, *, out=None, axis=None):
     """The tensors, all of one shape, as the slices of a new dimension `dim`."""
     dim = dim if axis is None else axis
+    if out is None and type(tensors) in (list, tuple):
+        result = _joined_quickly("stack", tensors, dim)
+        if result is not None:
+            return result
     tensors = list(tensors)
     if not tensors:
         raise RuntimeError("stack(): expects a non-empty TensorList")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
+from ..autograd.mode import mode
 from ..batched import each_member, with_room
-from ..layout import broadcast_shapes, contiguous
+from ..layout import Layout, broadcast_shapes, contiguous
 from ..tensor import Tensor, method
 from .elementwise import sum_to
 from .ternary import expand_raw, where
@@ -14,7 +15,10 @@ from .writing import write_out
 
 
 def _count_true(mask):
-    return int(door.call("gather", "count_nonzero", contiguous(dt.int64, ()), (mask,)).item())
+    return door.call("gather", "count_nonzero", _COUNT, (mask,)).item()
+
+
+_COUNT = contiguous(dt.int64, ())
 
 
 def nonzero(input, *, out=None, as_tuple=False):
@@ -48,7 +52,9 @@ def masked_select(input, mask, *, out=None):
         raise RuntimeError(
             f"masked_select(): expected BoolTensor for mask, got {mask.dtype if isinstance(mask, Tensor) else type(mask).__name__}"
         )
-    shape = broadcast_shapes(input._layout.shape, mask._layout.shape, op="masked_select")
+    shape = input._layout.shape
+    if mask._layout.shape != shape:
+        shape = broadcast_shapes(shape, mask._layout.shape, op="masked_select")
     if input._layout.dtype.is_complex:
         result = input.expand(shape)[mask.expand(shape)]
         return result if out is None else write_out("masked_select", out, result, exact=True, apart=(input, mask))
@@ -57,18 +63,27 @@ def masked_select(input, mask, *, out=None):
         "gather", "masked_select", contiguous(input._layout.dtype, (_count_true(m),)), (x, m)
     )
 
-    def rule(g, m):
-        from .create import zeros
-
-        return sum_to(masked_scatter(zeros(tuple(shape), dtype=g._layout.dtype), m, g), before)
-
-    before = input._layout.shape
-    record(result, "MaskedSelectBackward0", rule, (input,), (m,))
+    if input._requires_grad:
+        before = input._layout.shape
+        rule = lambda g, m: sum_to(spread(g, m, tuple(shape)), before)  # noqa: E731
+        record(result, "MaskedSelectBackward0", rule, (input,), (m,))
     return (
         result
         if out is None
         else write_out("masked_select", out, result, exact=True, apart=(input, mask))
     )
+
+
+def spread(g, mask, shape):
+    """Zeros of this shape, but the elements of `g`, in order, where `mask` holds: the derivative of masked_select."""
+    from .create import zeros
+
+    room = zeros(shape, dtype=g._layout.dtype)
+    if mode.enabled or type(g._layout) is not Layout or type(mask._layout) is not Layout or g._layout.dtype.is_complex:
+        return masked_scatter(room, mask, g)
+    door.call("scatter", "masked_scatter", room._layout, (mask, g.reshape(-1)), into=room)
+    room._storage.version = 0
+    return room
 
 
 @method

@@ -8,14 +8,63 @@ from __future__ import annotations
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
+from ..autograd.mode import mode
 from ..batched import with_room
-from ..layout import wrap_dim
+from ..layout import Layout, contiguous, layout, wrap_dim
+from ..plan import NULL, into, intof, intoi, make_plan, remember
 from ..tensor import Tensor, make_tensor, method
 from .checked import checked
+from .create import _new_filled
 from .elementwise import as_number, expanded, fit_scalar, is_scalar, to_tensor
 from .gather import _check_ranks, _raw, _vector_index, _wrapped, gather, index_select, index_tensor
 from .mask import masked_scatter
-from .writing import check_apart, write_out
+from .ternary import fill_masked
+from .writing import check_apart, check_writable, unrecorded, write_out
+
+_writes: dict = {}  # the row, and the layouts of an in-place write that needs no closer look -> plan
+
+
+def _direct(name, t, index, src=None):
+    """Whether an in-place write can go straight to the memory of `t`: nobody records it, and nothing shares that memory."""
+    if type(t._layout) is not Layout or not unrecorded(t) or t._layout.dtype.is_complex or not isinstance(index, Tensor):
+        return False
+    if src is not None and (type(src._layout) is not Layout or src._storage is t._storage or (src._requires_grad and mode.enabled and src.requires_grad)):
+        return False
+    if index._storage is t._storage or type(index._layout) is not Layout:
+        return False
+    check_writable(name, t)
+    return True
+
+
+def _write_into(name, row, t, dim, index, src, ints=(), scalars=()):
+    """A scatter row straight into `t` (see _direct)."""
+    lay, given = t._layout, index._layout
+    key = (row, dim, lay, given, None if src is None else src._layout, *ints)
+    plan = _writes.get(key)
+    if plan is None:
+        d = wrap_dim(dim, lay.ndim, name)
+        index = index_tensor(name, index)
+        _check_ranks(name, lay, index._layout, d, False, None if src is None else src._layout)
+        if src is not None and src._layout.dtype is not lay.dtype:
+            raise RuntimeError(
+                f"{name}(): Expected self.dtype to be equal to src.dtype, got {lay.dtype.name} and {src._layout.dtype.name}"
+            )
+        if not index._layout.numel:
+            return t
+        target = _raw(t)
+        inputs = (_raw(index)._layout, *(() if src is None else (_raw(src)._layout,)))
+        plan = make_plan("scatter", row, (target._layout,), inputs, (d, *ints), name=name, into=True)
+        if index._layout is given:  # no int32
+            remember(_writes, key, plan)
+    if scalars:
+        run = intof if type(scalars[0]) is float else intoi
+        status = run(plan.handle, t._ptr, index._ptr, NULL, scalars[0])
+    else:
+        status = into(plan.handle, t._ptr, index._ptr, NULL if src is None else src._ptr, NULL)
+    t._storage.version += 1
+    if status:
+        plan.fail(index)
+    return t
 
 
 def _write(name, row, input, dim, index, src, ints, rule_of, scalars=()):
@@ -29,7 +78,9 @@ def _write(name, row, input, dim, index, src, ints, rule_of, scalars=()):
             f"{name}(): Expected self.dtype to be equal to src.dtype, got {lay.dtype.name} and {src._layout.dtype.name}"
         )
     result = with_room(input.detach().clone(memory_format="contiguous"), index, src)
-    if index._layout.numel:
+    if type(result._layout) is Layout and not lay.dtype.is_complex:
+        _write_into(name, row, result, d, index, src, ints, scalars)
+    elif index._layout.numel:
         target = _raw(result)
         door.call("scatter", row, target._layout, (_raw(index), *(() if src is None else (_raw(src),))), ints=(d, *ints), scalars=scalars,
                   into=target, name=name)  # fmt: skip
@@ -248,8 +299,27 @@ def put_positions(x, indices, values, start, allow_negative, accumulate, name="i
               into=x, name=name)  # fmt: skip
 
 
-def _into_slices(name, input, dim, index, source, accumulate):
-    """A copy of `input` with `source` written or added at the slices that `index` names, and its dim and index."""
+def _slices_into(name, t, dim, index, source, accumulate):
+    """`source` written or added at the slices that `index` names, straight into `t` (see _direct)."""
+    key = (accumulate, dim, t._layout, index._layout, source._layout)
+    plan = _writes.get(key)
+    if plan is None:
+        i, d = _checked_slices(name, t, dim, index, source)
+        target = _raw(t)
+        plan = make_plan("index", "index_put", (target._layout,), (i._layout, _raw(source)._layout), (1, d, 0, int(accumulate)),
+                         name=name, into=True)  # fmt: skip
+        if i._storage is index._storage:
+            remember(_writes, key, plan)
+        index = i
+    status = into(plan.handle, t._ptr, index._ptr, source._ptr, NULL)
+    t._storage.version += 1
+    if status:
+        plan.fail(index)
+    return t
+
+
+def _checked_slices(name, input, dim, index, source):
+    """The index as a vector of int64, and the dim. Raises where they and the source do not fit."""
     i = _vector_index(name, index)
     lay, src = input._layout, source._layout
     d = wrap_dim(dim, lay.ndim, name)
@@ -272,8 +342,17 @@ def _into_slices(name, input, dim, index, source, accumulate):
         )
     if (src.ndim or 1) != (lay.ndim or 1):
         raise RuntimeError(f"{name}(): source has {src.ndim} dimensions, self has {lay.ndim}")
+    return i, d
+
+
+def _into_slices(name, input, dim, index, source, accumulate):
+    """A copy of `input` with `source` written or added at the slices that `index` names, and its dim and index."""
+    i, d = _checked_slices(name, input, dim, index, source)
     result = with_room(input.detach().clone(memory_format="contiguous"), i, source)
-    put_positions(_raw(result), (i,), _raw(source), d, False, accumulate, name)
+    if type(result._layout) is Layout and not input._layout.dtype.is_complex:
+        _slices_into(name, result, d, i, source, accumulate)
+    else:
+        put_positions(_raw(result), (i,), _raw(source), d, False, accumulate, name)
     result._storage.version = 0
     return result, d, i
 
@@ -388,8 +467,11 @@ def index_put(input, indices, values, accumulate=False):
 @method
 def index_put_(self, indices, values, accumulate=False):
     """Sets (or, with accumulate, increases) the positions that `indices` name to `values`."""
-    from .indexing import write_positions
+    from .indexing import _put_quickly, write_positions
 
+    if type(indices) in (tuple, list) and len(indices) == 1 and type(values) is Tensor:
+        if _direct("index_put_", self, indices[0], values) and _put_quickly(self, indices[0], values, False, bool(accumulate)):
+            return self
     if not isinstance(indices, (tuple, list)):
         raise TypeError(
             f"index_put_(): indices must be a tuple of Tensors, not {type(indices).__name__}"
@@ -417,6 +499,92 @@ def _reads_apart(name):
 
     method_.__name__, method_.__doc__ = name, write.__doc__
     setattr(Tensor, name, method_)
+
+
+def _straight(name, write):
+    """Lets an in-place method try `write(self, ...)` first, which gives None where it takes the general way."""
+    general = getattr(Tensor, name)
+
+    def method_(self, *args, **kwargs):
+        done = write(self, *args, **kwargs)
+        return general(self, *args, **kwargs) if done is None else done
+
+    method_.__name__, method_.__doc__ = name, general.__doc__
+    setattr(Tensor, name, method_)
+
+
+def _scatter_into(self, dim, index, src=None, *, value=None, reduce=None):
+    src = value if src is None else src
+    if reduce is not None:
+        return None
+    if type(src) is Tensor and src._layout.ndim:
+        if _direct("scatter_", self, index, src):
+            return _write_into("scatter_", "scatter", self, dim, index, src)
+    elif (type(src) is float or type(src) is int) and _direct("scatter_", self, index):
+        number = fit_scalar("scatter", src, self._layout.dtype)
+        return _write_into("scatter_", "scatter_value", self, dim, index, None, (), (number,))
+
+
+def _scatter_add_into(self, dim, index, src):
+    if type(src) is Tensor and _direct("scatter_add_", self, index, src):
+        return _write_into("scatter_add_", "scatter_add", self, dim, index, src)
+
+
+def _scatter_reduce_into(self, dim, index, src, reduce, *, include_self=True):
+    row = _REDUCTIONS.get(reduce)
+    if include_self is True and row is not None and type(src) is Tensor and _direct("scatter_reduce_", self, index, src):
+        return _write_into("scatter_reduce_", "scatter_reduce", self, dim, index, src, (row,))
+
+
+def _index_add_into(self, dim, index, source, *, alpha=1):
+    if alpha == 1 and type(source) is Tensor and _direct("index_add_", self, index, source):
+        return _slices_into("index_add_", self, dim, index, source, True)
+
+
+def _index_copy_into(self, dim, index, source):
+    if type(source) is Tensor and _direct("index_copy_", self, index, source):
+        return _slices_into("index_copy_", self, dim, index, source, False)
+
+
+def _put_into(self, index, source, accumulate=False):
+    if type(source) is Tensor and self._layout.contiguous and _direct("put_", self, index, source):
+        flat, i, s = _flat(self), index_tensor("put_", index), source
+        if i._layout.contiguous and s._layout.contiguous and i._layout.numel == s._layout.numel and s._layout.dtype is self._layout.dtype:
+            door.call("index", "index_put", flat._layout, (_flat(i), _flat(s)), ints=(1, 0, 1, int(accumulate)), into=flat, name="put_")
+            return self
+
+
+def _flat(t):
+    """A contiguous tensor read as a vector, outside of the graph."""
+    lay = t._layout
+    return t if lay.ndim == 1 else make_tensor(t._ptr, contiguous(lay.dtype, (lay.numel,)), t._storage)
+
+
+def _index_fill_into(self, dim, index, value):
+    if (type(value) is float or type(value) is int) and _direct("index_fill_", self, index):
+        lay = self._layout
+        key = ("index_fill", dim, lay, index._layout)
+        plan = _writes.get(key)
+        if plan is None:
+            i, target = _vector_index("index_fill_", index), _raw(self)._layout
+            d = wrap_dim(dim, lay.ndim, "index_fill_")
+            wide = layout(lay.dtype, (*target.shape[:d], i._layout.numel, *target.shape[d + 1 :]), (0,) * target.ndim)
+            if i._storage is not index._storage:
+                return None  # int32
+            plan = make_plan("index", "index_put", (target,), (i._layout, wide), (1, d, 1, 0), name="index_fill_", into=True)
+            remember(_writes, key, plan)
+        v = _new_filled(fit_scalar("index_fill_", value, lay.dtype), (), lay.dtype)
+        status = into(plan.handle, self._ptr, index._ptr, v._ptr, NULL)
+        self._storage.version += 1
+        if status:
+            plan.fail(index)
+        return self
+
+
+def _masked_fill_into(self, mask, value):
+    if (type(value) is float or type(value) is int) and type(mask) is Tensor and _direct("masked_fill_", self, mask):
+        if fill_masked(self, mask, value):
+            return self
 
 
 def _inplace_forms():
@@ -456,3 +624,5 @@ def _inplace_forms():
 
 
 _inplace_forms()
+for _write_to in (_scatter_into, _scatter_add_into, _scatter_reduce_into, _index_add_into, _index_copy_into, _index_fill_into, _put_into, _masked_fill_into):
+    _straight(_write_to.__name__[1:].removesuffix("into"), _write_to)

@@ -69,6 +69,10 @@ def slice_(input, dim=0, start=None, end=None, step=1):
 def narrow(input, dim, start, length):
     """`length` elements from `start` along `dim`. A view. Raises RuntimeError where they are not all there."""
     lay = input._layout
+    key = ("narrow", dim, start, length)
+    hit = lay.views.get(key) if type(start) is int else None
+    if hit is not None:
+        return slice_(input, *hit)
     if lay.ndim == 0:
         raise RuntimeError("narrow(): cannot be applied to a 0-dim tensor")
     d = wrap_dim(dim, lay.ndim, "narrow")
@@ -92,6 +96,8 @@ def narrow(input, dim, start, length):
         raise RuntimeError(
             f"narrow(): start ({start}) + length ({length}) exceeds dimension size ({n})"
         )
+    if type(key[2]) is int:
+        remember_view(lay, key, (d, start, start + length))
     return slice_(input, d, start, start + length)
 
 
@@ -99,6 +105,17 @@ def narrow(input, dim, start, length):
 def unfold(self, dimension, size, step):
     """All windows of `size` elements, `step` apart, along `dimension`, as a new last dimension. A view."""
     lay = self._layout
+    hit = lay.views.get(("unfold", dimension, size, step))
+    if hit is None:
+        hit = remember_view(lay, ("unfold", dimension, size, step), _windows(lay, dimension, size, step))
+    new, dense, over = hit
+    if over is None:
+        return make_view(self, new, 0, "UnfoldBackward0", lambda g: g.sum())
+    return make_view(self, new, 0, "UnfoldBackward0", lambda g: strided_backward(g, dense, over, 0))
+
+
+def _windows(lay, dimension, size, step):
+    """The layout of the windows; that of the gradient, and of the windows in it (None: of a number)."""
     d = wrap_dim(dimension, lay.ndim, "unfold")
     n = lay.shape[d] if lay.ndim else 1
     if size > n or size < 0:
@@ -108,8 +125,7 @@ def unfold(self, dimension, size, step):
     if step <= 0:
         raise RuntimeError(f"unfold(): step is {step} but must be > 0")
     if lay.ndim == 0:
-        new = layout(lay.dtype, (size,), (1,))
-        return make_view(self, new, 0, "UnfoldBackward0", lambda g: g.sum())
+        return layout(lay.dtype, (size,), (1,)), None, None
     shape = (*lay.shape[:d], (n - size) // step + 1, *lay.shape[d + 1 :], size)
     strides = (*lay.strides[:d], lay.strides[d] * step, *lay.strides[d + 1 :], lay.strides[d])
     dense = row_major_layout(lay.dtype, tuple(lay.shape))
@@ -118,13 +134,23 @@ def unfold(self, dimension, size, step):
     over = layout(
         lay.dtype, shape, (*dense.strides[:d], inner * step, *dense.strides[d + 1 :], inner)
     )
-    return make_view(self, new, 0, "UnfoldBackward0", lambda g: strided_backward(g, dense, over, 0))
+    return new, dense, over
 
 
 @method
 def diagonal(input, offset=0, dim1=0, dim2=1):
     """The diagonal over dim1 and dim2 (offset > 0: above the main one) as a new last dimension. A view."""
     lay = input._layout
+    hit = lay.views.get(("diagonal", offset, dim1, dim2))
+    if hit is None:
+        hit = remember_view(lay, ("diagonal", offset, dim1, dim2), _diagonal(lay, offset, dim1, dim2))
+    new, at = hit
+    return make_view(input, new, at, "DiagonalBackward0",
+                     lambda g: embed(g, lay, lambda x: diagonal(x, offset, dim1, dim2)))  # fmt: skip
+
+
+def _diagonal(lay, offset, dim1, dim2):
+    """The layout of the diagonal, and its offset in bytes."""
     d1, d2 = wrap_dim(dim1, lay.ndim, "diagonal"), wrap_dim(dim2, lay.ndim, "diagonal")
     if lay.ndim < 2 or d1 == d2:
         raise RuntimeError(
@@ -139,8 +165,7 @@ def diagonal(input, offset=0, dim1=0, dim2=1):
         (*[lay.shape[i] for i in rest], count),
         (*[lay.strides[i] for i in rest], s1 + s2),
     )
-    return make_view(input, new, at * lay.dtype.itemsize, "DiagonalBackward0",
-                     lambda g: embed(g, lay, lambda x: diagonal(x, offset, d1, d2)))  # fmt: skip
+    return new, at * lay.dtype.itemsize
 
 
 @method

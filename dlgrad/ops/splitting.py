@@ -16,18 +16,19 @@ def unbind(input, dim=0):
     lay = input._layout
     if lay.ndim == 0:
         raise RuntimeError("unbind(): Dimension specified as 0 but tensor has no dimensions")
-    d = wrap_dim(dim, lay.ndim, "unbind")
-    one = lay.shape[:d] + lay.shape[d + 1 :]
+    hit = lay.views.get(("unbind", dim))
+    if hit is None:
+        d = wrap_dim(dim, lay.ndim, "unbind")
+        one = lay.shape[:d] + lay.shape[d + 1 :]
+        new = layout(lay.dtype, one, lay.strides[:d] + lay.strides[d + 1 :])
+        hit = remember_view(lay, ("unbind", dim), (d, one, new, lay.strides[d] * lay.dtype.itemsize, lay.shape[d]))
+    d, one, new, step, n = hit
 
     def join(*gs):
         g0 = next(g for g in gs if g is not None)
         return stack([g0.new_zeros(tuple(one)) if g is None else g for g in gs], d)
 
-    new = layout(lay.dtype, one, lay.strides[:d] + lay.strides[d + 1 :])
-    step = lay.strides[d] * lay.dtype.itemsize
-    return make_views(
-        input, [(new, i * step) for i in range(lay.shape[d])], "UnbindBackward0", join
-    )
+    return make_views(input, [(new, i * step) for i in range(n)], "UnbindBackward0", join)
 
 
 @method(names=("split_with_sizes",))
@@ -44,12 +45,19 @@ def split_with_sizes(input, split_sizes, dim=0):
             f"at dimension {d}), but got split_sizes={sizes}"
         )
 
+    return _parts(input, tuple(sizes), d)
+
+
+def _parts(input, sizes, d):
+    """Views of these sizes along d, which they add up to."""
+    lay = input._layout
+
     def join(*gs):
         g0 = next(g for g in gs if g is not None)
         shape = lambda s: (*lay.shape[:d], s, *lay.shape[d + 1 :])  # noqa: E731
         return cat([g0.new_zeros(shape(s)) if g is None else g for g, s in zip(gs, sizes)], d)
 
-    return make_views(input, _cuts(lay, d, tuple(sizes)), "SplitWithSizesBackward0", join)
+    return make_views(input, _cuts(lay, d, sizes), "SplitWithSizesBackward0", join)
 
 
 def _cuts(lay, d, sizes):
@@ -74,6 +82,9 @@ def split(tensor, split_size_or_sections, dim=0):
     if lay.ndim == 0:
         raise RuntimeError("split(): expects at least a 1-dimensional tensor")
     size = whole("split", "split_size", split_size_or_sections)
+    sizes = lay.views.get(("split", size, dim))
+    if sizes is not None:
+        return _parts(tensor, sizes[0], sizes[1])
     d = wrap_dim(dim, lay.ndim, "split")
     n = lay.shape[d]
     if size < 0 or (size == 0 and n > 0):
@@ -82,7 +93,9 @@ def split(tensor, split_size_or_sections, dim=0):
         )
     if n == 0:
         return (slice_(tensor, d, 0, 0),)
-    return split_with_sizes(tensor, [min(size, n - at) for at in range(0, n, size)], d)
+    sizes = tuple([min(size, n - at) for at in range(0, n, size)])
+    remember_view(lay, ("split", size, dim), (sizes, d))
+    return _parts(tensor, sizes, d)
 
 
 @method
@@ -93,11 +106,17 @@ def chunk(input, chunks, dim=0):
         raise RuntimeError("chunk(): expects at least a 1-dimensional tensor")
     if chunks <= 0:
         raise RuntimeError(f"chunk(): expects `chunks` to be greater than 0, got: {chunks}")
+    hit = lay.views.get(("chunk", chunks, dim))
+    if hit is not None:
+        return _parts(input, *hit)
     d = wrap_dim(dim, lay.ndim, "chunk")
-    size = -(-lay.shape[d] // chunks)
+    n = lay.shape[d]
+    size = -(-n // chunks)
     if size == 0:
         return tuple(slice_(input, d, 0, 0) for _ in range(chunks))
-    return split(input, size, d)
+    sizes = tuple([min(size, n - at) for at in range(0, n, size)])
+    remember_view(lay, ("chunk", chunks, dim), (sizes, d))
+    return _parts(input, sizes, d)
 
 
 @method

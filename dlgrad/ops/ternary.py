@@ -5,7 +5,8 @@ from __future__ import annotations
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
-from ..layout import broadcast_shapes, contiguous
+from ..layout import Layout, broadcast_shapes, contiguous
+from ..storage import Storage
 from ..tensor import Tensor, make_tensor, method
 from .elementwise import (
     as_number,
@@ -41,8 +42,38 @@ def _run(row, dtype, tensors, shape, scalars=(), ints=(), name=None):
     )
 
 
+_wheres: dict = {}  # layouts of condition, input and other, of one shape -> plan
+
+
+def _keep_where_plan(c, a, b):
+    """A plan for the next `where` of these, if nothing about it needs a closer look."""
+    if c.shape == a.shape == b.shape and a.dtype is b.dtype and c.dtype is dt.bool and not a.dtype.is_complex:
+        if type(c) is type(a) is type(b) is Layout:
+            out = result_layout(a.dtype, a.shape, c, a, b)
+            door.remember(_wheres, (c, a, b), door.make_plan("ternary", "where", (out,), (c, a, b)))
+
+
+def _where_true(g, c):
+    return where(c, g, 0.0)
+
+
+def _where_false(g, c):
+    return where(c, 0.0, g)
+
+
 def where(condition, input=None, other=None, *, out=None):
     """input where `condition` holds, else other; they broadcast. With the condition alone: its nonzero positions."""
+    if type(condition) is Tensor and out is None and type(input) is Tensor and type(other) is Tensor:
+        plan = _wheres.get((condition._layout, input._layout, other._layout))
+        if plan is not None:
+            ptr = door.run3(plan.handle, condition._ptr, input._ptr, other._ptr)
+            if not ptr:
+                plan.fail(condition, input, other)
+            result = make_tensor(ptr, plan.layout, Storage(ptr, plan.layout.nbytes))
+            if input._requires_grad or other._requires_grad:
+                record(result, "WhereBackward0", (_where_true, _where_false), (input, other), (condition,))
+            return result
+        _keep_where_plan(condition._layout, input._layout, other._layout)
     if input is None and other is None:
         from .mask import nonzero
 
@@ -94,9 +125,68 @@ def _where_method(self, condition, y):
     return where(condition, self, y)
 
 
+_fills: dict = {}  # (layout, layout of the mask, whether in place) -> plan
+
+
+def _fill_plan(lay, mask, inplace):
+    """The plan of masked_fill with a number for these layouts, without broadcasting the input; None where it has to be
+    looked at more closely."""
+    if mask.dtype is not dt.bool or lay.dtype.is_complex or type(lay) is not Layout or type(mask) is not Layout:
+        return None
+    try:
+        mask = expanded(mask, lay.shape)
+    except RuntimeError:
+        return None
+    out = lay if inplace else result_layout(lay.dtype, lay.shape, mask, lay)
+    return door.make_plan("ternary", "where", (out,), (mask, lay), (1,), name="masked_fill", into=inplace)
+
+
+def _number_for(dtype, value):
+    """The number for a plan of this dtype; None where it has to be looked at more closely."""
+    if dtype.is_floating_point:
+        return float(value)
+    return value if type(value) is int and dtype is dt.int64 and -(1 << 63) <= value < 1 << 63 else None
+
+
+def fill_masked(t, mask, value):
+    """Writes the number into `t`, where `mask` holds. False where that takes more than a plan."""
+    key = t._layout, mask._layout, True
+    plan = _fills.get(key)
+    if plan is None:
+        plan = _fill_plan(*key)
+        if plan is None:
+            return False
+        door.remember(_fills, key, plan)
+    value = _number_for(t._layout.dtype, value)
+    if value is None:
+        return False
+    run = door.intof if type(value) is float else door.intoi
+    run(plan.handle, t._ptr, mask._ptr, t._ptr, value)
+    t._storage.version += 1
+    return True
+
+
 @method
 def masked_fill(input, mask, value):
     """`value` (a number or a 0-d tensor) where `mask` (bool, broadcast) holds, else the input."""
+    kind = type(value)
+    if (kind is float or kind is int) and type(mask) is Tensor:
+        key = input._layout, mask._layout, False
+        plan = _fills.get(key)
+        if plan is None:
+            plan = _fill_plan(*key)
+            if plan is not None:
+                door.remember(_fills, key, plan)
+        number = None if plan is None else _number_for(input._layout.dtype, value)
+        if number is not None:
+            run = door.run2f if type(number) is float else door.run2i
+            ptr = run(plan.handle, mask._ptr, input._ptr, number)
+            if not ptr:
+                plan.fail(input, mask)
+            result = make_tensor(ptr, plan.layout, Storage(ptr, plan.layout.nbytes))
+            if input._requires_grad:
+                record(result, "MaskedFillBackward0", lambda g, m: masked_fill(g, m, 0.0), (input,), (mask,))
+            return result
     if not isinstance(mask, Tensor) or mask._layout.dtype is not dt.bool:
         got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
         raise RuntimeError(

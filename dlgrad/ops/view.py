@@ -6,8 +6,8 @@ A view is a transition from one layout to another (memoised on the layout) and a
 
 from __future__ import annotations
 
-from .. import plan as door
 from ..autograd.graph import edge_of, record
+from ..dtypes import dtype as DType  # noqa: N812
 from ..layout import (
     broadcast_shapes,
     expand_strides,
@@ -18,6 +18,8 @@ from ..layout import (
     wrap_dim,
 )
 from ..layout import contiguous as row_major_layout
+from ..plan import make_plan, remember, run1
+from ..storage import Storage
 from ..tensor import Tensor, make_tensor, method
 from .checked import checked
 from .elementwise import result_layout, sum_to
@@ -27,20 +29,25 @@ from .writing import check_inplace
 
 def sizes_of(args, op):
     """The sizes of `f(2, 3)` and of `f((2, 3))`, as a tuple of ints."""
-    if len(args) == 1 and isinstance(args[0], (tuple, list)):
+    if len(args) == 1 and type(args[0]) is not int and isinstance(args[0], (tuple, list)):
         args = args[0]
-    out = []
     for s in args:
         if type(s) is not int:
-            try:
-                if isinstance(s, float):
-                    raise AttributeError
-                s = s.__index__()
-            except (AttributeError, TypeError):
-                raise TypeError(
-                    f"{op}(): sizes must be ints, got {type(s).__name__} ({s!r}) in {list(args)}"
-                ) from None
-        out.append(s)
+            return _whole_sizes(args, op)
+    return args if type(args) is tuple else tuple(args)
+
+
+def _whole_sizes(args, op):
+    out = []
+    for s in args:
+        try:
+            if isinstance(s, float):
+                raise AttributeError
+            out.append(s.__index__())
+        except (AttributeError, TypeError):
+            raise TypeError(
+                f"{op}(): sizes must be ints, got {type(s).__name__} ({s!r}) in {list(args)}"
+            ) from None
     return tuple(out)
 
 
@@ -52,8 +59,6 @@ def view(self, *shape, dtype=None):
     """The same memory under another shape (one size may be -1), or read as another dtype of any width.
 
     Raises RuntimeError where the strides don't allow it without a copy: then use `reshape`."""
-    from ..dtypes import dtype as DType  # noqa: N812
-
     if dtype is not None or (len(shape) == 1 and isinstance(shape[0], DType)):
         return _view_dtype(self, dtype or shape[0])
     lay = self._layout
@@ -101,7 +106,7 @@ def _view_dtype(self, dtype):
 @checked
 def view_as(self, other):
     """`view` with the shape of `other`."""
-    return self.view(tuple(other.shape))
+    return view(self, other._layout.shape)
 
 
 @method
@@ -129,27 +134,34 @@ def reshape(input, *shape):
 @checked
 def reshape_as(self, other):
     """`reshape` to the shape of `other`."""
-    return self.reshape(tuple(other.shape))
+    return reshape(self, other._layout.shape)
 
 
 @method
 def flatten(input, start_dim=0, end_dim=-1):
     """Dimensions start_dim to end_dim as one."""
     lay = input._layout
+    shape = lay.views.get(("flatten", start_dim, end_dim))
+    if shape is None:
+        shape = remember_view(lay, ("flatten", start_dim, end_dim), _flat_shape(lay, start_dim, end_dim))
+    return input if shape is lay.shape else reshape(input, shape)
+
+
+def _flat_shape(lay, start_dim, end_dim):
     n = lay.ndim
     s, e = wrap_dim(start_dim, n, "flatten"), wrap_dim(end_dim, n, "flatten")
     if n == 0:
-        return reshape(input, (1,))
+        return (1,)
     if s > e:
         raise RuntimeError(
             f"flatten(): start_dim ({start_dim}) cannot come after end_dim ({end_dim})"
         )
     if s == e:
-        return input
+        return lay.shape
     k = 1
     for d in lay.shape[s : e + 1]:
         k *= d
-    return reshape(input, (*lay.shape[:s], k, *lay.shape[e + 1 :]))
+    return (*lay.shape[:s], k, *lay.shape[e + 1 :])
 
 
 @method
@@ -162,16 +174,23 @@ def ravel(input):
 def unflatten(input, dim, sizes):
     """Dimension `dim` as the dimensions `sizes` (one may be -1)."""
     lay = input._layout
+    if type(sizes) is tuple and type(dim) is int:
+        shape = lay.views.get(("unflatten", dim, sizes))
+        if shape is not None:
+            return view(input, shape)
     d = wrap_dim(dim, lay.ndim, "unflatten")
     if not sizes:
         raise RuntimeError("unflatten(): sizes must be non-empty")
     try:
-        sizes = infer_size(tuple(sizes), lay.shape[d], "unflatten")
+        full = infer_size(tuple(sizes), lay.shape[d], "unflatten")
     except RuntimeError:
         raise RuntimeError(
             f"unflatten(): Provided sizes {list(sizes)} don't multiply up to the size of dim {d} ({lay.shape[d]})"
         ) from None
-    return view(input, (*lay.shape[:d], *sizes, *lay.shape[d + 1 :]))
+    shape = (*lay.shape[:d], *full, *lay.shape[d + 1 :])
+    if type(sizes) is tuple and type(dim) is int:
+        remember_view(lay, ("unflatten", dim, sizes), shape)
+    return view(input, shape)
 
 
 # ---------------------------------------------------------------------- dimensions in another order
@@ -271,7 +290,19 @@ def permute(input, *dims):
 @method
 def movedim(input, source, destination):
     """The dimensions `source` moved to the places `destination`. A view."""
-    n = input._layout.ndim
+    lay = input._layout
+    if type(source) is int and type(destination) is int:
+        order = lay.views.get(("movedim", source, destination))
+        if order is None:
+            order = _moved(lay.ndim, source, destination)
+            remember_view(lay, ("movedim", source, destination), order)
+    else:
+        order = _moved(lay.ndim, source, destination)
+    return permute(input, order) if lay.ndim else view(input, ())
+
+
+def _moved(n, source, destination):
+    """The order of the dimensions for `permute`."""
     source = [source] if isinstance(source, int) else list(source)
     destination = [destination] if isinstance(destination, int) else list(destination)
     if len(source) != len(destination):
@@ -284,12 +315,12 @@ def movedim(input, source, destination):
             f"movedim(): repeated dim in source {source} or destination {destination}"
         )
     if n == 0:
-        return view(input, ())
+        return ()
     order = [None] * n
     for s, d in zip(src, dst):
         order[d] = s
     rest = iter(d for d in range(n) if d not in src)
-    return permute(input, tuple(next(rest) if o is None else o for o in order))
+    return tuple(next(rest) if o is None else o for o in order)
 
 
 moveaxis = movedim
@@ -387,7 +418,7 @@ def broadcast_to(input, size):
 @checked
 def expand_as(self, other):
     """`expand` to the shape of `other`."""
-    return expand(self, tuple(other.shape))
+    return expand(self, other._layout.shape)
 
 
 def broadcast_tensors(*tensors):
@@ -404,9 +435,31 @@ def broadcast_tensors(*tensors):
 @method
 def clone(input, *, memory_format=None):
     """A copy with its own memory."""
-    if not isinstance(input, Tensor):
-        raise TypeError(f"clone(): argument 'input' must be Tensor, not {type(input).__name__}")
-    lay = input._layout
+    try:
+        lay = input._layout
+        plan = _clones.get((lay, memory_format))
+    except AttributeError:
+        raise TypeError(f"clone(): argument 'input' must be Tensor, not {type(input).__name__}") from None
+    if plan is None:
+        plan = _clone_plan(lay, memory_format)
+    ptr = run1(plan.handle, input._ptr)
+    if not ptr:
+        plan.fail(input)
+    lay = plan.layout
+    out = make_tensor(ptr, lay, Storage(ptr, lay.nbytes))
+    if input._requires_grad:
+        record(out, "CloneBackward0", _same, (input,))
+    return out
+
+
+def _same(g):
+    return g
+
+
+_clones: dict = {}  # (layout, memory_format) -> plan
+
+
+def _clone_plan(lay, memory_format):
     row_major = memory_format is not None and str(memory_format).endswith(
         ("contiguous", "contiguous_format")
     )
@@ -415,10 +468,7 @@ def clone(input, *, memory_format=None):
         if row_major
         else result_layout(lay.dtype, lay.shape, lay)
     )
-    out = door.call("cast", "copy", new, (input,), name="clone")
-    if input._requires_grad:
-        record(out, "CloneBackward0", lambda g: g, (input,))
-    return out
+    return remember(_clones, (lay, memory_format), make_plan("cast", "copy", (new,), (lay,), name="clone"))
 
 
 @method

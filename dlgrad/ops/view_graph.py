@@ -12,7 +12,7 @@ from ..autograd.graph import Node, edge_of, record, record_several, retain_grad
 from ..autograd.mode import mode
 from ..batched import same_batch, unfollowed, with_room
 from ..layout import Layout, alike, layout
-from ..tensor import MAYBE, Tensor, make_tensor
+from ..tensor import MAYBE, Tensor
 from .elementwise import _dense
 from .writing import copy_into
 
@@ -26,10 +26,19 @@ def make_view(x, lay, offset, name, rule):
     t._layout = lay if type(x._layout) is Layout else x._layout.hide(lay)
     t._storage = storage = x._storage
     base = x._view
-    t._view = x if base is None else base
     t._view_version = storage.version
     t._grad_fn = None
     t._requires_grad = MAYBE
+    if base is None:
+        t._view = x
+        if not x._requires_grad:
+            if x._view_mode is not None:
+                t._view_mode = x._view_mode
+            return t
+    else:
+        t._view = base
+        if x._requires_grad is MAYBE and not base._requires_grad and x._view_mode is None:
+            return t
     if x._requires_grad:
         if mode.enabled:
             edge = edge_of(x)
@@ -51,11 +60,17 @@ def make_views(x, parts, name, join):
     wants = bool(x._requires_grad) and x.requires_grad
     how = x._view_mode if not wants else "multi" if mode.enabled else "no_grad"
     outs = []
+    ptr, version, requires_grad = x._ptr, storage.version, False if wants else MAYBE
+    plain = type(x._layout) is Layout
     for lay, offset in parts:
-        t = make_tensor(x._ptr + offset if offset else x._ptr, alike(x._layout, lay), storage)
-        t._view, t._view_version = base, storage.version
-        if not wants:
-            t._requires_grad = MAYBE
+        t = _new(Tensor)
+        t._ptr = ptr + offset
+        t._layout = lay if plain else alike(x._layout, lay)
+        t._storage = storage
+        t._requires_grad = requires_grad
+        t._grad_fn = None
+        t._view = base
+        t._view_version = version
         if how is not None:
             t._view_mode = how
         outs.append(t)

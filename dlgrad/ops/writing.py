@@ -123,6 +123,13 @@ def copy_into(out, source):
     door.call("cast", "copy", out._layout, (source,), into=out, name="copy_")
 
 
+def unrecorded(t):
+    """Whether autograd does not care about a write to `t`."""
+    if t._view is None:
+        return not t._requires_grad or not mode.enabled
+    return (t._requires_grad is not True and not t._view._requires_grad and t._view_mode is None) or not mode.enabled
+
+
 def check_inplace(name, t):
     """Raises RuntimeError for a write that autograd cannot follow."""
     if not mode.enabled:

@@ -3,6 +3,8 @@
 //! `copy`: out (any dtype, any strides) = x (same shape, any dtype, any strides). Conversions
 //! are those of convert.zig: integers wrap, float to integer truncates (what does not fit
 //! gives the smallest integer), float to bool is x != 0.
+//!
+//! `join`: several tensors one behind the other in one (join.zig).
 const std = @import("std");
 const plan = @import("../plan.zig");
 const view = @import("../view.zig");
@@ -11,13 +13,15 @@ const elementwise = @import("elementwise.zig");
 const elementwise_row = @import("elementwise_row.zig");
 const convert = @import("convert.zig");
 const transpose = @import("transpose.zig");
+const join = @import("join.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
 
-pub const names: []const []const u8 = &.{"copy"};
+pub const names: []const []const u8 = &.{ "copy", "join" };
 pub const family: plan.Family = .{ .prepare = prepare };
 
 fn prepare(p: *Plan) plan.PrepareError!void {
+    if (p.op == 1) return join.prepare(p);
     if (p.operands.len != 2 or p.n_out != 1) return error.Unsupported;
     const out = p.operands[0].dtype;
     const in = p.operands[1].dtype;
@@ -73,7 +77,7 @@ fn runRows(p: *const Plan, call: *Call) void {
                 var to = out + cursor.offset[0];
                 var from = in + cursor.offset[1];
                 for (0..n) |_| {
-                    copyBytes(to, from, bytes);
+                    join.copyBytes(to, from, bytes);
                     to += v_.strides[0][outer];
                     from += v_.strides[1][outer];
                 }
@@ -86,19 +90,6 @@ fn runRows(p: *const Plan, call: *Call) void {
     const job: Job = .{ .v = v, .call = call };
     const row_bytes = v.inner() * v.element[0];
     services.parallelFor(v.n / v.inner(), 1 + (128 << 10) / row_bytes, job, Job.run);
-}
-
-/// A call of memcpy would cost more than a short row.
-inline fn copyBytes(to: [*]u8, from: [*]const u8, n: usize) void {
-    if (n > 1024 or n < 16) return @memcpy(to[0..n], from[0..n]);
-    const V = @Vector(16, u8);
-    var i: usize = 0;
-    while (i + 64 <= n) : (i += 64) {
-        const x: @Vector(64, u8) = from[i..][0..64].*;
-        to[i..][0..64].* = x;
-    }
-    while (i + 16 <= n) : (i += 16) to[i..][0..16].* = @as(V, from[i..][0..16].*);
-    if (i < n) to[n - 16 ..][0..16].* = @as(V, from[n - 16 ..][0..16].*);
 }
 
 // ------------------------------------------------------------------ transposed copies
@@ -178,4 +169,8 @@ fn runTransposed(p: *const Plan, call: *Call) void {
     };
     const job: Job = .{ .s = s, .call = call };
     services.parallelFor(squares, 16, job, Job.run);
+}
+
+test {
+    _ = join;
 }
