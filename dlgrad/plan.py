@@ -13,7 +13,7 @@ import struct
 
 from . import _abi
 from ._lib import ffi, lib
-from .layout import Layout, layout
+from .layout import Layout, alike, contiguous, layout
 from .storage import OutOfMemoryError, Storage, allocate
 from .tensor import Tensor, make_tensor
 
@@ -30,6 +30,7 @@ into = lib.dlgrad_into
 intof = lib.dlgrad_intof
 intoi = lib.dlgrad_intoi
 _call = lib.dlgrad_call
+_several = lib.dlgrad_several
 NULL = ffi.NULL
 
 CACHE_LIMIT = 1024  # plans of one cache; the older half goes when it is full
@@ -184,6 +185,73 @@ def _run_into(plan, t, inputs, scalars):
         return run(plan.handle, t._ptr, a, b, scalars[0])
     a, b, c = [NULL if x is None else x._ptr for x in inputs] + [NULL] * (3 - len(inputs))
     return into(plan.handle, t._ptr, a, b, c)
+
+
+_addresses: list = []  # arrays for the addresses of several results, while nobody uses them
+_left_out = tuple([(NULL,) * (6 - n) for n in range(7)])
+
+
+class Several:
+    """A row with up to eight results and up to six inputs, prepared: `run` is one C call, which allocates them too.
+
+    outs, lays: the layouts of the results and of the inputs (None: left out). given: how many of the results, the last
+    ones, `run` is to write into tensors that are there."""
+
+    __slots__ = ("plan", "key", "new", "wanted")
+
+    def __init__(self, family, row, outs, lays, ints=(), floats=(), name=None, given=0):
+        self.key = (family, row, outs, lays, ints, floats, name)
+        self.plan = make_plan(family, row, outs, lays, ints, floats, name)
+        self.new = outs[: len(outs) - given]
+        self.wanted = 0
+        for k, lay in enumerate(self.new):
+            if lay is not None:
+                self.wanted |= 1 << k
+
+    def reshape(self, shape):
+        """From now on the results come in this shape, contiguous as they are."""
+        self.new = tuple([alike(lay, contiguous(lay.dtype, shape)) for lay in self.new])
+
+    def run(self, inputs, scalar=0.0, given=()):
+        """The new results (None for those left out), of these inputs (None: left out)."""
+        plan = self.plan
+        if type(plan) is not Plan:
+            return self._run_batched(inputs)
+        try:
+            array = _addresses.pop()
+        except IndexError:
+            array = ffi.new("uint8_t *[8]")
+        if given:
+            k = len(self.new)
+            for t in given:
+                array[k] = NULL if t is None else t._ptr
+                k += 1
+        inputs = [NULL if t is None else t._ptr for t in inputs]
+        if _several(plan.handle, array, self.wanted, scalar, *inputs, *_left_out[len(inputs)]):
+            _addresses.append(array)
+            raise_failure(plan.name, self.new, self.key[3])
+        results = []
+        k = 0
+        for lay in self.new:
+            if lay is None:
+                results.append(None)
+            else:
+                ptr = array[k]
+                results.append(make_tensor(ptr, lay, Storage(ptr, lay.nbytes)))
+            k += 1
+        _addresses.append(array)
+        for t in given:
+            if t is not None:
+                t._storage.version += 1
+        return results
+
+    def _run_batched(self, inputs):
+        family, row, outs, lays, ints, floats, name = self.key
+        inputs = tuple([t if t is None or t._layout is lay else make_tensor(t._ptr, lay, t._storage)
+                        for t, lay in zip(inputs, lays)])  # fmt: skip
+        results = call(family, row, outs, inputs, ints, floats, name=name)
+        return [t if lay is out else make_tensor(t._ptr, alike(t._layout, lay), t._storage)
+                for t, lay, out in zip(results, self.new, outs)]  # fmt: skip
 
 
 def call(family, row, outputs, inputs, ints=(), floats=(), scalars=(), into=None, name=None):

@@ -533,6 +533,11 @@ int32_t dlgrad_into(const dlgrad_plan *plan, uint8_t *out, uint8_t *a, uint8_t *
 int32_t dlgrad_intof(const dlgrad_plan *plan, uint8_t *out, uint8_t *a, uint8_t *b, double s);
 int32_t dlgrad_intoi(const dlgrad_plan *plan, uint8_t *out, uint8_t *a, uint8_t *b, int64_t s);
 
+/* Several results: memory for each operand k whose bit is set in `wanted`, its address in
+   results[k], where the addresses of outputs that are there already are given. Inputs follow
+   the plan's outputs; a floating scalar may change from run to run. 0 or a status. */
+int32_t dlgrad_several(const dlgrad_plan *plan, uint8_t **results, uint32_t wanted, double s, uint8_t *a, uint8_t *b, uint8_t *c, uint8_t *d, uint8_t *e, uint8_t *f);
+
 /* The general form: an address for each of the plan's operands, and the scalars. */
 int32_t dlgrad_call(const dlgrad_plan *plan, uint8_t *const *operands, const int64_t *scalars, size_t n_scalars);
 

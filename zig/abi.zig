@@ -332,6 +332,34 @@ pub export fn dlgrad_intoi(plan: *const Plan, out: ?[*]u8, a: ?[*]u8, b: ?[*]u8,
     return execute(plan, &call);
 }
 
+/// Several results: memory for each operand k whose bit is set in `wanted`, its address in
+/// results[k], where the addresses of outputs that are there already are given. Inputs follow
+/// the plan's outputs; a floating scalar may change from run to run. 0 or a status.
+pub export fn dlgrad_several(plan: *const Plan, results: [*]?[*]u8, wanted: u32, s: f64, a: ?[*]u8, b: ?[*]u8, c: ?[*]u8, d: ?[*]u8, e: ?[*]u8, f: ?[*]u8) callconv(.c) i32 {
+    var call: Call = .{};
+    const n = plan.n_out;
+    for (0..n) |k| {
+        if (wanted >> @intCast(k) & 1 != 0) {
+            const o = plan.operands[k];
+            results[k] = memory.alloc(o.numel() * o.dtype.size()) orelse {
+                freeFirst(results, wanted, k);
+                fail(.out_of_memory);
+                return @backingInt(Status.out_of_memory);
+            };
+        }
+        call.ptr[k] = if (plan.operands[k].ndim() > 0 or wanted >> @intCast(k) & 1 != 0) results[k] else null;
+    }
+    call.ptr[n..][0..6].* = .{ a, b, c, d, e, f };
+    call.scalar[0] = .{ .f = s };
+    const status = execute(plan, &call);
+    if (status != 0) freeFirst(results, wanted, n);
+    return status;
+}
+
+fn freeFirst(results: [*]const ?[*]u8, wanted: u32, n: usize) void {
+    for (0..n) |k| if (wanted >> @intCast(k) & 1 != 0) memory.free(results[k].?);
+}
+
 /// The general form: an address for each of the plan's operands, and the scalars.
 pub export fn dlgrad_call(plan: *const Plan, operands: [*]const ?[*]u8, scalars: [*]const i64, n_scalars: usize) callconv(.c) i32 {
     var call: Call = .{};

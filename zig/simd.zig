@@ -65,14 +65,88 @@ pub inline fn storeN(comptime n: comptime_int, comptime T: type, p: [*]T, v: @Ve
 
 /// The first `count` < lanes(T) lanes from `p`, the others `fill`. Reads nothing beyond.
 pub inline fn loadPart(comptime T: type, p: [*]const T, count: usize, fill: T) Vec(T) {
-    var buffer: [lanes(T)]T align(vector_bytes) = @splat(fill);
+    const others: Vec(T) = @splat(fill);
+    if (comptime masked != .none and @sizeOf(T) >= 4) return maskedLoad(T, p, firstLanes(T, count), others);
+    var buffer: [lanes(T)]T align(vector_bytes) = others;
     @memcpy(buffer[0..count], p[0..count]);
     return buffer;
 }
 /// The first `count` < lanes(T) lanes of `v` into `p`. Writes nothing beyond.
 pub inline fn storePart(comptime T: type, p: [*]T, count: usize, v: Vec(T)) void {
+    if (comptime masked != .none and @sizeOf(T) >= 4) return maskedStore(T, p, firstLanes(T, count), v);
     const buffer: [lanes(T)]T align(vector_bytes) = v;
     @memcpy(p[0..count], buffer[0..count]);
+}
+
+/// How the CPU loads and stores some lanes only. There is no builtin for that, and LLVM makes
+/// nothing better of a loop than a call of memcpy and a stall.
+const masked: enum { none, avx2, avx512 } = switch (builtin.cpu.arch) {
+    .x86_64 => if (builtin.zig_backend != .stage2_llvm)
+        .none
+    else if (builtin.cpu.has(.x86, .avx512bw))
+        .avx512
+    else if (builtin.cpu.has(.x86, .avx2))
+        .avx2
+    else
+        .none,
+    else => .none,
+};
+
+fn Lanes(comptime T: type) type {
+    return @Vector(lanes(T), bool);
+}
+/// The first `count` lanes.
+pub inline fn firstLanes(comptime T: type, count: usize) Lanes(T) {
+    const I = @Int(.unsigned, @bitSizeOf(T));
+    return iota(lanes(T), I) < @as(@Vector(lanes(T), I), @splat(@intCast(count)));
+}
+
+inline fn maskedLoad(comptime T: type, p: [*]const T, mask: Lanes(T), others: Vec(T)) Vec(T) {
+    const name = if (@sizeOf(T) == 4) "ps" else "pd";
+    if (masked == .avx512) {
+        const k: @Int(.unsigned, lanes(T)) = @bitCast(mask);
+        return asm volatile ("vmovu" ++ name ++ " (%[p]), %[out] {%[k]}"
+            : [out] "=v" (-> Vec(T)),
+            : [p] "r" (p),
+              [k] "^Yk" (k),
+              [others] "0" (others),
+            : .{ .memory = true });
+    }
+    const half = lanes(T) / 2;
+    const m = halves(T, mask);
+    var out: [2]@Vector(half, T) = undefined;
+    inline for (0..2) |h| out[h] = asm volatile ("vmaskmov" ++ name ++ " (%[p]), %[m], %[out]"
+        : [out] "=x" (-> @Vector(half, T)),
+        : [p] "r" (p + h * half),
+          [m] "x" (m[h]),
+        : .{ .memory = true });
+    return @select(T, mask, @as(Vec(T), @bitCast(out)), others);
+}
+inline fn maskedStore(comptime T: type, p: [*]T, mask: Lanes(T), v: Vec(T)) void {
+    const name = if (@sizeOf(T) == 4) "ps" else "pd";
+    if (masked == .avx512) {
+        const k: @Int(.unsigned, lanes(T)) = @bitCast(mask);
+        return asm volatile ("vmovu" ++ name ++ " %[v], (%[p]) {%[k]}"
+            :
+            : [p] "r" (p),
+              [k] "^Yk" (k),
+              [v] "v" (v),
+            : .{ .memory = true });
+    }
+    const half = lanes(T) / 2;
+    const m = halves(T, mask);
+    const parts: [2]@Vector(half, T) = @bitCast(v);
+    inline for (0..2) |h| asm volatile ("vmaskmov" ++ name ++ " %[v], %[m], (%[p])"
+        :
+        : [p] "r" (p + h * half),
+          [m] "x" (m[h]),
+          [v] "x" (parts[h]),
+        : .{ .memory = true });
+}
+/// A mask as AVX2 has it: the sign of every lane.
+inline fn halves(comptime T: type, mask: Lanes(T)) [2]@Vector(lanes(T) / 2, @Int(.signed, @bitSizeOf(T))) {
+    const I = @Int(.signed, @bitSizeOf(T));
+    return @bitCast(@select(I, mask, @as(@Vector(lanes(T), I), @splat(-1)), @as(@Vector(lanes(T), I), @splat(0))));
 }
 
 /// 0, 1, 2, ... in every lane, as `T`.

@@ -1,18 +1,24 @@
-"""Fused losses over class indices. cross_entropy keeps no probabilities: they are computed again from the scores."""
+"""Fused losses. cross_entropy keeps no probabilities: they are computed again from the scores. Losses of single elements
+are one pass with their reduction, and another for their gradient."""
 
 from __future__ import annotations
 
 from .. import dtypes as dt
 from .. import plan as door
-from ..autograd.graph import record, record_several, wants_grad
+from ..autograd.graph import record, wants_grad
 from ..autograd.mode import mode
 from ..layout import contiguous
 from .elementwise import tie
 
 _REDUCTION = {"none": 0, "mean": 1, "sum": 2}
+_plans: dict = {}
 
 
-def _as_classes(t, channel):
+def _prepared(key, *description):
+    return door.remember(_plans, key, door.Several(*description))
+
+
+def _as_classes(t):
     """`t` read as (N, C) or (N, C, S): its class dimension second."""
     shape = t._layout.shape
     if t._layout.ndim == 1:
@@ -23,36 +29,59 @@ def _as_classes(t, channel):
 
 
 def _as_target(target, classes):
-    shape = (classes._layout.shape[0], *classes._layout.shape[2:])
-    target = target if target._layout.dtype is dt.int64 else target.to(dt.int64)
-    return target.reshape(shape)
+    lay, shape = target._layout, classes._layout.shape
+    if lay.dtype is not dt.int64:
+        target = target.to(dt.int64)
+    if lay.ndim == 1 and len(shape) == 2:
+        return target
+    return target.reshape((shape[0], *shape[2:]))
 
 
-def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
-    """-log softmax(input)[target], over classes in dimension 1 (0 for a vector): one pass, its gradient another."""
-    x = _as_classes(input, 1)
+def cross_entropy(
+    input, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0, check=None
+):
+    """-log softmax(input)[target], over classes in dimension 1 (0 for a vector): one pass, its gradient another.
+
+    check: called with input, target, weight and ignore_index for layouts that it has not seen yet."""
+    key = (input._layout, target._layout, None if weight is None else weight._layout, ignore_index, reduction, label_smoothing)
+    found = _plans.get(key)
+    if found is None and check is not None:
+        check(input, target, weight, ignore_index)
+    x = _as_classes(input)
     t = _as_target(target, x)
-    lay = x._layout
-    stat = dt.float64 if lay.dtype is dt.float64 else dt.float32
     kind = _REDUCTION[reduction]
-    out = contiguous(lay.dtype, tuple(t._layout.shape) if kind == 0 else ())
-    positions = lay.numel // (lay.shape[0] * lay.shape[1]) if lay.numel else _positions(lay.shape)
-    saved = contiguous(stat, (2, lay.shape[0], positions))
     ints, floats = (kind, ignore_index), (float(label_smoothing),)
-    loss, kept, total = door.call("loss", "cross_entropy", (out, saved, contiguous(stat, ())), (x, t, weight), ints=ints, floats=floats)
+    if found is None:
+        lay = x._layout
+        stat = dt.float64 if lay.dtype is dt.float64 else dt.float32
+        out = contiguous(lay.dtype, tuple(t._layout.shape) if kind == 0 else ())
+        positions = lay.numel // (lay.shape[0] * lay.shape[1]) if lay.numel else _positions(lay.shape)
+        outs = (out, contiguous(stat, (2, lay.shape[0], positions)), contiguous(stat, ()))
+        found = _prepared(key, "loss", "cross_entropy", outs, (lay, t._layout, key[2]), ints, floats)
+    loss, kept, total = found.run((x, t, weight))
     if wants_grad(x):
 
-        def rule(g, gs, gt, x, t, kept, total, weight):
+        def rule(g, x, t, kept, total, weight):
             if not mode.enabled:
-                return door.call("loss", "cross_entropy_backward", contiguous(x._layout.dtype, tuple(x._layout.shape)),
-                                 (g, x, t, kept, total, weight), ints=ints, floats=floats)  # fmt: skip
+                return _fused_backward("cross_entropy_backward", (g, x, t, kept, total, weight), x._layout, ints, floats)
             from ..autograd.engine import grad
 
             again = _composed(x, t, weight, ignore_index, reduction, label_smoothing)
             return grad(again, x, g, create_graph=True)[0]
 
-        record_several((loss, kept, total), "CrossEntropyBackward0", rule, (x,), (x, t, kept, total, weight), (True, False, False))
+        record(loss, "CrossEntropyBackward0", rule, (x,), (x, t, kept, total, weight))
     return loss.reshape(tuple(target._layout.shape)) if kind == 0 else loss
+
+
+def _fused_backward(row, inputs, like, ints, floats=()):
+    """The one result, of the shape and dtype of `like`, of a backward row."""
+    lays = tuple([None if t is None else t._layout for t in inputs])
+    key = (row, lays, ints, floats)
+    found = _plans.get(key)
+    if found is None:
+        outs = (contiguous(like.dtype, tuple(like.shape)),)
+        found = _prepared(key, "loss", row, outs, lays, ints, floats)
+    return found.run(inputs)[0]
 
 
 def _positions(shape):
@@ -85,28 +114,84 @@ def _composed(x, t, weight, ignore_index, reduction, label_smoothing):
     return loss.sum() / w.sum() if reduction == "mean" else loss.sum()
 
 
-def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
-    """-weight[target] input[target], over classes in dimension 1 (0 for a vector)."""
-    x = _as_classes(input, 1)
+def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean", check=None):
+    """-weight[target] input[target], over classes in dimension 1 (0 for a vector). check: as in cross_entropy."""
+    key = (input._layout, target._layout, None if weight is None else weight._layout, ignore_index, reduction)
+    found = _plans.get(key)
+    if found is None and check is not None:
+        check(input, target, weight, ignore_index)
+    x = _as_classes(input)
     t = _as_target(target, x)
     lay = x._layout
-    stat = dt.float64 if lay.dtype is dt.float64 else dt.float32
     kind = _REDUCTION[reduction]
-    out = contiguous(lay.dtype, tuple(t._layout.shape) if kind == 0 else ())
     ints = (kind, ignore_index)
-    loss, total = door.call("loss", "nll_loss", (out, contiguous(stat, ())), (x, t, weight), ints=ints)
+    if found is None:
+        stat = dt.float64 if lay.dtype is dt.float64 else dt.float32
+        outs = (contiguous(lay.dtype, tuple(t._layout.shape) if kind == 0 else ()), contiguous(stat, ()))
+        found = _prepared(key, "loss", "nll_loss", outs, (lay, t._layout, key[2]), ints)
+    loss, total = found.run((x, t, weight))
     if wants_grad(x):
-        shape = tuple(lay.shape)
 
         def backward(g, t, total, weight):
-            y = door.call("loss", "nll_loss_backward", contiguous(g._layout.dtype, shape), (g, t, total, weight), ints=ints)
+            like = contiguous(g._layout.dtype, tuple(lay.shape))
+            y = _fused_backward("nll_loss_backward", (g, t, total, weight), like, ints)
+            if not mode.enabled:
+                return y
 
             def again(gg, t, total, weight):
                 return nll_loss(gg, t, weight, ignore_index, reduction)
 
             return record(y, "NllLossBackwardBackward0", again, (g,), (t, total, weight))
 
-        record_several((loss, total), "NllLossBackward0", lambda g, gt, x, t, total, weight: tie(backward(g, t, total, weight), x), (x,), (x, t, total, weight), (True, False))
+        rule = lambda g, x, t, total, weight: tie(backward(g, t, total, weight), x)  # noqa: E731
+        record(loss, "NllLossBackward0", rule, (x,), (x, t, total, weight))
     return loss.reshape(tuple(target._layout.shape)) if kind == 0 else loss
 
 
+_SYMMETRIC = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
+
+
+def pointwise(row, input, target, reduction, composed, parameter=None):
+    """A loss of single elements, reduced. Two tensors of one shape and one floating dtype, or None is returned.
+
+    row: of zig/ops/loss.zig. composed(input, target): the same loss, not reduced, in Tensor operations, which derivatives
+    of higher order are of. parameter: the row's, if it has one. Raises ValueError where an element has no such loss."""
+    lay = input._layout
+    other = target._layout
+    key = (row, lay, other, reduction, parameter)
+    found = _plans.get(key)
+    kind = _REDUCTION[reduction]
+    ints = (kind,)
+    floats = () if parameter is None else (float(parameter),)
+    wants_target = target._requires_grad
+    if found is None:
+        fits = lay.dtype is other.dtype and lay.dtype.is_floating_point and lay.shape == other.shape
+        if not fits or (kind == 0 and not (lay.contiguous and other.contiguous)):
+            return None
+        outs = (contiguous(lay.dtype, tuple(lay.shape) if kind == 0 else ()),)
+        found = _prepared(key, "loss", row, outs, (lay, other), ints, floats)
+    if wants_target and row not in _SYMMETRIC:
+        return None
+    loss = found.run((input, target))[0]
+    if input._requires_grad or wants_target:
+
+        def rule(g, x, t):
+            if mode.enabled:
+                return _pointwise_again(g, x, t, reduction, composed)
+            gx = _fused_backward(row + "_backward", (g, x, t), lay, ints, floats)
+            return gx, -gx if wants_target else None
+
+        name = "".join([w.capitalize() for w in row.split("_")]) + "Backward0"
+        record(loss, name, rule, (input, target), (input, target))
+    return loss
+
+
+def _pointwise_again(g, x, t, reduction, composed):
+    """The gradients for x and t with a graph."""
+    from ..autograd.engine import grad
+
+    loss = composed(x, t)
+    loss = loss if reduction == "none" else loss.mean() if reduction == "mean" else loss.sum()
+    wanted = [v for v in (x, t) if v._requires_grad]
+    found = iter(grad(loss, wanted, g, create_graph=True))
+    return tuple([next(found) if v._requires_grad else None for v in (x, t)])

@@ -5,25 +5,43 @@ from __future__ import annotations
 
 from .. import dtypes as dt
 from .. import plan as door
-from ..autograd.graph import record_several, wants_grad
+from ..autograd.graph import record, wants_grad
 from ..autograd.mode import mode
 from ..batched import per_member
 from ..layout import Layout, contiguous
 
-
-def _stats(x, shape):
-    return contiguous(dt.float64 if x._layout.dtype is dt.float64 else dt.float32, tuple(shape))
+_plans: dict = {}  # what the rows below are to run, by the layouts and parameters of the call
 
 
-def _like(t):
-    return None if t is None else contiguous(t._layout.dtype, tuple(t._layout.shape))
+def _prepared(key, *description, given=0):
+    """The plan for what `key` stands for, from now on found in _plans."""
+    return door.remember(_plans, key, door.Several(*description, given=given))
 
 
-def _backward(row, g, x, mean, rstd, weight, bias, ints=(), floats=()):
-    """gx, gw, gb by a fused row (None where there is no such parameter)."""
-    inputs = (g, x, rstd, weight) if mean is None else (g, x, mean, rstd, weight)
-    outs = (_like(x), _like(weight)) if mean is None else (_like(x), _like(weight), _like(bias))
-    return door.call("norm", row, outs, inputs, ints=ints, floats=floats)
+def _of(t):
+    return None if t is None else t._layout
+
+
+def _stats(lay, shape):
+    return contiguous(dt.float64 if lay.dtype is dt.float64 else dt.float32, tuple(shape))
+
+
+def _fresh_like(lay):
+    return None if lay is None else contiguous(lay.dtype, tuple(lay.shape))
+
+
+def _backward(row, inputs, bias, ints=(), floats=()):
+    """gx, gw, gb by a fused row (None where there is no such parameter): of g, x, the statistics and weight. bias: its
+    layout, or None; False for a row without."""
+    lays = tuple([None if t is None else t._layout for t in inputs])
+    key = (row, lays, bias, ints, floats)
+    found = _plans.get(key)
+    if found is None:
+        outs = (_fresh_like(lays[1]), _fresh_like(lays[-1]))
+        if bias is not False:
+            outs = (*outs, _fresh_like(bias))
+        found = _prepared(key, "norm", row, outs, lays, ints, floats)
+    return found.run(inputs)
 
 
 def _composed(g, x, weight, bias, mean, rstd, reduced, parameter_dims, spread_weight):
@@ -54,47 +72,66 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
 
 def native_layer_norm(input, normalized_shape, weight, bias, eps):
     """layer_norm with its statistics: (result, mean, 1 / sqrt(var + eps)), these of shape (*rows, 1, ...), without gradient."""
-    from ..nn.functional._normalization import _check_normalized_shape
-
-    normalized_shape = _check_normalized_shape(
-        "native_layer_norm", input, normalized_shape, weight=weight, bias=bias
+    y, mean, rstd = _layer_norm(
+        input, normalized_shape, weight, bias, eps, "native_layer_norm", True
     )
-    y, mean, rstd = _layer_norm(input, normalized_shape, weight, bias, eps)
     k = len(normalized_shape)
     rows = (*input._layout.shape[: input._layout.ndim - k], *(1,) * k)
     return y, mean.reshape(rows), rstd.reshape(rows)
 
 
-def _layer_norm(input, normalized_shape, weight, bias, eps):
-    """The result, and mean and rstd of its rows (flat)."""
-    lay = input._layout
-    k = len(normalized_shape)
-    size = 1
-    for s in normalized_shape:
-        size *= s
-    rows = lay.shape[: lay.ndim - k]
-    m = lay.numel // size if size else _count(rows)
-    x = input
-    stats = _stats(x, (m,))
-    y, mean, rstd = door.call("norm", "layer_norm", (contiguous(lay.dtype, tuple(lay.shape)), stats, stats), (x, weight, bias),
-                              ints=(size,), floats=(eps,), name="layer_norm")  # fmt: skip
-    if wants_grad(input, weight, bias):
-        dims, lead = tuple(range(lay.ndim - k, lay.ndim)), tuple(range(lay.ndim - k))
+def _shape_of(normalized_shape):
+    return (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
 
-        def rule(g, gm, gr, x, mean, rstd, weight):
+
+def _prepare_layer_norm(key, name, input, normalized_shape, weight, bias, eps, statistics):
+    """layer_norm's plan, after the checks. PyTorch's errors; statistics: whether they are results too."""
+    from ..nn.functional._normalization import _check_normalized_shape
+
+    _check_normalized_shape(name, input, normalized_shape, weight=weight, bias=bias)
+    lay = input._layout
+    size = _count(normalized_shape)
+    m = lay.numel // size if size else _count(lay.shape[: lay.ndim - len(normalized_shape)])
+    stats = _stats(lay, (m,)) if statistics else None
+    lays = (lay, _of(weight), _of(bias))
+    outs = (contiguous(lay.dtype, tuple(lay.shape)), stats, stats)
+    return _prepared(key, "norm", "layer_norm", outs, lays, (size,), (eps,), "layer_norm")
+
+
+def _layer_norm(input, normalized_shape, weight, bias, eps, name="layer_norm", statistics=False):
+    """The result, and mean and rstd of its rows (flat; None unless they are needed)."""
+    if type(normalized_shape) is not tuple:
+        normalized_shape = _shape_of(normalized_shape)
+    lay = input._layout
+    wanted = wants_grad(input, weight, bias)
+    key = (lay, normalized_shape, _of(weight), _of(bias), eps, wanted or statistics)
+    found = _plans.get(key)
+    if found is None:
+        found = _prepare_layer_norm(
+            key, name, input, normalized_shape, weight, bias, eps, wanted or statistics
+        )
+    y, mean, rstd = found.run((input, weight, bias))
+    if wanted:
+        k = len(normalized_shape)
+        bias_layout = _of(bias)
+
+        def rule(g, x, mean, rstd, weight):
             if not mode.enabled:
-                return _backward("layer_norm_backward", g, x, mean, rstd, weight, bias, (size,))
+                size = (_count(normalized_shape),)
+                return _backward(
+                    "layer_norm_backward", (g, x, mean, rstd, weight), bias_layout, size
+                )
+            dims, lead = tuple(range(lay.ndim - k, lay.ndim)), tuple(range(lay.ndim - k))
             mu = x.mean(dims, True)
             inv = ((x - mu).square().mean(dims, True) + eps).rsqrt()
             return _composed(g, x, weight, bias, mu, inv, dims, lead, weight)
 
-        record_several(
-            (y, mean, rstd),
+        record(
+            y,
             "NativeLayerNormBackward0",
             rule,
             (input, weight, bias),
-            (x, mean, rstd, weight),
-            (True, False, False),
+            (input, mean, rstd, weight),
         )
     return y, mean, rstd
 
@@ -106,33 +143,45 @@ def _count(shape):
     return n
 
 
+def _prepare_rms_norm(key, input, normalized_shape, weight, eps, statistics):
+    from ..nn.functional._normalization import _check_normalized_shape
+
+    _check_normalized_shape("rms_norm", input, normalized_shape, weight=weight)
+    lay = input._layout
+    if eps is None:
+        eps = dt.finfo(lay.dtype).eps
+    size = _count(normalized_shape)
+    m = lay.numel // size if size else _count(lay.shape[: lay.ndim - len(normalized_shape)])
+    outs = (contiguous(lay.dtype, tuple(lay.shape)), _stats(lay, (m,)) if statistics else None)
+    return _prepared(
+        key, "norm", "rms_norm", outs, (lay, _of(weight)), (size,), (eps,), "rms_norm"
+    )
+
+
 def rms_norm(input, normalized_shape, weight=None, eps=None):
     """x / sqrt(mean(x^2) + eps) * weight over the last dimensions (Zhang and Sennrich 2019)."""
+    if type(normalized_shape) is not tuple:
+        normalized_shape = _shape_of(normalized_shape)
     lay = input._layout
-    k = len(normalized_shape)
-    size = _count(normalized_shape)
-    if eps is None:
-        eps = dt.finfo(lay.dtype if lay.dtype is dt.float64 else dt.float32).eps
-    m = lay.numel // size if size else _count(lay.shape[: lay.ndim - k])
-    y, rstd = door.call("norm", "rms_norm", (contiguous(lay.dtype, tuple(lay.shape)), _stats(input, (m,))), (input, weight),
-                        ints=(size,), floats=(eps,), name="rms_norm")  # fmt: skip
-    if wants_grad(input, weight):
-        dims, lead = tuple(range(lay.ndim - k, lay.ndim)), tuple(range(lay.ndim - k))
+    wanted = wants_grad(input, weight)
+    key = ("rms", lay, normalized_shape, _of(weight), eps, wanted)
+    found = _plans.get(key)
+    if found is None:
+        found = _prepare_rms_norm(key, input, normalized_shape, weight, eps, wanted)
+    y, rstd = found.run((input, weight))
+    if wanted:
+        k = len(normalized_shape)
 
-        def rule(g, gr, x, rstd, weight):
+        def rule(g, x, rstd, weight):
             if not mode.enabled:
-                return _backward("rms_norm_backward", g, x, None, rstd, weight, None, (size,))
-            inv = (x.square().mean(dims, True) + eps).rsqrt()
+                size = (_count(normalized_shape),)
+                return _backward("rms_norm_backward", (g, x, rstd, weight), False, size)
+            dims, lead = tuple(range(lay.ndim - k, lay.ndim)), tuple(range(lay.ndim - k))
+            small = dt.finfo(lay.dtype).eps if eps is None else eps
+            inv = (x.square().mean(dims, True) + small).rsqrt()
             return _composed(g, x, weight, None, None, inv, dims, lead, weight)[:2]
 
-        record_several(
-            (y, rstd),
-            "RmsNormBackward0",
-            rule,
-            (input, weight),
-            (input, rstd, weight),
-            (True, False),
-        )
+        record(y, "RmsNormBackward0", rule, (input, weight), (input, rstd, weight))
     return y
 
 
@@ -154,98 +203,102 @@ def native_batch_norm(input, weight, bias, running_mean, running_var, training, 
 
 def _batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps):
     """The result, mean and rstd (None for both unless training)."""
-    lay = input._layout
-    c = lay.shape[1]
-    out = contiguous(lay.dtype, tuple(lay.shape))
-    dims = (0, *range(2, lay.ndim))
-    wide = (1, c) + (1,) * (lay.ndim - 2)
     if not training:
-        y = door.call(
-            "norm",
-            "batch_norm_eval",
-            out,
-            (input, weight, bias, running_mean, running_var),
-            floats=(eps,),
-            name="batch_norm",
-        )
-        if wants_grad(input, weight, bias):
-
-            def rule(g, x, weight, mean, var):
-                if not mode.enabled:
-                    return _backward(
-                        "batch_norm_eval_backward", g, x, mean, var, weight, bias, (), (eps,)
-                    )
-                inv = (var + eps).rsqrt().reshape(wide)
-                gx = g * inv if weight is None else g * (inv * weight.reshape(wide))
-                gw = None if weight is None else (g * (x - mean.reshape(wide)) * inv).sum(dims)
-                return gx, gw, None if bias is None else g.sum(dims)
-
-            from ..autograd.graph import record
-
-            record(
-                y,
-                "NativeBatchNormBackward0",
-                rule,
-                (input, weight, bias),
-                (input, weight, running_mean.detach(), running_var.detach()),
-            )
+        y = _batch_norm_fixed(input, running_mean, running_var, weight, bias, eps)
         return y, None, None
-    if (
-        running_mean is not None
-        and type(running_mean._layout) is Layout
-        and type(lay) is not Layout
-    ):
+    lay = input._layout
+    inputs = (input, weight, bias)
+    running = (running_mean, running_var)
+    key = ("batch", lay, _of(weight), _of(bias), _of(running_mean), _of(running_var), eps)
+    found = _plans.get(key)
+    if found is None and not any([type(t) is not Layout and t is not None for t in key[1:6]]):
+        stats = _stats(lay, (lay.shape[1],))
+        outs = (contiguous(lay.dtype, tuple(lay.shape)), stats, stats, *key[4:6])
+        found = _prepared(key, "norm", "batch_norm", outs, key[1:4], (), (eps,), given=2)
+    if found is None:
+        y, mean, rstd = _batch_norm_batched(inputs, *running, momentum, eps)
+    else:
+        y, mean, rstd = found.run(inputs, float(momentum), running)
+    if wants_grad(input, weight, bias):
+        bias_layout = _of(bias)
+
+        def rule(g, x, mean, rstd, weight):
+            if not mode.enabled:
+                return _backward("batch_norm_backward", (g, x, mean, rstd, weight), bias_layout)
+            dims, wide = _channel_dims(lay)
+            mu = x.mean(dims, True)
+            inv = ((x - mu).square().mean(dims, True) + eps).rsqrt()
+            spread = None if weight is None else weight.reshape(wide)
+            return _composed(g, x, weight, bias, mu, inv, dims, dims, spread)
+
+        record(y, "NativeBatchNormBackward0", rule, inputs, (input, mean, rstd, weight))
+    return y, mean, rstd
+
+
+def _channel_dims(lay):
+    """All dimensions but the channels', and the shape in which a value a channel broadcasts."""
+    return (0, *range(2, lay.ndim)), (1, lay.shape[1]) + (1,) * (lay.ndim - 2)
+
+
+def _batch_norm_fixed(input, running_mean, running_var, weight, bias, eps):
+    """batch_norm by the running statistics."""
+    lay = input._layout
+    inputs = (input, weight, bias, running_mean, running_var)
+    key = ("fixed", lay, _of(weight), _of(bias), running_mean._layout, running_var._layout, eps)
+    found = _plans.get(key)
+    if found is None:
+        outs = (contiguous(lay.dtype, tuple(lay.shape)),)
+        found = _prepared(
+            key, "norm", "batch_norm_eval", outs, key[1:6], (), (eps,), "batch_norm"
+        )
+    y = found.run(inputs)[0]
+    if wants_grad(input, weight, bias):
+        bias_layout = _of(bias)
+
+        def rule(g, x, weight, mean, var):
+            if not mode.enabled:
+                inputs = (g, x, mean, var, weight)
+                return _backward("batch_norm_eval_backward", inputs, bias_layout, (), (eps,))
+            dims, wide = _channel_dims(lay)
+            inv = (var + eps).rsqrt().reshape(wide)
+            gx = g * inv if weight is None else g * (inv * weight.reshape(wide))
+            gw = None if weight is None else (g * (x - mean.reshape(wide)) * inv).sum(dims)
+            return gx, gw, None if bias is None else g.sum(dims)
+
+        saved = (input, weight, running_mean.detach(), running_var.detach())
+        record(y, "NativeBatchNormBackward0", rule, inputs[:3], saved)
+    return y
+
+
+def _batch_norm_batched(inputs, running_mean, running_var, momentum, eps):
+    """The result, mean and rstd inside of vmap."""
+    lay = inputs[0]._layout
+    batched = type(lay) is not Layout
+    if batched and running_mean is not None and type(running_mean._layout) is Layout:
         raise RuntimeError(
             "Batch norm got a batched tensor as input while the running_mean or running_var, which will be updated in place, were "
             "not batched. If you are using vmap, use track_running_stats=False (dlgrad.func.replace_all_batch_norm_modules_ does "
             "that for a module), or evaluation mode"
         )
-    stats = _stats(input, (c,))
-    outs = (out, stats, stats, _like(running_mean), _like(running_var))
+    out, stats = contiguous(lay.dtype, tuple(lay.shape)), _stats(lay, (lay.shape[1],))
+    outs = (out, stats, stats, _of(running_mean), _of(running_var))
     new = [
-        _fresh(per_member(lay, *[t._layout for t in (input, weight, bias) if t is not None]))
+        _fresh(per_member(lay, *[t._layout for t in inputs if t is not None]))
         for lay in (out, stats, stats)
     ]
     into = (*new, running_mean, running_var)
-    y, mean, rstd, _, _ = door.call(
+    door.call(
         "norm",
         "batch_norm",
         outs,
-        (input, weight, bias),
+        inputs,
         floats=(eps,),
         scalars=(float(momentum),),
         into=into,
     )
-    for t in (y, mean, rstd):
+    for t in new:
         t._storage.version = 0
-    if wants_grad(input, weight, bias):
-
-        def train_rule(g, gm, gr, x, mean, rstd, weight):
-            if not mode.enabled:
-                return _backward("batch_norm_backward", g, x, mean, rstd, weight, bias)
-            mu = x.mean(dims, True)
-            inv = ((x - mu).square().mean(dims, True) + eps).rsqrt()
-            return _composed(
-                g,
-                x,
-                weight,
-                bias,
-                mu,
-                inv,
-                dims,
-                dims,
-                None if weight is None else weight.reshape(wide),
-            )
-
-        record_several(
-            (y, mean, rstd),
-            "NativeBatchNormBackward0",
-            train_rule,
-            (input, weight, bias),
-            (input, mean, rstd, weight),
-            (True, False, False),
-        )
-    return y, mean, rstd
+    return new
 
 
 def _fresh(lay):
@@ -257,19 +310,27 @@ def _fresh(lay):
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
     """Normalises (N, C, *) over the channels and positions of each of `num_groups` groups (Wu and He 2018)."""
     lay = input._layout
-    n, c = lay.shape[:2]
-    stats = _stats(input, (n, num_groups))
-    y, mean, rstd = door.call("norm", "group_norm", (contiguous(lay.dtype, tuple(lay.shape)), stats, stats), (input, weight, bias),
-                              ints=(num_groups,), floats=(eps,), name="group_norm")  # fmt: skip
-    if wants_grad(input, weight, bias):
-        wide = (1, c) + (1,) * (lay.ndim - 2)
+    wanted = wants_grad(input, weight, bias)
+    key = ("group", lay, num_groups, _of(weight), _of(bias), eps)
+    found = _plans.get(key)
+    if found is None:
+        stats = _stats(lay, (lay.shape[0], num_groups))
+        outs = (contiguous(lay.dtype, tuple(lay.shape)), stats, stats)
+        lays = (lay, _of(weight), _of(bias))
+        found = _prepared(
+            key, "norm", "group_norm", outs, lays, (num_groups,), (eps,), "group_norm"
+        )
+    y, mean, rstd = found.run((input, weight, bias))
+    if wanted:
+        bias_layout = _of(bias)
 
-        def rule(g, gm, gr, x, mean, rstd, weight):
+        def rule(g, x, mean, rstd, weight):
             if not mode.enabled:
                 return _backward(
-                    "group_norm_backward", g, x, mean, rstd, weight, bias, (num_groups,)
+                    "group_norm_backward", (g, x, mean, rstd, weight), bias_layout, (num_groups,)
                 )
-            parts = (n, num_groups, _count(lay.shape[1:]) // num_groups)
+            wide = (1, lay.shape[1]) + (1,) * (lay.ndim - 2)
+            parts = (lay.shape[0], num_groups, _count(lay.shape[1:]) // num_groups)
             xs = x.reshape(parts)
             mu = xs.mean(2, True)
             inv = ((xs - mu).square().mean(2, True) + eps).rsqrt()
@@ -283,13 +344,12 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
                 None if bias is None else g.sum(dims),
             )
 
-        record_several(
-            (y, mean, rstd),
+        record(
+            y,
             "NativeGroupNormBackward0",
             rule,
             (input, weight, bias),
             (input, mean, rstd, weight),
-            (True, False, False),
         )
     return y
 

@@ -33,14 +33,31 @@ def _scatter_max(g, indices, shape, dims):
     return record(out, "MaxPoolBackwardBackward0", lambda gg, i: _flat_gather(gg, i, dims), (g,), (indices,))
 
 
+_plans: dict = {}
+
+
+def _prepared(key, lay, full, row, ints, name):
+    """The plan of a row with values and indices of the shape `full`."""
+    outs = (contiguous(lay.dtype, full), contiguous(dt.int64, full))
+    return door.remember(_plans, key, door.Several("pool", row, outs, (lay,), ints, (), name))
+
+
 def _max_pool(dims):
+    name, node_name = f"max_pool{dims}d", f"MaxPool{dims}DWithIndicesBackward0"
+
     def pool(input, kernel, stride, padding, dilation, ceil_mode):
         lay = input._layout
-        shape = tuple(lay.shape)
-        full = (*shape[:-dims], *_out_size(shape[-dims:], kernel, stride, padding, dilation, ceil_mode))
-        out, indices = door.call("pool", "max_pool", (contiguous(lay.dtype, full), contiguous(dt.int64, full)), (input,),
-                                 ints=(dims, *kernel, *stride, *padding, *dilation), name=f"max_pool{dims}d")  # fmt: skip
-        record(out, f"MaxPool{dims}DWithIndicesBackward0", lambda g, x, i: tie(_scatter_max(g, i, shape, dims), x), (input,), (input, indices))
+        key = (lay, kernel, stride, padding, dilation, ceil_mode)
+        found = _plans.get(key)
+        if found is None:
+            shape = tuple(lay.shape)
+            full = (*shape[:-dims], *_out_size(shape[-dims:], kernel, stride, padding, dilation, ceil_mode))
+            ints = (dims, *kernel, *stride, *padding, *dilation)
+            found = _prepared(key, lay, full, "max_pool", ints, name)
+        out, indices = found.run((input,))
+        if input._requires_grad:
+            rule = lambda g, x, i: tie(_scatter_max(g, i, tuple(lay.shape), dims), x)  # noqa: E731
+            record(out, node_name, rule, (input,), (input, indices))
         return out, indices
 
     pool.__name__ = pool.__qualname__ = f"max_pool{dims}d"
@@ -49,9 +66,16 @@ def _max_pool(dims):
 
 
 def _avg(row, x, full, ints, back, name):
-    lay = x._layout
-    out = door.call("pool", row, contiguous(lay.dtype, full), (x,), ints=ints, name=name)
-    return record(out, "AvgPoolBackward0", lambda g, x: tie(back(g), x), (x,), (x,))
+    key = (row, x._layout, full, ints)
+    found = _plans.get(key)
+    if found is None:
+        lay = x._layout
+        outs = (contiguous(lay.dtype, full),)
+        found = door.remember(_plans, key, door.Several("pool", row, outs, (lay,), ints, (), name))
+    out = found.run((x,))[0]
+    if x._requires_grad:
+        record(out, "AvgPoolBackward0", lambda g, x: tie(back(g), x), (x,), (x,))
+    return out
 
 
 def _avg_pool(dims):
@@ -92,13 +116,20 @@ def _adaptive_avg(dims):
 
 
 def _adaptive_max(dims):
+    name, node_name = f"adaptive_max_pool{dims}d", f"AdaptiveMaxPool{dims}DBackward0"
+
     def pool(input, output_size):
         lay = input._layout
-        shape = tuple(lay.shape)
-        full = (*shape[:-dims], *[s if o is None else o for s, o in zip(shape[-dims:], output_size)])
-        out, indices = door.call("pool", "adaptive_max_pool", (contiguous(lay.dtype, full), contiguous(dt.int64, full)), (input,),
-                                 ints=(dims,), name=f"adaptive_max_pool{dims}d")  # fmt: skip
-        record(out, f"AdaptiveMaxPool{dims}DBackward0", lambda g, x, i: tie(_scatter_max(g, i, shape, dims), x), (input,), (input, indices))
+        key = (lay, tuple(output_size))
+        found = _plans.get(key)
+        if found is None:
+            shape = tuple(lay.shape)
+            full = (*shape[:-dims], *[s if o is None else o for s, o in zip(shape[-dims:], output_size)])
+            found = _prepared(key, lay, full, "adaptive_max_pool", (dims,), name)
+        out, indices = found.run((input,))
+        if input._requires_grad:
+            rule = lambda g, x, i: tie(_scatter_max(g, i, tuple(lay.shape), dims), x)  # noqa: E731
+            record(out, node_name, rule, (input,), (input, indices))
         return out, indices
 
     pool.__name__ = pool.__qualname__ = f"adaptive_max_pool{dims}d"

@@ -11,6 +11,8 @@ from collections import namedtuple
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
+from ..autograd.mode import mode
+from ..batched import every_member
 from ..layout import alike, contiguous, wrap_dim, wrap_dims
 from ..storage import Storage
 from ..tensor import Tensor, make_tensor, method
@@ -82,21 +84,19 @@ def _prepare(row, lay, dims, keepdim, dtype, floats, name):
 
 
 def _run_several(row, x, dims, keepdim, dtypes, floats, name):
-    lay = x._layout
-    dims = tuple(d for d in dims if d < lay.ndim)
-    shape = kept(lay.shape, dims, False)
-    if not dims and lay.ndim == 0:
+    key = (row, x._layout, dims, keepdim, dtypes, floats)
+    found = _plans.get(key)
+    if found is None:
+        lay = x._layout
+        over = tuple(d for d in dims if d < lay.ndim)
+        outs = tuple(contiguous(d, kept(lay.shape, over, False)) for d in dtypes)
         # A 0-d tensor reduces over its one (virtual) dimension.
-        x = make_tensor(x._ptr, alike(lay, contiguous(lay.dtype, (1,))), x._storage)
-        dims = (0,)
-    outs = tuple(contiguous(d, shape) for d in dtypes)
-    results = door.call("reduce", row, outs, (x,), ints=dims, floats=floats, name=name)
-    if keepdim and dims and lay.ndim:
-        full = kept(lay.shape, dims, True)
-        return tuple(
-            make_tensor(t._ptr, alike(t._layout, contiguous(t._layout.dtype, full)), t._storage) for t in results
-        )
-    return results
+        source, over = (lay, over) if over or lay.ndim else (alike(lay, contiguous(lay.dtype, (1,))), (0,))
+        found = door.Several("reduce", row, outs, (source,), over, floats, name)
+        if keepdim:
+            found.reshape(kept(lay.shape, dims, True))
+        door.remember(_plans, key, found)
+    return tuple(found.run((x,)))
 
 
 def spread(g, shape, dims, keepdim):
@@ -251,12 +251,14 @@ def prod(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
     result = run("prod", input, dims, keepdim, (_result_dtype("prod", input, dtype),))
     if input._requires_grad:
 
-        def rule(g, x):
+        def rule(g, x, y):
             if lay.ndim == 0:
                 return g.clone()
             d = dims
             if lay.numel == 0:
                 return x * 0
+            if not mode.enabled and not bool(every_member(x == 0).any()):
+                return spread(g * y, lay.shape, dims, keepdim) / x
             flat = _prod_all(x, d)
             others = _product_of_others(flat)
             rest = [i for i in range(lay.ndim) if i not in d]
@@ -270,7 +272,7 @@ def prod(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
             )
             return tie(spread(g, lay.shape, dims, keepdim) * others, x)
 
-        record(result, "ProdBackward0", rule, (input,), (input,))
+        record(result, "ProdBackward0", rule, (input,), (input, None), own=1)
     return result if out is None else write_out("prod", out, result, exact=dtype is not None)
 
 
@@ -339,6 +341,8 @@ def _not_empty(name, lay, dims):
 
 
 def _extremum(name, row):
+    node_name = name.capitalize() + "Backward0"
+
     def f(input, dim=(), keepdim=False, *, out=None, **names):
         check(name, input)
         if names:
@@ -347,14 +351,9 @@ def _extremum(name, row):
         dims = dims_of(dim, lay.ndim, name)
         _not_empty(name, lay, dims if lay.ndim else ())
         result = run(row, input, dims, keepdim, (lay.dtype,), name=name)
-        record(
-            result,
-            name.capitalize() + "Backward0",
-            lambda g, x, y: _shared(g, x, y, dims, keepdim),
-            (input,),
-            (input, None),
-            own=1,
-        )
+        if input._requires_grad:
+            rule = lambda g, x, y: _shared(g, x, y, dims, keepdim)  # noqa: E731
+            record(result, node_name, rule, (input,), (input, None), own=1)
         return result if out is None else write_out(name, out, result)
 
     f.__name__ = f.__qualname__ = name
@@ -379,6 +378,7 @@ amin = _extremum("amin", "min")
 def _with_indices(name):
     result_type = namedtuple(name, ("values", "indices"))
     result_type.__module__ = "dlgrad.return_types"
+    row, node_name = name + "_dim", name.capitalize() + "Backward"
 
     def f(input, dim=None, keepdim=False, *, out=None, **names):
         check(name, input)
@@ -394,27 +394,18 @@ def _with_indices(name):
             if lay.numel == 0:
                 raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim "
                                    "with the 'dim' argument.")  # fmt: skip
-            dims = tuple(range(lay.ndim))
+            dims = dims_of(None, lay.ndim, name)
             result = run(name, input, dims, False, (lay.dtype,))
-            record(
-                result,
-                name.capitalize() + "Backward1",
-                lambda g, x, y: _shared(g, x, y, dims, False),
-                (input,),
-                (input, None),
-                own=1,
-            )
+            if input._requires_grad:
+                rule = lambda g, x, y: _shared(g, x, y, dims, False)  # noqa: E731
+                record(result, node_name + "1", rule, (input,), (input, None), own=1)
             return result if out is None else write_out(name, out, result)
         dims = (wrap_dim(dim, lay.ndim, name),)
         _not_empty(name, lay, dims)
-        values, indices = run(name + "_dim", input, dims, keepdim, (lay.dtype, dt.int64), name=name)
-        record(
-            values,
-            name.capitalize() + "Backward0",
-            lambda g, i: route(g, i, lay.shape, dims[0], keepdim),
-            (input,),
-            (indices,),
-        )
+        values, indices = run(row, input, dims, keepdim, (lay.dtype, dt.int64), name=name)
+        if input._requires_grad:
+            rule = lambda g, i: route(g, i, lay.shape, dims[0], keepdim)  # noqa: E731
+            record(values, node_name + "0", rule, (input,), (indices,))
         result = result_type(values, indices)
         return result if out is None else write_out(name, out, result, exact=True)
 
@@ -449,7 +440,7 @@ def _arg(name):
                 raise IndexError(
                     f"{name}(): Expected reduction dim to be specified for input.numel() == 0"
                 )
-            dims = tuple(range(lay.ndim))
+            dims = dims_of(None, lay.ndim, name)
         else:
             dims = (wrap_dim(dim, lay.ndim, name),)
             _not_empty(name, lay, dims)
@@ -553,8 +544,8 @@ def _moment(name, several):
             def std_rule(g, x, y):
                 from .ternary import where
 
-                g = where(y == 0, 0.0, g / (y * 2)) if n > correction else g / (y * 2)
-                return var_rule(g, x)
+                slope = g / (y * 2)
+                return var_rule(where(y == 0, 0.0, slope) if n > correction else slope, x)
 
             if name.startswith("var"):
                 record(var, "VarBackward0", var_rule, (input,), (input,))
@@ -589,13 +580,13 @@ def logsumexp(input, dim, keepdim=False, *, out=None):
     result = run("logsumexp", input, dims, keepdim, (lay.dtype,))
 
     def rule(g, x, y):
-        y = spread(y, lay.shape, dims, keepdim)
         from .ternary import where
 
-        y = where(y.isinf(), 0.0, y)
+        y = spread(where(y.isinf(), 0.0, y), lay.shape, dims, keepdim)
         return spread(g, lay.shape, dims, keepdim) * (x - y).exp()
 
-    record(result, "LogsumexpBackward0", rule, (input,), (input, None), own=1)
+    if input._requires_grad:
+        record(result, "LogsumexpBackward0", rule, (input,), (input, None), own=1)
     return result if out is None else write_out("logsumexp", out, result)
 
 

@@ -7,24 +7,31 @@ from collections import namedtuple
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
+from ..autograd.mode import mode
 from ..batched import every_member
 from ..layout import alike, contiguous, wrap_dim
-from ..tensor import Tensor, make_tensor, method
+from ..tensor import Tensor, method
 from .elementwise import write_out
 from .reduce import check
 
 
-def _run(row, x, d, dtypes):
-    lay = x._layout
-    shape = tuple(lay.shape)
-    if lay.ndim == 0:
-        x = make_tensor(x._ptr, alike(lay, contiguous(lay.dtype, (1,))), x._storage)
-    outs = tuple(contiguous(k, shape or (1,)) for k in dtypes)
-    results = door.call("scan", row, outs if len(outs) > 1 else outs[0], (x,), ints=(d,))
-    if lay.ndim == 0:
-        fix = lambda t: make_tensor(t._ptr, alike(t._layout, contiguous(t._layout.dtype, ())), t._storage)  # noqa: E731
-        results = tuple(map(fix, results)) if isinstance(results, tuple) else fix(results)
-    return results
+_plans: dict = {}
+
+
+def _run(row, x, d, dtypes, backwards=False):
+    """The results of a scan along d, from the end to the beginning if `backwards`."""
+    key = (row, x._layout, d, dtypes, backwards)
+    found = _plans.get(key)
+    if found is None:
+        lay = x._layout
+        outs = tuple([contiguous(k, tuple(lay.shape) or (1,)) for k in dtypes])
+        source = lay if lay.ndim else alike(lay, contiguous(lay.dtype, (1,)))
+        ints = (d, 1) if backwards else (d,)
+        found = door.remember(_plans, key, door.Several("scan", row, outs, (source,), ints))
+        if lay.ndim == 0:
+            found.reshape(())
+    results = found.run((x,))
+    return results if len(results) > 1 else results[0]
 
 
 def _dtype(x, dtype):
@@ -33,7 +40,13 @@ def _dtype(x, dtype):
 
 
 def _reverse_sum(g, d):
-    return cumsum(g.flip(d), d).flip(d) if g._layout.ndim else g
+    """The running sum from the end."""
+    if g._layout.dtype.is_complex:
+        return cumsum(g.flip(d), d).flip(d) if g._layout.ndim else g
+    result = _run("cumsum", g, d, (g._layout.dtype,), True)
+    if g._requires_grad:
+        record(result, "CumsumBackward0", lambda gg: cumsum(gg, d), (g,))
+    return result
 
 
 @method
@@ -44,7 +57,8 @@ def cumsum(input, dim, *, dtype=None, out=None):
     kind = _dtype(input, dtype)
     x = input.to(kind)
     result = _run("cumsum", x, d, (kind,))
-    record(result, "CumsumBackward0", lambda g: _reverse_sum(g, d), (x,))
+    if x._requires_grad:
+        record(result, "CumsumBackward0", lambda g: _reverse_sum(g, d), (x,))
     return result if out is None else write_out("cumsum", out, result, exact=dtype is not None)
 
 
@@ -59,7 +73,8 @@ def cumprod(input, dim, *, dtype=None, out=None):
         result = _complex_cumprod(x, d) if x._layout.ndim else x.clone()
         return result if out is None else write_out("cumprod", out, result)
     result = _run("cumprod", x, d, (kind,))
-    record(result, "CumprodBackward0", lambda g, x, y: _cumprod_rule(g, x, y, d), (x,), (x, None), own=1)
+    if x._requires_grad:
+        record(result, "CumprodBackward0", lambda g, x, y: _cumprod_rule(g, x, y, d), (x,), (x, None), own=1)
     return result if out is None else write_out("cumprod", out, result)
 
 
@@ -76,7 +91,6 @@ def _complex_cumprod(x, d):
 def _cumprod_rule(g, x, y, d):
     """d y_k / d x_i is the product of the others up to k. Away from zeros y_k / x_i; from the first zero on a line
     on, the products are worked out without dividing by it."""
-    from ..autograd.mode import mode
     from .ternary import where
 
     if x._layout.ndim == 0:
@@ -119,13 +133,15 @@ def _cumprod_rule_by_place(g, x, d):
 def _extremum(name):
     result_type = namedtuple(name, ("values", "indices"))
     result_type.__module__ = "dlgrad.return_types"
+    node_name = name.capitalize() + "Backward0"
 
     def f(input, dim, *, out=None):
         check(name, input)
         lay = input._layout
         d = wrap_dim(dim, lay.ndim, name)
         values, indices = _run(name, input, d, (lay.dtype, dt.int64))
-        record(values, name.capitalize() + "Backward0", lambda g, i: _route(g, i, lay.shape, d), (input,), (indices,))
+        if input._requires_grad:
+            record(values, node_name, lambda g, i: _route(g, i, lay.shape, d), (input,), (indices,))
         result = result_type(values, indices)
         return result if out is None else write_out(name, out, result)
 
@@ -143,6 +159,12 @@ def _route(g, indices, shape, d):
 
 
 cummax, cummin = _extremum("cummax"), _extremum("cummin")
+
+
+def _reverse_logcumsumexp(t, d):
+    if mode.enabled:
+        return logcumsumexp(t.flip(d), d).flip(d)
+    return _run("logcumsumexp", t, d, (t._layout.dtype,), True)
 
 
 @method
@@ -163,10 +185,11 @@ def logcumsumexp(input, dim, *, out=None):
             return g
         up = where(g > 0, g.abs().log() - y, low)
         down = where(g < 0, g.abs().log() - y, low)
-        back = lambda t: logcumsumexp(t.flip(d), d).flip(d)  # noqa: E731
+        back = lambda t: _reverse_logcumsumexp(t, d)  # noqa: E731
         return (back(up) + x).exp() - (back(down) + x).exp()
 
-    record(result, "LogcumsumexpBackward0", rule, (input,), (input, None), own=1)
+    if input._requires_grad:
+        record(result, "LogcumsumexpBackward0", rule, (input,), (input, None), own=1)
     return result if out is None else write_out("logcumsumexp", out, result)
 
 

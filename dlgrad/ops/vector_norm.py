@@ -49,14 +49,9 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
         floats=(ord,) if row == "norm_p" else (),
         name="vector_norm",
     )
-    record(
-        result,
-        "LinalgVectorNormBackward0",
-        lambda g, x, y: _norm_rule(g, x, y, ord, dims, keepdim),
-        (x,),
-        (x, None),
-        own=1,
-    )
+    if x._requires_grad:
+        rule = lambda g, x, y: _norm_rule(g, x, y, ord, dims, keepdim)  # noqa: E731
+        record(result, "LinalgVectorNormBackward0", rule, (x,), (x, None), own=1)
     return result if out is None else write_out("vector_norm", out, result)
 
 
@@ -65,13 +60,13 @@ def _norm_rule(g, x, y, p, dims, keepdim):
     from .ternary import where
 
     shape = x._layout.shape
+    if p == 2:
+        return x * spread(where(y == 0, 0.0, g / y), shape, dims, keepdim)
     g, y = spread(g, shape, dims, keepdim), spread(y, shape, dims, keepdim)
     if p == 0:
         return g * 0
     if p == 1:
         return g * x.sign()
-    if p == 2:
-        return where(y == 0, 0.0, g * (x / y))
     if math.isinf(p):
         size = x.abs()
         hit = ((size == y) | (size.isnan() & y.isnan())).to(g._layout.dtype)

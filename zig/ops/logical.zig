@@ -119,11 +119,12 @@ pub fn Scratch(comptime T: type) type {
 
         /// Room for `count` slices of `n` each.
         pub fn init(count: usize, n: usize) ?Self {
-            const size = @max(1, count * padded(n));
+            const size = count * padded(n);
+            if (size == 0) return .{ .memory = &.{} };
             return .{ .memory = services.allocSlice(T, size) orelse return null };
         }
         pub fn deinit(s: Self) void {
-            services.free(@ptrCast(s.memory.ptr));
+            if (s.memory.len > 0) services.free(@ptrCast(s.memory.ptr));
         }
         pub fn take(s: *Self, n: usize) [*]T {
             defer s.used += padded(n);

@@ -22,13 +22,15 @@
 //!     <each of them>_backward                        gx <- g, x, target; ints, floats as above
 //!
 //! x, target, gx: one shape, any strides. reduction: 1 mean, 2 sum (loss and g 0-d), or 0 none
-//! (loss and g of that shape). gx is the gradient of x.
+//! (loss and g of that shape). gx is the gradient of x. bce_loss fails with invalid_value where
+//! an element of x is no probability.
 //!
 //! dtypes: float for all but the class target. Computed in f64 if x is float64, else in f32;
 //! saved and total have that dtype. Sums go in fixed blocks, joined in f64 in their order.
 const std = @import("std");
 const plan = @import("../plan.zig");
 const classes = @import("loss_classes.zig");
+const likelihood = @import("loss_likelihood.zig");
 const pointwise = @import("loss_pointwise.zig");
 const Plan = plan.Plan;
 
@@ -53,8 +55,8 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     switch (p.op) {
         0 => try classes.prepareCrossEntropy(p, false),
         1 => try classes.prepareCrossEntropy(p, true),
-        2 => try classes.prepareNegativeLogLikelihood(p, false),
-        3 => try classes.prepareNegativeLogLikelihood(p, true),
+        2 => try likelihood.prepare(p, false),
+        3 => try likelihood.prepare(p, true),
         else => {
             const number = p.op - class_rows.len;
             const formula: pointwise.Formula = @fromBackingInt(@as(u3, @intCast(number / 2)));

@@ -1,4 +1,4 @@
-//! Losses of class indices: cross_entropy and nll_loss. The operands are listed in loss.zig.
+//! cross_entropy of class indices. The operands are listed in loss.zig.
 //!
 //! A line is the C logits of one sample. Long contiguous lines are walked by vectors along
 //! them; short ones, and those whose logits lie apart, are taken a tile of lines at a time with
@@ -20,7 +20,7 @@ const put = logical.put;
 
 const max_tile = 64;
 
-const Classes = struct {
+pub const Classes = struct {
     geometry: along.Along,
     reduction: Reduction,
     ignore: i64,
@@ -39,11 +39,11 @@ const Classes = struct {
     weight: Logical,
 };
 
-fn divCeil(a: usize, b: usize) usize {
+pub fn divCeil(a: usize, b: usize) usize {
     return std.math.divCeil(usize, a, b) catch unreachable;
 }
 
-fn initial(
+pub fn initial(
     p: *Plan,
     walked: []const plan.Operand,
     target: usize,
@@ -112,7 +112,7 @@ fn Runner(comptime T: type) type {
             plan: *const Plan,
             call: *Call,
             backward: bool,
-            /// (C), ones without weights; and its sum
+            /// (C), ones without weights (there is none if nobody asks for it); and its sum
             weight: [*]const T,
             weight_sum: f64 = 0,
             /// Of every block: the sum of losses, the sum of target weights.
@@ -120,11 +120,14 @@ fn Runner(comptime T: type) type {
             /// Backward: 1, or the one gradient over the total weight
             scale: f64 = 1,
         };
+        /// Some lines: from class to class `step`, from line to line `line` (columns: 1).
         const Tile = struct {
             x: [*]const T,
             x_step: usize,
+            x_line: usize,
             gx: [*]T,
             gx_step: usize,
+            gx_line: usize,
         };
 
         fn chosen(backward: bool) plan.Run {
@@ -134,7 +137,10 @@ fn Runner(comptime T: type) type {
             call.fail(.out_of_memory, .{ 0, 0, 0 });
         }
 
-        fn start(p: *const Plan, call: *Call, backward: bool, weight: usize, buffer: [*]T) Job {
+        fn scratchFor(s: *const Classes) ?Scratch {
+            return Scratch.init(if (s.weighted or s.smoothing != 0) 1 else 0, s.geometry.n);
+        }
+        fn start(p: *const Plan, call: *Call, backward: bool, weight: usize, scratch: *Scratch) Job {
             const s = p.stateAs(Classes);
             const c = s.geometry.n;
             var job: Job = .{
@@ -142,21 +148,25 @@ fn Runner(comptime T: type) type {
                 .plan = p,
                 .call = call,
                 .backward = backward,
-                .weight = buffer,
+                .weight = undefined,
+                .weight_sum = @floatFromInt(c),
             };
-            if (s.weighted)
-                job.weight = s.weight.read(T, call.ptr[weight].?, 0, c, buffer)
-            else
-                @memset(buffer[0..c], 1);
-            for (job.weight[0..c]) |w| job.weight_sum += w;
+            if (scratch.memory.len == 0) return job;
+            const buffer = scratch.take(c);
+            job.weight = buffer;
+            if (s.weighted) {
+                job.weight = s.weight.read(T, call.ptr[weight].?, 0, c, buffer);
+                job.weight_sum = 0;
+                for (job.weight[0..c]) |w| job.weight_sum += w;
+            } else @memset(buffer[0..c], 1);
             return job;
         }
 
         fn runForward(p: *const Plan, call: *Call) void {
             const s = p.stateAs(Classes);
-            var scratch = Scratch.init(1, s.geometry.n) orelse return outOfMemory(call);
+            var scratch = scratchFor(s) orelse return outOfMemory(call);
             defer scratch.deinit();
-            var job = start(p, call, false, 5, scratch.take(s.geometry.n));
+            var job = start(p, call, false, 5, &scratch);
             const partial = services.allocSlice([2]f64, @max(1, s.blocks)) orelse
                 return outOfMemory(call);
             defer services.free(@ptrCast(partial.ptr));
@@ -176,9 +186,9 @@ fn Runner(comptime T: type) type {
 
         fn runBackward(p: *const Plan, call: *Call) void {
             const s = p.stateAs(Classes);
-            var scratch = Scratch.init(1, s.geometry.n) orelse return outOfMemory(call);
+            var scratch = scratchFor(s) orelse return outOfMemory(call);
             defer scratch.deinit();
-            var job = start(p, call, true, 6, scratch.take(s.geometry.n));
+            var job = start(p, call, true, 6, &scratch);
             if (s.reduction != .none) {
                 var buffer: [1]T = undefined;
                 job.scale = s.each.read(T, call.ptr[1].?, 0, 1, &buffer)[0];
@@ -198,12 +208,14 @@ fn Runner(comptime T: type) type {
             const a = &s.geometry;
             const call = job.call;
             const in: usize = @intFromBool(job.backward);
-            const lines: usize = if (s.rows) 1 else s.block;
+            // Rows that lie where the kernels want them are taken together too.
+            const direct = s.rows and s.direct_in and (s.direct_out or !job.backward);
+            const lines: usize = if (direct) max_tile else if (s.rows) 1 else s.block;
             const size = a.n * lines;
-            var scratch = Scratch.init(2, size) orelse return outOfMemory(call);
+            var scratch = Scratch.init(if (direct) 0 else 2, size) orelse return outOfMemory(call);
             defer scratch.deinit();
-            const x_buffer = scratch.take(size);
-            const gx_buffer = scratch.take(size);
+            const x_buffer = if (direct) undefined else scratch.take(size);
+            const gx_buffer = if (direct) undefined else scratch.take(size);
             const k: usize = if (job.backward) 2 else 3; // logits
             const dtype = job.plan.operands[k].dtype;
             const tiles = if (s.rows) 0 else divCeil(a.across.size, s.block);
@@ -215,13 +227,17 @@ fn Runner(comptime T: type) type {
                 const left = if (s.rows) a.lines - first else a.across.size - column;
                 const count = @min(s.block, left);
                 var sample = first;
-                while (sample < first + count) : (sample += lines) {
-                    const width = if (s.rows) 1 else count;
+                var width: usize = 0;
+                while (sample < first + count) : (sample += width) {
+                    const beside = a.across.size - sample % a.across.size;
+                    width = @min(lines, first + count - sample, beside);
                     const o = a.at(sample / a.across.size, sample % a.across.size);
                     const memory = call.ptr[k].? + o[in] * dtype.size();
                     // Kernels work on whole vectors of columns.
                     const whole = s.rows or width % lanes == 0;
                     var t: Tile = undefined;
+                    t.x_line = if (s.rows) a.across.stride[in] else 1;
+                    t.gx_line = if (s.rows) a.across.stride[0] else 1;
                     if (s.direct_in and whole) {
                         t.x = @ptrCast(@alignCast(memory));
                         t.x_step = a.step[in];
@@ -294,11 +310,14 @@ fn Runner(comptime T: type) type {
             // Of every line: the maximum, the sum of exp(x - maximum), the smoothing term
             var maximum: [max_tile]T align(64) = undefined;
             var total: [max_tile]T align(64) = undefined;
-            var smooth: [max_tile]T align(64) = @splat(0);
+            var smooth: [max_tile]T align(64) = undefined;
             if (s.rows) {
-                maximum[0] = rowMaximum(t.x, c);
-                total[0] = rowExponentials(t.x, c, maximum[0]);
-                if (s.smoothing != 0) smooth[0] = rowSmooth(t.x, job.weight, c, maximum[0]);
+                for (0..width) |j| {
+                    const x = t.x + j * t.x_line;
+                    maximum[j] = rowMaximum(x, c);
+                    total[j] = rowExponentials(x, c, maximum[j]);
+                    if (s.smoothing != 0) smooth[j] = rowSmooth(x, job.weight, c, maximum[j]);
+                }
             } else {
                 var i: usize = 0;
                 while (i < width) : (i += lanes) {
@@ -322,8 +341,8 @@ fn Runner(comptime T: type) type {
                 var loss: f64 = 0;
                 if (target[j] != s.ignore) {
                     const y: usize = @intCast(target[j]);
-                    const w: f64 = job.weight[y];
-                    const x: f64 = t.x[if (s.rows) y else y * t.x_step + j];
+                    const w: f64 = if (s.weighted) job.weight[y] else 1;
+                    const x: f64 = t.x[(if (s.rows) y else y * t.x_step) + j * t.x_line];
                     loss = -w * ((x - m) - log_total);
                     if (s.smoothing != 0) {
                         const share = s.smoothing / @as(f64, @floatFromInt(c));
@@ -338,16 +357,17 @@ fn Runner(comptime T: type) type {
             }
         }
 
+        /// nan may get lost: it comes back with the exponentials.
         fn rowMaximum(x: [*]const T, n: usize) T {
             var m: [4]V = @splat(@splat(low));
             var i: usize = 0;
             while (i + 4 * lanes <= n) : (i += 4 * lanes) inline for (0..4) |k| {
-                m[k] = simd.maxNan(V, m[k], simd.load(T, x + i + k * lanes));
+                m[k] = simd.maxFast(V, simd.load(T, x + i + k * lanes), m[k]);
             };
-            while (i < n) : (i += lanes) m[0] = simd.maxNan(V, m[0], part(T, x + i, n - i, low));
-            const a = simd.maxNan(V, m[0], m[1]);
-            const b = simd.maxNan(V, m[2], m[3]);
-            return simd.reduceMax(simd.maxNan(V, a, b));
+            while (i < n) : (i += lanes) m[0] = simd.maxFast(V, part(T, x + i, n - i, low), m[0]);
+            const a = simd.maxFast(V, m[0], m[1]);
+            const b = simd.maxFast(V, m[2], m[3]);
+            return simd.tree(simd.maxFast(V, a, b), simd.maxFast);
         }
         fn rowExponentials(x: [*]const T, n: usize, maximum: T) T {
             const m: V = @splat(maximum);
@@ -355,9 +375,13 @@ fn Runner(comptime T: type) type {
             var i: usize = 0;
             while (i < n) {
                 const end = @min(n, i + 4096);
-                var sum: V = @splat(0);
-                while (i < end) : (i += lanes) sum += math.exp(V, part(T, x + i, end - i, low) - m);
-                total += simd.reduceAdd(sum);
+                var sums: [2]V = @splat(@splat(0));
+                while (i + 2 * lanes <= end) : (i += 2 * lanes) inline for (0..2) |k| {
+                    sums[k] += math.exp(V, simd.load(T, x + i + k * lanes) - m);
+                };
+                while (i < end) : (i += lanes)
+                    sums[0] += math.exp(V, part(T, x + i, end - i, low) - m);
+                total += simd.reduceAdd(sums[0] + sums[1]);
             }
             return @floatCast(total);
         }
@@ -399,6 +423,24 @@ fn Runner(comptime T: type) type {
 
         // --- Backward -----------------------------------------------------------------------
 
+        /// One line of gx but for the target. numbers: maximum, log_total, a, b
+        fn rowGradient(job: *const Job, gx: [*]T, x: [*]const T, numbers: [4]V) void {
+            const m, const log_total, const a, const b = numbers;
+            const c = job.s.geometry.n;
+            const smooth = job.s.smoothing != 0;
+            var i: usize = 0;
+            if (!smooth) while (i + 2 * lanes <= c) : (i += 2 * lanes) inline for (0..2) |k| {
+                const p = math.exp(V, (simd.load(T, x + i + k * lanes) - m) - log_total);
+                simd.store(T, gx + i + k * lanes, p * a);
+            };
+            while (i < c) : (i += lanes) {
+                const p = math.exp(V, (part(T, x + i, c - i, 0) - m) - log_total);
+                var v = p * a;
+                if (smooth) v = simd.fma(V, part(T, job.weight + i, c - i, 0), b, v);
+                put(T, gx + i, c - i, v);
+            }
+        }
+
         /// gx = p a + w b, and then gx[target] -= d, with numbers of every line
         fn backwardTile(job: *const Job, t: Tile, sample: usize, width: usize) void {
             const s = job.s;
@@ -418,7 +460,8 @@ fn Runner(comptime T: type) type {
             for (0..width) |j| {
                 if (target[j] == s.ignore) continue;
                 const scale = if (each) @as(f64, g[j]) else job.scale;
-                const own = (1 - s.smoothing) * job.weight[@intCast(target[j])] * scale;
+                const w = if (s.weighted) job.weight[@intCast(target[j])] else 1;
+                const own = (1 - s.smoothing) * w * scale;
                 a[j] = @floatCast(own + scale * share * job.weight_sum);
                 b[j] = @floatCast(-scale * share);
                 d[j] = @floatCast(own);
@@ -426,18 +469,13 @@ fn Runner(comptime T: type) type {
             const saved = job.call.at(T, 4) + sample;
             const log_totals = saved + s.geometry.lines;
             if (s.rows) {
-                const m: V = @splat(saved[0]);
-                const log_total: V = @splat(log_totals[0]);
-                const av: V = @splat(a[0]);
-                const bv: V = @splat(b[0]);
-                var i: usize = 0;
-                while (i < c) : (i += lanes) {
-                    const left = c - i;
-                    const p = math.exp(V, (part(T, t.x + i, left, 0) - m) - log_total);
-                    var v = p * av;
-                    if (s.smoothing != 0) v = simd.fma(V, part(T, job.weight + i, left, 0), bv, v);
-                    put(T, t.gx + i, left, v);
-                }
+                for (0..width) |j|
+                    rowGradient(job, t.gx + j * t.gx_line, t.x + j * t.x_line, .{
+                        @splat(saved[j]),
+                        @splat(log_totals[j]),
+                        @splat(a[j]),
+                        @splat(b[j]),
+                    });
             } else {
                 var i: usize = 0;
                 while (i < width) : (i += lanes) {
@@ -455,7 +493,7 @@ fn Runner(comptime T: type) type {
                 }
             }
             for (0..width) |j| {
-                const line = if (s.rows) t.gx else t.gx + j;
+                const line = t.gx + j * t.gx_line;
                 const step = if (s.rows) 1 else t.gx_step;
                 // Without a gradient even where p is nan
                 if (target[j] == s.ignore) {
@@ -464,146 +502,4 @@ fn Runner(comptime T: type) type {
             }
         }
     };
-}
-
-// --- nll_loss -----------------------------------------------------------------------------
-
-pub fn prepareNegativeLogLikelihood(p: *Plan, backward: bool) plan.PrepareError!void {
-    // loss, total, x, target, weight; gx, g, target, total, weight
-    const x = p.operands[if (backward) 0 else 2];
-    if (!x.dtype.isFloat() or x.ndim() < 2) return error.Unsupported;
-    const s = if (backward)
-        try initial(p, &.{x}, 2, 1, 4)
-    else
-        try initial(p, &.{x}, 3, 0, 4);
-    s.blocks = divCeil(s.geometry.lines, likelihood_block);
-    p.run = if (backward) runLikelihoodBackward else runLikelihood;
-}
-
-const likelihood_block = 256;
-
-const Likelihood = struct {
-    s: *const Classes,
-    plan: *const Plan,
-    call: *Call,
-    weight: [*]const f64,
-    partial: [*][2]f64 = undefined,
-    scale: f64 = 1,
-};
-
-/// Gathering is all there is to do: one compute type is enough.
-fn likelihoodWeights(
-    s: *const Classes,
-    call: *Call,
-    k: usize,
-    scratch: *logical.Scratch(f64),
-) [*]const f64 {
-    const buffer = scratch.take(s.geometry.n);
-    if (s.weighted) return s.weight.read(f64, call.ptr[k].?, 0, s.geometry.n, buffer);
-    @memset(buffer[0..s.geometry.n], 1);
-    return buffer;
-}
-
-fn runLikelihood(p: *const Plan, call: *Call) void {
-    const s = p.stateAs(Classes);
-    var scratch = logical.Scratch(f64).init(1, s.geometry.n) orelse
-        return call.fail(.out_of_memory, .{ 0, 0, 0 });
-    defer scratch.deinit();
-    const partial = services.allocSlice([2]f64, @max(1, s.blocks)) orelse
-        return call.fail(.out_of_memory, .{ 0, 0, 0 });
-    defer services.free(@ptrCast(partial.ptr));
-    const job: Likelihood = .{
-        .s = s,
-        .plan = p,
-        .call = call,
-        .weight = likelihoodWeights(s, call, 4, &scratch),
-        .partial = partial.ptr,
-    };
-    services.parallelFor(s.blocks, 16, job, struct {
-        fn piece(j: *const Likelihood, begin: usize, end: usize) void {
-            for (begin..end) |b| j.partial[b] = likelihoodBlock(j, b, false);
-        }
-    }.piece);
-    var total: [2]f64 = .{ 0, 0 };
-    for (partial[0..s.blocks]) |v| {
-        total[0] += v[0];
-        total[1] += v[1];
-    }
-    const dtype = p.operands[1].dtype;
-    stage.store(f64, dtype, &.{total[1]}, 1, 1, call.ptr[1].?, 1);
-    if (s.reduction == .none) return;
-    const loss = if (s.reduction == .mean) total[0] / total[1] else total[0];
-    s.each.write(f64, call.ptr[0].?, 0, 1, &.{loss});
-}
-
-fn runLikelihoodBackward(p: *const Plan, call: *Call) void {
-    const s = p.stateAs(Classes);
-    var scratch = logical.Scratch(f64).init(1, s.geometry.n) orelse
-        return call.fail(.out_of_memory, .{ 0, 0, 0 });
-    defer scratch.deinit();
-    var job: Likelihood = .{
-        .s = s,
-        .plan = p,
-        .call = call,
-        .weight = likelihoodWeights(s, call, 4, &scratch),
-    };
-    if (s.reduction != .none) {
-        var buffer: [1]f64 = undefined;
-        job.scale = s.each.read(f64, call.ptr[1].?, 0, 1, &buffer)[0];
-        var total: [1]f64 = undefined;
-        stage.load(f64, p.operands[3].dtype, call.ptr[3].?, 1, 1, &total, 1);
-        if (s.reduction == .mean) job.scale /= total[0];
-    }
-    services.parallelFor(s.blocks, @max(1, 64 / @max(1, s.geometry.n)), job, struct {
-        fn piece(j: *const Likelihood, begin: usize, end: usize) void {
-            for (begin..end) |b| _ = likelihoodBlock(j, b, true);
-        }
-    }.piece);
-}
-
-fn likelihoodBlock(job: *const Likelihood, b: usize, backward: bool) [2]f64 {
-    const s = job.s;
-    const a = &s.geometry;
-    const first = b * likelihood_block;
-    const n = @min(likelihood_block, a.lines - first);
-    const x: usize = if (backward) 0 else 2;
-    const dtype = job.plan.operands[x].dtype;
-    var buffer: [likelihood_block]i64 = undefined;
-    const target = s.target.read(i64, job.call.ptr[if (backward) 2 else 3].?, first, n, &buffer);
-    var sums: [2]f64 = .{ 0, 0 };
-    const zero: [1]f64 = .{0};
-    for (0..n) |j| {
-        const t = target[j];
-        const o = a.at((first + j) / a.across.size, (first + j) % a.across.size)[0];
-        const line = job.call.ptr[x].? + o * dtype.size();
-        if (backward) stage.store(f64, dtype, &zero, 0, a.n, line, a.step[0]);
-        var loss: f64 = 0;
-        if (t != s.ignore) {
-            if (t < 0 or t >= a.n) {
-                job.call.fail(.index_out_of_range, .{ t, @intCast(a.n), 0 });
-                return sums;
-            }
-            const class: usize = @intCast(t);
-            const weight = job.weight[class];
-            const at = line + class * a.step[0] * dtype.size();
-            if (backward) {
-                var g: [1]f64 = .{job.scale};
-                const each = s.reduction == .none;
-                const scale = if (each)
-                    s.each.read(f64, job.call.ptr[1].?, first + j, 1, &g)[0]
-                else
-                    job.scale;
-                stage.store(f64, dtype, &.{-weight * scale}, 1, 1, at, 1);
-                continue;
-            }
-            var value: [1]f64 = undefined;
-            stage.load(f64, dtype, at, 1, 1, &value, 1);
-            loss = -weight * value[0];
-            sums[0] += loss;
-            sums[1] += weight;
-        }
-        if (!backward and s.reduction == .none)
-            s.each.write(f64, job.call.ptr[0].?, first + j, 1, &.{loss});
-    }
-    return sums;
 }

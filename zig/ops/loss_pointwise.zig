@@ -138,6 +138,8 @@ fn Runner(comptime T: type, comptime formula: Formula) type {
                 const at = b * block;
                 const n = @min(block, s.n - at);
                 const x = s.operand[1].read(T, job.call.ptr[1].?, at, n, &buffers[0]);
+                if (formula == .bce and !probabilities(x, n))
+                    return job.call.fail(.invalid_value, .{ 0, 0, 0 });
                 const t = s.operand[2].read(T, job.call.ptr[2].?, at, n, &buffers[1]);
                 if (s.reduction == .none) {
                     const y = s.operand[0].place(T, job.call.ptr[0].?, at, &buffers[2]);
@@ -174,6 +176,16 @@ fn Runner(comptime T: type, comptime formula: Formula) type {
                 }
                 job.partial[b] = simd.reduceAdd((sums[0] + sums[1]) + (sums[2] + sums[3]));
             }
+        }
+
+        fn probabilities(x: [*]const T, n: usize) bool {
+            var inside: @Vector(lanes, bool) = @splat(true);
+            var i: usize = 0;
+            while (i < n) : (i += lanes) {
+                const v = part(T, x + i, n - i, 0.5);
+                inside = inside & (v >= zero) & (v <= one);
+            }
+            return @reduce(.And, inside);
         }
 
         fn backward(p: *const Plan, call: *Call) void {

@@ -4,9 +4,9 @@
 //! Operands in order, outputs first; [brackets]: may be left out (address 0, ndim 0). A weight
 //! or bias that is left out is 1 or 0; an output that is left out is not computed.
 //!
-//!     layer_norm            y, mean, rstd <- x, [weight], [bias]; ints: D; floats: eps
+//!     layer_norm            y, [mean, rstd] <- x, [weight], [bias]; ints: D; floats: eps
 //!     layer_norm_backward   [gx], [gw], [gb] <- g, x, mean, rstd, [weight]; ints: D
-//!     rms_norm              y, rstd <- x, [weight]; ints: D; floats: eps
+//!     rms_norm              y, [rstd] <- x, [weight]; ints: D; floats: eps
 //!     rms_norm_backward     [gx], [gw] <- g, x, rstd, [weight]; ints: D
 //!     batch_norm            y, mean, rstd, [running_mean], [running_var]
 //!                             <- x, [weight], [bias]; floats: eps; scalars[0].f: momentum

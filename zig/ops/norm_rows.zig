@@ -69,6 +69,14 @@ pub fn Runner(comptime T: type, comptime rms: bool) type {
             @memset(buffer[0..s.d], absent);
             return buffer;
         }
+        /// Slices of working memory for operands that may not be touched where they lie.
+        fn buffers(s: *const Rows, operands: []const usize) usize {
+            for (operands) |k| if (!s.present[k] or !s.operand[k].direct(T)) return operands.len;
+            return 0;
+        }
+        fn slice(scratch: *Scratch, n: usize) [*]T {
+            return if (scratch.memory.len == 0) undefined else scratch.take(n);
+        }
 
         // Operands: y, mean, rstd, x, weight, bias; rms: y, rstd, x, weight
         const forward_x = if (rms) 2 else 3;
@@ -77,19 +85,23 @@ pub fn Runner(comptime T: type, comptime rms: bool) type {
         pub fn forward(p: *const Plan, call: *Call) void {
             const s = p.stateAs(Rows);
             if (s.m == 0) return;
-            var scratch = Scratch.init(2, s.d) orelse return outOfMemory(call);
+            const affine: []const usize = if (rms)
+                &.{forward_x + 1}
+            else
+                &.{ forward_x + 1, forward_x + 2 };
+            var scratch = Scratch.init(buffers(s, affine), s.d) orelse return outOfMemory(call);
             defer scratch.deinit();
             const job: Job = .{
                 .plan = p,
                 .s = s,
                 .call = call,
-                .weight = parameters(s, call, forward_x + 1, 1, scratch.take(s.d)),
+                .weight = parameters(s, call, forward_x + 1, 1, slice(&scratch, s.d)),
                 .bias = if (rms) undefined else parameters(
                     s,
                     call,
                     forward_x + 2,
                     0,
-                    scratch.take(s.d),
+                    slice(&scratch, s.d),
                 ),
             };
             services.parallelFor(s.m, @max(1, work_size / s.d), job, forwardPiece);
@@ -98,10 +110,11 @@ pub fn Runner(comptime T: type, comptime rms: bool) type {
         fn forwardPiece(job: *const Job, begin: usize, end: usize) void {
             const s = job.s;
             const call = job.call;
-            var scratch = Scratch.init(2, s.d) orelse return outOfMemory(call);
+            var scratch = Scratch.init(buffers(s, &.{ 0, forward_x }), s.d) orelse
+                return outOfMemory(call);
             defer scratch.deinit();
-            const x_buffer = scratch.take(s.d);
-            const y_buffer = scratch.take(s.d);
+            const x_buffer = slice(&scratch, s.d);
+            const y_buffer = slice(&scratch, s.d);
             const eps = job.plan.floats[0];
             for (begin..end) |i| {
                 const x = s.operand[forward_x].read(
@@ -113,8 +126,10 @@ pub fn Runner(comptime T: type, comptime rms: bool) type {
                 );
                 const y = s.operand[0].place(T, call.ptr[0].?, i * s.d, y_buffer);
                 const mean, const rstd = statistics(x, s.d, eps);
-                if (!rms) call.at(T, 1)[i] = mean;
-                call.at(T, forward_rstd)[i] = rstd;
+                if (s.present[forward_rstd]) {
+                    if (!rms) call.at(T, 1)[i] = mean;
+                    call.at(T, forward_rstd)[i] = rstd;
+                }
                 normalize(y, x, s.d, mean, rstd, job.weight, job.bias);
                 s.operand[0].write(T, call.ptr[0].?, i * s.d, s.d, y);
             }
@@ -190,9 +205,12 @@ pub fn Runner(comptime T: type, comptime rms: bool) type {
                     const s = job.s;
                     const call = job.call;
                     const d = s.d;
-                    var scratch = Scratch.init(3, d) orelse return outOfMemory(call);
+                    const walked = [_]usize{ backward_g, backward_g + 1, 0 };
+                    var scratch = Scratch.init(buffers(s, &walked), d) orelse
+                        return outOfMemory(call);
                     defer scratch.deinit();
-                    const buffers: [3][*]T = .{ scratch.take(d), scratch.take(d), scratch.take(d) };
+                    var buffer: [3][*]T = undefined;
+                    for (&buffer) |*p| p.* = slice(&scratch, d);
                     const stride = std.mem.alignForward(usize, d, lanes);
                     for (begin..end) |b| {
                         const gw = if (affine) job.partial + 2 * b * stride else undefined;
@@ -205,20 +223,20 @@ pub fn Runner(comptime T: type, comptime rms: bool) type {
                                 call.ptr[backward_g].?,
                                 at,
                                 d,
-                                buffers[0],
+                                buffer[0],
                             );
                             const x = s.operand[backward_g + 1].read(
                                 T,
                                 call.ptr[backward_g + 1].?,
                                 at,
                                 d,
-                                buffers[1],
+                                buffer[1],
                             );
                             const mean = if (rms) 0 else call.at(T, 5)[i];
                             const rstd = call.at(T, backward_rstd)[i];
                             const sums = rowSums(affine, g, x, d, mean, rstd, job.weight, gw, gb);
                             if (!s.present[0]) continue;
-                            const gx = s.operand[0].place(T, call.ptr[0].?, at, buffers[2]);
+                            const gx = s.operand[0].place(T, call.ptr[0].?, at, buffer[2]);
                             rowGradient(gx, g, x, d, mean, rstd, job.weight, sums);
                             s.operand[0].write(T, call.ptr[0].?, at, d, gx);
                         }

@@ -65,6 +65,7 @@ fn Kernels(comptime T: type, comptime op: Op) type {
     const I = if (@sizeOf(T) == 4) i32 else i64;
     const VI = @Vector(lanes, I);
     const arg = op == .argmax or op == .argmin;
+    const extremum = float and (arg or op == .max or op == .min or op == .logsumexp);
 
     return struct {
         const start: T = switch (op) {
@@ -101,7 +102,36 @@ fn Kernels(comptime T: type, comptime op: Op) type {
             };
         }
 
+        /// The extremum so far where nan does not count.
+        inline fn stepPlain(a: V, x: V) V {
+            return simd.pick(V, if (start < 0) x > a else x < a, x, a);
+        }
+        /// The extremum of a row, nan if there is one: seen to apart, two vectors at a time.
+        fn extremumOfRow(p: [*]const T, n: usize) T {
+            var acc: [4]V = @splat(@splat(start));
+            var nans: [2]@Vector(lanes, bool) = @splat(@splat(false));
+            var i: usize = 0;
+            while (i + 4 * lanes <= n) : (i += 4 * lanes) {
+                var x: [4]V = undefined;
+                inline for (&x, 0..) |*v, k| v.* = simd.load(T, p + i + k * lanes);
+                inline for (&acc, x) |*a, v| a.* = stepPlain(a.*, v);
+                inline for (&nans, 0..) |*nan, k|
+                    nan.* = nan.* | ((x[2 * k] != x[2 * k]) | (x[2 * k + 1] != x[2 * k + 1]));
+            }
+            while (i < n) : (i += lanes) {
+                const x = loadOrPart(p + i, n - i, start);
+                acc[0] = stepPlain(acc[0], x);
+                nans[0] = nans[0] | (x != x);
+            }
+            if (@reduce(.Or, nans[0] | nans[1])) return std.math.nan(T);
+            return simd.tree(stepPlain(stepPlain(acc[0], acc[1]), stepPlain(acc[2], acc[3])), plain);
+        }
+        inline fn plain(comptime W: type, a: W, b: W) W {
+            return simd.pick(W, if (start < 0) b > a else b < a, b, a);
+        }
+
         fn reduceRow(p: [*]const T, n: usize) T {
+            if (extremum) return extremumOfRow(p, n);
             var acc: [4]V = @splat(@splat(start));
             var i: usize = 0;
             while (i + 4 * lanes <= n) : (i += 4 * lanes) {
@@ -241,14 +271,29 @@ fn Kernels(comptime T: type, comptime op: Op) type {
                 const o = offsets[r..][0..8];
                 for (acc, 0..) |*a, k| {
                     const q = p + columnOf(k, width);
-                    var v = a.*;
-                    inline for (0..8) |i| v = step(v, simd.load(T, q + o[i]));
-                    a.* = v;
+                    a.* = step8(a.*, q, o);
                 }
             }
             for (offsets[r..]) |o| {
                 for (acc, 0..) |*a, k| a.* = step(a.*, simd.load(T, p + o + columnOf(k, width)));
             }
+        }
+
+        /// The accumulator with eight more elements in every lane.
+        inline fn step8(a: V, q: [*]const T, o: *const [8]usize) V {
+            var v = a;
+            if (!extremum) {
+                inline for (0..8) |i| v = step(v, simd.load(T, q + o[i]));
+                return v;
+            }
+            var nans: @Vector(lanes, bool) = @splat(false);
+            inline for (0..4) |i| {
+                const x = simd.load(T, q + o[2 * i]);
+                const y = simd.load(T, q + o[2 * i + 1]);
+                v = stepPlain(stepPlain(v, x), y);
+                nans = nans | ((x != x) | (y != y));
+            }
+            return @select(T, nans, @as(V, @splat(std.math.nan(T))), v);
         }
 
         fn columnArg(

@@ -27,7 +27,7 @@ inline fn cut(comptime I: type, x: i64) I {
     return @bitCast(@as(@Int(.unsigned, @bitSizeOf(I)), @truncate(@as(u64, @bitCast(x)))));
 }
 
-inline fn widen(comptime T: type, comptime d: DType, x: d.Type()) T {
+pub inline fn widen(comptime T: type, comptime d: DType, x: d.Type()) T {
     if (T == i64) return switch (d) {
         .bfloat16 => truncate(x.toF32()),
         .float16, .float32, .float64 => truncate(x),
@@ -41,7 +41,7 @@ inline fn widen(comptime T: type, comptime d: DType, x: d.Type()) T {
     };
 }
 
-inline fn narrow(comptime T: type, comptime d: DType, x: T) d.Type() {
+pub inline fn narrow(comptime T: type, comptime d: DType, x: T) d.Type() {
     if (T == i64) return switch (d) {
         .bfloat16 => .fromF32(@floatFromInt(x)),
         .float16, .float32, .float64 => @floatFromInt(x),

@@ -20,6 +20,7 @@ const simd = @import("../simd.zig");
 const math = @import("../math.zig");
 const stage = @import("reduce_stage.zig");
 const along = @import("along.zig");
+const logical = @import("logical.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
 
@@ -32,7 +33,7 @@ pub const names: []const []const u8 = std.meta.fieldNames(Op);
 const Scan = struct {
     geometry: along.Along,
     outputs: usize,
-    /// So few lines that each is walked by itself.
+    /// Each line is walked by itself: it is contiguous, or there are few of them.
     single: bool,
     /// Lines that are walked side by side.
     tile: usize,
@@ -53,7 +54,7 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     s.* = .{
         .geometry = a,
         .outputs = p.n_out,
-        .single = a.across.size < 4 and op != .logcumsumexp,
+        .single = a.across.size < 4 or (a.step[p.n_out] == 1 and a.n >= 16),
         .tile = if (a.n >= 1 << 14) 8 else max_tile,
         .reverse = p.ints.len > 1 and p.ints[1] != 0,
     };
@@ -118,37 +119,145 @@ fn Runner(comptime T: type, comptime op: Op) type {
             return @select(T, (small == large) & (@abs(small) == infinity), x, sum);
         }
 
+        const Lines = struct {
+            values: [chunk * max_tile]T align(64) = undefined,
+            indices: [if (arg) chunk * max_tile else 0]i64 align(64) = undefined,
+            total: T = start,
+            best: i64,
+        };
+
         fn linesPiece(job: *const Job, begin: usize, end: usize) void {
             const s = job.s;
             const a = &s.geometry;
-            var values: [chunk * max_tile]T align(64) = undefined;
-            var indices: [if (arg) chunk * max_tile else 0]i64 align(64) = undefined;
+            var l: Lines = .{ .best = undefined };
             for (begin..end) |line| {
                 const o = a.at(line / a.across.size, line % a.across.size);
-                var total: T = start;
-                var best: i64 = if (s.reverse) @intCast(a.n - 1) else 0;
+                l.total = start;
+                l.best = if (s.reverse) @intCast(a.n - 1) else 0;
                 var done: usize = 0;
                 while (done < a.n) {
-                    const n = @min(values.len, a.n - done);
+                    const n = @min(l.values.len, a.n - done);
                     const first = if (s.reverse) a.n - done - n else done;
-                    load(job, o, first, n, 1, &values, 1);
-                    for (0..n) |k| {
-                        const i = if (s.reverse) n - 1 - k else k;
-                        const x = values[i];
-                        if (arg) {
-                            if (x != x or (if (op == .cummax) x >= total else x <= total)) {
-                                total = x;
-                                best = @intCast(first + i);
-                            }
-                            indices[i] = best;
-                        } else if (op != .logcumsumexp) total = next(T, total, x);
-                        values[i] = total;
-                    }
-                    store(T, job, 0, o, first, n, 1, &values, 1);
-                    if (arg) store(i64, job, 1, o, first, n, 1, &indices, 1);
+                    load(job, o, first, n, 1, &l.values, 1);
+                    if (s.reverse) lineChunk(true, &l, first, n) else lineChunk(false, &l, first, n);
+                    store(T, job, 0, o, first, n, 1, &l.values, 1);
+                    if (arg) store(i64, job, 1, o, first, n, 1, &l.indices, 1);
                     done += n;
                 }
             }
+        }
+
+        /// The scan of values[0..n], which are elements `first` and on of the line.
+        fn lineChunk(comptime reverse: bool, l: *Lines, first: usize, n: usize) void {
+            switch (op) {
+                .cumsum, .cumprod => l.total = prefixes(reverse, &l.values, n, l.total),
+                .logcumsumexp => {
+                    var done: usize = 0;
+                    while (done < n) {
+                        const m = @min(chunk, n - done);
+                        const at = if (reverse) n - done - m else done;
+                        exponentials(reverse, l, l.values[at..][0..m]);
+                        done += m;
+                    }
+                },
+                .cummax, .cummin => {
+                    var done: usize = 0;
+                    while (done < n) {
+                        const m: usize = if (n - done >= lanes) lanes else 1;
+                        const at = if (reverse) n - done - m else done;
+                        if (m == 1 or !holds(l, at)) {
+                            for (0..m) |k| one(l, first, if (reverse) at + m - 1 - k else at + k);
+                        }
+                        done += m;
+                    }
+                },
+            }
+        }
+        fn one(l: *Lines, first: usize, i: usize) void {
+            const x = l.values[i];
+            if (x != x or (if (op == .cummax) x >= l.total else x <= l.total)) {
+                l.total = x;
+                l.best = @intCast(first + i);
+            }
+            l.values[i] = l.total;
+            l.indices[i] = l.best;
+        }
+        /// Whether the extremum so far stays that of the vector at `i`, which then gets it.
+        inline fn holds(l: *Lines, i: usize) bool {
+            const x = simd.load(T, l.values[i..].ptr);
+            const total: V = @splat(l.total);
+            const better = (x != x) | (if (op == .cummax) x >= total else x <= total);
+            if (@reduce(.Or, better)) return false;
+            simd.store(T, l.values[i..].ptr, total);
+            simd.store(i64, l.indices[i..].ptr, @splat(l.best));
+            return true;
+        }
+
+        inline fn add(comptime W: type, a: W, b: W) W {
+            return if (op == .cumprod) (if (float) a * b else a *% b) else if (float) a + b else a +% b;
+        }
+        /// Running totals of x[0..n] after `carry`, in place: within vectors by doubling steps.
+        /// Returns the last.
+        fn prefixes(comptime reverse: bool, x: [*]T, n: usize, carry: T) T {
+            const neutral: V = @splat(if (op == .cumprod) 1 else 0);
+            var total = carry;
+            var done: usize = 0;
+            while (done + lanes <= n) : (done += lanes) {
+                const p = x + (if (reverse) n - done - lanes else done);
+                var v = simd.load(T, p);
+                comptime var step = 1;
+                inline while (step < lanes) : (step *= 2) {
+                    v = add(V, @shuffle(T, v, neutral, shifted(reverse, step)), v);
+                }
+                v = add(V, @splat(total), v);
+                simd.store(T, p, v);
+                total = v[if (reverse) 0 else lanes - 1];
+            }
+            while (done < n) : (done += 1) {
+                const i = if (reverse) n - 1 - done else done;
+                total = add(T, total, x[i]);
+                x[i] = total;
+            }
+            return total;
+        }
+        /// Every lane from the one `step` before it in the scan's order; none there: neutral.
+        fn shifted(reverse: bool, step: comptime_int) @Vector(lanes, i32) {
+            var from: [lanes]i32 = undefined;
+            for (&from, 0..) |*f, i| {
+                const k: i32 = @as(i32, @intCast(i)) + (if (reverse) step else -step);
+                f.* = if (k < 0 or k >= lanes) -1 else k;
+            }
+            return from;
+        }
+
+        /// log(exp(total) + exp(x[0]) + ...) of a few elements, in place: sums of exp(x - m), m
+        /// the largest, unless they would vanish beside it.
+        fn exponentials(comptime reverse: bool, l: *Lines, x: []T) void {
+            const head = x[if (reverse) x.len - 1 else 0];
+            var m = l.total;
+            for (x) |v| m = simd.maxNan(T, m, v);
+            if (!(m - @max(l.total, head) < 600) or @abs(m) == std.math.inf(T)) {
+                for (0..x.len) |k| {
+                    const i = if (reverse) x.len - 1 - k else k;
+                    x[i] = addExponentials(@splat(l.total), @splat(x[i]))[0];
+                    l.total = x[i];
+                }
+                return;
+            }
+            const shift: V = @splat(m);
+            var sums: [chunk]T align(64) = undefined;
+            var i: usize = 0;
+            while (i < x.len) : (i += lanes) {
+                const v = logical.part(T, x.ptr + i, x.len - i, m);
+                simd.store(T, sums[i..].ptr, math.exp(V, v - shift));
+            }
+            _ = prefixes(reverse, &sums, x.len, math.exp(V, @splat(l.total - m))[0]);
+            i = 0;
+            while (i < x.len) : (i += lanes) {
+                const v = math.log(V, simd.load(T, sums[i..].ptr)) + shift;
+                logical.put(T, x.ptr + i, x.len - i, v);
+            }
+            l.total = x[if (reverse) 0 else x.len - 1];
         }
 
         fn tilesPiece(job: *const Job, begin: usize, end: usize) void {

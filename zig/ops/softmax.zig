@@ -224,24 +224,11 @@ fn Runner(comptime T: type, comptime op: Op) type {
             if (left >= lanes) simd.store(T, p, v) else simd.storePart(T, p, left, v);
         }
 
-        /// x, y: (n)
+        /// x, y: (n). nan may get lost in the maximum: it comes back with the exponentials.
         fn rowForward(y: [*]T, x: [*]const T, n: usize) void {
-            var maxima: [4]V = @splat(@splat(low));
-            var i: usize = 0;
-            while (i + 4 * lanes <= n) : (i += 4 * lanes) inline for (0..4) |k| {
-                maxima[k] = simd.maxNan(V, maxima[k], simd.load(T, x + i + k * lanes));
-            };
-            while (i < n) : (i += lanes)
-                maxima[0] = simd.maxNan(V, maxima[0], part(x + i, n - i, low));
-            const maximum = simd.reduceMax(simd.maxNan(
-                V,
-                simd.maxNan(V, maxima[0], maxima[1]),
-                simd.maxNan(V, maxima[2], maxima[3]),
-            ));
-            const m: V = @splat(maximum);
-
+            const m: V = @splat(rowMaximum(x, n));
             var total: f64 = 0;
-            i = 0;
+            var i: usize = 0;
             while (i < n) {
                 const end = @min(n, i + block);
                 var sums: [2]V = @splat(@splat(0));
@@ -256,18 +243,36 @@ fn Runner(comptime T: type, comptime op: Op) type {
                     sums[0] += e;
                     if (op == .softmax) put(y + i, end - i, e);
                 }
+                i = end;
                 total += simd.reduceAdd(sums[0] + sums[1]);
             }
-
-            if (op == .softmax) {
-                const scale: V = @splat(@floatCast(1 / total));
-                i = 0;
-                while (i < n) : (i += lanes) put(y + i, n - i, part(y + i, n - i, 0) * scale);
-            } else {
-                const log_total: V = math.log(V, @splat(@floatCast(total)));
-                i = 0;
-                while (i < n) : (i += lanes)
-                    put(y + i, n - i, (part(x + i, n - i, 0) - m) - log_total);
+            if (op == .softmax)
+                finishRow(y, y, n, @splat(@floatCast(1 / total)), @splat(0))
+            else
+                finishRow(y, x, n, math.log(V, @splat(@floatCast(total))), m);
+        }
+        fn rowMaximum(x: [*]const T, n: usize) T {
+            var maxima: [4]V = @splat(@splat(low));
+            var i: usize = 0;
+            while (i + 4 * lanes <= n) : (i += 4 * lanes) inline for (0..4) |k| {
+                maxima[k] = simd.maxFast(V, simd.load(T, x + i + k * lanes), maxima[k]);
+            };
+            while (i < n) : (i += lanes)
+                maxima[0] = simd.maxFast(V, part(x + i, n - i, low), maxima[0]);
+            const a = simd.maxFast(V, maxima[0], maxima[1]);
+            const b = simd.maxFast(V, maxima[2], maxima[3]);
+            return simd.tree(simd.maxFast(V, a, b), simd.maxFast);
+        }
+        /// y = x scale, or (x - m) - log_total
+        inline fn finishRow(y: [*]T, x: [*]const T, n: usize, scale: V, m: V) void {
+            var i: usize = 0;
+            while (i + 2 * lanes <= n) : (i += 2 * lanes) inline for (0..2) |k| {
+                const v = simd.load(T, x + i + k * lanes);
+                simd.store(T, y + i + k * lanes, if (op == .softmax) v * scale else (v - m) - scale);
+            };
+            while (i < n) : (i += lanes) {
+                const v = part(x + i, n - i, 0);
+                put(y + i, n - i, if (op == .softmax) v * scale else (v - m) - scale);
             }
         }
 
@@ -317,7 +322,7 @@ fn Runner(comptime T: type, comptime op: Op) type {
             const m = maxima[0..vectors];
             for (m, 0..) |*v, c| v.* = simd.load(T, x + c * lanes);
             for (1..n) |i| for (m, 0..) |*v, c| {
-                v.* = simd.maxNan(V, v.*, simd.load(T, x + i * x_step + c * lanes));
+                v.* = simd.maxFast(V, simd.load(T, x + i * x_step + c * lanes), v.*);
             };
             var totals: Tile = @splat(@splat(0));
             var i: usize = 0;

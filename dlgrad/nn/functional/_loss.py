@@ -8,6 +8,7 @@ import warnings
 import dlgrad
 from dlgrad import Tensor, ops
 from dlgrad.batched import every_member
+from dlgrad.ops.loss import pointwise
 
 __all__ = [
     "nll_loss",
@@ -35,7 +36,7 @@ def _reduction(reduction, size_average=None, reduce=None):
             "instead.",
             stacklevel=4,
         )
-    if reduction not in ("none", "mean", "sum"):
+    if reduction != "mean" and reduction not in ("none", "sum"):
         raise ValueError(
             f"{reduction!r} is not a valid value for reduction: use 'none', 'mean' or 'sum'"
         )
@@ -99,11 +100,16 @@ def nll_loss(
     "mean" divides by the weights that were used. Targets `ignore_index` count for nothing.
     """
     reduction = _reduction(reduction, size_average, reduce)
-    _check_tensors("nll_loss", input=input, target=target)
-    _check_targets("nll_loss", input, target, weight, ignore_index)
-    if input.dim() == 1 and target.dim() == 1:
+    if not isinstance(input, Tensor) or not isinstance(target, Tensor):
+        _check_tensors("nll_loss", input=input, target=target)
+    if target._layout.ndim == 1 and input._layout.ndim == 1:
+        _check_nll(input, target, weight, ignore_index)
         target = target.reshape(())
-    return ops.nll_loss(input, target, weight, ignore_index, reduction)
+    return ops.nll_loss(input, target, weight, ignore_index, reduction, _check_nll)
+
+
+def _check_nll(input, target, weight, ignore_index):
+    _check_targets("nll_loss", input, target, weight, ignore_index)
 
 
 def cross_entropy(
@@ -122,28 +128,36 @@ def cross_entropy(
     `label_smoothing` mixes in that much of the uniform distribution.
     """
     reduction = _reduction(reduction, size_average, reduce)
-    _check_tensors("cross_entropy", input=input, target=target)
+    if not isinstance(input, Tensor) or not isinstance(target, Tensor):
+        _check_tensors("cross_entropy", input=input, target=target)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(
             f"[cross_entropy] label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}"
         )
-    if tuple(input.shape) == tuple(target.shape) and target.is_floating_point():
+    soft = target._layout.dtype.is_floating_point
+    if soft and input._layout.shape == target._layout.shape:
         if ignore_index >= 0:
             raise RuntimeError(
                 "[cross_entropy] ignore_index is not supported for floating point target"
             )
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
-    if target.is_floating_point() and input.dim() != target.dim() + 1:
+    if soft and input.dim() != target.dim() + 1:
         raise RuntimeError(
             f"[cross_entropy] probabilities must have the shape of the input, got "
             f"{list(target.shape)} for {list(input.shape)}"
         )
+    if target._layout.ndim == 1 and input._layout.ndim == 1:
+        _check_cross_entropy(input, target, weight, ignore_index)
+        target = target.reshape(())
+    return ops.cross_entropy(
+        input, target, weight, ignore_index, reduction, label_smoothing, _check_cross_entropy
+    )
+
+
+def _check_cross_entropy(input, target, weight, ignore_index):
     _check_targets("cross_entropy", input, target, weight, ignore_index)
     if not input.is_floating_point():
         raise RuntimeError(f"[cross_entropy] scores must be floating point, got {input.dtype}")
-    if input.dim() == 1 and target.dim() == 1:
-        target = target.reshape(())
-    return ops.cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
 
 
 def _soft_cross_entropy(input, target, weight, reduction, label_smoothing):
@@ -261,7 +275,7 @@ def binary_cross_entropy(
     (both 0-d) or 'none'. Raises RuntimeError for input outside of [0, 1]."""
     reduction = _reduction(reduction, size_average, reduce)
     _check_tensors("binary_cross_entropy", input=input, target=target)
-    if tuple(target.shape) != tuple(input.shape):
+    if target._layout.shape != input._layout.shape:
         raise ValueError(
             f"Using a target size ({list(target.shape)}) that is different to the input size "
             f"({list(input.shape)}) is deprecated. Please ensure they have the same size."
@@ -271,18 +285,31 @@ def binary_cross_entropy(
             f"[binary_cross_entropy] input and target must have the same dtype, got {input.dtype} "
             f"and {target.dtype}"
         )
+    if weight is None:
+        try:
+            loss = pointwise("bce_loss", input, target, reduction, _bce)
+        except RuntimeError as e:
+            if "invalid value" not in str(e):
+                raise
+            raise _outside() from None
+        if loss is not None:
+            return loss
     if input.numel():
         with dlgrad.no_grad():
             inside = (input >= 0) & (input <= 1)
             if not every_member(inside).all():
-                raise RuntimeError(
-                    "[binary_cross_entropy] all elements of input should be between 0 and 1; for "
-                    "scores use binary_cross_entropy_with_logits"
-                )
+                raise _outside()
     loss = _bce(input, target)
     if weight is not None:
         loss = loss * weight.expand(dlgrad.broadcast_shapes(weight.shape, input.shape))
     return _reduced(loss, reduction)
+
+
+def _outside():
+    return RuntimeError(
+        "[binary_cross_entropy] all elements of input should be between 0 and 1; for scores use "
+        "binary_cross_entropy_with_logits"
+    )
 
 
 def _bce(input, target):
@@ -299,26 +326,34 @@ def binary_cross_entropy_with_logits(
     `pos_weight` scales the terms of positive targets.
     """
     reduction = _reduction(reduction, size_average, reduce)
-    _check_tensors("binary_cross_entropy_with_logits", input=input, target=target)
-    if tuple(target.shape) != tuple(input.shape):
+    if not isinstance(input, Tensor) or not isinstance(target, Tensor):
+        _check_tensors("binary_cross_entropy_with_logits", input=input, target=target)
+    if target._layout.shape != input._layout.shape:
         raise ValueError(
             f"Target size ({list(target.shape)}) must be the same as input size "
             f"({list(input.shape)})"
         )
-    log_sigmoid = ops.log_sigmoid(input)
+    if pos_weight is None and weight is None:
+        return _pointwise("bce_with_logits_loss", input, target, reduction, _bce_with_logits)
     if pos_weight is None:
-        loss = (1 - target) * input - log_sigmoid
+        loss = _bce_with_logits(input, target)
     else:
+        log_sigmoid = ops.log_sigmoid(input)
         loss = (1 - target) * input - ((pos_weight - 1) * target + 1) * log_sigmoid
     if weight is not None:
         loss = loss * weight
     return _reduced(loss, reduction)
 
 
+def _bce_with_logits(input, target):
+    return (1 - target) * input - ops.log_sigmoid(input)
+
+
 def _regression_pair(name, input, target):
     """The two tensors broadcast to one shape, with PyTorch's warning when that was needed."""
-    _check_tensors(name, input=input, target=target)
-    if tuple(target.shape) == tuple(input.shape):
+    if not isinstance(input, Tensor) or not isinstance(target, Tensor):
+        _check_tensors(name, input=input, target=target)
+    if target._layout.shape == input._layout.shape:
         return input, target
     warnings.warn(
         f"Using a target size ({list(target.shape)}) that is different to the input size "
@@ -327,6 +362,18 @@ def _regression_pair(name, input, target):
         stacklevel=3,
     )
     return dlgrad.broadcast_tensors(input, target)
+
+
+def _pointwise(row, input, target, reduction, composed, parameter=None, weight=None):
+    """A loss of single elements: fused where it can be, else `composed` and reduced."""
+    if parameter is not None:
+        plain = composed
+        composed = lambda x, t: plain(x, t, parameter)  # noqa: E731
+    if weight is None:
+        loss = pointwise(row, input, target, reduction, composed, parameter)
+        if loss is not None:
+            return loss
+    return _weighted(row, composed(input, target), weight, reduction)
 
 
 def _weighted(name, loss, weight, reduction):
@@ -350,11 +397,14 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
     input, target = _regression_pair("smooth_l1_loss", input, target)
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
-    distance = (input - target).abs()
     if beta == 0.0:
-        return _reduced(distance, reduction)
-    loss = dlgrad.where(distance < beta, distance * distance * (0.5 / beta), distance - 0.5 * beta)
-    return _reduced(loss, reduction)
+        return _pointwise("l1_loss", input, target, reduction, _l1)
+    return _pointwise("smooth_l1_loss", input, target, reduction, _smooth_l1, beta)
+
+
+def _smooth_l1(input, target, beta):
+    distance = (input - target).abs()
+    return dlgrad.where(distance < beta, distance * distance * (0.5 / beta), distance - 0.5 * beta)
 
 
 def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
@@ -366,11 +416,14 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     input, target = _regression_pair("huber_loss", input, target)
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
+    return _pointwise("huber_loss", input, target, reduction, _huber, delta, weight)
+
+
+def _huber(input, target, delta):
     distance = (input - target).abs()
-    loss = dlgrad.where(
+    return dlgrad.where(
         distance <= delta, 0.5 * distance * distance, delta * (distance - 0.5 * delta)
     )
-    return _weighted("huber_loss", loss, weight, reduction)
 
 
 def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
@@ -380,7 +433,11 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", wei
     broadcast shape. The dtype is the inputs' common one."""
     reduction = _reduction(reduction, size_average, reduce)
     input, target = _regression_pair("l1_loss", input, target)
-    return _weighted("l1_loss", (input - target).abs(), weight, reduction)
+    return _pointwise("l1_loss", input, target, reduction, _l1, None, weight)
+
+
+def _l1(input, target):
+    return (input - target).abs()
 
 
 def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
@@ -390,5 +447,9 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
     broadcast shape. The dtype is the inputs' common one."""
     reduction = _reduction(reduction, size_average, reduce)
     input, target = _regression_pair("mse_loss", input, target)
+    return _pointwise("mse_loss", input, target, reduction, _mse, None, weight)
+
+
+def _mse(input, target):
     difference = input - target
-    return _weighted("mse_loss", difference * difference, weight, reduction)
+    return difference * difference

@@ -175,8 +175,7 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     Shapes: (*, normalized_shape) -> the same; weight and bias normalized_shape. The variance is
     the biased one. Ba et al., arXiv 1607.06450."""
     _check("layer_norm", input)
-    shape = _check_normalized_shape("layer_norm", input, normalized_shape, weight=weight, bias=bias)
-    return ops.layer_norm(input, shape, weight, bias, eps)
+    return ops.layer_norm(input, normalized_shape, weight, bias, eps)
 
 
 def rms_norm(input, normalized_shape, weight=None, eps=None):
@@ -185,10 +184,7 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
     `eps` None: the machine epsilon of the input's dtype.
     """
     _check("rms_norm", input)
-    shape = _check_normalized_shape("rms_norm", input, normalized_shape, weight=weight)
-    if eps is None:
-        eps = dlgrad.finfo(input.dtype).eps
-    return ops.rms_norm(input, shape, weight, eps)
+    return ops.rms_norm(input, normalized_shape, weight, eps)
 
 
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
