@@ -6,8 +6,10 @@ from __future__ import annotations
 from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import edge_of, record
+from ..autograd.mode import mode
 from ..batched import summed_along
-from ..layout import Layout, alike, broadcast_shapes, contiguous
+from ..layout import Layout, alike, broadcast_shapes, contiguous, layout
+from ..storage import Storage
 from ..tensor import Tensor, make_tensor, method
 from . import complex_numbers
 from .elementwise import as_number, expanded, result_type, sum_to, write_out
@@ -26,7 +28,35 @@ def _tensors(name, *tensors):
     return d
 
 
-_plans: dict = {}  # of the products of two matrices
+_plans: dict = {}  # (layouts of a and b) -> the plan of their product, `layout` that of the result
+_run2 = door.run2
+_new = object.__new__
+
+
+def _run(plan, a, b):
+    """The result of a plan of `_plans`. On the path of every small product: hence the inlining."""
+    ptr = _run2(plan.handle, a._ptr, b._ptr)
+    if not ptr:
+        plan.fail(a, b)
+    lay = plan.layout
+    t = _new(Tensor)
+    t._ptr = ptr
+    t._layout = lay
+    t._storage = Storage(ptr, lay.nbytes)
+    t._requires_grad = False
+    t._grad_fn = None
+    t._view = None
+    return t
+
+
+def _plan(la, lb, shape, name, as_a=None, as_b=None):
+    """The plan of a @ b with a result of `shape`; as_a, as_b: the layouts that the kernel sees."""
+    as_a, as_b = as_a or la, as_b or lb
+    out = contiguous(la.dtype, (*as_a.shape[:-1], as_b.shape[-1]))
+    plan = door.make_plan("matmul", "matmul", (out,), (as_a, as_b), name=name)
+    if out.shape != shape:
+        plan.layout = contiguous(la.dtype, shape)
+    return door.remember(_plans, (la, lb), plan)
 
 
 def _product(a, b, name):
@@ -34,7 +64,7 @@ def _product(a, b, name):
     la, lb = a._layout, b._layout
     plan = _plans.get((la, lb))
     if plan is not None:
-        return door.run_plan(plan, (a, b))
+        return _run(plan, a, b)
     if la.dtype.is_complex:
         return complex_numbers.product(a, b, lambda x, y: _product(x, y, name))
     (m, k), (k2, n) = la.shape[-2:], lb.shape[-2:]
@@ -44,29 +74,53 @@ def _product(a, b, name):
             f"equal (shapes {list(la.shape)} and {list(lb.shape)})"
         )
     if la.ndim == 2 and lb.ndim == 2:
-        plan = door.make_plan(
-            "matmul", "matmul", (contiguous(la.dtype, (m, n)),), (la, lb), name=name
-        )
-        return door.run_plan(door.remember(_plans, (la, lb), plan), (a, b))
+        return _run(_plan(la, lb, (m, n), name), a, b)
     batch = broadcast_shapes(la.shape[:-2], lb.shape[:-2], op=name)
+    plain = type(la) is Layout and type(lb) is Layout
     if lb.ndim == 2 and la.contiguous:
         # One product of all rows.
-        rows = make_tensor(
-            a._ptr,
-            alike(la, contiguous(la.dtype, (la.numel // k if k else _count(la.shape[:-1]), k))),
-            a._storage,
+        rows = contiguous(la.dtype, (la.numel // k if k else _count(la.shape[:-1]), k))
+        if plain:
+            return _run(_plan(la, lb, (*la.shape[:-1], n), name, rows), a, b)
+        rows = make_tensor(a._ptr, alike(la, rows), a._storage)
+        out = _product(rows, b, name)
+        return make_tensor(
+            out._ptr, alike(out._layout, contiguous(la.dtype, (*la.shape[:-1], n))), out._storage
         )
-        out = door.call(
-            "matmul",
-            "matmul",
-            contiguous(la.dtype, (rows._layout.shape[0], n)),
-            (rows, b),
-            name=name,
-        )
-        return make_tensor(out._ptr, alike(out._layout, contiguous(la.dtype, (*la.shape[:-1], n))), out._storage)
-    a = make_tensor(a._ptr, expanded(la, (*batch, m, k)), a._storage)
-    b = make_tensor(b._ptr, expanded(lb, (*batch, k, n)), b._storage)
+    wide_a, wide_b = expanded(la, (*batch, m, k)), expanded(lb, (*batch, k, n))
+    if plain:
+        return _run(_plan(la, lb, (*batch, m, n), name, wide_a, wide_b), a, b)
+    a = make_tensor(a._ptr, wide_a, a._storage)
+    b = make_tensor(b._ptr, wide_b, b._storage)
     return door.call("matmul", "matmul", contiguous(la.dtype, (*batch, m, n)), (a, b), name=name)
+
+
+_transposing: dict = {}  # ("nt" or "tn", layouts) -> the plan of a @ b^T or a^T @ b, for gradients
+
+
+def _transposed_product(how, a, b, name):
+    """a @ b^T ("nt") or a^T @ b ("tn") of two matrices."""
+    la, lb = a._layout, b._layout
+    plan = _transposing.get((how, la, lb))
+    if plan is None or (mode.enabled and (a._requires_grad or b._requires_grad)):
+        if (
+            mode.enabled
+            or la.ndim != 2
+            or lb.ndim != 2
+            or la.dtype.is_complex
+            or type(la) is not Layout
+            or type(lb) is not Layout
+        ):
+            return (
+                _matrices(a, _adjoint(b), name) if how == "nt" else _matrices(_adjoint(a), b, name)
+            )
+        turned = lb if how == "nt" else la
+        turned = layout(turned.dtype, tuple(turned.shape[::-1]), turned.strides[::-1])
+        la2, lb2 = (la, turned) if how == "nt" else (turned, lb)
+        out = contiguous(la.dtype, (la2.shape[0], lb2.shape[1]))
+        plan = door.make_plan("matmul", "matmul", (out,), (la2, lb2), name=name)
+        door.remember(_transposing, (how, la, lb), plan)
+    return _run(plan, a, b)
 
 
 def _adjoint(t):
@@ -90,61 +144,118 @@ def _flat(t):
 def _matrices(a, b, name):
     """The product of two tensors of at least 2 dimensions, in the graph."""
     out = _product(a, b, name)
-    if a._requires_grad or b._requires_grad:
-        sa, sb = a._layout.shape, b._layout.shape
-
-        def left(g, a, b):
-            return sum_to(_matrices(g, _adjoint(b), name), sa)
-
-        def right(g, a, b):
-            if len(sb) == 2 and a._layout.ndim > 2:  # one product, not a batch of them to sum
-                return _matrices(_adjoint(_flat(a)), _flat(g), name)
-            return sum_to(_matrices(_adjoint(a), g, name), sb)
-
-        if type(out._layout) is not Layout and b._requires_grad and type(b._layout) is Layout and len(sb) == 2:
-            right = summed_along(edge_of(b), right)
-        record(
-            out,
-            "MmBackward0" if a._layout.ndim == b._layout.ndim == 2 else "BmmBackward0",
-            (left, right),
-            (a, b),
-            (a, b),
-        )
+    if (a._requires_grad or b._requires_grad) and mode.enabled:
+        _record_matrices(out, a, b, name)
     return out
+
+
+def _mm_left(g, a, b):
+    return _transposed_product("nt", g, b, "mm()")
+
+
+def _mm_right(g, a, b):
+    return _transposed_product("tn", a, g, "mm()")
+
+
+_mm_rules = (_mm_left, _mm_right)
+
+
+def _mv_left(g, a, v):
+    return g.unsqueeze(1) * v
+
+
+def _mv_right(g, a, v):
+    return matmul(a.mT, g)
+
+
+_mv_rules = (_mv_left, _mv_right)
+_vm_rules = (lambda g, v, b: matmul(b, g), lambda g, v, b: v.unsqueeze(1) * g)
+
+
+def _record_matrices(out, a, b, name):
+    la, lb = a._layout, b._layout
+    if la.ndim == 2 and lb.ndim == 2 and type(la) is Layout and type(lb) is Layout:
+        return record(out, "MmBackward0", _mm_rules, (a, b), (a, b))
+    if lb.ndim == 1:
+        return record(out, "MvBackward0", _mv_rules, (a, b), (a, b))
+    if la.ndim == 1:
+        return record(out, "SqueezeBackward4", _vm_rules, (a, b), (a, b))
+    sa, sb = la.shape, lb.shape
+
+    def left(g, a, b):
+        return sum_to(_matrices(g, _adjoint(b), name), sa)
+
+    def right(g, a, b):
+        if len(sb) == 2 and a._layout.ndim > 2:  # one product, not a batch of them to sum
+            return _matrices(_adjoint(_flat(a)), _flat(g), name)
+        return sum_to(_matrices(_adjoint(a), g, name), sb)
+
+    if type(out._layout) is not Layout and b._requires_grad and type(lb) is Layout and len(sb) == 2:
+        right = summed_along(edge_of(b), right)
+    return record(
+        out,
+        "MmBackward0" if la.ndim == lb.ndim == 2 else "BmmBackward0",
+        (left, right),
+        (a, b),
+        (a, b),
+    )
 
 
 @method
 def matmul(input, other, *, out=None):
     """The matrix product, with PyTorch's rules: vectors by dot product or as a row or column, matrices,
     batches that broadcast. Raises RuntimeError naming both shapes where they don't fit."""
+    try:
+        plan = _plans[input._layout, other._layout]
+    except (KeyError, AttributeError):
+        return _matmul_anew(input, other, out)
+    result = _run(plan, input, other)
+    if (input._requires_grad or other._requires_grad) and mode.enabled:
+        _record_matrices(result, input, other, "matmul()")
+    return result if out is None else write_out("matmul", out, result)
+
+
+def _matmul_anew(input, other, out):
     if not isinstance(other, Tensor) or not isinstance(input, Tensor):
         bad = other if isinstance(input, Tensor) else input
         raise TypeError(f"matmul(): argument 'other' must be Tensor, not {type(bad).__name__}")
-    if (input._layout, other._layout) in _plans:  # two matrices that have met before
-        result = _matrices(input, other, "matmul()")
-        return result if out is None else write_out("matmul", out, result)
     _tensors("matmul", input, other)
-    na, nb = input._layout.ndim, other._layout.ndim
+    la, lb = input._layout, other._layout
+    na, nb = la.ndim, lb.ndim
     if na == 0 or nb == 0:
         raise RuntimeError(
             f"matmul(): both arguments need to be at least 1D, but they are {na}D and {nb}D"
         )
+    plain = type(la) is Layout and type(lb) is Layout and not la.dtype.is_complex
     if na == 1 and nb == 1:
         result = dot(input, other)
     elif na == 1:
+        if nb == 2 and plain and la.shape[0] == lb.shape[0]:
+            row = layout(la.dtype, (1, *la.shape), (1, *la.strides))
+            _plan(la, lb, (lb.shape[1],), "matmul()", row)
+            return matmul(input, other, out=out)
         result = _matrices(input.unsqueeze(0), other, "matmul()").squeeze(-2)
     elif nb == 1:
-        if input._layout.shape[-1] != other._layout.shape[0]:
+        if la.shape[-1] != lb.shape[0]:
             raise RuntimeError(
                 f"matmul(): size mismatch, got input {list(input.shape)}, vector {list(other.shape)}: the inner sizes must be equal"
             )
-        if na == 2 and type(other._layout) is not Layout:  # of a batch: one product with all vectors as rows
+        if na == 2 and plain:
+            column = layout(lb.dtype, (*lb.shape, 1), (*lb.strides, 1))
+            _plan(la, lb, (la.shape[0],), "matmul()", None, column)
+            return matmul(input, other, out=out)
+        if na == 2 and type(lb) is not Layout:  # of a batch: one product with all vectors as rows
             result = _matrices(other.unsqueeze(0), input.mT, "matmul()").squeeze(0)
         else:
             result = _matrices(input, other.unsqueeze(1), "matmul()").squeeze(-1)
     else:
         result = _matrices(input, other, "matmul()")
     return result if out is None else write_out("matmul", out, result)
+
+
+def _layouts(a, b):
+    """The key of `_plans`."""
+    return getattr(a, "_layout", None), getattr(b, "_layout", None)
 
 
 def _need(name, t, ndim, what):
@@ -157,9 +268,10 @@ def _need(name, t, ndim, what):
 @method
 def mm(input, mat2, *, out=None):
     """The product of two matrices."""
-    _tensors("mm", input, mat2)
-    _need("mm", input, 2, "self")
-    _need("mm", mat2, 2, "mat2")
+    if (lays := _layouts(input, mat2)) not in _plans or lays[0].ndim != 2 or lays[1].ndim != 2:
+        _tensors("mm", input, mat2)
+        _need("mm", input, 2, "self")
+        _need("mm", mat2, 2, "mat2")
     result = _matrices(input, mat2, "mm()")
     return result if out is None else write_out("mm", out, result)
 
@@ -167,9 +279,10 @@ def mm(input, mat2, *, out=None):
 @method
 def bmm(input, mat2, *, out=None):
     """The products of two batches of matrices (no broadcasting)."""
-    _tensors("bmm", input, mat2)
-    _need("bmm", input, 3, "batch1")
-    _need("bmm", mat2, 3, "batch2")
+    if (lays := _layouts(input, mat2)) not in _plans or lays[0].ndim != 3 or lays[1].ndim != 3:
+        _tensors("bmm", input, mat2)
+        _need("bmm", input, 3, "batch1")
+        _need("bmm", mat2, 3, "batch2")
     if input._layout.shape[0] != mat2._layout.shape[0]:
         raise RuntimeError(
             f"bmm(): Expected size for first two dimensions of batch2 tensor to be: [{input.shape[0]}, {input.shape[2]}] but got: "
@@ -182,16 +295,30 @@ def bmm(input, mat2, *, out=None):
 @method
 def mv(input, vec, *, out=None):
     """A matrix times a vector."""
-    _tensors("mv", input, vec)
-    _need("mv", input, 2, "input")
-    _need("mv", vec, 1, "vec")
+    if (lays := _layouts(input, vec)) not in _plans or lays[0].ndim != 2 or lays[1].ndim != 1:
+        _tensors("mv", input, vec)
+        _need("mv", input, 2, "input")
+        _need("mv", vec, 1, "vec")
     result = matmul(input, vec)
     return result if out is None else write_out("mv", out, result)
+
+
+_dots: dict = {}
+_dot_rules = (lambda g, a, b: g * b, lambda g, a, b: g * a)
 
 
 @method
 def dot(input, tensor, *, out=None):
     """The sum of the products of two vectors."""
+    try:
+        plan = _dots[input._layout, tensor._layout]
+    except (KeyError, AttributeError):
+        plan = None
+    if plan is not None:
+        result = _run(plan, input, tensor)
+        if (input._requires_grad or tensor._requires_grad) and mode.enabled:
+            record(result, "DotBackward0", _dot_rules, (input, tensor), (input, tensor))
+        return result if out is None else write_out("dot", out, result)
     _tensors("dot", input, tensor)
     if input._layout.ndim != 1 or tensor._layout.ndim != 1:
         raise RuntimeError(
@@ -204,15 +331,10 @@ def dot(input, tensor, *, out=None):
     if input._layout.dtype.is_complex:
         result = (input * tensor).sum()
         return result if out is None else write_out("dot", out, result)
-    result = door.call("matmul", "dot", contiguous(input._layout.dtype, ()), (input, tensor))
-    record(
-        result,
-        "DotBackward0",
-        (lambda g, a, b: g * b, lambda g, a, b: g * a),
-        (input, tensor),
-        (input, tensor),
-    )
-    return result if out is None else write_out("dot", out, result)
+    layouts = (input._layout, tensor._layout)
+    plan = door.make_plan("matmul", "dot", (contiguous(layouts[0].dtype, ()),), layouts)
+    door.remember(_dots, layouts, plan)
+    return dot(input, tensor, out=out)
 
 
 @method
@@ -274,14 +396,19 @@ def _add_product(name, input, a, b, beta, alpha, out, shape):
     c = make_tensor(input._ptr, expanded(input._layout, shape), input._storage)
     if d is dt.bool:
         raise RuntimeError(f"{name}(): not implemented for bool")
-    result = door.call(
-        "matmul",
-        "matmul_acc",
-        contiguous(d, tuple(shape)),
-        (a, b, c),
-        scalars=(kind(alpha), kind(beta)),
-        name=name,
-    )
+    if alpha == beta == 1:
+        result = door.call(
+            "matmul", "matmul_bias", contiguous(d, tuple(shape)), (a, b, c), name=name
+        )
+    else:
+        result = door.call(
+            "matmul",
+            "matmul_acc",
+            contiguous(d, tuple(shape)),
+            (a, b, c),
+            scalars=(kind(alpha), kind(beta)),
+            name=name,
+        )
     if input._requires_grad or a._requires_grad or b._requires_grad:
         before = input._layout.shape
 
@@ -289,11 +416,11 @@ def _add_product(name, input, a, b, beta, alpha, out, shape):
             return sum_to(g if beta == 1 else g * beta, before)
 
         def left(g, a, b):
-            r = _matrices(g, b.mT, name)
+            r = _transposed_product("nt", g, b, name)
             return r if alpha == 1 else r * alpha
 
         def right(g, a, b):
-            r = _matrices(a.mT, g, name)
+            r = _transposed_product("tn", a, g, name)
             return r if alpha == 1 else r * alpha
 
         record(result, "AddmmBackward0", (first, left, right), (input, a, b), (a, b))
@@ -402,21 +529,33 @@ Tensor.ger = outer
 
 
 _linear_plans: dict = {}
+_run3, _NULL = door.run3, door.NULL
 
 
 def linear(input, weight, bias=None):
     """input @ weight^T + bias: input (..., in), weight (out, in) or (in,), bias (out,).
 
     Raises RuntimeError naming the shapes where they don't fit."""
+    result = linear_again(input, weight, bias)
+    return _linear_anew(input, weight, bias) if result is None else result
+
+
+def linear_again(input, weight, bias):
+    """`linear` of layouts that it has met before, else None."""
     try:
-        plan = _linear_plans.get(
-            (input._layout, weight._layout, None if bias is None else bias._layout)
-        )
-    except AttributeError:  # not tensors
-        plan = None
-    if plan is None:
-        return _linear_anew(input, weight, bias)
-    return _recorded(door.run_plan(plan, (input, weight, bias)), input, weight, bias)
+        plan = _linear_plans[input._layout, weight._layout, None if bias is None else bias._layout]
+    except (KeyError, AttributeError):
+        return None
+    ptr = _run3(plan.handle, input._ptr, weight._ptr, _NULL if bias is None else bias._ptr)
+    if not ptr:
+        plan.fail(input, weight, bias)
+    lay = plan.layout
+    t = make_tensor(ptr, lay, Storage(ptr, lay.nbytes))
+    if mode.enabled and (
+        input._requires_grad or weight._requires_grad or (bias is not None and bias._requires_grad)
+    ):
+        return _recorded(t, input, weight, bias)
+    return t
 
 
 def _linear_anew(input, weight, bias):
@@ -461,11 +600,13 @@ def _linear_anew(input, weight, bias):
 
 
 def _linear_to_input(g, x, w):
-    return _matrices(g, w, "linear") if g._layout.ndim > 1 else matmul(g, w)
+    return matmul(g, w)
 
 
 def _linear_to_weight(g, x, w):
-    return _matrices(_flat(g).mT, _flat(x), "linear")
+    if x._layout.ndim != 2:
+        g, x = _flat(g), _flat(x)
+    return _transposed_product("tn", g, x, "linear")
 
 
 def _linear_to_bias(g, x, w):
@@ -475,18 +616,21 @@ def _linear_to_bias(g, x, w):
 def _recorded(result, input, weight, bias):
     """The result of linear, in the graph."""
     to_weight = _linear_to_weight
-    if type(result._layout) is not Layout and weight._requires_grad and type(weight._layout) is Layout:
+    if (
+        type(result._layout) is not Layout
+        and weight._requires_grad
+        and type(weight._layout) is Layout
+    ):
         to_weight = summed_along(edge_of(weight), to_weight)
+        rules = (_linear_to_input, to_weight, _linear_to_bias)
+    else:
+        rules = _linear_rules
     if bias is None:
-        return record(
-            result,
-            "LinearBackward0",
-            (_linear_to_input, to_weight),
-            (input, weight),
-            (input, weight),
-        )
-    return record(result, "AddmmBackward0", (_linear_to_input, to_weight, _linear_to_bias),
-                  (input, weight, bias), (input, weight))  # fmt: skip
+        return record(result, "LinearBackward0", rules[:2], (input, weight), (input, weight))
+    return record(result, "AddmmBackward0", rules, (input, weight, bias), (input, weight))
+
+
+_linear_rules = (_linear_to_input, _linear_to_weight, _linear_to_bias)
 
 
 def bilinear(input1, input2, weight, bias=None):
@@ -550,7 +694,24 @@ def chain_matmul(*matrices, out=None):
 
 
 def _operator(self, other):
-    return matmul(self, other) if isinstance(other, Tensor) else NotImplemented
+    try:
+        plan = _plans[self._layout, other._layout]
+    except (KeyError, AttributeError):
+        return matmul(self, other) if isinstance(other, Tensor) else NotImplemented
+    ptr = _run2(plan.handle, self._ptr, other._ptr)
+    if not ptr:
+        plan.fail(self, other)
+    lay = plan.layout
+    t = _new(Tensor)
+    t._ptr = ptr
+    t._layout = lay
+    t._storage = Storage(ptr, lay.nbytes)
+    t._requires_grad = False
+    t._grad_fn = None
+    t._view = None
+    if (self._requires_grad or other._requires_grad) and mode.enabled:
+        _record_matrices(t, self, other, "matmul()")
+    return t
 
 
 Tensor.__matmul__ = _operator

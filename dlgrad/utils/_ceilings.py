@@ -8,7 +8,6 @@ import time
 
 from .. import dtypes as dt
 from .. import plan as door
-from ..layout import contiguous
 from ..ops.create import full
 
 _MULTIPLY_ADDS = 12 * 64 * 100_000  # an item: some milliseconds

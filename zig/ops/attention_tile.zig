@@ -161,7 +161,7 @@ pub fn multiply(
             const cols: usize = @min(Micro.nr, n - col);
             const ap = a + row * a_rs;
             const bp = b + col;
-            Micro.panels(false, k, ap, a_rs, a_cs, bp, b_rs, target, row, rows, col, cols, adds);
+            Micro.panels(k, ap, a_rs, a_cs, bp, b_rs, target, row, rows, col, cols, adds);
         }
     }
 }

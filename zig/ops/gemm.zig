@@ -51,12 +51,19 @@ pub fn Gemm(comptime T: type) type {
             run: *const fn (ctx: *const anyopaque, row: usize, rows: usize, col: usize, cols: usize) void,
         };
 
+        /// An operand whose elements are of T in memory: element i of step k is at
+        /// ptr[i * si + k * sk].
+        pub const View = struct { ptr: [*]const T, si: usize, sk: usize };
+
         pub const Problem = struct {
             m: usize,
             n: usize,
             k: usize,
             a: Source,
             b: Source,
+            /// The same operands, where they can be read in place.
+            a_view: ?View = null,
+            b_view: ?View = null,
             c: Target,
             /// Add to C, for a k that comes in several calls.
             adds: bool = false,
@@ -71,238 +78,261 @@ pub fn Gemm(comptime T: type) type {
             if (p.m == 0 or p.n == 0) return;
             if (p.k == 0) return runEmpty(p);
             if (splitsK(p)) return runSplitK(p, call);
-            runShared(p, call);
+            runChunks(p, call);
         }
 
         /// A sum over nothing: zeros, as 0-step chains.
         fn runEmpty(p: *const Problem) void {
-            var zero: [1]T = .{0};
-            var row: usize = 0;
-            while (row < p.m) : (row += mr) {
-                var col: usize = 0;
-                while (col < p.n) : (col += nr) {
-                    const rows = @min(mr, p.m - row);
-                    const cols = @min(nr, p.n - col);
-                    Micro.panels(
-                        true,
-                        0,
-                        &zero,
-                        1,
-                        mr,
-                        &zero,
-                        nr,
-                        p.c,
-                        row,
-                        rows,
-                        col,
-                        cols,
-                        p.adds,
-                    );
-                }
+            var zero: [nr]T = @splat(0);
+            var col: usize = 0;
+            while (col < p.n) : (col += nr) {
+                Micro.panels(0, &zero, 0, 0, &zero, 0, p.c, 0, p.m, col, @min(nr, p.n - col), p.adds);
             }
             p.finish(0, p.m, 0, p.n);
         }
 
-        // --- One side packed for all threads, the other by the thread that uses it --------
+        // --- Chunks of C, each by one thread ------------------------------------------------
+        // Within a chunk, for each block of k: a part of A's rows, in place or packed, stays in the
+        // L2 cache and meets the panels of B (nr columns), each packed into the L1 when the first
+        // part needs it, unless it is good where it is.
 
-        /// Packed elements of the shared side in one round: 4 MB, for the outer caches. (In
-        /// tests less, so that small products take several rounds.)
-        const shared_budget = (if (builtin.is_test) 1 << 17 else 4 << 20) / @sizeOf(T);
+        /// Packed elements of A in one round, for the outer caches. (In tests less, so that small
+        /// products take several rounds.)
+        const packed_budget = (if (builtin.is_test) 1 << 17 else 8 << 20) / @sizeOf(T);
+        /// Rows of a chunk: enough of them to pay for packing B.
+        const chunk_rows = (if (builtin.is_test) 5 else 72) * mr;
+        /// Columns of a chunk whose k comes in several blocks, so that C stays in the L2 cache.
+        const chunk_cols = 256;
+        /// Rows of A that stay in the L2 cache.
+        const part_rows = @max(1, (200 << 10) / (kc_max * @sizeOf(T) * mr)) * mr;
+
+        /// Where A comes from: its own memory; packed once for all threads, before; packed by the
+        /// chunk that uses it, which then has all columns.
+        const Reading = enum { in_place, shared, local };
 
         const Round = struct {
             p: *const Problem,
             call: *plan.Call,
-            /// A is the shared side, and chunks are columns; else B is, and they are rows.
-            shares_a: bool,
-            shared: [*]T,
-            shared_first: usize,
-            shared_count: usize,
+            reading: Reading,
+            b_in_place: bool,
+            /// Rows and steps of this round, packed where they are shared.
+            row0: usize,
+            rows: usize,
             k0: usize,
             steps: usize,
-            /// Rows or columns in a chunk, a multiple of their panel's width.
-            chunk: usize,
+            packed_a: [*]T,
+            /// A chunk: multiples of mr and nr.
+            chunk_m: usize,
+            chunk_n: usize,
 
-            fn sharedWidth(r: *const Round) usize {
-                return if (r.shares_a) mr else nr;
-            }
             /// The packed block number q: panels one after the other.
-            fn sharedBlock(r: *const Round, q: usize) [*]T {
-                return r.shared + q * kc_max * ceilDiv(r.shared_count, r.sharedWidth()) * r.sharedWidth();
+            fn packedBlock(r: *const Round, q: usize) [*]T {
+                return r.packed_a + q * kc_max * ceilDiv(r.rows, mr) * mr;
             }
         };
 
-        fn runShared(p: *const Problem, call: *plan.Call) void {
-            const shares_a = p.n >= p.m;
-            const extent = if (shares_a) p.m else p.n;
-            const width: usize = if (shares_a) mr else nr;
-            const other = if (shares_a) p.n else p.m;
-            const other_width: usize = if (shares_a) nr else mr;
-
-            // As much of the shared side as fits; if all of it does, several blocks of k.
-            const most = @max(1, shared_budget / kc_max / width) * width;
-            const count = @min(extent, most);
-            const padded = ceilDiv(count, width) * width;
-            const blocks = if (count < extent) 1 else @max(1, shared_budget / (padded * kc_max));
-            const steps = @min(p.k, blocks * kc_max);
-
-            // Chunks that fit a core's own cache with the block they meet, smaller ones if
-            // they would not go round.
-            const threads = services.threadCount();
-            const panels = ceilDiv(other, other_width);
-            const chunk: usize = if (shares_a) 256 else 168;
-            var chunk_panels = @max(1, chunk / other_width);
-            if (threads > 1) chunk_panels = @min(
-                chunk_panels,
-                @max(2, ceilDiv(panels, 4 * threads)),
-            );
-
-            const memory = services.allocSlice(T, padded * steps) orelse
-                return call.fail(.out_of_memory, .{ 0, 0, 0 });
-            defer services.free(@ptrCast(memory.ptr));
-
+        fn runChunks(p: *const Problem, call: *plan.Call) void {
             var round: Round = .{
                 .p = p,
                 .call = call,
-                .shares_a = shares_a,
-                .shared = memory.ptr,
-                .shared_first = 0,
-                .shared_count = 0,
+                .reading = readingOfA(p),
+                .b_in_place = readsBInPlace(p),
+                .row0 = 0,
+                .rows = p.m,
                 .k0 = 0,
-                .steps = 0,
-                .chunk = chunk_panels * other_width,
+                .steps = p.k,
+                .packed_a = undefined,
+                .chunk_m = 0,
+                .chunk_n = 0,
             };
-            while (round.shared_first < extent) : (round.shared_first += count) {
-                round.shared_count = @min(count, extent - round.shared_first);
+            chooseChunks(&round);
+            if (round.reading != .shared) return runRound(&round);
+
+            // As many rows as fit; if all do, several blocks of k.
+            const padded = ceilDiv(p.m, mr) * mr;
+            const count = @min(padded, @max(1, packed_budget / kc_max / mr) * mr);
+            const blocks = if (count < padded) 1 else @max(1, packed_budget / (padded * kc_max));
+            const steps = @min(p.k, blocks * kc_max);
+            const memory = services.allocSlice(T, count * steps) orelse
+                return call.fail(.out_of_memory, .{ 0, 0, 0 });
+            defer services.free(@ptrCast(memory.ptr));
+            round.packed_a = memory.ptr;
+            while (round.row0 < p.m) : (round.row0 += count) {
+                round.rows = @min(count, p.m - round.row0);
                 round.k0 = 0;
                 while (round.k0 < p.k) : (round.k0 += steps) {
                     round.steps = @min(steps, p.k - round.k0);
-                    const shared_panels = ceilDiv(round.shared_count, width);
                     const kc = @min(kc_max, round.steps);
-                    const items = shared_panels * ceilDiv(round.steps, kc_max);
-                    services.parallelFor(items, grain(piece_packed, width * kc), round, packShared);
-                    const flops = 2 * round.chunk * round.shared_count * round.steps;
-                    const chunks = ceilDiv(other, round.chunk);
-                    services.parallelFor(chunks, grain(piece_flops, flops), round, computeChunks);
+                    const items = ceilDiv(round.rows, mr) * ceilDiv(round.steps, kc_max);
+                    services.parallelFor(items, grain(piece_packed, mr * kc), round, packShared);
+                    runRound(&round);
                 }
             }
         }
 
+        fn readingOfA(p: *const Problem) Reading {
+            if (p.a_view) |a| {
+                if (p.m <= mr or p.n <= nr or p.m * p.n * p.k <= 160 * 160 * 160) return .in_place;
+                // Rows a multiple of 4 KB apart would drive each other out of the L1 cache.
+                if (a.sk == 1 and a.si * @sizeOf(T) % 4096 != 0) return .in_place;
+            }
+            return if (p.n <= p.m and p.n <= 2 * chunk_cols) .local else .shared;
+        }
+
+        fn readsBInPlace(p: *const Problem) bool {
+            const b = p.b_view orelse return false;
+            if (b.si != 1 or !(gemm_kernel.masks or p.n % Micro.vl == 0)) return false;
+            return p.m < 3 * mr or p.n * p.k * @sizeOf(T) <= 64 << 10;
+        }
+
+        /// Chunks that go round among the threads, four for each.
+        fn chooseChunks(r: *Round) void {
+            const p = r.p;
+            const threads = services.threadCount();
+            const pieces = if (threads == 1) 1 else 4 * threads;
+            const row_panels = ceilDiv(p.m, mr);
+            const col_panels = ceilDiv(p.n, nr);
+            var cols = col_panels;
+            if (r.reading != .local) {
+                if (p.k > kc_max) cols = @min(cols, chunk_cols / nr);
+                cols = @min(cols, @max(1, col_panels / pieces));
+            }
+            const across = ceilDiv(col_panels, cols);
+            var rows = @min(row_panels, chunk_rows / mr);
+            if (r.reading == .local) rows = @min(rows, @max(1, 3 * chunk_rows / (7 * mr)));
+            // Fewer rows only where there are too few columns.
+            rows = @min(rows, @max(@min(row_panels, 4), row_panels * across / pieces));
+            const down = ceilDiv(row_panels, rows);
+            r.chunk_m = ceilDiv(row_panels, down) * mr;
+            r.chunk_n = ceilDiv(col_panels, across) * nr;
+        }
+
+        fn runRound(r: *const Round) void {
+            const p = r.p;
+            const items = ceilDiv(r.rows, r.chunk_m) * ceilDiv(p.n, r.chunk_n);
+            const flops = 2 * @min(r.chunk_m, r.rows) * @min(r.chunk_n, p.n) * r.steps;
+            services.parallelFor(items, grain(piece_flops, flops), r.*, computeChunks);
+        }
+
         fn packShared(r: *const Round, begin: usize, end: usize) void {
-            const width = r.sharedWidth();
-            const panels = ceilDiv(r.shared_count, width);
-            const source = if (r.shares_a) r.p.a else r.p.b;
+            const panels = ceilDiv(r.rows, mr);
             for (begin..end) |item| {
                 const q = item / panels;
-                const at = item % panels * width;
+                const at = item % panels * mr;
                 const kc = @min(kc_max, r.steps - q * kc_max);
-                const dst = r.sharedBlock(q) + at * kc;
-                const count = @min(width, r.shared_count - at);
-                source.pack(source.ctx, dst, r.shared_first + at, count, r.k0 + q * kc_max, kc);
+                const dst = r.packedBlock(q) + at * kc;
+                const a = r.p.a;
+                a.pack(a.ctx, dst, r.row0 + at, @min(mr, r.rows - at), r.k0 + q * kc_max, kc);
             }
         }
 
         fn computeChunks(r: *const Round, begin: usize, end: usize) void {
             const p = r.p;
-            const width: usize = if (r.shares_a) nr else mr;
-            const source = if (r.shares_a) p.b else p.a;
-            const extent = if (r.shares_a) p.n else p.m;
-            const memory = services.allocSlice(T, r.chunk * @min(kc_max, r.steps)) orelse
+            const kc_most = @min(kc_max, r.steps);
+            const a_size = if (r.reading == .local) r.chunk_m * kc_most else 0;
+            // One panel of B lies on the stack; several, for the next parts, do not.
+            var panel: [kc_max * nr]T align(64) = undefined;
+            const keeps_b = !r.b_in_place and @min(r.chunk_m, r.rows) > part_rows;
+            const b_size = if (keeps_b) r.chunk_n * kc_most else 0;
+            var memory: []align(64) T = &.{};
+            if (a_size + b_size > 0) memory = services.allocSlice(T, a_size + b_size) orelse
                 return r.call.fail(.out_of_memory, .{ 0, 0, 0 });
-            defer services.free(@ptrCast(memory.ptr));
+            defer if (a_size + b_size > 0) services.free(@ptrCast(memory.ptr));
+            const local = memory.ptr;
+            const packed_b: [*]T = if (keeps_b) memory.ptr + a_size else &panel;
+            const across = ceilDiv(p.n, r.chunk_n);
             for (begin..end) |item| {
-                const first = item * r.chunk;
-                const count = @min(r.chunk, extent - first);
+                const first = item / across * r.chunk_m;
+                const rows = @min(r.chunk_m, r.rows - first);
+                const col = item % across * r.chunk_n;
+                const cols = @min(r.chunk_n, p.n - col);
                 var done: usize = 0;
                 while (done < r.steps) : (done += kc_max) {
                     const kc = @min(kc_max, r.steps - done);
+                    const k0 = r.k0 + done;
+                    var a: View = undefined;
+                    switch (r.reading) {
+                        .in_place => {
+                            a = p.a_view.?;
+                            a.ptr += first * a.si + k0 * a.sk;
+                        },
+                        .shared => a = .{
+                            .ptr = r.packedBlock(done / kc_max) + first * kc,
+                            .si = 1,
+                            .sk = mr,
+                        },
+                        .local => {
+                            a = .{ .ptr = local, .si = 1, .sk = mr };
+                            var i: usize = 0;
+                            while (i < rows) : (i += mr) {
+                                const to = local + i * kc;
+                                p.a.pack(p.a.ctx, to, first + i, @min(mr, rows - i), k0, kc);
+                            }
+                        },
+                    }
                     var at: usize = 0;
-                    while (at < count) : (at += width) {
-                        const n = @min(width, count - at);
-                        source.pack(
-                            source.ctx,
-                            memory.ptr + at * kc,
-                            first + at,
-                            n,
-                            r.k0 + done,
-                            kc,
-                        );
+                    while (at < rows) : (at += part_rows) {
+                        var part = a;
+                        part.ptr += if (r.reading == .in_place) at * a.si else at * kc;
+                        const part_count = @min(part_rows, rows - at);
+                        const row = r.row0 + first + at;
+                        multiply(r, part, row, part_count, col, cols, k0, kc, packed_b, keeps_b, at == 0);
                     }
-                    const shared = r.sharedBlock(done / kc_max);
-                    const adds = p.adds or r.k0 + done > 0;
-                    if (r.shares_a) {
-                        multiply(
-                            p.c,
-                            kc,
-                            shared,
-                            r.shared_first,
-                            r.shared_count,
-                            memory.ptr,
-                            first,
-                            count,
-                            adds,
-                        );
-                    } else {
-                        multiply(
-                            p.c,
-                            kc,
-                            memory.ptr,
-                            first,
-                            count,
-                            shared,
-                            r.shared_first,
-                            r.shared_count,
-                            adds,
-                        );
-                    }
-                }
-                if (r.k0 + r.steps == p.k) {
-                    if (r.shares_a) {
-                        p.finish(r.shared_first, r.shared_count, first, count);
-                    } else p.finish(first, count, r.shared_first, r.shared_count);
                 }
             }
         }
 
-        /// C[row.., col..] (rows, cols) = or += packed A @ packed B over one block of k.
+        /// C[row.., col..] (rows, cols) = or += A @ B over one block of k, panel by panel of B.
         fn multiply(
-            c: Target,
-            kc: usize,
-            a: [*]const T,
+            r: *const Round,
+            a: View,
             row: usize,
             rows: usize,
-            b: [*]const T,
             col: usize,
             cols: usize,
-            adds: bool,
+            k0: usize,
+            kc: usize,
+            packed_b: [*]T,
+            keeps_b: bool,
+            is_first: bool,
         ) void {
-            // A part of A that stays in the L2 cache, against every panel of B, which stays
-            // in the L1 for as long.
-            const part = 168 / mr * mr;
-            var start: usize = 0;
-            while (start < rows) : (start += part) {
-                const stop = @min(rows, start + part);
-                var j: usize = 0;
-                while (j < cols) : (j += nr) {
-                    var i = start;
-                    while (i < stop) : (i += mr) {
-                        Micro.panels(
-                            true,
-                            kc,
-                            a + i * kc,
-                            1,
-                            mr,
-                            b + j * kc,
-                            nr,
-                            c,
-                            row + i,
-                            @min(mr, stop - i),
-                            col + j,
-                            @min(nr, cols - j),
-                            adds,
-                        );
-                    }
+            const p = r.p;
+            const adds = p.adds or k0 > 0;
+            var j: usize = 0;
+            while (j < cols) : (j += nr) {
+                const width = @min(nr, cols - j);
+                const buffer = if (keeps_b) packed_b + j * kc else packed_b;
+                var b: [*]const T = buffer;
+                var b_rs: usize = nr;
+                var i: usize = 0;
+                if (r.b_in_place) {
+                    const v = p.b_view.?;
+                    b = v.ptr + col + j + k0 * v.sk;
+                    b_rs = v.sk;
+                } else if (is_first) {
+                    if (copiesB(p, rows, col + j, width)) {
+                        const v = p.b_view.?;
+                        const from = v.ptr + col + j + k0 * v.sk;
+                        const to = p.c.at(row, col + j);
+                        Micro.panelCopying(kc, a.ptr, a.si, a.sk, from, v.sk, to, p.c.rs, adds, buffer);
+                        i = mr;
+                    } else p.b.pack(p.b.ctx, buffer, col + j, width, k0, kc);
                 }
+                if (r.reading == .in_place) {
+                    const at = a.ptr + i * a.si;
+                    Micro.panels(kc, at, a.si, a.sk, b, b_rs, p.c, row + i, rows - i, col + j, width, adds);
+                } else while (i < rows) : (i += mr) {
+                    const h = @min(mr, rows - i);
+                    Micro.panels(kc, a.ptr + i * kc, 1, mr, b, b_rs, p.c, row + i, h, col + j, width, adds);
+                }
+                if (k0 + kc == p.k) p.finish(row, rows, col + j, width);
             }
+        }
+
+        /// Whether the first rows of A are multiplied while the panel is packed.
+        fn copiesB(p: *const Problem, rows: usize, col: usize, cols: usize) bool {
+            const b = p.b_view orelse return false;
+            return b.si == 1 and cols == nr and rows >= mr and p.c.isRun(col, cols);
         }
 
         // --- A small C with a long k ------------------------------------------------------
@@ -326,7 +356,7 @@ pub fn Gemm(comptime T: type) type {
 
         fn runSplitK(p: *const Problem, call: *plan.Call) void {
             const size = p.m * p.n;
-            const most = @max(1, @min(ceilDiv(p.k, kc_max), shared_budget / size));
+            const most = @max(1, @min(ceilDiv(p.k, kc_max), packed_budget / size));
             const memory = services.allocSlice(T, most * size) orelse
                 return call.fail(.out_of_memory, .{ 0, 0, 0 });
             defer services.free(@ptrCast(memory.ptr));
@@ -386,7 +416,15 @@ pub fn Gemm(comptime T: type) type {
                     kc,
                 );
                 const c: Target = .{ .ptr = s.partial + q * p.m * p.n, .rs = p.n };
-                multiply(c, kc, a, 0, p.m, b, 0, p.n, false);
+                i = 0;
+                while (i < p.m) : (i += mr) {
+                    const rows = @min(mr, p.m - i);
+                    j = 0;
+                    while (j < p.n) : (j += nr) {
+                        const cols = @min(nr, p.n - j);
+                        Micro.panels(kc, a + i * kc, 1, mr, b + j * kc, nr, c, i, rows, j, cols, false);
+                    }
+                }
             }
         }
 
@@ -397,69 +435,5 @@ pub fn Gemm(comptime T: type) type {
                 p.c.putSegment(i, 0, p.n, from, p.adds or s.k0 + q > 0);
             };
         }
-
-        // --- Without packing ---------------------------------------------------------------
-
-        const Direct = struct {
-            m: usize,
-            n: usize,
-            k: usize,
-            a: [*]const T,
-            a_rs: usize,
-            a_cs: usize,
-            b: [*]const T,
-            b_rs: usize,
-            b_cs: usize,
-            c: Target,
-            epilogue: ?Epilogue,
-        };
-
-        /// For a C of few rows, and for small products: reads A in place, and B where its
-        /// rows are contiguous.
-        pub fn runDirect(d: Direct) void {
-            const panels = ceilDiv(d.n, nr);
-            services.parallelFor(panels, grain(piece_flops, 2 * d.m * nr * d.k), d, directPanels);
-        }
-
-        fn directPanels(d: *const Direct, begin: usize, end: usize) void {
-            var packed_b: [kc_max * nr]T align(64) = undefined;
-            for (begin..end) |panel| {
-                const col = panel * nr;
-                const cols = @min(nr, d.n - col);
-                var k0: usize = 0;
-                while (k0 < d.k or k0 == 0) : (k0 += kc_max) {
-                    const kc = @min(kc_max, d.k - k0);
-                    var b = d.b + k0 * d.b_rs + col * d.b_cs;
-                    var b_rs = d.b_rs;
-                    if (d.b_cs != 1 or cols % Micro.vl != 0) {
-                        packPanel(T, nr, &packed_b, b, d.b_cs, d.b_rs, cols, kc);
-                        b = &packed_b;
-                        b_rs = nr;
-                    }
-                    var row: usize = 0;
-                    while (row < d.m) : (row += mr) {
-                        const a = d.a + row * d.a_rs + k0 * d.a_cs;
-                        const rows = @min(mr, d.m - row);
-                        Micro.panels(
-                            false,
-                            kc,
-                            a,
-                            d.a_rs,
-                            d.a_cs,
-                            b,
-                            b_rs,
-                            d.c,
-                            row,
-                            rows,
-                            col,
-                            cols,
-                            k0 > 0,
-                        );
-                    }
-                }
-                if (d.epilogue) |e| e.run(e.ctx, 0, d.m, col, cols);
-            }
-        }
-        const packPanel = @import("gemm_pack.zig").packPanel;
     };
 }

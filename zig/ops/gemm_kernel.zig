@@ -18,6 +18,14 @@ pub inline fn mulAdd(comptime V: type, a: V, b: V, c: V) V {
     return if (@typeInfo(Element) == .float) simd.fma(V, a, b, c) else c +% a *% b;
 }
 
+/// Whether a vector can be loaded and stored in part.
+pub const masks = builtin.cpu.arch == .x86_64 and builtin.cpu.has(.x86, .avx512f);
+
+/// The lowest `count` bits, at least one.
+inline fn maskOf(count: usize) u16 {
+    return @truncate((@as(u32, 1) << @intCast(count)) - 1);
+}
+
 /// a + b: wrapping for integers.
 pub inline fn add(a: anytype, b: @TypeOf(a)) @TypeOf(a) {
     const V = @TypeOf(a);
@@ -47,21 +55,37 @@ pub fn Kernel(comptime T: type) type {
         pub const mr = shape.mr;
         pub const nr = shape.vectors * vl;
         const V = @Vector(vl, T);
+        const move = if (@sizeOf(T) == 4) "vmovups" else "vmovupd";
 
-        /// Tile heights there is code for, of which the rest of a panel is made. A packed panel
-        /// has rows to spare, so its last tile may be too high; fewer than 4 rows would take
-        /// as long, waiting for the FMA before.
-        const packed_heights = switch (shape.mr) {
-            14 => [_]usize{ 14, 8, 4 },
-            8 => [_]usize{ 8, 4 },
-            6 => [_]usize{ 6, 4 },
-            else => [_]usize{4},
-        };
-        const direct_heights = switch (shape.mr) {
-            14 => [_]usize{ 14, 8, 4, 2, 1 },
-            8 => [_]usize{ 8, 4, 2, 1 },
-            6 => [_]usize{ 6, 4, 2, 1 },
-            else => [_]usize{ 4, 2, 1 },
+        /// The lanes of `mask`, the others 0.
+        inline fn loadMasked(from: [*]const T, mask: u16) V {
+            if (!masks) return from[0..vl].*;
+            // Not volatile: nothing that a tile reads changes while it does.
+            return asm (move ++ " (%[from]), %[x]{%[mask]}{z}"
+                : [x] "=v" (-> V),
+                : [from] "r" (from),
+                  [mask] "^Yk" (mask),
+            );
+        }
+        inline fn storeMasked(to: [*]T, x: V, mask: u16) void {
+            if (!masks) {
+                to[0..vl].* = x;
+            } else asm volatile (move ++ " %[x], (%[to]){%[mask]}"
+                :
+                : [x] "v" (x),
+                  [to] "r" (to),
+                  [mask] "^Yk" (mask),
+                : .{ .memory = true });
+        }
+
+        /// Tile heights there is code for, ascending. With all of them the rows of a product are
+        /// cut into even tiles: a low one waits for the FMA before.
+        const heights: []const usize = if (@typeInfo(T) == .float)
+            &@as([mr]usize, simd.iota(mr, usize) + @as(@Vector(mr, usize), @splat(1)))
+        else switch (mr) {
+            14 => &.{ 1, 2, 4, 8, 14 },
+            4 => &.{ 1, 2, 4 },
+            else => &.{ 1, 2, 4, mr },
         };
 
         /// Where the columns of C lie: column j of row i is at
@@ -74,7 +98,7 @@ pub fn Kernel(comptime T: type) type {
             group: usize = std.math.maxInt(usize),
             group_stride: usize = 0,
 
-            fn at(c: Target, i: usize, j: usize) [*]T {
+            pub fn at(c: Target, i: usize, j: usize) [*]T {
                 if (j < c.group) return c.ptr + i * c.rs + j * c.cs;
                 return c.ptr + i * c.rs + j / c.group * c.group_stride + j % c.group * c.cs;
             }
@@ -101,15 +125,16 @@ pub fn Kernel(comptime T: type) type {
                 }
             }
             /// Whether `count` columns from j lie side by side.
-            fn isRun(c: Target, j: usize, count: usize) bool {
+            pub fn isRun(c: Target, j: usize, count: usize) bool {
                 if (c.cs != 1) return false;
                 if (j + count <= c.group) return true;
                 return j % c.group + count <= c.group;
             }
         };
 
-        /// k steps, A as a[i * a_rs + k * a_cs], B as b[k * b_rs + j], both at least
-        /// (height, vectors * vl) wide there; C row-major with `ldc`, stored or added to.
+        /// k steps, A as a[i * a_rs + k * a_cs], `height` rows of it, B as b[k * b_rs + j]; C
+        /// row-major with `ldc`, stored or added to. Of the last vector's columns those in `mask`
+        /// are read and written; without `masks` all are.
         const Tile = *const fn (
             k: usize,
             a: [*]const T,
@@ -119,11 +144,13 @@ pub fn Kernel(comptime T: type) type {
             b_rs: usize,
             c: [*]T,
             ldc: usize,
+            mask: u16,
             adds: bool,
+            copy: [*]T,
         ) void;
 
-        /// `packed_a`: the panel layout, a_rs = 1, a_cs = mr, b_rs = nr, known to the compiler.
-        fn tile(comptime height: usize, comptime vectors: usize, comptime packed_a: bool) Tile {
+        /// `copies`: the rows of B go to copy[k * nr + j] on their way.
+        fn tile(comptime height: usize, comptime vectors: usize, comptime copies: bool) Tile {
             return struct {
                 fn run(
                     k: usize,
@@ -134,56 +161,70 @@ pub fn Kernel(comptime T: type) type {
                     b_rs: usize,
                     c: [*]T,
                     ldc: usize,
+                    mask: u16,
                     adds: bool,
+                    copy: [*]T,
                 ) void {
+                    if (k >= 64) inline for (0..height) |i| inline for (0..vectors) |j| {
+                        @prefetch(c + i * ldc + j * vl, .{ .rw = .write });
+                    };
                     var acc: [height][vectors]V = @splat(@splat(@splat(0)));
                     var ap = a;
                     var bp = b;
+                    var to = copy;
                     for (0..k) |_| {
                         var bv: [vectors]V = undefined;
-                        inline for (0..vectors) |j| bv[j] = bp[j * vl ..][0..vl].*;
+                        inline for (0..vectors - 1) |j| bv[j] = bp[j * vl ..][0..vl].*;
+                        bv[vectors - 1] = loadMasked(bp + (vectors - 1) * vl, mask);
+                        if (copies) {
+                            inline for (0..vectors) |j| to[j * vl ..][0..vl].* = bv[j];
+                            to += nr;
+                            inline for (0..vectors) |j| @prefetch(bp + 16 * b_rs + j * vl, .{});
+                        }
                         inline for (0..height) |i| {
-                            const av: V = @splat(ap[if (packed_a) i else i * a_rs]);
+                            const av: V = @splat(ap[i * a_rs]);
                             inline for (0..vectors) |j| acc[i][j] = mulAdd(V, av, bv[j], acc[i][j]);
                         }
-                        ap += if (packed_a) mr else a_cs;
-                        bp += if (packed_a) nr else b_rs;
+                        ap += a_cs;
+                        bp += b_rs;
                     }
                     inline for (.{ true, false }) |known| if (adds == known) {
                         inline for (0..height) |i| inline for (0..vectors) |j| {
-                            const to = c[i * ldc + j * vl ..][0..vl];
-                            to.* = if (known) add(@as(V, to.*), acc[i][j]) else acc[i][j];
+                            const at = c + i * ldc + j * vl;
+                            if (j + 1 < vectors) {
+                                const sum = if (known) add(@as(V, at[0..vl].*), acc[i][j]) else acc[i][j];
+                                at[0..vl].* = sum;
+                            } else {
+                                const sum = if (known) add(loadMasked(at, mask), acc[i][j]) else acc[i][j];
+                                storeMasked(at, sum, mask);
+                            }
                         };
                     };
                 }
             }.run;
         }
 
-        fn table(
-            comptime heights: []const usize,
-            comptime packed_a: bool,
-        ) [heights.len][shape.vectors]Tile {
+        const tiles = blk: {
             var t: [heights.len][shape.vectors]Tile = undefined;
             for (heights, 0..) |h, i| {
-                for (0..shape.vectors) |v| t[i][v] = tile(h, v + 1, packed_a);
+                for (0..shape.vectors) |v| t[i][v] = tile(h, v + 1, false);
             }
-            return t;
-        }
-        const packed_tiles = table(&packed_heights, true);
-        const direct_tiles = table(&direct_heights, false);
+            break :blk t;
+        };
 
-        /// The number of the tile for `rest` rows of a packed panel: the lowest that holds them,
-        /// or 8 where another 4 finish them.
-        fn packedHeight(rest: usize) usize {
-            var i: usize = packed_heights.len - 1;
-            while (packed_heights[i] < rest and i > 0) i -= 1;
-            if (shape.mr == 14 and i == 0 and rest <= 12) return 1;
+        /// The tile for `rows` rows, or for the first of them.
+        fn heightFor(rows: usize) usize {
+            const even = (rows + (rows - 1) / mr) / ((rows - 1) / mr + 1);
+            if (heights.len == mr) return even - 1;
+            var i = heights.len - 1;
+            while (heights[i] > even) i -= 1;
             return i;
         }
 
-        /// C[row.., col..] (rows <= mr, cols <= nr) = or += A panel @ B panel.
-        pub inline fn panels(
-            comptime packed_a: bool,
+        /// C[row.., col..] (any rows, cols <= nr) = or += A @ B over k steps; A as
+        /// a[i * a_rs + k * a_cs], B as b[k * b_rs + j], where without `masks` whole vectors
+        /// must be readable.
+        pub fn panels(
             k: usize,
             a: [*]const T,
             a_rs: usize,
@@ -197,34 +238,43 @@ pub fn Kernel(comptime T: type) type {
             cols: usize,
             adds: bool,
         ) void {
-            const tiles = if (packed_a) &packed_tiles else &direct_tiles;
             const vectors = (cols + vl - 1) / vl;
-            const straight = cols == vectors * vl and c.isRun(col, cols);
-            if (straight and rows == mr)
-                return tiles[0][vectors - 1](k, a, a_rs, a_cs, b, b_rs, c.at(row, col), c.rs, adds);
+            const mask = maskOf(cols - (vectors - 1) * vl);
+            const straight = (masks or cols == vectors * vl) and c.isRun(col, cols);
             var buffer: [mr * nr]T align(64) = undefined;
-            const heights: []const usize = if (packed_a) &packed_heights else &direct_heights;
             var done: usize = 0;
-            var which: usize = 0;
             while (done < rows) {
-                const rest = rows - done;
-                if (packed_a) {
-                    which = packedHeight(rest);
-                } else while (heights[which] > rest) which += 1;
-                const height = heights[which];
+                const which = heightFor(rows - done);
                 const ap = a + done * a_rs;
                 const run = tiles[which][vectors - 1];
-                if (straight and height <= rest) {
-                    run(k, ap, a_rs, a_cs, b, b_rs, c.at(row + done, col), c.rs, adds);
+                if (straight) {
+                    run(k, ap, a_rs, a_cs, b, b_rs, c.at(row + done, col), c.rs, mask, adds, undefined);
                 } else {
-                    run(k, ap, a_rs, a_cs, b, b_rs, &buffer, nr, false);
-                    for (0..@min(height, rest)) |i| {
+                    run(k, ap, a_rs, a_cs, b, b_rs, &buffer, nr, mask, false, undefined);
+                    for (0..heights[which]) |i| {
                         const from = @as([*]T, &buffer) + i * nr;
                         c.putSegment(row + done + i, col, cols, from, adds);
                     }
                 }
-                done += height;
+                done += heights[which];
             }
+        }
+
+        /// The first mr rows of `panels`, for nr columns, with B copied to `copy`, packed.
+        pub fn panelCopying(
+            k: usize,
+            a: [*]const T,
+            a_rs: usize,
+            a_cs: usize,
+            b: [*]const T,
+            b_rs: usize,
+            c: [*]T,
+            ldc: usize,
+            adds: bool,
+            copy: [*]T,
+        ) void {
+            const run = comptime tile(mr, shape.vectors, true);
+            run(k, a, a_rs, a_cs, b, b_rs, c, ldc, maskOf(vl), adds, copy);
         }
 
         /// to[0..n] = or += from[0..n], in pieces of powers of two.

@@ -305,7 +305,7 @@ fn Product(comptime T: type) type {
             var x = given;
             const s = x.s;
             // Few columns: the transposed product, with the long side along the vectors.
-            x.swapped = s.n <= 8 and s.n < s.m;
+            x.swapped = s.n <= 8 and s.n < s.m and (s.a_rs == 1 or !x.isNative());
             const m = if (x.swapped) s.n else s.m;
             const n = if (x.swapped) s.m else s.n;
             const a: Strided = .{ .ptr = x.a, .dtype = x.dtype, .si = s.a_rs, .sk = s.a_cs };
@@ -318,34 +318,22 @@ fn Product(comptime T: type) type {
                 .cs = if (x.swapped) s.n else 1,
             };
             const epilogue: ?G.Epilogue = if (needsEpilogue(x)) .{ .ctx = &x, .run = finish } else null;
-            if (is_float and x.isNative() and worthDirect(m, n, s.k)) {
-                return G.runDirect(.{
-                    .m = m,
-                    .n = n,
-                    .k = s.k,
-                    .a = @ptrCast(@alignCast(left.ptr)),
-                    .a_rs = left.si,
-                    .a_cs = left.sk,
-                    .b = @ptrCast(@alignCast(right.ptr)),
-                    .b_rs = right.sk,
-                    .b_cs = right.si,
-                    .c = target,
-                    .epilogue = epilogue,
-                });
-            }
+            const in_place = x.isNative();
             G.run(&.{
                 .m = m,
                 .n = n,
                 .k = s.k,
                 .a = .{ .ctx = &left, .pack = Strided.packA },
                 .b = .{ .ctx = &right, .pack = Strided.packB },
+                .a_view = if (in_place) viewOf(left) else null,
+                .b_view = if (in_place) viewOf(right) else null,
                 .c = target,
                 .epilogue = epilogue,
             }, x.call);
         }
 
-        fn worthDirect(m: usize, n: usize, k: usize) bool {
-            return m <= G.Micro.mr or m * n * k <= 160 * 160 * 160;
+        fn viewOf(s: Strided) G.View {
+            return .{ .ptr = @ptrCast(@alignCast(s.ptr)), .si = s.si, .sk = s.sk };
         }
 
         fn needsEpilogue(x: Matrices) bool {
