@@ -36,6 +36,8 @@ const pack = @import("gemm_pack.zig");
 const gemm = @import("gemm.zig");
 const conv_image = @import("conv_image.zig");
 const conv_depthwise = @import("conv_depthwise.zig");
+const conv_direct = @import("conv_direct.zig");
+const conv_pixels = @import("conv_pixels.zig");
 const conv_winograd = @import("conv_winograd.zig");
 const conv_geometry = @import("conv_geometry.zig");
 const Geometry = conv_geometry.Geometry;
@@ -129,12 +131,14 @@ fn Convolution(comptime T: type) type {
         const G = gemm.Gemm(T);
         const Images = conv_image.Images(T);
         const Depthwise = conv_depthwise.Depthwise(T);
+        const Direct = conv_direct.Direct(T);
         const native: DType = if (T == f32) .float32 else .float64;
 
         const Source = Images.Source;
         const Output = conv_output.Output(T);
         const large_group = 4 * gemm.piece_flops;
         const Failure = error{OutOfMemory};
+        const short_row = 16;
 
         fn run(p: *const Plan, call: *Call) void {
             const g = &p.stateAs(State).geometry;
@@ -154,6 +158,8 @@ fn Convolution(comptime T: type) type {
                 if (g.isDepthwise()) return Depthwise.gradWeight(g, gout, x, out, d);
                 if (T == f32 and simd.has_fma) {
                     if (byWinograd(g, d)) return conv_winograd.gradWeight(g, gout, x, out);
+                    if (d == .float32 and conv_pixels.fits(g))
+                        return conv_pixels.gradWeight(g, gout, x, out);
                 }
                 return gradWeight(g, gout, x, out, d, call);
             }
@@ -295,7 +301,9 @@ fn Convolution(comptime T: type) type {
                 const g = job.g;
                 const taps = try allocTaps(g.taps());
                 defer services.free(@ptrCast(taps.image.ptr));
-                const staged = needsStage(x, g);
+                // Short rows, too: a vector may read beyond one that is staged.
+                const short = g.out[2] < short_row and g.taps() > 1 and g.co <= 64;
+                const staged = short or needsStage(x, g);
                 // In place, and with no sums to keep, all images at once.
                 const slab = if (staged or job.dtype != native) g.slab() else g.images;
                 const source: Source = try .init(x, g.inputLayout(), g.groups * g.ci, slab, staged);
@@ -392,6 +400,11 @@ fn Convolution(comptime T: type) type {
             const Groups = struct { job: *const Job, w: *const Window, sum: ?[*]T };
 
             fn window(job: *const Job, w: Window) Failure!void {
+                // Rows without gaps in the image are one, but not where the output has gaps.
+                var images = w.images;
+                if (product(w.step) != 1) images.grid = w.grid;
+                if (job.dtype == native and Direct.fits(&images, w.rows))
+                    return job.slide(images, w);
                 const whole = product(w.step) == 1;
                 const direct = whole and job.dtype == native;
                 const columns = w.count * product(w.grid);
@@ -403,6 +416,34 @@ fn Convolution(comptime T: type) type {
                 const groups = job.g.groups;
                 const grain = if (flops > large_group) groups else gemm.grain(gemm.piece_flops, flops);
                 services.parallelFor(groups, grain, ctx, runGroups);
+            }
+
+            fn slide(job: *const Job, images: Images, w: Window) Failure!void {
+                const g = job.g;
+                const size = product(w.size);
+                const origin = (w.origin[0] * w.size[1] + w.origin[1]) * w.size[2] + w.origin[2];
+                const out: [*]T = @ptrCast(@alignCast(job.out));
+                try Direct.run(&.{
+                    .images = images,
+                    .count = w.count,
+                    .groups = g.groups,
+                    .channels = w.channels,
+                    .rows = w.rows,
+                    .weights = job.weight.ptr,
+                    .weight_group = g.co * job.weight.o,
+                    .weight_row = w.weight_row,
+                    .weight_channel = w.weight_channel,
+                    .weight_taps = w.weight_taps,
+                    .bias = job.bias,
+                    .out = out + w.first * g.groups * w.rows * size + origin,
+                    .out_image = g.groups * w.rows * size,
+                    .out_channel = size,
+                    .out_step = .{
+                        w.step[0] * w.size[1] * w.size[2],
+                        w.step[1] * w.size[2],
+                        w.step[2],
+                    },
+                });
             }
 
             fn runGroups(ctx: *const Groups, begin: usize, end: usize) void {

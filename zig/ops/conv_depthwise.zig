@@ -21,6 +21,7 @@ pub fn Depthwise(comptime T: type) type {
         const W = simd.lanes(T);
         const V = simd.Vec(T);
         const Failure = error{OutOfMemory};
+        const native: DType = if (T == f32) .float32 else .float64;
 
         /// w[o, tap] of all output channels.
         pub const Weight = struct {
@@ -242,44 +243,59 @@ pub fn Depthwise(comptime T: type) type {
             dtype: DType,
         };
 
-        /// out[p] = bias + the chain over the taps, for every position.
+        /// out[p] = bias + the chain over the taps, for every position: 8 vectors at a time, of
+        /// neighbouring rows; the last vector of a row overlaps the one before.
         fn slide(s: Slide) void {
-            const bytes = s.dtype.size();
-            for (0..s.grid[0]) |p0| for (0..s.grid[1]) |p1| {
-                const src = s.src + p0 * s.step[0] + p1 * s.step[1];
-                const to = s.out + (p0 * s.out_step[0] + p1 * s.out_step[1]) * bytes;
-                var p2: usize = 0;
-                while (p2 < s.grid[2]) : (p2 += 4 * W) {
-                    const n = @min(4 * W, s.grid[2] - p2);
-                    var values: [4 * W]T align(64) = undefined;
-                    if (n > 2 * W) chains(4, s, src + p2, &values) else if (n > W)
-                        chains(2, s, src + p2, &values)
-                    else
-                        chains(1, s, src + p2, &values);
-                    if (s.out_step[2] == 1) {
-                        pack.store(T, s.dtype, to + p2 * bytes, &values, n);
-                    } else for (0..n) |i| {
-                        pack.store(
-                            T,
-                            s.dtype,
-                            to + (p2 + i) * s.out_step[2] * bytes,
-                            values[i..].ptr,
-                            1,
-                        );
-                    }
-                }
-            };
+            for (0..s.grid[0]) |p0| {
+                var p1: usize = 0;
+                if (s.grid[2] > W) {
+                    while (p1 < s.grid[1]) : (p1 += 4) slideRows(4, 2, &s, p0, p1);
+                } else while (p1 < s.grid[1]) : (p1 += 8) slideRows(8, 1, &s, p0, p1);
+            }
         }
 
-        /// Reads up to n * W elements from every tap on: the staged plane has some to spare.
-        inline fn chains(comptime n: usize, s: Slide, src: [*]const T, values: *[4 * W]T) void {
-            var acc: [n]V = @splat(@splat(0));
-            for (s.window.offset[0..s.count], s.window.weight[0..s.count]) |offset, weight| {
-                const w: V = @splat(weight);
-                inline for (0..n) |i| acc[i] = simd.fma(V, w, simd.load(T, src + offset + i * W), acc[i]);
+        fn slideRows(comptime rows: usize, comptime n: usize, s: *const Slide, p0: usize, p1: usize) void {
+            const count = @min(rows, s.grid[1] - p1);
+            var src: [rows][*]const T = undefined;
+            for (&src, 0..) |*row, r| {
+                row.* = s.src + p0 * s.step[0] + (p1 + @min(r, count - 1)) * s.step[1];
             }
             const b: V = @splat(s.bias);
-            inline for (0..n) |i| simd.store(T, values[i * W ..].ptr, acc[i] + b);
+            const last = s.grid[2] -| W;
+            var p2: usize = 0;
+            while (p2 < s.grid[2]) : (p2 += n * W) {
+                const x: [2]usize = .{ @min(p2, last), @min(p2 + W, last) };
+                var acc: [rows][n]V = @splat(@splat(@splat(0)));
+                for (s.window.offset[0..s.count], s.window.weight[0..s.count]) |offset, weight| {
+                    const w: V = @splat(weight);
+                    inline for (0..rows) |r| inline for (0..n) |j| {
+                        acc[r][j] = simd.fma(V, w, simd.load(T, src[r] + offset + x[j]), acc[r][j]);
+                    };
+                }
+                inline for (0..rows) |r| if (r < count) {
+                    const to = p0 * s.out_step[0] + (p1 + r) * s.out_step[1];
+                    inline for (0..n) |j| put(s, to + x[j] * s.out_step[2], acc[r][j] + b);
+                };
+            }
+        }
+
+        fn put(s: *const Slide, at: usize, sum: V) void {
+            const n = @min(W, s.grid[2]);
+            const values: [W]T align(64) = sum;
+            if (s.dtype != native) {
+                const bytes = s.dtype.size();
+                const to = s.out + at * bytes;
+                if (s.out_step[2] == 1) return pack.store(T, s.dtype, to, &values, n);
+                for (values[0..n], 0..) |*v, i|
+                    pack.store(T, s.dtype, to + i * s.out_step[2] * bytes, v[0..1], 1);
+                return;
+            }
+            const to = @as([*]T, @ptrCast(@alignCast(s.out))) + at;
+            if (s.out_step[2] != 1) {
+                for (values[0..n], 0..) |v, i| to[i * s.out_step[2]] = v;
+            } else if (n == W) {
+                to[0..W].* = sum;
+            } else Images.copyRow(native, to, @ptrCast(&values), n, 1);
         }
 
         // --- The gradient of the weights ---------------------------------------------------------
@@ -346,10 +362,21 @@ pub fn Depthwise(comptime T: type) type {
                         stage(job.gout, g_layout, image, group * g.co + o, gout);
                         const acc = sums.ptr + o * n_taps * W;
                         var t: usize = 0;
-                        while (t + 4 <= n_taps) : (t += 4)
-                            correlate(4, g, layout, x, gout, window.offset[t..][0..4], acc + t * W);
-                        while (t < n_taps) : (t += 1)
-                            correlate(1, g, layout, x, gout, window.offset[t..][0..1], acc + t * W);
+                        // 9 = 5 + 4, 25 = 5 * 5: enough at once to hide an addition's latency.
+                        while (t < n_taps) {
+                            const rest = n_taps - t;
+                            const at = window.offset[t..].ptr;
+                            if (rest >= 5 and rest != 8) {
+                                correlate(5, g, layout, x, gout, at[0..5], acc + t * W);
+                                t += 5;
+                            } else if (rest >= 4) {
+                                correlate(4, g, layout, x, gout, at[0..4], acc + t * W);
+                                t += 4;
+                            } else {
+                                correlate(1, g, layout, x, gout, at[0..1], acc + t * W);
+                                t += 1;
+                            }
+                        }
                     }
                 }
                 for (0..g.co * n_taps) |i| {

@@ -54,15 +54,24 @@ pub fn product(sizes: [3]usize) usize {
     return sizes[0] * sizes[1] * sizes[2];
 }
 
+/// The taps of a kernel, the last dimension fastest.
 pub const TapIterator = struct {
     kernel: [3]usize,
-    at: usize = 0,
+    at: [3]usize = .{ 0, 0, 0 },
 
     pub fn next(t: *TapIterator) ?[3]usize {
-        if (t.at == product(t.kernel)) return null;
-        defer t.at += 1;
-        const row = t.at / t.kernel[2];
-        return .{ row / t.kernel[1], row % t.kernel[1], t.at % t.kernel[2] };
+        const tap = t.at;
+        if (tap[0] >= t.kernel[0] or t.kernel[1] == 0 or t.kernel[2] == 0) return null;
+        t.at[2] += 1;
+        if (t.at[2] == t.kernel[2]) {
+            t.at[2] = 0;
+            t.at[1] += 1;
+        }
+        if (t.at[1] == t.kernel[1]) {
+            t.at[1] = 0;
+            t.at[0] += 1;
+        }
+        return tap;
     }
 };
 

@@ -294,36 +294,73 @@ pub fn Images(comptime T: type) type {
 
         /// One channel, which begins at `from`; `fill` is what stands in the padding.
         pub fn stageChannel(t: Tensor, l: Layout, from: [*]const u8, dst: [*]T, fill: T) void {
-            const bytes = t.dtype.size();
-            var to = dst;
-            for (0..l.size[0]) |d| for (0..l.size[1]) |h| {
-                defer to += l.row();
-                const sd = @as(i64, @intCast(d)) - l.left[0];
-                const sh = @as(i64, @intCast(h)) - l.left[1];
-                if (sd < 0 or sd >= t.size[0] or sh < 0 or sh >= t.size[1]) {
-                    @memset(to[0..l.row()], fill);
-                    continue;
+            const row = l.row();
+            const length = row / l.phases;
+            for (0..l.phases) |phase| {
+                // Column phase + i * phases holds the element first + i * phases.
+                const first = @as(i64, @intCast(phase)) - l.left[2];
+                const stop = clampCount(@as(i64, @intCast(t.size[2])) - first, l.phases, length);
+                const start = @min(stop, clampCount(-first, l.phases, length));
+                const x: usize = @intCast(@max(0, first + @as(i64, @intCast(start * l.phases))));
+                var to = dst + phase * length;
+                for (0..l.size[0]) |d| {
+                    const sd = @as(i64, @intCast(d)) - l.left[0];
+                    for (0..l.size[1]) |h| {
+                        defer to += row;
+                        const sh = @as(i64, @intCast(h)) - l.left[1];
+                        if (sd < 0 or sd >= t.size[0] or sh < 0 or sh >= t.size[1] or start == stop) {
+                            fillRow(to, length, fill);
+                            continue;
+                        }
+                        fillRow(to, start, fill);
+                        fillRow(to + stop, length - stop, fill);
+                        const at = @as(usize, @intCast(sd)) * t.step[0] +
+                            @as(usize, @intCast(sh)) * t.step[1] + x * t.step[2];
+                        const src = from + at * t.dtype.size();
+                        copyRow(t.dtype, to + start, src, stop - start, l.phases * t.step[2]);
+                    }
                 }
-                const at = @as(usize, @intCast(sd)) * t.step[0] + @as(usize, @intCast(sh)) * t.step[1];
-                const length = l.row() / l.phases;
-                for (0..l.phases) |phase| {
-                    // Column phase + i * phases holds the element first + i * phases.
-                    const part = to + phase * length;
-                    const first = @as(i64, @intCast(phase)) - l.left[2];
-                    const start = clampCount(-first, l.phases, length);
-                    const stop = clampCount(
-                        @as(i64, @intCast(t.size[2])) - first,
-                        l.phases,
-                        length,
-                    );
-                    @memset(part[0..start], fill);
-                    @memset(part[@max(start, stop)..length], fill);
-                    if (start >= stop) continue;
-                    const x: usize = @intCast(first + @as(i64, @intCast(start * l.phases)));
-                    const src = from + (at + x * t.step[2]) * bytes;
-                    pack.load(T, t.dtype, part + start, src, stop - start, l.phases * t.step[2]);
+            }
+        }
+
+        /// Rows are short: a call of memset or memcpy would take longer than they do.
+        inline fn fillRow(to: [*]T, n: usize, fill: T) void {
+            if (n == 0) return;
+            if (n == 1) {
+                to[0] = fill;
+                return;
+            }
+            var i: usize = 0;
+            comptime var width: usize = 16;
+            inline while (width > 0) : (width /= 2) {
+                while (n - i >= width) : (i += width) to[i..][0..width].* = @splat(fill);
+            }
+        }
+
+        /// to[i] = from[i * stride], i < n.
+        pub fn copyRow(dtype: DType, to: [*]T, from: [*]const u8, n: usize, stride: usize) void {
+            const native: DType = if (T == f32) .float32 else .float64;
+            if (dtype != native or stride > 2) return pack.load(T, dtype, to, from, n, stride);
+            const src: [*]const T = @ptrCast(@alignCast(from));
+            // The widest pieces that fit; the last one overlaps the one before.
+            inline for (.{ 16, 8, 4, 2, 1 }) |width| if (n >= width) {
+                var i: usize = 0;
+                while (i < n) : (i += width) {
+                    const at = @min(i, n - width);
+                    to[at..][0..width].* = if (stride == 1) src[at..][0..width].* else everySecond(width, src + 2 * at);
                 }
+                return;
             };
+        }
+
+        /// Elements 0, 2, 4 ..., `n` of them, reading nothing behind the last.
+        inline fn everySecond(comptime n: usize, from: [*]const T) @Vector(n, T) {
+            if (n == 1) return from[0..1].*;
+            const low: @Vector(n, T) = from[0..n].*;
+            const high: @Vector(n, T) = from[n - 1 ..][0..n].*;
+            comptime var mask: [n]i32 = undefined;
+            inline for (0..n) |l| mask[l] = comptime if (2 * l < n) 2 * l else ~@as(i32, 2 * l - (n - 1));
+            return @shuffle(T, low, high, mask);
         }
 
         /// How many i >= 0 with i * step < distance, at most `most`.

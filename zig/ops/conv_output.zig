@@ -35,8 +35,10 @@ pub fn Output(comptime T: type) type {
                     const at = j / plane * f.image + i * f.channel + r / f.grid[1] * f.step[0] +
                         r % f.grid[1] * f.step[1] + o2 * f.step[2];
                     const to = f.out + at * bytes;
-                    const own: [*]const T = @ptrCast(@alignCast(to));
-                    const from = if (f.sum) |s| s + i * f.stride + j else own;
+                    const from: [*]const T = if (f.sum) |s|
+                        s + i * f.stride + j
+                    else
+                        @ptrCast(@alignCast(to));
                     addBias(&values, from, n, f.bias[i]);
                     if (f.step[2] == 1) {
                         pack.store(T, f.dtype, to, &values, n);

@@ -20,14 +20,19 @@ const builtin = @import("builtin");
 const services = @import("../services.zig");
 const simd = @import("../simd.zig");
 const gemm = @import("gemm.zig");
+const pixels = @import("conv_pixels.zig");
 const transpose = @import("gemm_pack.zig").transpose;
 const Geometry = @import("conv_geometry.zig").Geometry;
 const Tensor = @import("conv_image.zig").Tensor;
 
-const W = 16;
-const V = @Vector(W, f32);
+const W = pixels.W;
+const V = pixels.V;
+const Failure = pixels.Failure;
+const alloc = pixels.alloc;
+const free = pixels.free;
+const apart = pixels.apart;
+const ceilDiv = pixels.ceilDiv;
 const Micro = gemm.Gemm(f32).Micro;
-const Failure = error{OutOfMemory};
 
 /// Products of a tile: positions in the transformed 6x6 window.
 const points = 36;
@@ -52,10 +57,6 @@ pub fn fits(g: *const Geometry) bool {
     const tiles = g.images * ceilDiv(g.out[1], 4) * ceilDiv(g.out[2], 4);
     // Half of the definition's products at most, and enough tiles for the weights' transform.
     return tiles >= 16 and 8 * tiles <= g.images * g.out[1] * g.out[2];
-}
-
-fn ceilDiv(a: usize, b: usize) usize {
-    return (a + b - 1) / b;
 }
 
 // --- The three transforms, and their transposes -----------------------------------------------
@@ -154,29 +155,24 @@ inline fn both(
 const Tiles = struct {
     memory: []align(64) f32,
     chunk: usize,
-    /// Channels, and some to keep rows from falling on the same cache sets.
     row: usize,
+    /// From a point to the next.
+    point: usize,
 
     fn init(tiles: usize, chunk: usize, channels: usize) Failure!Tiles {
-        const row = channels + W;
+        const row = apart(channels);
+        const point = apart(chunk * row);
         return .{
-            .memory = try alloc(ceilDiv(tiles, chunk) * chunk * points * row),
+            .memory = try alloc(ceilDiv(tiles, chunk) * points * point),
             .chunk = chunk,
             .row = row,
+            .point = point,
         };
     }
     fn at(t: *const Tiles, q: usize, tile: usize) [*]f32 {
-        const row = (tile / t.chunk * points + q) * t.chunk + tile % t.chunk;
-        return t.memory.ptr + row * t.row;
+        return t.memory.ptr + (tile / t.chunk * points + q) * t.point + tile % t.chunk * t.row;
     }
 };
-
-fn alloc(n: usize) Failure![]align(64) f32 {
-    return services.allocSlice(f32, n) orelse error.OutOfMemory;
-}
-fn free(memory: []align(64) f32) void {
-    services.free(@ptrCast(memory.ptr));
-}
 
 /// The output's grid of 4x4 tiles, images one after the other.
 const Grid = struct {
@@ -240,19 +236,22 @@ const Transform = struct {
             const image = item / blocks / bands;
             const rows = @min(t.band(), t.grid.rows - first_row);
             const own: [*]const f32 = @ptrCast(@alignCast(t.image.ptr));
-            stage(
+            pixels.stage(
                 t.image,
                 own + (t.first + image) * t.image.image + block * t.image.channel,
-                @as(i64, @intCast(4 * first_row)) - t.top,
-                4 * (rows - 1) + reach,
-                t.left,
-                length,
+                .{
+                    .top = @as(i64, @intCast(4 * first_row)) - t.top,
+                    .left = -t.left,
+                    .rows = 4 * (rows - 1) + reach,
+                    .length = length,
+                    .pixel = W,
+                },
                 staged.ptr,
             );
             for (0..rows) |r| for (0..t.grid.columns) |c| {
                 const tile = (image * t.grid.rows + first_row + r) * t.grid.columns + c;
                 const src = staged.ptr + (4 * r * length + 4 * c) * W;
-                transformTile(reach, src, length * W, t.tiles.at(0, tile) + block, t.tiles.chunk * t.tiles.row);
+                transformTile(reach, src, length * W, t.tiles.at(0, tile) + block, t.tiles.point);
             };
         }
     }
@@ -270,71 +269,6 @@ const Transform = struct {
     }
 };
 
-/// 16 channels from `src` on, channels last: the element (y, x) at dst[((y - top) * length + x + left) * 16],
-/// for `rows` rows, zeros where there is none.
-fn stage(t: Tensor, src: [*]const f32, top: i64, rows: usize, left: i64, length: usize, dst: [*]f32) void {
-    const height: i64 = @intCast(t.size[1]);
-    const size: i64 = @intCast(t.size[2]);
-    const above: usize = @intCast(std.math.clamp(-top, 0, @as(i64, @intCast(rows))));
-    const end: usize = @intCast(std.math.clamp(height - top, 0, @as(i64, @intCast(rows))));
-    const skipped: usize = @intCast(@max(0, -left));
-    const before: usize = @intCast(@max(0, left));
-    const stop = @min(length, @as(usize, @intCast(size + left)));
-    @memset(dst[0 .. above * length * W], 0);
-    @memset(dst[@max(above, end) * length * W .. rows * length * W], 0);
-    if (end <= above) return;
-    for (above..end) |r| {
-        const to = dst + r * length * W;
-        @memset(to[0 .. before * W], 0);
-        @memset(to[stop * W .. length * W], 0);
-    }
-    const run = stop - before;
-    const first = @as(usize, @intCast(top + @as(i64, @intCast(above)))) * t.step[1] + skipped * t.step[2];
-    var to = dst + (above * length + before) * W;
-    if (t.step[2] == 1 and t.step[1] == run) {
-        stageRun(t.channel, 1, src + first, (end - above) * run, run, length, to);
-    } else for (0..end - above) |r| {
-        stageRun(t.channel, t.step[2], src + first + r * t.step[1], run, run, length, to);
-        to += length * W;
-    }
-}
-
-/// n elements of 16 channels, after each `run` of them dst goes on with the next row.
-fn stageRun(channel: usize, step: usize, src: [*]const f32, n: usize, run: usize, length: usize, dst: [*]f32) void {
-    var to = dst;
-    var column: usize = 0;
-    var at: usize = 0;
-    while (at < n) : (at += W) {
-        var block: [W]V = undefined;
-        const count: usize = @min(W, n - at);
-        if (count == W and step == 1) {
-            inline for (0..W) |i| block[i] = src[i * channel + at ..][0..W].*;
-        } else for (&block, 0..) |*b, i| {
-            var values: [W]f32 = @splat(0);
-            for (values[0..count], at..) |*v, x| v.* = src[i * channel + x * step];
-            b.* = values;
-        }
-        transpose(f32, W, &block);
-        if (count == W and column + W <= run) {
-            inline for (0..W) |i| to[i * W ..][0..W].* = block[i];
-            to += W * W;
-            column += W;
-            if (column == run) {
-                column = 0;
-                to += (length - run) * W;
-            }
-        } else for (block[0..count]) |pixel| {
-            to[0..W].* = pixel;
-            to += W;
-            column += 1;
-            if (column == run) {
-                column = 0;
-                to += (length - run) * W;
-            }
-        }
-    }
-}
-
 // --- Forward, and the gradient of the input --------------------------------------------------------
 
 /// Weights w[o][i][3][3], contiguous, as a convolution to `outputs` from `inputs` channels.
@@ -345,7 +279,8 @@ const Filters = struct {
     /// The gradient of the input: i is the output, and taps are reversed.
     transposed: bool,
 
-    /// Channels k0 .. k0 + count transformed for outputs o .. o + 16: to[(point * count + k) * width].
+    /// Channels k0 .. k0 + count transformed for outputs o .. o + 16: channel k at to[k * width], point
+    /// after point `apart(count * width)` on.
     fn transform(f: *const Filters, o: usize, k0: usize, count: usize, to: [*]f32) void {
         if (f.transposed) {
             for (0..count) |k| {
@@ -353,7 +288,7 @@ const Filters = struct {
                 const is_last = at + W == f.inputs * f.outputs;
                 var w = filters(f.ptr + at * 9, is_last);
                 std.mem.reverse(V, &w);
-                put(w, to + k * width, count * width);
+                put(w, to + k * width, apart(count * width));
             }
             return;
         }
@@ -368,7 +303,7 @@ const Filters = struct {
                 transpose(f32, W, &block);
                 taps[b * W ..][0..W].* = block;
             }
-            for (0..W) |i| put(taps[i * 9 ..][0..9].*, to + (k + i) * width, count * width);
+            for (0..W) |i| put(taps[i * 9 ..][0..9].*, to + (k + i) * width, apart(count * width));
         }
     }
 
@@ -394,6 +329,9 @@ const Filters = struct {
         };
     }
 };
+
+/// From a point's sums of a chunk to the next point's.
+const sum_point = apart(chunk_tiles * width);
 
 const Product = struct {
     filters: Filters,
@@ -421,9 +359,9 @@ const Product = struct {
         const channels = p.filters.inputs;
         const most: usize = @min(channels, chain_channels);
         const kept = if (channels > most) ceilDiv(p.part, chunk_tiles) else 1;
-        const weights = try alloc(points * most * width);
+        const weights = try alloc(points * apart(most * width));
         defer free(weights);
-        const sums = try alloc(kept * points * chunk_tiles * width);
+        const sums = try alloc(kept * points * sum_point);
         defer free(sums);
         const parts = ceilDiv(p.total, p.part);
         for (begin..end) |task| {
@@ -439,15 +377,15 @@ const Product = struct {
                 while (tile < stop) : (tile += chunk_tiles) {
                     const tiles: usize = @min(chunk_tiles, stop - tile);
                     const at = if (kept > 1) (tile - first) / chunk_tiles else 0;
-                    const sum = sums.ptr + at * points * chunk_tiles * width;
+                    const sum = sums.ptr + at * points * sum_point;
                     for (0..points) |q| multiply(
                         tiles,
                         halves * W,
                         count,
                         .{ .ptr = p.tiles.at(q, tile) + k0, .row = p.tiles.row, .step = 1 },
-                        weights.ptr + q * count * width,
+                        weights.ptr + q * apart(count * width),
                         width,
-                        .{ .ptr = sum + q * chunk_tiles * width, .rs = width },
+                        .{ .ptr = sum + q * sum_point, .rs = width },
                         k0 > 0,
                     );
                     if (k0 + count < channels) continue;
@@ -462,7 +400,7 @@ const Product = struct {
     fn finish(p: *const Product, tile: usize, o: usize, sum: [*]const f32) void {
         var m: [6][6]V = undefined;
         inline for (0..6) |r| inline for (0..6) |c| {
-            m[r][c] = sum[(r * 6 + c) * chunk_tiles * width ..][0..W].*;
+            m[r][c] = sum[(r * 6 + c) * sum_point ..][0..W].*;
         };
         const y = both(6, 4, outputLine, &m);
         const bias: V = p.bias[o..][0..W].*;
@@ -554,7 +492,7 @@ pub fn forward(
     const contiguous = try contiguousWeights(weights, g);
     defer if (contiguous) |copy| free(copy);
     const own: [*]const f32 = @ptrCast(@alignCast(weights.ptr));
-    const slab = slabOf(g.images, grid.tiles() * points * (channels + W));
+    const slab = slabOf(g.images, grid.tiles() * points * apart(channels));
     const tiles: Tiles = try .init(slab * grid.tiles(), chunk_tiles, channels);
     defer free(tiles.memory);
     var failed: std.atomic.Value(bool) = .init(false);
@@ -634,10 +572,14 @@ const Gradient = struct {
     i: usize,
     outputs: usize,
     inputs: usize,
-    /// Point q of (output, input) at [(q * outputs + output) * inputs + input].
+    /// Point q of (output, input) at [q * point + output * inputs + input].
     sums: [*]f32,
     out: [*]f32,
     adds: bool,
+
+    fn point(s: *const Gradient) usize {
+        return apart(s.outputs * s.inputs);
+    }
 
     fn multiplyPoints(s: *const Gradient, begin: usize, end: usize) void {
         // Two halves of the outputs a point: 36 items are few for many threads.
@@ -647,7 +589,7 @@ const Gradient = struct {
             const first = item % 2 * half;
             if (first >= s.outputs) continue;
             const rows = @min(half, s.outputs - first);
-            const sum = s.sums + (q * s.outputs + first) * s.inputs;
+            const sum = s.sums + q * s.point() + first * s.inputs;
             var t: usize = 0;
             while (t < s.tiles) : (t += chain_tiles) multiply(
                 rows,
@@ -668,7 +610,7 @@ const Gradient = struct {
             while (i < s.inputs) : (i += W) {
                 var u: [6][6]V = undefined;
                 inline for (0..6) |r| inline for (0..6) |c| {
-                    u[r][c] = s.sums[((r * 6 + c) * s.outputs + o) * s.inputs + i ..][0..W].*;
+                    u[r][c] = s.sums[(r * 6 + c) * s.point() + o * s.inputs + i ..][0..W].*;
                 };
                 const w = both(6, 3, weightLineTransposed, &u);
                 var block: [W]V = @splat(@splat(0));
@@ -695,7 +637,7 @@ const Gradient = struct {
 /// out (co, ci, 3, 3) of gout and x.
 pub fn gradWeight(g: *const Geometry, gout: Tensor, x: Tensor, out: [*]u8) Failure!void {
     const grid: Grid = .init(g.out);
-    const slab = slabOf(g.images, grid.tiles() * points * (@max(g.ci, g.co) + W));
+    const slab = slabOf(g.images, grid.tiles() * points * apart(@max(g.ci, g.co)));
     const total = slab * grid.tiles();
     const x_tiles: Tiles = try .init(total, total, g.ci);
     defer free(x_tiles.memory);
@@ -703,7 +645,7 @@ pub fn gradWeight(g: *const Geometry, gout: Tensor, x: Tensor, out: [*]u8) Failu
     defer free(gout_tiles.memory);
     const most_outputs: usize = @min(g.co, block_channels);
     const most_inputs: usize = @min(g.ci, block_channels);
-    const sums = try alloc(points * most_outputs * most_inputs);
+    const sums = try alloc(points * apart(most_outputs * most_inputs));
     defer free(sums);
     var failed: std.atomic.Value(bool) = .init(false);
     var first: usize = 0;
