@@ -269,7 +269,7 @@ pub fn Panels(comptime T: type) type {
                     const height = tileHeight(rows - row);
                     const from = a + row * a_rs + k0;
                     const more = adds or k0 > 0;
-                    Micro.panels(false, kc, from, a_rs, 1, panel, block, target, row, height, 0, n, more);
+                    Micro.panels(kc, from, a_rs, 1, panel, block, target, row, height, 0, n, more);
                     row += height;
                 }
             }
