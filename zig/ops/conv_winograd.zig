@@ -448,32 +448,10 @@ fn multiply(
     c: Micro.Target,
     adds: bool,
 ) void {
-    const nr = Micro.nr;
     var column: usize = 0;
-    while (column < columns) : (column += nr) {
-        var row: usize = 0;
-        while (row < rows) {
-            const rest = rows - row;
-            // Two of 8 rather than 14 and 2: a low tile waits for its own sums.
-            const is_tail = Micro.mr == 14 and rest > 14 and rest < 22;
-            const height: usize = if (is_tail) 8 else @min(rest, Micro.mr);
-            Micro.panels(
-                false,
-                k,
-                a.ptr + row * a.row,
-                a.row,
-                a.step,
-                b + column,
-                b_row,
-                c,
-                row,
-                height,
-                column,
-                @min(nr, columns - column),
-                adds,
-            );
-            row += height;
-        }
+    while (column < columns) : (column += Micro.nr) {
+        const count = @min(Micro.nr, columns - column);
+        Micro.panels(k, a.ptr, a.row, a.step, b + column, b_row, c, 0, rows, column, count, adds);
     }
 }
 
