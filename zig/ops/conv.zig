@@ -499,6 +499,7 @@ fn Convolution(comptime T: type) type {
                         .k = w.channels * w.weight_taps.len,
                         .a = .{ .ctx = &rows, .pack = WeightRows.packA },
                         .b = .{ .ctx = &images, .pack = Images.packColumns },
+                        .a_view = if (rows.contiguous) .{ .ptr = rows.ptr, .si = rows.row, .sk = 1 } else null,
                         .c = target,
                         .epilogue = if (finishes) .{ .ctx = &finish, .run = Output.run } else null,
                     }, job.call);

@@ -173,19 +173,6 @@ pub fn product(
         return;
     }
     const target: G.Target = .{ .ptr = c, .rs = n };
-    if (m <= G.Micro.mr or m * n * k <= 160 * 160 * 160) return G.runDirect(.{
-        .m = m,
-        .n = n,
-        .k = k,
-        .a = a.ptr,
-        .a_rs = a.rs,
-        .a_cs = a.cs,
-        .b = b.ptr,
-        .b_rs = b.rs,
-        .b_cs = b.cs,
-        .c = target,
-        .epilogue = null,
-    });
     const left: Strided = .{ .ptr = @ptrCast(a.ptr), .dtype = d, .si = a.rs, .sk = a.cs };
     const right: Strided = .{ .ptr = @ptrCast(b.ptr), .dtype = d, .si = b.cs, .sk = b.rs };
     G.run(&.{
@@ -194,6 +181,8 @@ pub fn product(
         .k = k,
         .a = .{ .ctx = &left, .pack = Strided.packA },
         .b = .{ .ctx = &right, .pack = Strided.packB },
+        .a_view = .{ .ptr = a.ptr, .si = a.rs, .sk = a.cs },
+        .b_view = .{ .ptr = b.ptr, .si = b.cs, .sk = b.rs },
         .c = target,
     }, call);
 }
