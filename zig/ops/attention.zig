@@ -4,7 +4,7 @@
 //! the maximum and the sum of the softmax corrected as the keys come in; backward computes
 //! the scores again from the logsumexp.
 //!
-//! attention: outputs out (B, H, Tq, Dv), lse (B, H, Tq); inputs q (B, H, Tq, D),
+//! attention: outputs out (B, H, Tq, Dv), lse (B, H, Tq) (or left out); inputs q (B, H, Tq, D),
 //!     k (B, Hkv, Tk, D), v (B, Hkv, Tk, Dv), mask (B, H, Tq, Tk) or left out (0-d).
 //! attention_backward: outputs grad_q, grad_k, grad_v (of the shapes of q, k, v; each may be
 //!     left out); inputs grad_out, q, k, v, mask (or left out), out, lse.
@@ -31,6 +31,7 @@ const services = @import("../services.zig");
 const simd = @import("../simd.zig");
 const tile = @import("attention_tile.zig");
 const attention_backward = @import("attention_backward.zig");
+const decode = @import("attention_decode.zig");
 const exp = @import("../math/exp.zig").exp;
 const log = @import("../math/log.zig").log;
 const Plan = planning.Plan;
@@ -70,7 +71,8 @@ fn Forward(comptime T: type) type {
         k: tile.Heads(T),
         v: tile.Heads(T),
         out: tile.View,
-        lse: tile.View,
+        /// Where wanted.
+        lse: ?tile.View,
 
         const Job = @This();
         const lanes = simd.lanes(T);
@@ -100,11 +102,13 @@ fn Forward(comptime T: type) type {
                 .k = k,
                 .v = v,
                 .out = .init(p.operands[0], call.ptr[0]),
-                .lse = .init(p.operands[1], call.ptr[1]),
+                .lse = if (call.ptr[1] != null) .init(p.operands[1], call.ptr[1]) else null,
             };
             const queries: usize = @min(block_q, sizes.queries);
             const flops = 2 * queries * sizes.keys * (sizes.d + sizes.dv);
-            services.parallelFor(units, @max(1, 1_000_000 / @max(1, flops)), job, part);
+            const grain = @max(1, 1_000_000 / @max(1, flops));
+            if (sizes.queries == 1) return services.parallelFor(units, grain, job, decodePart);
+            services.parallelFor(units, grain, job, part);
         }
 
         fn outOfMemory(call: *Call, elements: usize) void {
@@ -136,6 +140,27 @@ fn Forward(comptime T: type) type {
                 const n: usize = @min(block_q, sizes.queries - first);
                 tile.loadTile(T, job.q, b, h, first, n, sizes.d, q, packed_q);
                 job.queryTile(b, h, first, n, q, packed_q, scores, sums);
+            }
+        }
+
+        /// Units: heads, of one query each.
+        fn decodePart(job: *const Job, begin: usize, end: usize) void {
+            const sizes = job.scores.sizes;
+            const q_width = tile.roundUp(T, sizes.d);
+            const width = tile.roundUp(T, sizes.dv);
+            const work = services.allocSlice(T, q_width + width) orelse
+                return outOfMemory(job.call, q_width + width);
+            defer services.free(@ptrCast(work.ptr));
+            const q = work[0..q_width];
+            const sums = work[q_width..][0..width];
+            for (begin..end) |unit| {
+                const b = unit / sizes.heads;
+                const h = unit % sizes.heads;
+                job.q.read(T, b, h, 0, q[0..sizes.d]);
+                @memset(q[sizes.d..], 0);
+                const lse = decode.Decode(T).query(&job.scores, b, h, q.ptr, &job.k, &job.v, sums);
+                job.out.write(T, b, h, 0, sums[0..sizes.dv]);
+                if (job.lse) |view| view.write(T, b, h, 0, @as(*const [1]T, &lse));
             }
         }
 
@@ -191,8 +216,9 @@ fn Forward(comptime T: type) type {
             n: usize,
             state: *const Softmax(T),
         ) void {
-            const s = job.lse.strides;
-            const lse = @as([*]T, @ptrCast(@alignCast(job.lse.ptr))) + b * s[0] + h * s[1];
+            const view = job.lse orelse return;
+            const s = view.strides;
+            const lse = @as([*]T, @ptrCast(@alignCast(view.ptr))) + b * s[0] + h * s[1];
             var c: usize = 0;
             while (c < n) : (c += lanes) {
                 const max: V = state.max[c..][0..lanes].*;

@@ -22,6 +22,9 @@ const Case = struct {
 };
 const cases = [_]Case{
     .{ .queries = 1, .keys = 1, .d = 3, .dv = 2 },
+    .{ .queries = 1, .keys = 300, .mask = .bool, .kv_heads = 1, .d = 20, .dv = 100 },
+    .{ .queries = 1, .keys = 131, .mask = .added, .dtype = .float64, .d = 64, .dv = 9 },
+    .{ .queries = 1, .keys = 40, .causal = true, .dtype = .float16 },
     .{ .queries = 70, .keys = 150, .mask = .bool },
     .{ .queries = 150, .keys = 150, .causal = true, .heads = 4 },
     .{ .queries = 150, .keys = 40, .causal = true, .mask = .added, .dv = 9 },
@@ -135,7 +138,7 @@ const Tensors = struct {
             .grad_q = try .init(random, c.dtype, &q_shape, contiguous),
             .grad_k = try .init(random, c.dtype, &k_shape, contiguous),
             .grad_v = try .init(random, c.dtype, &v_shape, contiguous),
-            .mask = try .init(random, mask_type, &.{ c.batch, c.heads, c.queries, c.keys }, false),
+            .mask = try .init(random, mask_type, &.{ c.batch, c.heads, c.queries, c.keys }, contiguous),
         };
         for ([_]*Tensor{ &t.q, &t.k, &t.v, &t.grad_out }) |x| x.fillReal(random);
         if (c.mask == .padding) t.mask.strides[1] = 0;

@@ -10,6 +10,7 @@ const services = @import("../services.zig");
 const dtype = @import("../dtype.zig");
 const simd = @import("../simd.zig");
 const gemm_kernel = @import("gemm_kernel.zig");
+const gemm_pack = @import("gemm_pack.zig");
 const exp = @import("../math/exp.zig").exp;
 const Plan = planning.Plan;
 const Call = planning.Call;
@@ -319,6 +320,26 @@ pub fn Scores(comptime T: type) type {
             }
         }
 
+        /// The mask of a single query on scores[0..nk], a lane for each key.
+        pub fn maskRow(s: *const Self, b: usize, h: usize, key: usize, nk: usize, scores: [*]T) void {
+            const mask = s.mask orelse return;
+            const at = mask.offset(b, h, 0) + key * mask.strides[3];
+            const step = mask.strides[3];
+            switch (mask.dtype) {
+                .bool => maskRowAs(u8, mask.ptr, at, step, nk, scores),
+                .float16 => maskRowAs(f16, mask.ptr, at, step, nk, scores),
+                .bfloat16 => maskRowAs(dtype.BFloat16, mask.ptr, at, step, nk, scores),
+                else => maskRowAs(T, mask.ptr, at, step, nk, scores),
+            }
+        }
+        fn maskRowAs(comptime M: type, ptr: [*]const u8, at: usize, step: usize, nk: usize, scores: [*]T) void {
+            const from = @as([*]const M, @ptrCast(@alignCast(ptr))) + at;
+            for (scores[0..nk], 0..) |*y, r| maskOne(M, y, from[r * step]);
+        }
+        inline fn maskOne(comptime M: type, y: *T, x: M) void {
+            if (M != u8) y.* += value(M, x) else if (x == 0) y.* = low[0];
+        }
+
         fn applyMaskAs(
             comptime M: type,
             mask: View,
@@ -330,7 +351,26 @@ pub fn Scores(comptime T: type) type {
             const from = @as([*]const M, @ptrCast(@alignCast(mask.ptr))) + offset;
             const q_step = mask.strides[2];
             const k_step = mask.strides[3];
-            for (0..nk) |r| {
+            var done: usize = 0;
+            if ((M == u8 or M == T) and q_step != 0 and k_step == 1) {
+                // The mask's rows are queries: blocks of it are transposed in registers.
+                while (done + lanes <= nk) : (done += lanes) {
+                    var c: usize = 0;
+                    while (c < nq) : (c += lanes) {
+                        var block: [lanes]@Vector(lanes, M) = undefined;
+                        inline for (&block, 0..) |*row, i| {
+                            row.* = (from + @min(c + i, nq - 1) * q_step + done)[0..lanes].*;
+                        }
+                        gemm_pack.transpose(M, lanes, &block);
+                        inline for (block, 0..) |x, l| {
+                            const to = scores + (done + l) * block_q + c;
+                            const y = simd.load(T, to);
+                            simd.store(T, to, if (M == u8) @select(T, x == @as(@Vector(lanes, u8), @splat(0)), low, y) else y + x);
+                        }
+                    }
+                }
+            }
+            for (done..nk) |r| {
                 const row = scores + r * block_q;
                 if (q_step == 0) { // the same for all queries: a padding mask
                     const x = from[r * k_step];
@@ -341,12 +381,7 @@ pub fn Scores(comptime T: type) type {
                             if (x == 0) simd.store(T, row + c, low);
                         } else simd.store(T, row + c, y + @as(V, @splat(value(M, x))));
                     }
-                } else for (row[0..nq], 0..) |*y, i| {
-                    const x = from[r * k_step + i * q_step];
-                    if (M == u8) {
-                        if (x == 0) y.* = low[0];
-                    } else y.* += value(M, x);
-                }
+                } else for (row[0..nq], 0..) |*y, i| maskOne(M, y, from[r * k_step + i * q_step]);
             }
         }
         fn value(comptime M: type, x: M) T {

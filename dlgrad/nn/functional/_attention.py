@@ -23,6 +23,10 @@ def scaled_dot_product_attention(
     `is_causal`: position i sees 0..i. `enable_gqa`: the heads (third dimension from the end) of key
     and value are shared.
     """
+    if dropout_p == 0:
+        result = ops.attention.known(query, key, value, attn_mask, is_causal, scale, enable_gqa)
+        if result is not None:
+            return result
     for what, tensor in (("query", query), ("key", key), ("value", value)):
         if not isinstance(tensor, Tensor):
             raise TypeError(
