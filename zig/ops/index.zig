@@ -31,6 +31,7 @@ const services = @import("../services.zig");
 const dtype = @import("../dtype.zig");
 const index_space = @import("index_space.zig");
 const index_cell = @import("index_cell.zig");
+const copyBytes = @import("join.zig").copyBytes;
 const Plan = planning.Plan;
 const Call = planning.Call;
 const Operand = planning.Operand;
@@ -326,11 +327,13 @@ fn Get(comptime T: type) type {
                     } else for (self_at, other_at) |x, y| b[y] = a[x];
                 }
             } else if (from_step == 1 and to_step == 1) {
-                if (n * @sizeOf(T) <= 64) {
+                if (n * @sizeOf(T) < 16) {
                     for (self_at, other_at) |x, y| {
                         for (to[y..][0..n], from[x..][0..n]) |*b, a| b.* = a;
                     }
-                } else for (self_at, other_at) |x, y| @memcpy(to[y..][0..n], from[x..][0..n]);
+                } else for (self_at, other_at) |x, y| {
+                    copyBytes(@ptrCast(to + y), @ptrCast(from + x), n * @sizeOf(T));
+                }
             } else for (self_at, other_at) |x, y| {
                 for (0..n) |i| to[y + i * to_step] = from[x + i * from_step];
             }
