@@ -9,7 +9,7 @@ from .. import plan as door
 from ..autograd.engine import grad
 from ..autograd.graph import record_several, wants_grad
 from ..autograd.mode import mode
-from ..layout import Layout, broadcast_shapes, contiguous
+from ..layout import Layout, broadcast_shapes, contiguous, layout
 from .ternary import expand_raw, where
 
 
@@ -52,6 +52,12 @@ def composed(query, key, value, mask, dropout_p, is_causal, scale, enable_gqa):
     return weights @ value
 
 
+def _by_position(d, shape):
+    """A layout of (B, H, T, D) that is (B, T, H, D) in memory: as a projection's output is, and goes on."""
+    b, h, t, width = shape
+    return layout(d, (b, h, t, width), (t * h * width, width, h * width, 1))
+
+
 _ready: dict = {}  # layouts and options -> (outputs, ints, floats) of a call that needs no preparation
 
 
@@ -82,7 +88,7 @@ def _attend(q, k, v, mask, outs, ints, floats):
 
     def rule(g, gl, q, k, v, mask, out, lse):
         if not mode.enabled:
-            like = tuple(contiguous(d, tuple(t._layout.shape)) if t._requires_grad else None for t in (q, k, v))
+            like = tuple([_by_position(d, t._layout.shape) if t._requires_grad else None for t in (q, k, v)])
             return door.call("attention", "attention_backward", like, (g, q, k, v, mask, out, lse), ints=ints, floats=floats)
         again = composed(q, k, v, mask, 0.0, is_causal, scale, True)
         wanted = [t for t in (q, k, v) if t.requires_grad]
@@ -115,7 +121,9 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
         mask = mask.expand((*lead, tq, tk)) if mask._layout.ndim >= 2 else mask.expand((tq, tk))
         mask = _four(mask) if mask._layout.ndim > 2 else mask
     stat = dt.float64 if d is dt.float64 else dt.float32
-    outs = (contiguous(d, (b, h, tq, dv)), contiguous(stat, (b, h, tq)), (b, h, tq, tk))
+    strides = q._layout.strides
+    place = _by_position if strides[1] < strides[2] else contiguous
+    outs = (place(d, (b, h, tq, dv)), contiguous(stat, (b, h, tq)), (b, h, tq, tk))
     ints, floats = (int(is_causal), int(mask is not None)), (scale,)
     plain = all([type(lay) is Layout for lay in asked[: 3 if mask is None else 4]]) and (given is None or type(given) is float)
     if plain and asked[:3] == (q._layout, k._layout, v._layout):
