@@ -172,7 +172,6 @@ pub fn product(
         gemm_vector.Vector(T).run(n, k, x, y, c, call);
         return;
     }
-    const target: G.Target = .{ .ptr = c, .rs = n };
     const left: Strided = .{ .ptr = @ptrCast(a.ptr), .dtype = d, .si = a.rs, .sk = a.cs };
     const right: Strided = .{ .ptr = @ptrCast(b.ptr), .dtype = d, .si = b.cs, .sk = b.rs };
     G.run(&.{
@@ -183,7 +182,7 @@ pub fn product(
         .b = .{ .ctx = &right, .pack = Strided.packB },
         .a_view = .{ .ptr = a.ptr, .si = a.rs, .sk = a.cs },
         .b_view = .{ .ptr = b.ptr, .si = b.cs, .sk = b.rs },
-        .c = target,
+        .c = .{ .ptr = c, .rs = n },
     }, call);
 }
 
@@ -253,23 +252,8 @@ pub fn Panels(comptime T: type) type {
                     p.pack(at, gate, k0, kc, &local);
                     break :panel &local;
                 };
-                var row: usize = 0;
-                while (row < rows) {
-                    const height = tileHeight(rows - row);
-                    const from = a + row * a_rs + k0;
-                    const more = adds or k0 > 0;
-                    Micro.panels(kc, from, a_rs, 1, panel, block, target, row, height, 0, n, more);
-                    row += height;
-                }
+                Micro.panels(kc, a + k0, a_rs, 1, panel, block, target, 0, rows, 0, n, adds or k0 > 0);
             }
-        }
-        /// Two equal tiles rather than a full one and a rest of so few rows that it waits for
-        /// its own sums.
-        fn tileHeight(rest: usize) usize {
-            const full = Micro.mr;
-            if (rest <= full) return rest;
-            if (rest < full + 4) return @min(full, (rest / 2 + 3) / 4 * 4);
-            return full;
         }
     };
 }
