@@ -17,6 +17,7 @@ import dlgrad
 from dlgrad import Tensor
 
 from ._lib import ffi
+from ._native import pointer
 from ._pickled import _STORAGES
 
 _STORAGE_NAMES = {dtype: name for name, dtype in _STORAGES.items() if name != "UntypedStorage"}
@@ -118,6 +119,6 @@ def write_zip(stream, obj):
         archive.writestr("archive/byteorder", sys.byteorder)
         for number, storage in enumerate(pickler.storages):
             archive.writestr(
-                f"archive/data/{number}", bytes(ffi.buffer(storage.ptr, storage.nbytes))
+                f"archive/data/{number}", bytes(ffi.buffer(pointer(storage.ptr), storage.nbytes))
             )
         archive.writestr("archive/version", "3\n")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import struct
 
 from ._lib import ffi, lib
+from ._native import native
 from .batched import hidden_of, logical, physical, room, sizes_of
 from .layout import Layout, layout
 from .plan import Plan, raise_failure
@@ -48,17 +49,15 @@ def no_room(name):
 
 
 class BatchedPlan(Plan):
-    """A plan for batched layouts. outs: those of its results; inner: the plan that it runs, or is."""
+    """A plan for batched layouts. inner: the plan that it runs, or is."""
 
-    __slots__ = ("outs", "inner")
+    __slots__ = ("inner",)
 
-    def __init__(self, handle, outs, inner):
-        Plan.__init__(self, handle, outs[0] if outs else None, inner.name)
-        self.outs, self.inner = outs, inner
-
-    def __del__(self, free=Plan.__del__):
-        if self.handle != self.inner.handle:
-            free(self)
+    def __new__(cls, handle, outs, inner):
+        first = outs[0] if outs else None
+        self = Plan.__new__(cls, handle, first, inner.name, outs, handle != inner.handle)
+        self.inner = inner
+        return self
 
 
 def _whole(family, row, outs, found, floats, name):
@@ -83,10 +82,12 @@ def _repeated(family, row, outs, inputs, ints, floats, name, sizes):
     numbers = [outs[0].nbytes if outs and outs[0] is not None else 0, *sizes.values(), *steps]
     packed = struct.pack(f"={len(numbers)}q", *numbers)
     handle = lib.dlgrad_plan_repeat(
-        inner.handle, ffi.cast("int64_t *", ffi.from_buffer(packed)), len(sizes)
+        ffi.cast("dlgrad_plan *", inner.handle), ffi.cast("int64_t *", ffi.from_buffer(packed)), len(sizes)
     )
     if not handle:
         raise_failure(inner.name, outs, inputs)
+    if native is not None:
+        handle = int(ffi.cast("uintptr_t", handle))
     return BatchedPlan(handle, outs, inner)
 
 

@@ -13,49 +13,47 @@ import struct
 
 from . import _abi
 from ._lib import ffi, lib
+from ._native import NULL, native
 from .layout import Layout, alike, contiguous, layout
 from .storage import OutOfMemoryError, Storage, allocate
 from .tensor import Tensor, make_tensor
 
-run1 = lib.dlgrad_run1
-run2 = lib.dlgrad_run2
-run3 = lib.dlgrad_run3
-run1f = lib.dlgrad_run1f
-run1i = lib.dlgrad_run1i
-run2f = lib.dlgrad_run2f
-run2i = lib.dlgrad_run2i
-run0f = lib.dlgrad_run0f
-run0i = lib.dlgrad_run0i
-into = lib.dlgrad_into
-intof = lib.dlgrad_intof
-intoi = lib.dlgrad_intoi
+run1, run2, run3, run1f, run1i, run2f, run2i, run0f, run0i, into, intof, intoi = (
+    getattr(lib, "dlgrad_" + name) if native is None else native[name]
+    for name in "run1 run2 run3 run1f run1i run2f run2i run0f run0i into intof intoi".split()
+)
 _call = lib.dlgrad_call
 _several = lib.dlgrad_several
-NULL = ffi.NULL
 
 CACHE_LIMIT = 1024  # plans of one cache; the older half goes when it is full
 
 OUT_OF_MEMORY, INDEX_OUT_OF_RANGE, UNSUPPORTED, SINGULAR, INVALID_VALUE = 1, 2, 3, 4, 5
 
 
-class Plan:
-    """A prepared call. `layout` is that of its result; `extra` is the row's own."""
+class Plan(object if native is None else native["Plan"]):
+    """A prepared call. `layout` is that of its result, `outs` those of several; `extra` is the row's own.
 
-    __slots__ = ("handle", "layout", "name", "extra", "run")
+    bounds: None, or (low, high) where a number given at each run must be a whole one within them."""
 
-    def __init__(self, handle, layout, name):
-        self.handle = handle
-        self.layout = layout
-        self.name = name
-        self.extra = None
-        self.run = None
+    if native is None:
+        __slots__ = ("handle", "layout", "name", "outs", "owns", "extra", "bounds", "run")
 
-    def __del__(self, free=lib.dlgrad_plan_free):
-        free(self.handle)
+        def __new__(cls, handle, layout, name, outs=None, owns=True):
+            self = object.__new__(cls)
+            self.handle, self.layout, self.name, self.outs, self.owns = handle, layout, name, outs, owns
+            self.extra = self.bounds = self.run = None
+            return self
+
+        def __del__(self, free=lib.dlgrad_plan_free):
+            if self.owns:
+                free(self.handle)
+    else:
+        __slots__ = ()
 
     def fail(self, *inputs):
         """Raises what the kernel library said of the last call."""
-        raise_failure(self.name, [self.layout], [t._layout for t in inputs if t is not None])
+        outs = [self.layout] if self.outs is None else self.outs
+        raise_failure(self.name, outs, [t._layout for t in inputs if isinstance(t, Tensor)])
 
 
 def _describe(lay: Layout):
@@ -122,7 +120,9 @@ def make_plan(family, row, outputs, inputs, ints=(), floats=(), name=None, into=
     name = name or row
     if not handle:
         raise_failure(name, outputs, inputs)
-    return Plan(handle, outputs[0] if outputs else None, name)
+    if native is not None:
+        handle = int(ffi.cast("uintptr_t", handle))
+    return Plan(handle, outputs[0] if outputs else None, name, None if len(outputs) == 1 else tuple(outputs))
 
 
 def remember(cache: dict, key, plan):
@@ -132,6 +132,18 @@ def remember(cache: dict, key, plan):
             cache.pop(old, None)
     cache[key] = plan
     return plan
+
+
+def quick(anew, recipe, arity):
+    """`anew(inputs...)` as an operation that need not come here again where `learn` told it the plan: it runs that,
+    and records the result by `recipe` (autograd/graph.py, record_by). Inputs: Tensors, None, or one number."""
+    return anew if native is None else native["Function"](anew, recipe, arity)
+
+
+def learn(op, key, plan):
+    """Tells an operation of `quick` the plan for inputs of these layouts (None for None, its type for a number)."""
+    if native is not None:
+        op.remember(*key, plan)
 
 
 def raise_failure(name, outputs, inputs):
@@ -156,35 +168,75 @@ def raise_failure(name, outputs, inputs):
 _plans: dict = {}
 
 
+def _run(plan, *operands):
+    """Runs a plan on its inputs (Tensors; None: left out) and the scalars behind them, which may change from call to
+    call; returns its result, or a tuple of several."""
+    if plan.outs is None and 1 <= len(operands) <= 2 and isinstance(operands[0], Tensor):
+        a, *b = operands
+        if not b:
+            ptr = run1(plan.handle, a._ptr)
+        elif isinstance(b[0], Tensor):
+            ptr = run2(plan.handle, a._ptr, b[0]._ptr)
+        elif b[0] is None:
+            ptr = run2(plan.handle, a._ptr, NULL)
+        else:
+            ptr = (run1f if type(b[0]) is float else run1i)(plan.handle, a._ptr, b[0])
+        if not ptr:
+            plan.fail(*operands)
+        return make_tensor(ptr, plan.layout, Storage(ptr, plan.layout.nbytes))
+    outs = (plan.layout,) if plan.outs is None else plan.outs
+    results = [None if lay is None else new_result(plan, lay) for lay in outs]
+    if _status_of(plan, (*results, *operands)):
+        plan.fail(*[t for t in operands if isinstance(t, Tensor)])
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+def _write(plan, *operands):
+    """Runs a plan on results that are there, inputs and scalars; counts the results' versions up."""
+    status = _status_of(plan, operands)
+    n = 1 if plan.outs is None else len(plan.outs)
+    for t in operands[:n]:
+        if t is not None:
+            t._storage.version += 1
+    if status:
+        plan.fail(*[t for t in operands[n:] if isinstance(t, Tensor)])
+
+
+def _status_of(plan, operands):
+    pointers = [NULL if t is None else t._ptr for t in operands if t is None or isinstance(t, Tensor)]
+    scalars = operands[len(pointers) :]
+    bits = struct.pack("=" + "".join("d" if type(s) is float else "q" for s in scalars), *scalars)
+    return _call(
+        plan.handle, ffi.new("uint8_t *[]", pointers), ffi.cast("int64_t *", ffi.from_buffer(bits)), len(scalars)
+    )
+
+
+def new_result(plan, lay):
+    """An uninitialised tensor for a result of a plan."""
+    storage = allocate(lay.nbytes, plan.name)
+    return make_tensor(storage.ptr, lay, storage)
+
+
+run, write = (_run, _write) if native is None else (native["run"], native["write"])
+
+
+def _run_at(handle, *addresses):
+    """Runs a plan on addresses, its results' first; returns the status."""
+    return _call(handle, ffi.new("uint8_t *[]", addresses), NULL, 0)
+
+
+run_at = _run_at if native is None else native["run_at"]
+
+
 def run_plan(plan, inputs):
-    """Runs a plan of one output and one to three inputs (Tensors; None: left out); returns its result."""
-    if len(inputs) == 1:
-        ptr = run1(plan.handle, inputs[0]._ptr)
-    elif len(inputs) == 2:
-        a, b = inputs
-        ptr = run2(plan.handle, NULL if a is None else a._ptr, NULL if b is None else b._ptr)
-    else:
-        ptr = run3(plan.handle, *[NULL if t is None else t._ptr for t in inputs])
-    if not ptr:
-        plan.fail(*inputs)
-    lay = plan.layout
-    return make_tensor(ptr, lay, Storage(ptr, lay.nbytes))
+    """Runs a plan of one output; returns its result."""
+    return run(plan, *inputs)
 
 
 def fresh(plan, ptr):
     """The result of a plan as a tensor, outside of any graph."""
     lay = plan.layout
     return make_tensor(ptr, lay, Storage(ptr, lay.nbytes))
-
-
-def _run_into(plan, t, inputs, scalars):
-    """One output that is there, three inputs or one and a scalar: without arrays of addresses."""
-    if scalars:
-        a, b = [NULL if x is None else x._ptr for x in inputs] + [NULL] * (2 - len(inputs))
-        run = intof if type(scalars[0]) is float else intoi
-        return run(plan.handle, t._ptr, a, b, scalars[0])
-    a, b, c = [NULL if x is None else x._ptr for x in inputs] + [NULL] * (3 - len(inputs))
-    return into(plan.handle, t._ptr, a, b, c)
 
 
 _addresses: list = []  # arrays for the addresses of several results, while nobody uses them
@@ -211,12 +263,18 @@ class Several:
     def reshape(self, shape):
         """From now on the results come in this shape, contiguous as they are."""
         self.new = tuple([alike(lay, contiguous(lay.dtype, shape)) for lay in self.new])
+        if len(self.new) > 1:
+            self.plan.outs = self.new
+        else:
+            self.plan.layout = self.new[0]
 
     def run(self, inputs, scalar=0.0, given=()):
         """The new results (None for those left out), of these inputs (None: left out)."""
         plan = self.plan
         if type(plan) is not Plan:
             return self._run_batched(inputs)
+        if native is not None:
+            return self._run_native(inputs, scalar, given)
         try:
             array = _addresses.pop()
         except IndexError:
@@ -245,6 +303,15 @@ class Several:
                 t._storage.version += 1
         return results
 
+    def _run_native(self, inputs, scalar, given):
+        plan = self.plan
+        if not given:
+            results = run(plan, *inputs, scalar)
+            return results if len(self.new) > 1 else (results,)
+        results = [None if lay is None else new_result(plan, lay) for lay in self.new]
+        write(plan, *results, *given, *inputs, scalar)
+        return results
+
     def _run_batched(self, inputs):
         family, row, outs, lays, ints, floats, name = self.key
         inputs = tuple([t if t is None or t._layout is lay else make_tensor(t._ptr, lay, t._storage)
@@ -264,50 +331,19 @@ def call(family, row, outputs, inputs, ints=(), floats=(), scalars=(), into=None
     """
     single = isinstance(outputs, Layout)
     outs = (outputs,) if single else outputs
-    if len(inputs) == 1 and inputs[0] is not None:  # without the cost of a comprehension
-        lays = (inputs[0]._layout,)
-    else:
-        lays = tuple([None if t is None else t._layout for t in inputs])
+    lays = tuple([None if t is None else t._layout for t in inputs])
     key = (family, row, outs, lays, ints, floats)
     plan = _plans.get(key)
     if plan is None:
         plan = remember(_plans, key, make_plan(family, row, outs, lays, ints, floats, name))
     if into is None:
-        if single and not scalars and 1 <= len(inputs) <= 3:
-            return run_plan(plan, inputs)
-        if single and len(scalars) == 1 and len(inputs) <= 2:
-            a, b = [NULL if x is None else x._ptr for x in inputs] + [NULL] * (2 - len(inputs))
-            run = run2f if type(scalars[0]) is float else run2i
-            ptr = run(plan.handle, a, b, scalars[0])
-            if not ptr:
-                plan.fail(*inputs)
-            return fresh(plan, ptr)
-        outs = results_of(plan, outs)
-        results = tuple(
-            None if lay is None else make_tensor((s := allocate(lay.nbytes, plan.name)).ptr, lay, s) for lay in outs
-        )
-    else:
-        results = (into,) if single else into
-        if type(plan) is not Plan:
-            plan = _into_batched(key, name, results)
-        elif single and (len(inputs) <= 3 if not scalars else len(scalars) == 1 and len(inputs) < 3):
-            status = _run_into(plan, into, inputs, scalars)
-            into._storage.version += 1
-            if status:
-                raise_failure(plan.name, outs, lays)
-            return into
-    pointers = [NULL if t is None else t._ptr for t in (*results, *inputs)]
-    bits = struct.pack("=" + "".join("d" if type(s) is float else "q" for s in scalars), *scalars)
-    status = _call(
-        plan.handle, ffi.new("uint8_t *[]", pointers), ffi.cast("int64_t *", ffi.from_buffer(bits)), len(scalars)
-    )
-    if into is not None:
-        for t in results:
-            if t is not None:
-                t._storage.version += 1
-    if status:
-        raise_failure(plan.name, outs, lays)
-    return results[0] if single else results
+        results = run(plan, *inputs, *scalars)
+        return (results,) if not single and len(outs) == 1 else results
+    results = (into,) if single else into
+    if type(plan) is not Plan:
+        plan = _into_batched(key, name, results)
+    write(plan, *results, *inputs, *scalars)
+    return into
 
 
 def results_of(plan, outs):

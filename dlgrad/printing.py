@@ -9,6 +9,7 @@ import sys
 
 from . import dtypes as dt
 from ._lib import ffi
+from ._native import pointer
 from .layout import Layout
 from .tensor import Tensor
 
@@ -66,7 +67,7 @@ def _reader(t):
 
     It reads the memory itself: printing runs no operation, so it works inside of any mode or hook."""
     lay = t._layout
-    raw = memoryview(ffi.buffer(t._ptr, lay.span * lay.dtype.itemsize))
+    raw = memoryview(ffi.buffer(pointer(t._ptr), lay.span * lay.dtype.itemsize))
     name = lay.dtype.name
     if lay.dtype.is_complex:
         parts = raw.cast(lay.dtype.to_real().format)

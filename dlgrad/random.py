@@ -12,6 +12,7 @@ import os
 
 from . import dtypes as dt
 from . import plan as door
+from ._native import pointer
 from .batched import levels
 from .layout import contiguous
 from .storage import allocate
@@ -112,7 +113,7 @@ class Generator:
             door.call("random", "generator_set", _BLOCK, (state,), into=self._block)
         except RuntimeError:
             raise RuntimeError("set_state(): Invalid mt19937 state") from None
-        self._seed = int.from_bytes(bytes(door.ffi.buffer(state._ptr, 8)), "little")
+        self._seed = int.from_bytes(bytes(door.ffi.buffer(pointer(state._ptr), 8)), "little")
 
     def clone_state(self) -> Generator:
         """A generator that will give the numbers that this one will give."""
@@ -125,7 +126,7 @@ class Generator:
 
     def __reduce__(self):
         state = self.get_state()
-        return _restore, (bytes(door.ffi.buffer(state._ptr, _STATE.nbytes)),)
+        return _restore, (bytes(door.ffi.buffer(pointer(state._ptr), _STATE.nbytes)),)
 
     def __repr__(self):
         return f"<dlgrad.Generator object at {hex(id(self))}>"
@@ -133,7 +134,7 @@ class Generator:
 
 def _restore(raw) -> Generator:
     state = _new_bytes(_STATE)
-    door.ffi.memmove(state._ptr, raw, len(raw))
+    door.ffi.memmove(pointer(state._ptr), raw, len(raw))
     generator = Generator()
     generator.set_state(state)
     return generator

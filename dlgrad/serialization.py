@@ -51,8 +51,9 @@ def _dtype_name(dtype):
 def _memory(tensor):
     """The bytes of a contiguous tensor, writable, without copying."""
     from ._lib import ffi
+    from ._native import pointer
 
-    return memoryview(ffi.buffer(tensor._ptr, tensor.nbytes))
+    return memoryview(ffi.buffer(pointer(tensor._ptr), tensor.nbytes))
 
 
 # ------------------------------------------------------------------ what is around the tensors

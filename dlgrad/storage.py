@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ._lib import ffi, lib
+from ._native import native, pointer
 
-_alloc = lib.dlgrad_alloc
-_free = lib.dlgrad_free
+_alloc = lib.dlgrad_alloc if native is None else native["alloc"]
 
 
 class OutOfMemoryError(MemoryError, RuntimeError):
@@ -13,33 +13,27 @@ class OutOfMemoryError(MemoryError, RuntimeError):
 
 
 class Storage:
-    """A block of memory from the kernel library, freed with this object.
+    """A block of memory from the kernel library, freed with this object; or memory that belongs to
+    somebody else (`owner`: a NumPy array, a DLPack capsule, a buffer), who frees it.
 
     `version` counts the in-place writes: autograd compares it to find saved values that changed.
     """
 
-    __slots__ = ("ptr", "nbytes", "version", "__weakref__")
+    __slots__ = ("ptr", "nbytes", "version", "owner", "__weakref__")
 
-    def __init__(self, ptr, nbytes):
+    def __init__(self, ptr, nbytes, owner=None):
         self.ptr = ptr
         self.nbytes = nbytes
         self.version = 0
-
-    def __del__(self, free=_free):
-        free(self.ptr)
-
-
-class ForeignStorage(Storage):
-    """Memory that belongs to somebody else (`owner`: a NumPy array, a DLPack capsule, a buffer)."""
-
-    __slots__ = ("owner",)
-
-    def __init__(self, ptr, nbytes, owner):
-        Storage.__init__(self, ptr, nbytes)
         self.owner = owner
 
-    def __del__(self):
-        pass  # the owner frees it
+    def __del__(self, free=lib.dlgrad_free):
+        if self.owner is None:
+            free(self.ptr)
+
+
+if native is not None:
+    Storage = native["Storage"]  # noqa: F811
 
 
 def allocate(nbytes, what="a tensor") -> Storage:
@@ -52,9 +46,9 @@ def allocate(nbytes, what="a tensor") -> Storage:
     return Storage(ptr, nbytes)
 
 
-def from_address(address, nbytes, owner) -> ForeignStorage:
+def from_address(address, nbytes, owner) -> Storage:
     """A storage over memory that `owner` keeps alive."""
-    return ForeignStorage(ffi.cast("uint8_t *", address), nbytes, owner)
+    return Storage(pointer(address) if native is None else address, nbytes, owner)
 
 
 def memory_stats() -> dict:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from operator import attrgetter
 
 from ._lib import ffi
+from ._native import native, offsets
 from .layout import Layout, size_at, wrap_dim
 
 _new = object.__new__
@@ -64,7 +65,7 @@ class Tensor:
     `Tensor([1, 2])` work as PyTorch's old constructor does (float32, default dtype).
     """
 
-    # _ptr: cffi pointer to the first element.  _layout: dtype, shape, strides.  _storage: shared memory.
+    # _ptr: address of the first element (_native.py).  _layout: dtype, shape, strides.  _storage: shared memory.
     # _requires_grad: True, False, or MAYBE for a view (a write to its base may have changed that: ask
     # requires_grad, or graph.edge_of).  _grad_fn: a graph Node, or the
     # Output of one with several.  _view: the tensor whose memory this one is a differentiable view of
@@ -164,7 +165,7 @@ class Tensor:
 
     def data_ptr(self) -> int:
         """The address of the first element."""
-        return int(ffi.cast(_address, self._ptr))
+        return self._ptr if native is not None else int(ffi.cast(_address, self._ptr))
 
     def untyped_storage(self):
         """The memory that this tensor and its views share."""
@@ -468,6 +469,12 @@ def make_tensor(ptr, layout: Layout, storage) -> Tensor:
     t._grad_fn = None
     t._view = None
     return t
+
+
+_SLOTS = ("_ptr", "_layout", "_storage", "_requires_grad", "_grad_fn", "_view")
+if native is not None:
+    native["bind_tensor"](Tensor, *offsets(Tensor, _SLOTS))
+    make_tensor = native["make_tensor"]  # noqa: F811
 
 
 def method(fn=None, *, names=()):

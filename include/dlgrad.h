@@ -497,6 +497,10 @@ void dlgrad_lend_release(uint8_t *structure);
    (which renames the capsule to `used_...`). */
 void dlgrad_lend_capsule_freed(uint8_t *capsule);
 
+/* Gives the interpreter types and functions that run plans without cffi in between
+   (python/open.zig). 0, or -1 where this interpreter is none that they fit. */
+int32_t dlgrad_python_open(const int64_t *numbers, uint32_t n);
+
 /* Makes a plan. `description`: operands, outputs, ints, floats (four counts); then for each
    operand its dtype, number of dimensions, sizes, strides (in elements); then the ints; then
    the floats (their bits). null: no kernel for it, or no memory. */

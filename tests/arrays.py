@@ -5,6 +5,7 @@ import numpy as np
 
 import dlgrad
 from dlgrad._lib import ffi
+from dlgrad._native import pointer
 from dlgrad.ops.from_data import from_bytes
 
 DTYPES = {
@@ -35,7 +36,7 @@ def array(t):
     if t.dtype is dlgrad.bfloat16:
         t = t.float()
     t = t.contiguous()
-    raw = bytes(ffi.buffer(t._ptr, t.nbytes)) if t.numel() else b""
+    raw = bytes(ffi.buffer(pointer(t._ptr), t.nbytes)) if t.numel() else b""
     return np.frombuffer(raw, DTYPES[t.dtype.name]).reshape(tuple(t.shape)).copy()
 
 

@@ -427,6 +427,7 @@ PROGRAM = '''
 import hashlib
 import dlgrad
 from dlgrad._lib import ffi
+from dlgrad._native import pointer
 from dlgrad.ops.elementwise import ROWS
 
 
@@ -444,7 +445,7 @@ def digest():
 
     def feed(t):
         t = t.detach().contiguous()
-        out.update(ffi.buffer(t._ptr, t.nbytes)[:])
+        out.update(ffi.buffer(pointer(t._ptr), t.nbytes)[:])
 
     big, other = wave(1000, 301), wave(1000, 301, k=3.3)
     for name in sorted(ROWS):
@@ -534,3 +535,34 @@ def test_a_result_does_not_depend_on_what_ran_before():
     plan.clear()
     storage.empty_cache()
     assert space["digest"]() == first
+
+
+@pytest.mark.parametrize("native", ["1", "0"])
+def test_both_ways_to_the_kernels_give_the_same(native):
+    """With the library's own types and functions, and by cffi (DLGRAD_NATIVE=0): values, graph, errors."""
+    code = """
+        import dlgrad
+        from dlgrad._native import native
+        x = dlgrad.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+        b = dlgrad.tensor([0.5, 0.25])
+        for _ in range(3):
+            y = ((x * 2 + b - x / 4).exp().log() * b).relu()
+            (y.max(0).values.sum() + (3 - x).pow(2).mean()).backward()
+        i = dlgrad.arange(4)
+        with dlgrad.no_grad():
+            x.add_(1).mul_(b)
+        try:
+            i / dlgrad.ones(3)
+        except RuntimeError as e:
+            message = str(e)
+        try:
+            i.remainder(0)
+        except RuntimeError as e:
+            message += str(e)
+        print(native is not None, x.tolist(), x.grad.tolist(), y.grad_fn.name(), (i + 1).tolist(), (2 - i > 0).tolist())
+        print(message, x._version, dlgrad.storage.memory_stats()["live_bytes"] > 0)
+    """
+    out = run(code, DLGRAD_NATIVE=native)[1].splitlines()
+    assert out[0].startswith("True" if native == "1" else "False")
+    other = run(code, DLGRAD_NATIVE="0" if native == "1" else "1")[1].splitlines()
+    assert (out[0].split(" ", 1)[1], out[1]) == (other[0].split(" ", 1)[1], other[1])

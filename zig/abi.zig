@@ -6,7 +6,9 @@
 //! why, for the calling thread. Nothing here aborts, prints, or keeps a pointer it was given.
 const std = @import("std");
 const plan_zig = @import("plan.zig");
+const running = @import("run.zig");
 const repeat = @import("repeat.zig");
+const python_calls = @import("python/open.zig");
 const memory = @import("memory.zig");
 const threads = @import("threads.zig");
 const dispatch = @import("dispatch.zig");
@@ -24,13 +26,6 @@ pub const panic = std.debug.simple_panic;
 
 pub const dlgrad_plan = Plan;
 
-const Failure = struct { status: i32 = 0, detail: [3]i64 = .{ 0, 0, 0 } };
-threadlocal var failure: Failure = .{};
-
-fn fail(status: Status) void {
-    failure = .{ .status = @backingInt(status) };
-}
-
 // ------------------------------------------------------------------ the library
 
 /// Chooses the kernels: a CPU level's name, or "" for the best one that this CPU can run.
@@ -46,8 +41,8 @@ pub export fn dlgrad_level() callconv(.c) [*:0]const u8 {
 
 /// Status and detail (four numbers) of the calling thread's last failure.
 pub export fn dlgrad_error(out: [*]i64) callconv(.c) void {
-    out[0] = failure.status;
-    out[1..4].* = failure.detail;
+    out[0] = running.failure.status;
+    out[1..4].* = running.failure.detail;
 }
 
 /// Sets how many threads a call may use (0: one for each CPU that this process may use);
@@ -76,7 +71,7 @@ pub export fn dlgrad_after_fork() callconv(.c) void {
 /// 64-byte aligned memory, not cleared; null when there is none.
 pub export fn dlgrad_alloc(bytes: usize) callconv(.c) ?[*]u8 {
     return memory.alloc(bytes) orelse {
-        fail(.out_of_memory);
+        running.fail(.out_of_memory);
         return null;
     };
 }
@@ -147,6 +142,13 @@ pub export fn dlgrad_lend_capsule_freed(capsule: [*]u8) callconv(.c) void {
     if (python.capsulePointer(capsule, name)) |structure| dlgrad_lend_release(structure);
 }
 
+/// Gives the interpreter types and functions that run plans without cffi in between
+/// (python/open.zig). 0, or -1 where this interpreter is none that they fit.
+pub export fn dlgrad_python_open(numbers: [*]const i64, n: u32) callconv(.c) i32 {
+    const words: [*]const usize = @ptrCast(numbers);
+    return if (python_calls.open(words[0..n])) 0 else -1;
+}
+
 // ------------------------------------------------------------------ plans
 
 /// Makes a plan. `description`: operands, outputs, ints, floats (four counts); then for each
@@ -154,7 +156,7 @@ pub export fn dlgrad_lend_capsule_freed(capsule: [*]u8) callconv(.c) void {
 /// the floats (their bits). null: no kernel for it, or no memory.
 pub export fn dlgrad_plan_make(family: u32, op: u32, description: [*]const i64, length: usize) callconv(.c) ?*Plan {
     return make(family, op, description[0..length]) catch |e| {
-        fail(switch (e) {
+        running.fail(switch (e) {
             error.OutOfMemory => .out_of_memory,
             error.Unsupported => .unsupported,
         });
@@ -209,7 +211,7 @@ fn make(family: u32, op: u32, description: []const i64) plan_zig.PrepareError!*P
 pub export fn dlgrad_plan_repeat(inner: *const Plan, numbers: [*]const i64, ndim: usize) callconv(.c) ?*Plan {
     std.debug.assert(ndim <= repeat.max_batch_dims);
     return repeat.make(inner, ndim, numbers) orelse {
-        fail(.out_of_memory);
+        running.fail(.out_of_memory);
         return null;
     };
 }
@@ -221,42 +223,23 @@ pub export fn dlgrad_plan_free(plan: *Plan) callconv(.c) void {
 
 // ------------------------------------------------------------------ running plans
 
-/// Every kernel run of the library passes through here.
-inline fn execute(plan: *const Plan, call: *Call) i32 {
-    plan.entry(plan, call);
-    const status = call.status.load(.monotonic);
-    if (status != 0) failure = .{ .status = status, .detail = call.detail };
-    return status;
-}
-
-inline fn runNew(plan: *const Plan, call: *Call) ?[*]u8 {
-    const out = memory.alloc(plan.out_bytes) orelse {
-        fail(.out_of_memory);
-        return null;
-    };
-    call.ptr[0] = out;
-    if (execute(plan, call) == 0) return out;
-    memory.free(out);
-    return null;
-}
-
 /// Allocate operand 0 and compute it.
 pub export fn dlgrad_run0(plan: *const Plan) callconv(.c) ?[*]u8 {
     var call: Call = .{};
-    return runNew(plan, &call);
+    return running.new(plan, &call);
 }
 
 pub export fn dlgrad_run1(plan: *const Plan, a: ?[*]u8) callconv(.c) ?[*]u8 {
     var call: Call = .{};
     call.ptr[1] = a;
-    return runNew(plan, &call);
+    return running.new(plan, &call);
 }
 
 pub export fn dlgrad_run2(plan: *const Plan, a: ?[*]u8, b: ?[*]u8) callconv(.c) ?[*]u8 {
     var call: Call = .{};
     call.ptr[1] = a;
     call.ptr[2] = b;
-    return runNew(plan, &call);
+    return running.new(plan, &call);
 }
 
 pub export fn dlgrad_run3(plan: *const Plan, a: ?[*]u8, b: ?[*]u8, c: ?[*]u8) callconv(.c) ?[*]u8 {
@@ -264,7 +247,7 @@ pub export fn dlgrad_run3(plan: *const Plan, a: ?[*]u8, b: ?[*]u8, c: ?[*]u8) ca
     call.ptr[1] = a;
     call.ptr[2] = b;
     call.ptr[3] = c;
-    return runNew(plan, &call);
+    return running.new(plan, &call);
 }
 
 /// With a scalar that may change from run to run: a floating one, an integer one.
@@ -272,14 +255,14 @@ pub export fn dlgrad_run1f(plan: *const Plan, a: ?[*]u8, s: f64) callconv(.c) ?[
     var call: Call = .{};
     call.ptr[1] = a;
     call.scalar[0] = .{ .f = s };
-    return runNew(plan, &call);
+    return running.new(plan, &call);
 }
 
 pub export fn dlgrad_run1i(plan: *const Plan, a: ?[*]u8, s: i64) callconv(.c) ?[*]u8 {
     var call: Call = .{};
     call.ptr[1] = a;
     call.scalar[0] = .{ .i = s };
-    return runNew(plan, &call);
+    return running.new(plan, &call);
 }
 
 /// Two operands and a scalar.
@@ -287,34 +270,34 @@ pub export fn dlgrad_run2f(plan: *const Plan, a: ?[*]u8, b: ?[*]u8, s: f64) call
     var call: Call = .{};
     call.ptr[1..3].* = .{ a, b };
     call.scalar[0] = .{ .f = s };
-    return runNew(plan, &call);
+    return running.new(plan, &call);
 }
 
 pub export fn dlgrad_run2i(plan: *const Plan, a: ?[*]u8, b: ?[*]u8, s: i64) callconv(.c) ?[*]u8 {
     var call: Call = .{};
     call.ptr[1..3].* = .{ a, b };
     call.scalar[0] = .{ .i = s };
-    return runNew(plan, &call);
+    return running.new(plan, &call);
 }
 
 /// Without inputs, from two floating scalars, or two integers.
 pub export fn dlgrad_run0f(plan: *const Plan, s: f64, t: f64) callconv(.c) ?[*]u8 {
     var call: Call = .{};
     call.scalar[0..2].* = .{ .{ .f = s }, .{ .f = t } };
-    return runNew(plan, &call);
+    return running.new(plan, &call);
 }
 
 pub export fn dlgrad_run0i(plan: *const Plan, s: i64, t: i64) callconv(.c) ?[*]u8 {
     var call: Call = .{};
     call.scalar[0..2].* = .{ .{ .i = s }, .{ .i = t } };
-    return runNew(plan, &call);
+    return running.new(plan, &call);
 }
 
 /// Compute into memory that is there: up to four operands, all given. 0 or a status.
 pub export fn dlgrad_into(plan: *const Plan, out: ?[*]u8, a: ?[*]u8, b: ?[*]u8, c: ?[*]u8) callconv(.c) i32 {
     var call: Call = .{};
     call.ptr[0..4].* = .{ out, a, b, c };
-    return execute(plan, &call);
+    return running.execute(plan, &call);
 }
 
 /// The same for three operands and a scalar: a floating one, an integer one.
@@ -322,14 +305,14 @@ pub export fn dlgrad_intof(plan: *const Plan, out: ?[*]u8, a: ?[*]u8, b: ?[*]u8,
     var call: Call = .{};
     call.ptr[0..3].* = .{ out, a, b };
     call.scalar[0] = .{ .f = s };
-    return execute(plan, &call);
+    return running.execute(plan, &call);
 }
 
 pub export fn dlgrad_intoi(plan: *const Plan, out: ?[*]u8, a: ?[*]u8, b: ?[*]u8, s: i64) callconv(.c) i32 {
     var call: Call = .{};
     call.ptr[0..3].* = .{ out, a, b };
     call.scalar[0] = .{ .i = s };
-    return execute(plan, &call);
+    return running.execute(plan, &call);
 }
 
 /// Several results: memory for each operand k whose bit is set in `wanted`, its address in
@@ -343,7 +326,7 @@ pub export fn dlgrad_several(plan: *const Plan, results: [*]?[*]u8, wanted: u32,
             const o = plan.operands[k];
             results[k] = memory.alloc(o.numel() * o.dtype.size()) orelse {
                 freeFirst(results, wanted, k);
-                fail(.out_of_memory);
+                running.fail(.out_of_memory);
                 return @backingInt(Status.out_of_memory);
             };
         }
@@ -351,7 +334,7 @@ pub export fn dlgrad_several(plan: *const Plan, results: [*]?[*]u8, wanted: u32,
     }
     call.ptr[n..][0..6].* = .{ a, b, c, d, e, f };
     call.scalar[0] = .{ .f = s };
-    const status = execute(plan, &call);
+    const status = running.execute(plan, &call);
     if (status != 0) freeFirst(results, wanted, n);
     return status;
 }
@@ -365,7 +348,7 @@ pub export fn dlgrad_call(plan: *const Plan, operands: [*]const ?[*]u8, scalars:
     var call: Call = .{};
     for (call.ptr[0..plan.operands.len], operands) |*p, o| p.* = o;
     for (call.scalar[0..n_scalars], scalars) |*s, bits| s.* = .{ .i = bits };
-    return execute(plan, &call);
+    return running.execute(plan, &call);
 }
 
 // ------------------------------------------------------------------ what kernels ask for (services.zig)

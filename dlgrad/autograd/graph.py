@@ -13,10 +13,11 @@ import os
 import threading
 import weakref
 
+from .._native import native, offsets
 from ..tensor import MAYBE, Tensor, make_tensor
 from .mode import mode
 
-_numbers = itertools.count(1).__next__
+_numbers = itertools.count(1).__next__ if native is None else native["next_number"]
 FREED = ("freed",)
 
 
@@ -31,20 +32,20 @@ class Node:
     with as many gradients (None where nothing flowed).
     """
 
-    __slots__ = ("seq", "name_", "edges", "rule", "saved", "versions", "__dict__", "__weakref__")
+    __slots__ = ("seq", "name_", "edges", "rule", "saved", "versions", "own", "__dict__", "__weakref__")
     number = 0
     # What few nodes have lives in __dict__, over these defaults.
     outputs = 0  # 0: one result, whose tensors point at the node itself
-    own = -1  # which of `saved` is this node's own result
     hooks = trace = layouts = None
 
-    def __init__(self, name, edges, rule, saved, versions):
+    def __init__(self, name, edges, rule, saved, versions, own=-1):
         self.seq = _numbers()
         self.name_ = name
         self.edges = edges
         self.rule = rule
         self.saved = saved
         self.versions = versions
+        self.own = own  # which of `saved` is this node's own result
         if special is not None:
             special(self)
 
@@ -211,6 +212,8 @@ def watch_crossings(sum_over):
 def _refresh_special():
     global special
     special = _on_node if anomaly is not None or _hooked_blocks else None
+    if native is not None:
+        native["set_special"](special is not None)
 
 
 def _on_node(node):
@@ -314,6 +317,10 @@ def edge_of(t):
     return t if fn is None else fn
 
 
+if native is not None:
+    native["bind_graph"](edge_of, Node, *offsets(Node, ("seq", "name_", "edges", "rule", "saved", "versions", "own")))
+
+
 def wants_grad(*inputs) -> bool:
     """Whether an operation on these (Tensors or anything else) is to be recorded."""
     for t in inputs:
@@ -340,11 +347,29 @@ def record(out, name, rule, inputs, saved=(), own=-1):
         return out
     if own >= 0:
         saved = (*saved[:own], make_tensor(out._ptr, out._layout, out._storage), *saved[own + 1 :])
-    node = Node(name, edges, rule, *save(saved))
-    if own >= 0:
-        node.own = own
+    node = Node(name, edges, rule, *save(saved), own)
     out._requires_grad = True
     out._grad_fn = node
+    return out
+
+
+RESULT = 255  # in a recipe's `kept`: the result
+
+
+def record_by(recipe, plan, out, inputs):
+    """`record` by `recipe(plan, choice)`, which says for the choice of inputs that want a gradient (bit i: input i)
+    None (there is no derivative) or (name, rule, kept, own): kept are the places of what is saved among the inputs."""
+    if not mode.enabled:
+        return out
+    edges = tuple([edge_of(t) if isinstance(t, Tensor) else None for t in inputs])
+    choice = sum([1 << i for i, e in enumerate(edges) if e is not None])
+    how = recipe(plan, choice) if choice else None
+    if how is None:
+        return out
+    name, rule, kept, own = how
+    saved = tuple([out.detach() if k == RESULT else inputs[k] for k in kept])
+    out._grad_fn = Node(name, edges, rule, *save(saved), own)
+    out._requires_grad = True
     return out
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import functools
 import threading
 
+from .._native import native
+
 
 def _makes_generators(fn):
     """inspect.isgeneratorfunction for functions, methods and partials, without that module's 7 ms at import."""
@@ -22,7 +24,7 @@ class _Mode(threading.local):
     inference = False
 
 
-mode = _Mode()
+mode = _Mode() if native is None else native["mode"]
 
 
 class _GradContext:

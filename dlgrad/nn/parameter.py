@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dlgrad
 from dlgrad import Tensor
+from dlgrad._native import native
 
 __all__ = ["Parameter", "Buffer", "UninitializedParameter", "UninitializedBuffer", "is_lazy"]
 
@@ -55,6 +56,10 @@ class Parameter(Tensor):
 
 def _rebuild_parameter(cls, data, requires_grad):
     return _share(cls, data, requires_grad)
+
+
+if native is not None:
+    native["bind_parameter"](Parameter)
 
 
 class Buffer(Tensor):

@@ -340,10 +340,10 @@ def _operator(op):
     return f
 
 
-def _reflected(row_left, op):
+def _reflected(op):
     def f(self, other):
         if is_scalar(other):
-            return row_left(other, self)
+            return op(other, self)
         if not isinstance(other, Tensor):
             return NotImplemented
         if not isinstance(self, Tensor):
@@ -373,11 +373,11 @@ def _operators():
                       ("lt", "lt"), ("le", "le"), ("gt", "gt"), ("ge", "ge")):  # fmt: skip
         setattr(Tensor, f"__{sign}__", _operator(ROWS[row].op))
     Tensor.__floordiv__ = _operator(floor_divide)
-    Tensor.__rfloordiv__ = _reflected(lambda a, b: floor_divide(to_tensor("floor_divide", a), b), floor_divide)
+    Tensor.__rfloordiv__ = _reflected(lambda a, b: floor_divide(to_tensor("floor_divide", a) if is_scalar(a) else a, b))
     for sign, row in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("mod", "remainder"), ("pow", "pow"),
                       ("and", "bitwise_and"), ("or", "bitwise_or"), ("xor", "bitwise_xor"),
                       ("lshift", "bitwise_left_shift"), ("rshift", "bitwise_right_shift")):  # fmt: skip
-        setattr(Tensor, f"__r{sign}__", _reflected(ROWS[row].scalar_left, ROWS[row].op))
+        setattr(Tensor, f"__r{sign}__", _reflected(ROWS[row].op))
     Tensor.__div__, Tensor.__rdiv__ = Tensor.__truediv__, Tensor.__rtruediv__
     for sign, name in (("add", "add_"), ("sub", "sub_"), ("mul", "mul_"), ("truediv", "div_"), ("floordiv", "floor_divide_"),
                        ("mod", "remainder_"), ("pow", "pow_"), ("and", "bitwise_and_"), ("or", "bitwise_or_"),

@@ -8,6 +8,7 @@ import struct
 from .. import dtypes as dt
 from .. import plan as door
 from .._lib import ffi
+from .._native import pointer
 from ..autograd.graph import record
 from ..batched import unreadable
 from ..layout import Layout
@@ -160,10 +161,10 @@ def _numbers(x):
         x = to_dtype(x.detach(), dt.float32)
     x = x.detach().contiguous()
     lay = x._layout
-    pointer = _POINTERS.get(lay.dtype)
-    if pointer is not None:
-        return ffi.unpack(ffi.cast(pointer, x._ptr), lay.numel)
-    return list(struct.unpack(f"={lay.numel}{lay.dtype.format}", ffi.buffer(x._ptr, lay.nbytes)))
+    kind = _POINTERS.get(lay.dtype)
+    if kind is not None:
+        return ffi.unpack(ffi.cast(kind, x._ptr), lay.numel)
+    return list(struct.unpack(f"={lay.numel}{lay.dtype.format}", ffi.buffer(pointer(x._ptr), lay.nbytes)))
 
 
 @method
@@ -171,9 +172,9 @@ def item(self):
     """The single element as a Python number. Raises RuntimeError for more or fewer elements."""
     lay = self._layout
     if lay.numel == 1 and type(lay) is Layout:
-        pointer = _POINTERS.get(lay.dtype)
-        if pointer is not None:
-            return _cast(pointer, self._ptr)[0]
+        kind = _POINTERS.get(lay.dtype)
+        if kind is not None:
+            return _cast(kind, self._ptr)[0]
     if lay.numel != 1:
         raise RuntimeError(
             f"item(): a Tensor with {lay.numel} elements (shape {list(lay.shape)}) cannot be converted to Scalar"
@@ -183,7 +184,7 @@ def item(self):
     fmt = lay.dtype.format
     if fmt is None:
         return _numbers(self)[0]
-    return struct.unpack(fmt, ffi.buffer(self._ptr, lay.dtype.itemsize))[0]
+    return struct.unpack(fmt, ffi.buffer(pointer(self._ptr), lay.dtype.itemsize))[0]
 
 
 @method
@@ -195,7 +196,7 @@ def tolist(self):
         return item(self)
     if len(shape) > 1 and type(lay) is Layout and lay.numel and lay.dtype in _POINTERS:
         x = self.detach().contiguous()
-        memory = memoryview(ffi.buffer(x._ptr, lay.nbytes)).cast("B")
+        memory = memoryview(ffi.buffer(pointer(x._ptr), lay.nbytes)).cast("B")
         return memory.cast(lay.dtype.format, tuple(shape)).tolist()
     flat = _numbers(self)
     for n in reversed(shape[1:]):

@@ -6,6 +6,7 @@ import math
 
 from .. import dtypes as dt
 from .. import plan as door
+from .._native import native
 from ..batched import each_member, per_member, with_room
 from ..layout import MAX_NUMEL, Layout
 from ..layout import contiguous as row_major_layout
@@ -52,6 +53,10 @@ def _sizes(op, size):
 def new_tensor(lay: Layout, op="empty") -> Tensor:
     """A tensor of this layout over new memory, not initialised."""
     nbytes = lay.span * lay.dtype.itemsize if type(lay) is Layout else lay.nbytes
+    if native is not None and nbytes < 1 << 62:
+        t = native["empty"](nbytes, lay)
+        if t is not None:
+            return t
     ptr = _alloc(nbytes) if nbytes < 1 << 62 else None
     if not ptr:
         allocate(nbytes, f"{op} of shape {list(lay.shape)}")  # raises

@@ -13,17 +13,14 @@ from __future__ import annotations
 import numbers
 
 from .. import dtypes as dt
-from ..autograd.graph import Node, edge_of, record
+from ..autograd.graph import RESULT, edge_of, record, record_by
 from ..autograd.mode import mode
 from ..layout import Layout, broadcast_shapes, contiguous, expanded, layout
-from ..plan import make_plan, remember, run1, run1f, run1i, run2
-from ..storage import Storage
+from ..plan import learn, make_plan, quick, remember, run
 from ..tensor import Tensor, make_tensor
 from .writing import write_inplace, write_out
 
 ROWS: dict = {}  # name -> Row: what the tests, the stubs and the reference pages are made from
-
-_new = object.__new__
 
 
 class Row:
@@ -260,11 +257,14 @@ def unary(name, derivative=None, doc="", *, kind="float", kernel=None, family="u
           methods=True):  # fmt: skip
     """Makes the function of a row with one input and attaches its methods."""
     row = Row(name, family, 1, kind, doc, (derivative,), kernel)
-    plans, need, node_name = row.plans, row.needs[0], row.node_name
-    keeps = tuple(need)
-    own = keeps.index("y") if "y" in keeps else -1
+    plans = row.plans
+    kept = tuple([RESULT if k == "y" else 0 for k in row.needs[0]])
+    how = (row.node_name, (derivative,), kept, kept.index(RESULT) if RESULT in kept else -1)
 
-    def op(input):
+    def recipe(plan, choice):
+        return None if derivative is None else how
+
+    def anew(input):
         try:
             lay = input._layout
         except AttributeError:
@@ -286,33 +286,10 @@ def unary(name, derivative=None, doc="", *, kind="float", kernel=None, family="u
             row.check(lay.dtype)
             out = result_layout(dt.bool if kind == "bool" else lay.dtype, lay.shape, lay)
             plan = remember(plans, lay, make_plan(family, row.kernel, (out,), (lay,), name=name))
-        ptr = run1(plan.handle, input._ptr)
-        if not ptr:
-            plan.fail(input)
-        lay = plan.layout
-        t = _new(Tensor)
-        t._ptr = ptr
-        t._layout = lay
-        t._storage = Storage(ptr, lay.nbytes)
-        t._requires_grad = False
-        t._grad_fn = None
-        t._view = None
-        if input._requires_grad and derivative is not None and mode.enabled:
-            edge = edge_of(input)
-            if edge is not None:
-                saved = tuple([input if k == "x" else t.detach() for k in keeps])
-                node = Node(
-                    node_name,
-                    (edge,),
-                    derivative,
-                    saved,
-                    tuple([s._storage.version for s in saved]),
-                )
-                if own >= 0:
-                    node.own = own
-                t._requires_grad = True
-                t._grad_fn = node
-        return t
+        learn(op, (lay,), plan)
+        return record_by(recipe, plan, run(plan, input), (input,))
+
+    op = quick(anew, recipe, 1)
 
     def function(input, *, out=None):
         if out is None:
@@ -390,62 +367,33 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
     plans = row.plans
     rules = _combined(row)
 
-    def op(a, b):
-        other = type(b)
-        if other is float or other is int:
-            return scalar_right(a, b)
-        try:
-            plan = plans[a._layout, b._layout]
-        except (KeyError, AttributeError):
-            return general(a, b)
-        ptr = run2(plan.handle, a._ptr, b._ptr)
-        if not ptr:
-            plan.fail(a, b)
-        lay = plan.layout
-        t = _new(Tensor)
-        t._ptr = ptr
-        t._layout = lay
-        t._storage = Storage(ptr, lay.nbytes)
-        t._requires_grad = False
-        t._grad_fn = None
-        t._view = None
-        if (a._requires_grad or b._requires_grad) and mode.enabled and rules is not None:
-            _record(t, rules, row.node_name, a, b, plan.extra)
-        return t
+    def recipe(plan, choice):
+        if rules is None:
+            return None
+        rule, kept, own = rules[choice]
+        if plan.extra is not None:
+            rule = tuple([r if shape is None else _reduced(r, shape) for r, shape in zip(rule, plan.extra)])
+        return row.node_name, rule, kept, own
 
-    def scalar_right(a, b):
-        """Tensor and Python number."""
+    def anew(a, b):
+        """Tensors, or a tensor and a Python number, whichever comes first."""
         try:
-            plan = plans[a._layout, type(b)]
+            first, second = (a._layout if isinstance(a, Tensor) else type(a)), (b._layout if isinstance(b, Tensor) else type(b))
+            plan = plans[first, second]
         except (KeyError, AttributeError):
             return general(a, b)
-        if plan.extra is not None and not plan.extra[0] <= b <= plan.extra[1]:
-            return general(a, b)
-        ptr = plan.run(plan.handle, a._ptr, b)
-        if not ptr:
-            plan.fail(a)
-        lay = plan.layout
-        t = make_tensor(ptr, lay, Storage(ptr, lay.nbytes))
-        if a._requires_grad and mode.enabled and rules is not None:
-            _record(t, rules, row.node_name, a, b, None)
-        return t
-
-    def scalar_left(a, b):
-        """Python number and tensor."""
-        try:
-            plan = plans[type(a), b._layout]
-        except (KeyError, AttributeError):
-            return general(a, b)
-        if plan.extra is not None and not plan.extra[0] <= a <= plan.extra[1]:
-            return general(a, b)
-        ptr = plan.run(plan.handle, b._ptr, a)
-        if not ptr:
-            plan.fail(b)
-        lay = plan.layout
-        t = make_tensor(ptr, lay, Storage(ptr, lay.nbytes))
-        if b._requires_grad and mode.enabled and rules is not None:
-            _record(t, rules, row.node_name, a, b, None)
-        return t
+        bounds = plan.bounds
+        if isinstance(a, Tensor) and isinstance(b, Tensor):
+            t = run(plan, a, b)
+        else:
+            x, number = (a, b) if isinstance(a, Tensor) else (b, a)
+            if bounds is None:
+                number = float(number)
+            elif not bounds[0] <= number <= bounds[1]:
+                return general(a, b)
+            t = run(plan, x, number)
+        learn(op, (first, second), plan)
+        return record_by(recipe, plan, t, (a, b))
 
     def general(a, b):
         ta, tb = isinstance(a, Tensor), isinstance(b, Tensor)
@@ -515,8 +463,9 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
         if type(number) is float and abs(number) == float("inf") and not common.is_floating_point:
             raise RuntimeError(f"{name}: {number} does not fit {common.name}")
         remember(plans, key, plan)
-        return scalar_right(t, number) if ta else scalar_left(number, t)
+        return op(t, number) if ta else op(number, t)
 
+    op = quick(anew, recipe, 2)
     left_number, right_number = name not in _TENSOR_FIRST | _TENSORS_ONLY, name not in _TENSORS_ONLY
 
     def function(input, other, *, out=None):
@@ -534,7 +483,6 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
             )
         return op(self, other)
 
-    row.scalar_left = scalar_left
     return _finish(row, op, function, method_, inplace, aliases, methods)
 
 
@@ -543,17 +491,18 @@ def _scalar_plan(row, out, lay, scalar_is_right):
     plan = make_plan(
         "binary", row.kernel, (out,), (lay,), (1 if scalar_is_right else 2,), name=row.name
     )
-    plan.run = run1f if lay.dtype.is_floating_point else run1i
-    if not lay.dtype.is_floating_point and lay.dtype is not dt.bool:
+    if lay.dtype is dt.bool:
+        plan.bounds = (0, 1)
+    elif not lay.dtype.is_floating_point:
         info = dt.iinfo(lay.dtype)
         low = info.min if row.whole_from is None or not scalar_is_right else row.whole_from
-        plan.extra = (low, info.max)  # the numbers that the plan is for
+        plan.bounds = (low, info.max)
     return plan
 
 
 def _combined(row):
-    """For each choice of the inputs that want a gradient (1: a, 2: b, 3: both): the rules, and which of
-    a, b, y they need kept. None: the row has no derivative."""
+    """For each choice of the inputs that want a gradient (1: a, 2: b, 3: both): the rules, which of a, b and
+    the result they get, and the result's place there. None: the row has no derivative."""
     da, db = row.derivatives
     if da is None and db is None:
         return None
@@ -561,11 +510,10 @@ def _combined(row):
     for choice in (1, 2, 3):
         chosen = [d if choice >> i & 1 else None for i, d in enumerate((da, db))]
         keep = tuple(k for k in "aby" if any(d is not None and k in _parameters(d) for d in chosen))
-        how = {(): 0, ("a",): 1, ("b",): 2}.get(keep, 4 if "y" in keep else 3)
         # An input without a derivative (the row has one for the other only) gets none.
-        out.append(
-            (tuple(_no_gradient if d is None else _adapted(d, keep) for d in chosen), keep, how)
-        )
+        rule = tuple(_no_gradient if d is None else _adapted(d, keep) for d in chosen)
+        kept = tuple({"a": 0, "b": 1, "y": RESULT}[k] for k in keep)
+        out.append((rule, kept, kept.index(RESULT) if RESULT in kept else -1))
     return out
 
 
@@ -585,44 +533,6 @@ def _adapted(fn, keep):
         i = at[0]
         return lambda g, *saved: fn(g, saved[i])
     return lambda g, *saved: fn(g, *[saved[i] for i in at])
-
-
-def _record(t, rules, node_name, a, b, reduce):
-    """Puts the result of a binary row into the graph. On the path of every small operation: hence the inlining."""
-    ea = eb = None
-    kind = type(a)
-    if kind is not float and kind is not int and a._requires_grad:
-        ea = edge_of(a) if a._view is not None else a if a._grad_fn is None else a._grad_fn
-    kind = type(b)
-    if kind is not float and kind is not int and b._requires_grad:
-        eb = edge_of(b) if b._view is not None else b if b._grad_fn is None else b._grad_fn
-    choice = (1 if ea is not None else 0) + (2 if eb is not None else 0)
-    if not choice:
-        return
-    rule, keep, how = rules[choice]
-    if reduce is not None:
-        rule = tuple(
-            [r if r is None or s is None else _reduced(r, s) for r, s in zip(rule, reduce)]
-        )
-    own = -1
-    if how == 0:
-        saved = versions = ()
-    elif how == 1:
-        saved = (a,)
-        versions = (a._storage.version if isinstance(a, Tensor) else None,)
-    elif how == 2:
-        saved = (b,)
-        versions = (b._storage.version if isinstance(b, Tensor) else None,)
-    else:
-        saved = tuple([a if k == "a" else b if k == "b" else t.detach() for k in keep])
-        versions = tuple([v._storage.version if isinstance(v, Tensor) else None for v in saved])
-        if how == 4:
-            own = keep.index("y")
-    node = Node(node_name, (ea, eb), rule, saved, versions)
-    if own >= 0:
-        node.own = own
-    t._requires_grad = True
-    t._grad_fn = node
 
 
 def _reduced(rule, shape):

@@ -9,6 +9,7 @@ from itertools import chain
 
 from .. import dtypes as dt
 from .._lib import ffi
+from .._native import pointer
 from ..batched import per_member, unreadable
 from ..layout import Layout, Size
 from ..layout import contiguous as row_major_layout
@@ -111,7 +112,7 @@ def pack(values, dtype, op="tensor"):
         if dtype.format is None:
             wide = from_bytes(array("f", map(float, values)).tobytes(), (len(values),), dt.float32)
             narrow = to_dtype(wide, dtype)  # kept alive until its bytes are copied
-            return bytes(ffi.buffer(narrow._ptr, 2 * len(values)))
+            return bytes(ffi.buffer(pointer(narrow._ptr), 2 * len(values)))
         if dtype.format == "f":
             return array("f", values).tobytes()
         return struct.pack(f"={len(values)}{dtype.format}", *values)
@@ -129,7 +130,7 @@ def from_bytes(raw, shape, dtype):
     """A new tensor over a copy of these bytes."""
     t = new_tensor(row_major_layout(dtype, tuple(shape)), "tensor")
     if raw:
-        ffi.memmove(t._ptr, raw, len(raw))
+        ffi.memmove(pointer(t._ptr), raw, len(raw))
     return t
 
 
@@ -165,7 +166,7 @@ def _quick(data, dtype):
     except OverflowError:
         return None
     t = new_tensor(row_major_layout(dtype, shape), "tensor")
-    ffi.memmove(t._ptr, raw, len(raw) * raw.itemsize)
+    ffi.memmove(pointer(t._ptr), raw, len(raw) * raw.itemsize)
     return t
 
 
@@ -296,7 +297,7 @@ def reduce_tensor(t):
     if type(t._layout) is not Layout:
         raise unreadable("__reduce_ex__")
     d = t.detach().contiguous()
-    raw = bytes(ffi.buffer(d._ptr, d._layout.nbytes)) if d._layout.numel else b""
+    raw = bytes(ffi.buffer(pointer(d._ptr), d._layout.nbytes)) if d._layout.numel else b""
     extra = {k: v for k, v in t.__dict__.items() if not k.startswith("_")}
     return rebuild_tensor, (type(t), raw, tuple(t.shape), t.dtype, t._requires_grad is True, extra)
 

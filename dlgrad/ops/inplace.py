@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._lib import ffi
+from .._native import pointer
 from ..autograd.graph import record
 from ..autograd.mode import mode
 from ..layout import Layout
@@ -129,7 +130,7 @@ def resize_(self, *sizes, memory_format=None):
         storage = allocate(lay.nbytes, f"resize_ to {list(shape)}")
         keep = min(self._storage.nbytes - self._offset(), lay.nbytes)
         if keep > 0:
-            ffi.memmove(storage.ptr, self._ptr, keep)
+            ffi.memmove(pointer(storage.ptr), pointer(self._ptr), keep)
         self._storage, self._ptr = storage, storage.ptr
     self._layout = lay
     return self

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 
-from .._lib import ffi, lib
 from ..autograd.graph import record
 from ..autograd.mode import mode
 from ..batched import with_room
 from ..layout import Layout, contiguous, wrap_dim
-from ..plan import NULL, make_plan, remember, run2
+from ..plan import make_plan, remember, run2, run_at
 from ..storage import Storage, allocate
 from ..tensor import Tensor, make_tensor
 from .elementwise import result_type
@@ -45,14 +44,11 @@ class _Join:
         storage = allocate(lay.nbytes, "cat")
         ptr = storage.ptr
         for plan, at, i, end in self.parts:
-            pointers = [ptr + at]
-            pointers += [t._ptr for t in tensors[i:end]]
-            _call(plan.handle, new("uint8_t *[]", pointers), NULL, 0)
+            run_at(plan.handle, ptr + at, *[t._ptr for t in tensors[i:end]])
         return make_tensor(ptr, lay, storage)
 
 
 _joins: dict = {}  # ("cat" or "stack", dim, layouts) -> _Join; None: has to be done in another way
-_call, new = lib.dlgrad_call, ffi.new
 
 
 def _joined_quickly(name, tensors, dim):

@@ -13,6 +13,7 @@ import struct
 from .. import dtypes as dt
 from .. import plan as door
 from .._lib import ffi, lib
+from .._native import native
 from ..autograd.mode import mode
 from ..layout import Layout, contiguous
 from ..ops.create import new_tensor, scalar_tensor
@@ -24,33 +25,28 @@ from .optimizer import Optimizer, as_number, evaluate, step_dtype
 
 _TABLE = contiguous(dt.int64, ())
 _plans: dict = {}
-_words: dict = {}
-NULL = ffi.NULL
 
 
-def word(number):
-    """A small whole number as an entry of a table."""
-    found = _words.get(number)
-    if found is None:
-        found = door.remember(_words, number, ffi.cast("uint8_t *", number))
-    return found
+def table_of(entries):
+    """The words that the kernel reads, as a pointer to them."""
+    words = [len(entries)]
+    for entry in entries:
+        words += entry
+    return ffi.from_buffer("uint8_t[]", struct.pack(f"={len(words)}q", *words))
 
 
 def run(row, entries, dtype, scalars, flags=0, step=dt.float32):
-    """One call for all entries. entries: lists of cdata words, in the order of the row's fields."""
+    """One call for all entries. entries: lists of ints, in the order of the row's fields."""
     key = (row, dtype, flags, step)
     plan = _plans.get(key)
     if plan is None:
         ints = (dtype.code, step.code, flags)
         plan = door.remember(_plans, key, door.make_plan("optim", row, (_TABLE,), (), ints=ints))
-    words = [word(len(entries))]
-    for entry in entries:
-        words += entry
-    table = ffi.new("uint8_t *[]", words)
+    table = table_of(entries)
     bits = struct.pack(f"={len(scalars)}d", *scalars)
     status = lib.dlgrad_call(
-        plan.handle,
-        ffi.new("uint8_t *[]", [ffi.cast("uint8_t *", table)]),
+        ffi.cast("dlgrad_plan *", plan.handle),
+        ffi.new("uint8_t *[]", [table]),
         ffi.cast("int64_t *", ffi.from_buffer(bits)),
         len(scalars),
     )
@@ -137,20 +133,20 @@ class PerParameter(Optimizer):
             copy_into(ordered, grad)
             keep.append(ordered)
             grad = ordered
-        words = [word(lay.numel), p._ptr, grad._ptr]
+        words = [lay.numel, p.data_ptr(), grad.data_ptr()]
         for name in self.fields:
             t = state.get(name)
             if t is None:
-                words.append(NULL)
+                words.append(0)
                 continue
             if t._layout is not lay:
                 return None
             t._storage.version += 1
-            words.append(t._ptr)
+            words.append(t.data_ptr())
         step = state.get("step")
         if step is not None:
             step._storage.version += 1
-            words.append(step._ptr)
+            words.append(step.data_ptr())
         p._storage.version += 1
         return words
 
@@ -193,11 +189,11 @@ def _dense_entries(tensors, others=None):
         if dtype is not None and lay.dtype is not dtype:
             return None
         dtype = lay.dtype
-        entry = [word(lay.numel), t._ptr]
+        entry = [lay.numel, t.data_ptr()]
         if others is not None:
             if others[i]._layout is not lay:
                 return None
-            entry.append(others[i]._ptr)
+            entry.append(others[i].data_ptr())
         entries.append(entry)
     return None if dtype is None else (dtype, entries)
 
@@ -238,10 +234,7 @@ def norm_all(tensors, order):
     if found is None or order not in orders:
         return None
     dtype, entries = found
-    words = [word(len(entries))]
-    for entry in entries:
-        words += entry
-    table = ffi.new("uint8_t *[]", words)
+    table = table_of(entries)
     ints = (dtype.code, dt.float32.code, orders[order])
     key = ("norm", ints)
     plan = _plans.get(key)
@@ -249,7 +242,7 @@ def norm_all(tensors, order):
         result = contiguous(dtype, ())
         plan = door.make_plan("optim", "norm", (result,), (_TABLE,), ints=ints)
         door.remember(_plans, key, plan)
-    ptr = door.run1(plan.handle, ffi.cast("uint8_t *", table))
+    ptr = door.run1(plan.handle, table if native is None else int(ffi.cast("uintptr_t", table)))
     if not ptr:
         plan.fail()
     return make_tensor(ptr, plan.layout, Storage(ptr, plan.layout.nbytes))

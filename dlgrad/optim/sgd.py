@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..ops.create import empty_like
-from ._engine import PerParameter, word
+from ._engine import PerParameter
 from .optimizer import as_number, as_scalar, check_flags, check_lr, check_not_negative
 
 __all__ = ["SGD"]
@@ -80,12 +80,12 @@ class SGD(PerParameter):
         if words is None:
             return None
         if buffer is None:
-            return [*words, word(0), word(0)]
+            return [*words, 0, 0]
         if fresh:
             state["momentum_buffer"] = buffer
             self.state[p] = state
         buffer._storage.version += 1
-        return [*words, buffer._ptr, word(int(fresh))]
+        return [*words, buffer.data_ptr(), int(fresh)]
 
     def update(self, group, p, grad, state):
         lr, momentum, decay = as_scalar(group["lr"]), group["momentum"], group["weight_decay"]

@@ -1,0 +1,25 @@
+//! The way from Python to the kernels without cffi in between: types and functions that this
+//! library gives to the interpreter that has loaded it (dlgrad/_native.py asks for them).
+const api = @import("api.zig");
+const call = @import("call.zig");
+const graph = @import("graph.zig");
+const objects = @import("objects.zig");
+const row = @import("row.zig");
+
+/// numbers: the handle of Python's library (Windows), the addresses of a dict to fill, None,
+/// True, False, float, types.MethodType.
+pub fn open(numbers: []const usize) bool {
+    if (!api.load(numbers[0])) return false;
+    const state = api.py.PyGILState_Ensure();
+    defer api.py.PyGILState_Release(state);
+    const namespace: *api.Object = @ptrFromInt(numbers[1]);
+    api.none = @ptrFromInt(numbers[2]);
+    api.true_ = @ptrFromInt(numbers[3]);
+    api.false_ = @ptrFromInt(numbers[4]);
+    call.float_type = @ptrFromInt(numbers[5]);
+    row.method_type = @ptrFromInt(numbers[6]);
+    const done = objects.register(namespace) and objects.putAll(namespace, &call.functions) and
+        objects.putAll(namespace, &graph.functions) and row.register(namespace);
+    if (!done) api.py.PyErr_Clear();
+    return done;
+}
