@@ -30,7 +30,10 @@ def _open():
     if ffi.cast("uintptr_t *", id(probe))[1] != id(object) or offsets(_Probe, ("a", "b")) is None:
         return None
     found = {}
-    numbers = [getattr(sys, "dllhandle", 0), *map(id, (found, None, True, False, float, types.MethodType))]
+    numbers = [
+        getattr(sys, "dllhandle", 0),
+        *map(id, (found, None, True, False, float, types.MethodType)),
+    ]
     return found if lib.dlgrad_python_open(numbers, len(numbers)) == 0 else None
 
 

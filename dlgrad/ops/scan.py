@@ -14,7 +14,6 @@ from ..tensor import Tensor, method
 from .elementwise import write_out
 from .reduce import check
 
-
 _plans: dict = {}
 
 

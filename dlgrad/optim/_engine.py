@@ -27,6 +27,12 @@ _TABLE = contiguous(dt.int64, ())
 _plans: dict = {}
 
 
+def _number_at(t):
+    """The word for a float of its own that the kernel changes: its address, marked where it is a float64."""
+    t._storage.version += 1
+    return t.data_ptr() + (t._layout.dtype is dt.float64)
+
+
 def table_of(entries):
     """The words that the kernel reads, as a pointer to them."""
     words = [len(entries)]
@@ -35,12 +41,12 @@ def table_of(entries):
     return ffi.from_buffer("uint8_t[]", struct.pack(f"={len(words)}q", *words))
 
 
-def run(row, entries, dtype, scalars, flags=0, step=dt.float32):
+def run(row, entries, dtype, scalars, flags=0):
     """One call for all entries. entries: lists of ints, in the order of the row's fields."""
-    key = (row, dtype, flags, step)
+    key = (row, dtype, flags)
     plan = _plans.get(key)
     if plan is None:
-        ints = (dtype.code, step.code, flags)
+        ints = (dtype.code, flags)
         plan = door.remember(_plans, key, door.make_plan("optim", row, (_TABLE,), (), ints=ints))
     table = table_of(entries)
     bits = struct.pack(f"={len(scalars)}d", *scalars)
@@ -59,6 +65,7 @@ class PerParameter(Optimizer):
 
     row = None  # the kernel's; None: there is none
     fields = ()  # names of the states that the kernel wants, in its order ("" leaves one out)
+    extras = ()  # of those that are one number each, as the step is
 
     def init_state(self, group, p) -> dict:
         """The state of a parameter before its first step."""
@@ -117,16 +124,14 @@ class PerParameter(Optimizer):
             if entry is None:
                 self.update(group, p, grad.neg() if group.get("maximize") else grad, state)
             else:
-                step = state.get("step")
-                key = (p._layout.dtype, dt.float32 if step is None else step._layout.dtype)
-                by_kernel.setdefault(key, []).append(entry)
-        for (dtype, step), entries in by_kernel.items():
-            run(self.row, entries, dtype, self.scalars(group), self.flags(group), step)
+                by_kernel.setdefault(p._layout.dtype, []).append(entry)
+        for dtype, entries in by_kernel.items():
+            run(self.row, entries, dtype, self.scalars(group), self.flags(group))
 
     def entry(self, group, p, grad, state, keep):
         """The words of one parameter, or None where the kernel cannot take it."""
         lay = p._layout
-        if not lay.contiguous and not _dense(lay):
+        if not lay.dtype.is_floating_point or not lay.contiguous and not _dense(lay):
             return None
         if grad._layout is not lay:  # the same values, in the parameter's order
             ordered = new_tensor(lay, self.row)
@@ -144,9 +149,10 @@ class PerParameter(Optimizer):
             t._storage.version += 1
             words.append(t.data_ptr())
         step = state.get("step")
+        for name in self.extras:
+            words.append(_number_at(state[name]))
         if step is not None:
-            step._storage.version += 1
-            words.append(step.data_ptr())
+            words.append(_number_at(step))
         p._storage.version += 1
         return words
 
@@ -235,7 +241,7 @@ def norm_all(tensors, order):
         return None
     dtype, entries = found
     table = table_of(entries)
-    ints = (dtype.code, dt.float32.code, orders[order])
+    ints = (dtype.code, orders[order])
     key = ("norm", ints)
     plan = _plans.get(key)
     if plan is None:

@@ -20,6 +20,10 @@ class ASGD(PerParameter):
     capturable change nothing. Raises ValueError for values out of range.
     """
 
+    row = "asgd"
+    fields = ("ax",)
+    extras = ("eta", "mu")
+
     def __init__(
         self,
         params,
@@ -65,6 +69,11 @@ class ASGD(PerParameter):
             "mu": scalar_tensor(1.0, dtype=step_dtype()),
             "ax": zeros_like(p),
         }
+
+    def scalars(self, group):
+        return tuple(
+            float(as_number(group[k])) for k in ("lr", "lambd", "alpha", "t0", "weight_decay")
+        )
 
     def update(self, group, p, grad, state):
         lr, lambd = as_number(as_scalar(group["lr"])), group["lambd"]

@@ -20,6 +20,10 @@ class NAdam(PerParameter):
     Raises ValueError for values out of range.
     """
 
+    row = "nadam"
+    fields = ("exp_avg", "exp_avg_sq")
+    extras = ("mu_product",)
+
     def __init__(
         self,
         params,
@@ -69,6 +73,21 @@ class NAdam(PerParameter):
             "exp_avg": zeros_like(p),
             "exp_avg_sq": zeros_like(p),
         }
+
+    def scalars(self, group):
+        beta1, beta2 = group["betas"]
+        values = (
+            group["lr"],
+            beta1,
+            beta2,
+            group["eps"],
+            group["weight_decay"],
+            group["momentum_decay"],
+        )
+        return tuple(float(as_number(v)) for v in values)
+
+    def flags(self, group):
+        return (1 if group["maximize"] else 0) | (4 if group["decoupled_weight_decay"] else 0)
 
     def update(self, group, p, grad, state):
         lr, (beta1, beta2), decay = (

@@ -20,6 +20,9 @@ class RAdam(PerParameter):
     values out of range.
     """
 
+    row = "radam"
+    fields = ("exp_avg", "exp_avg_sq")
+
     def __init__(
         self,
         params,
@@ -56,6 +59,14 @@ class RAdam(PerParameter):
 
     def init_state(self, group, p):
         return {"step": self.new_step(group), "exp_avg": zeros_like(p), "exp_avg_sq": zeros_like(p)}
+
+    def scalars(self, group):
+        beta1, beta2 = group["betas"]
+        values = (group["lr"], beta1, beta2, group["eps"], group["weight_decay"])
+        return tuple(float(as_number(v)) for v in values)
+
+    def flags(self, group):
+        return (1 if group["maximize"] else 0) | (4 if group["decoupled_weight_decay"] else 0)
 
     def update(self, group, p, grad, state):
         lr, (beta1, beta2), decay = (

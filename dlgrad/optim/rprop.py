@@ -20,6 +20,9 @@ class Rprop(PerParameter):
     foreach and capturable change nothing. Raises ValueError for values out of range.
     """
 
+    row = "rprop"
+    fields = ("prev", "step_size")
+
     def __init__(
         self,
         params,
@@ -55,6 +58,9 @@ class Rprop(PerParameter):
             "prev": zeros_like(p),
             "step_size": full_like(p, rate),
         }
+
+    def scalars(self, group):
+        return tuple(float(v) for v in (*group["etas"], *group["step_sizes"]))
 
     def update(self, group, p, grad, state):
         less, more = group["etas"]

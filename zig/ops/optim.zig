@@ -4,8 +4,9 @@
 //! word 0 is the number n of entries, entry i begins at word 1 + i * fields:
 //! [numel, address, address, ...]. Each array is dense, and an entry's arrays share one layout
 //! in memory (so that element k belongs to element k). An address of 0 leaves an optional
-//! state out, for every entry of the call alike. `step` is the address of one float (its dtype
-//! is ints[1]) that the row counts up before it uses it.
+//! state out, for every entry of the call alike. `step` is the address of one float that the row
+//! counts up before it uses it. Addresses of single numbers have their lowest bit set where they
+//! are float64, and not where they are float32.
 //!
 //! The table is operand 0 (described as int64 []; the row reads n from the table itself),
 //! except for `norm`: operand 0 is its result, operand 1 the table.
@@ -20,13 +21,19 @@
 //!   adagrad   numel param grad sum step                       lr lr_decay eps weight_decay
 //!   adadelta  numel param grad square_avg acc_delta step      lr rho eps weight_decay
 //!   adamax    numel param grad exp_avg exp_inf step           lr beta1 beta2 eps weight_decay
+//!   nadam     numel param grad exp_avg exp_avg_sq mu_product step
+//!                                                             lr beta1 beta2 eps weight_decay momentum_decay
+//!   radam     numel param grad exp_avg exp_avg_sq step        lr beta1 beta2 eps weight_decay
+//!   rprop     numel param grad prev step_size step            eta- eta+ smallest largest
+//!   asgd      numel param grad ax eta mu step                 lr lambd alpha t0 weight_decay
+//!             mu_product, eta and mu are addresses of one float each, as step is
 //!   lerp      numel a b                   a += (b - a) * weight        weight
 //!   scale     numel a                     a *= factor                  factor
 //!   clamp     numel a                     a = clip(a, low, high)       low high
-//!   norm      numel a                     all entries as one vector; ints[2]: 1, 2, or 0 for
+//!   norm      numel a                     all entries as one vector; ints[1]: 1, 2, or 0 for
 //!             the largest magnitude. A nan anywhere gives nan.
 //!
-//!   ints: [dtype of the arrays, dtype of step, flags]
+//!   ints: [dtype of the arrays, flags]
 //!   flags: 1 maximize; 2 nesterov (sgd), amsgrad (adam), centered (rmsprop);
 //!          4 decoupled weight decay (adam: AdamW)
 //!
@@ -45,7 +52,8 @@ const Call = plan_zig.Call;
 const DType = dtype_zig.DType;
 
 pub const names: []const []const u8 = &.{
-    "sgd", "adam", "rmsprop", "adagrad", "adadelta", "adamax", "lerp", "scale", "clamp", "norm",
+    "sgd",    "adam",  "rmsprop", "adagrad", "adadelta", "adamax", "nadam", "radam", "rprop", "asgd",
+    "lerp",   "scale", "clamp",   "norm",
 };
 
 pub const family: plan_zig.Family = .{ .prepare = prepare };
@@ -155,9 +163,11 @@ fn Step(comptime Rule: type, comptime T: type) type {
                 return call.fail(.out_of_memory, .{ 0, 0, 0 });
             defer services.free(@ptrCast(own.ptr));
             for (own, 0..) |*rule, i| {
-                const last = table.word(i, fields - 1);
-                const step = if (!Rule.counts) 0 else countUp(p.ints[1], @ptrFromInt(last));
-                rule.* = R.init(p.ints[2], call.scalar, step, last);
+                const extras: rules.Extras = .{
+                    .words = table.words + 1 + i * fields + 1 + arrays,
+                };
+                const step = if (!Rule.counts) 0 else extras.add(Rule.extra - 1, 1);
+                rule.* = R.init(p.ints[1], call.scalar, step, extras);
             }
             const context: Context = .{
                 .table = table,
@@ -241,17 +251,6 @@ fn Step(comptime Rule: type, comptime T: type) type {
     };
 }
 
-fn countUp(dtype: i64, address: [*]u8) f64 {
-    if (dtype == @backingInt(DType.float64)) {
-        const p: *f64 = @ptrCast(@alignCast(address));
-        p.* += 1;
-        return p.*;
-    }
-    const p: *f32 = @ptrCast(@alignCast(address));
-    p.* += 1;
-    return p.*;
-}
-
 fn widen(dtype: DType, from: [*]const u8, offset: usize, to: []f32) void {
     if (dtype == .bfloat16) {
         const p: [*]const dtype_zig.BFloat16 = @ptrCast(@alignCast(from));
@@ -287,7 +286,7 @@ fn norm(p: *const Plan, call: *Call) void {
     const context: Context = .{
         .table = table,
         .dtype = @fromBackingInt(@intCast(p.ints[0])),
-        .order = p.ints[2],
+        .order = p.ints[1],
         .partial = partial.ptr,
     };
     services.parallelFor(chunks, grain, context, struct {

@@ -21,7 +21,7 @@ fn run(
     } else unreachable;
     const none: [0]i64 = .{};
     const operands = [_]plan_zig.Operand{.{ .dtype = .int64, .shape = &none, .strides = &none }};
-    const ints = [_]i64{ @backingInt(dtype), @backingInt(DType.float32), flags };
+    const ints = [_]i64{ @backingInt(dtype), flags };
     var p = plan_zig.testPlan(&operands, 1, op, &ints, &.{});
     try optim.family.prepare(&p);
     var call: plan_zig.Call = .{};
@@ -37,7 +37,7 @@ fn norm(dtype: DType, order: i64, table: []const usize) !f64 {
         .{ .dtype = .float64, .shape = &none, .strides = &none },
         .{ .dtype = .int64, .shape = &none, .strides = &none },
     };
-    const ints = [_]i64{ @backingInt(dtype), @backingInt(DType.float32), order };
+    const ints = [_]i64{ @backingInt(dtype), order };
     var p = plan_zig.testPlan(&operands, 1, optim.names.len - 1, &ints, &.{});
     try optim.family.prepare(&p);
     var out: f64 = undefined;

@@ -7,6 +7,7 @@ import warnings
 
 import dlgrad
 from dlgrad import Tensor
+from dlgrad.optim._engine import clamp_all, norm_all, scale_all
 
 __all__ = [
     "clip_grad_norm",
@@ -35,8 +36,9 @@ def get_total_norm(tensors, norm_type=2.0, error_if_nonfinite=False, foreach=Non
     if not values:
         return dlgrad.tensor(0.0)
     with dlgrad.no_grad():
-        norms = dlgrad.stack([value.detach().norm(norm_type) for value in values])
-        total = norms.norm(norm_type)
+        total = norm_all(values, norm_type)
+        if total is None:
+            total = _norm_of_norms(values, norm_type)
     if error_if_nonfinite and not total.isfinite():
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so "
@@ -46,6 +48,11 @@ def get_total_norm(tensors, norm_type=2.0, error_if_nonfinite=False, foreach=Non
     return total
 
 
+def _norm_of_norms(values, norm_type):
+    norms = dlgrad.stack([value.detach().norm(norm_type) for value in values])
+    return norms.norm(norm_type)
+
+
 def clip_grads_with_norm_(parameters, max_norm, total_norm, foreach=None):
     """Scales the gradients, in place, by max_norm / (total_norm + 1e-6) where that is below 1."""
     gradients = [p.grad for p in _as_list(parameters) if p.grad is not None]
@@ -53,6 +60,8 @@ def clip_grads_with_norm_(parameters, max_norm, total_norm, foreach=None):
         return
     with dlgrad.no_grad():
         factor = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
+        if factor.dtype is gradients[0].dtype and scale_all(gradients, factor.item()):
+            return
         for gradient in gradients:
             gradient.detach().mul_(factor)
 
@@ -82,7 +91,9 @@ def clip_grad_norm(*args, **kwargs):
 def clip_grad_value_(parameters, clip_value, foreach=None):
     """Cuts every gradient, in place, to [-clip_value, clip_value]."""
     clip_value = float(clip_value)
+    gradients = [p.grad for p in _as_list(parameters) if p.grad is not None]
+    if clip_value >= 0 and clamp_all(gradients, -clip_value, clip_value):
+        return
     with dlgrad.no_grad():
-        for parameter in _as_list(parameters):
-            if parameter.grad is not None:
-                parameter.grad.clamp_(-clip_value, clip_value)
+        for gradient in gradients:
+            gradient.clamp_(-clip_value, clip_value)
