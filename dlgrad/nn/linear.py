@@ -8,6 +8,7 @@ import dlgrad
 
 from . import functional as F
 from . import init
+from .functional._linear import quick_linear
 from .lazy import LazyModuleMixin
 from .module import Module
 from .parameter import Parameter, UninitializedParameter
@@ -59,7 +60,7 @@ class Linear(Module):
         # (a property of a subclass, a plain tensor) is found by the attribute.
         own = self._parameters
         weight, bias = own.get("weight"), own.get("bias")
-        return F.linear(
+        return quick_linear(
             input,
             self.weight if weight is None else weight,
             self.bias if bias is None and "bias" not in own else bias,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from .. import dtypes as dt
 from .. import plan as door
-from ..autograd.graph import edge_of, record
+from ..autograd.graph import edge_of, record, record_by
 from ..autograd.mode import mode
 from ..batched import summed_along
 from ..layout import Layout, alike, broadcast_shapes, contiguous, layout
@@ -95,32 +95,72 @@ def _product(a, b, name):
     return door.call("matmul", "matmul", contiguous(la.dtype, (*batch, m, n)), (a, b), name=name)
 
 
-_transposing: dict = {}  # ("nt" or "tn", layouts) -> the plan of a @ b^T or a^T @ b, for gradients
+def _as_matrix(lay):
+    """The layout as a matrix of its last dimension's rows, or None where it is none."""
+    if type(lay) is not Layout or lay.dtype.is_complex or lay.ndim < 2:
+        return None
+    if lay.ndim == 2:
+        return lay
+    return contiguous(lay.dtype, (_count(lay.shape[:-1]), lay.shape[-1])) if lay.contiguous else None
 
 
-def _transposed_product(how, a, b, name):
-    """a @ b^T ("nt") or a^T @ b ("tn") of two matrices."""
+def _turned(lay):
+    return layout(lay.dtype, tuple(lay.shape[::-1]), lay.strides[::-1])
+
+
+def _by_transposed_anew(a, b):
+    """a (..., n) @ the transposed b (k, n)."""
     la, lb = a._layout, b._layout
-    plan = _transposing.get((how, la, lb))
-    if plan is None or (mode.enabled and (a._requires_grad or b._requires_grad)):
-        if (
-            mode.enabled
-            or la.ndim != 2
-            or lb.ndim != 2
-            or la.dtype.is_complex
-            or type(la) is not Layout
-            or type(lb) is not Layout
-        ):
-            return (
-                _matrices(a, _adjoint(b), name) if how == "nt" else _matrices(_adjoint(a), b, name)
-            )
-        turned = lb if how == "nt" else la
-        turned = layout(turned.dtype, tuple(turned.shape[::-1]), turned.strides[::-1])
-        la2, lb2 = (la, turned) if how == "nt" else (turned, lb)
-        out = contiguous(la.dtype, (la2.shape[0], lb2.shape[1]))
-        plan = door.make_plan("matmul", "matmul", (out,), (la2, lb2), name=name)
-        door.remember(_transposing, (how, la, lb), plan)
-    return _run(plan, a, b)
+    rows, turned = _as_matrix(la), None if lb.ndim != 2 else _as_matrix(lb)
+    if rows is None or turned is None:
+        return _matrices(a, _adjoint(b), "mm()")
+    out = contiguous(la.dtype, (rows.shape[0], lb.shape[0]))
+    plan = door.make_plan("matmul", "matmul", (out,), (rows, _turned(lb)), name="mm()")
+    plan.layout = contiguous(la.dtype, (*la.shape[:-1], lb.shape[0]))
+    door.learn(_by_transposed, (la, lb), plan)
+    return record_by(_by_transposed_recipe, plan, door.run(plan, a, b), (a, b))
+
+
+def _by_transposed_recipe(plan, choice):
+    return "MmBackward0", (lambda g, a, b: matmul(g, b), lambda g, a, b: _transposed_by(g, a)), (0, 1), -1
+
+
+def _transposed_by_anew(a, b):
+    """The transposed a (..., n) @ b (..., k): (n, k)."""
+    la, lb = a._layout, b._layout
+    rows, columns = _as_matrix(la), _as_matrix(lb)
+    if rows is None or columns is None:
+        return _matrices(_adjoint(_flat(a)), _flat(b), "mm()")
+    out = contiguous(la.dtype, (rows.shape[1], columns.shape[1]))
+    plan = door.make_plan("matmul", "matmul", (out,), (_turned(rows), columns), name="mm()")
+    door.learn(_transposed_by, (la, lb), plan)
+    return record_by(_transposed_by_recipe, plan, door.run(plan, a, b), (a, b))
+
+
+def _transposed_by_recipe(plan, choice):
+    return "MmBackward0", (lambda g, a, b: _by_transposed(b, g), lambda g, a, b: matmul(a, g)), (0, 1), -1
+
+
+def _sum_of_rows_anew(g):
+    """The sum of g (..., n) over all but the last dimension."""
+    lay = g._layout
+    rows = _as_matrix(lay)
+    if rows is None:
+        return sum_to(g, lay.shape[-1:])
+    plan = door.make_plan("reduce", "sum", (contiguous(lay.dtype, lay.shape[-1:]),), (rows,), (0,), name="linear")
+    plan.extra = tuple(lay.shape)
+    door.learn(_sum_of_rows, (lay,), plan)
+    return record_by(_sum_of_rows_recipe, plan, door.run(plan, g), (g,))
+
+
+def _sum_of_rows_recipe(plan, choice):
+    shape = plan.extra
+    return "SumBackward1", (lambda g: g.expand(shape),), (), -1
+
+
+_by_transposed = door.quick(_by_transposed_anew, _by_transposed_recipe, 2)
+_transposed_by = door.quick(_transposed_by_anew, _transposed_by_recipe, 2)
+_sum_of_rows = door.quick(_sum_of_rows_anew, _sum_of_rows_recipe, 1)
 
 
 def _adjoint(t):
@@ -150,11 +190,11 @@ def _matrices(a, b, name):
 
 
 def _mm_left(g, a, b):
-    return _transposed_product("nt", g, b, "mm()")
+    return _by_transposed(g, b)
 
 
 def _mm_right(g, a, b):
-    return _transposed_product("tn", a, g, "mm()")
+    return _transposed_by(a, g)
 
 
 _mm_rules = (_mm_left, _mm_right)
@@ -205,14 +245,30 @@ def _record_matrices(out, a, b, name):
 def matmul(input, other, *, out=None):
     """The matrix product, with PyTorch's rules: vectors by dot product or as a row or column, matrices,
     batches that broadcast. Raises RuntimeError naming both shapes where they don't fit."""
-    try:
-        plan = _plans[input._layout, other._layout]
-    except (KeyError, AttributeError):
-        return _matmul_anew(input, other, out)
-    result = _run(plan, input, other)
-    if (input._requires_grad or other._requires_grad) and mode.enabled:
-        _record_matrices(result, input, other, "matmul()")
+    result = _matmul(input, other)
     return result if out is None else write_out("matmul", out, result)
+
+
+def _matmul_again(input, other):
+    try:
+        plan = _plans[lays := (input._layout, other._layout)]
+    except (KeyError, AttributeError):
+        result = _matmul_anew(input, other, None)
+        plan = _plans.get(lays := (input._layout, other._layout))
+    else:
+        result = _run(plan, input, other)
+        if (input._requires_grad or other._requires_grad) and mode.enabled:
+            _record_matrices(result, input, other, "matmul()")
+    if type(plan) is door.Plan and lays[1].ndim == 2 and _as_matrix(lays[0]) is not None:
+        door.learn(_matmul, lays, plan)
+    return result
+
+
+def _matmul_recipe(plan, choice):
+    return "MmBackward0", _mm_rules, (0, 1), -1
+
+
+_matmul = door.quick(_matmul_again, _matmul_recipe, 2)
 
 
 def _matmul_anew(input, other, out):
@@ -416,11 +472,11 @@ def _add_product(name, input, a, b, beta, alpha, out, shape):
             return sum_to(g if beta == 1 else g * beta, before)
 
         def left(g, a, b):
-            r = _transposed_product("nt", g, b, name)
+            r = _by_transposed(g, b) if b._layout.ndim == 2 else _matrices(g, b.mT, name)
             return r if alpha == 1 else r * alpha
 
         def right(g, a, b):
-            r = _transposed_product("tn", a, g, name)
+            r = _transposed_by(a, g) if a._layout.ndim == 2 else _matrices(a.mT, g, name)
             return r if alpha == 1 else r * alpha
 
         record(result, "AddmmBackward0", (first, left, right), (input, a, b), (a, b))
@@ -536,8 +592,32 @@ def linear(input, weight, bias=None):
     """input @ weight^T + bias: input (..., in), weight (out, in) or (in,), bias (out,).
 
     Raises RuntimeError naming the shapes where they don't fit."""
+    return quick_linear(input, weight, bias)
+
+
+def _linear_checked(input, weight, bias):
     result = linear_again(input, weight, bias)
-    return _linear_anew(input, weight, bias) if result is None else result
+    result = _linear_anew(input, weight, bias) if result is None else result
+    learn_linear(quick_linear, input, weight, bias)
+    return result
+
+
+def linear_recipe(plan, choice):
+    if plan.extra:  # with a bias
+        return "AddmmBackward0", _linear_rules, (0, 1), -1
+    return "LinearBackward0", (*_linear_rules[:2], None), (0, 1), -1
+
+
+def learn_linear(op, input, weight, bias):
+    """Tells `op`, an operation of `quick`, the plan that linear has for these inputs, if it has."""
+    lays = input._layout, weight._layout, None if bias is None else bias._layout
+    plan = _linear_plans.get(lays)
+    if type(plan) is door.Plan:
+        plan.extra = bias is not None
+        door.learn(op, lays, plan)
+
+
+quick_linear = door.quick(_linear_checked, linear_recipe, 3)
 
 
 def linear_again(input, weight, bias):
@@ -604,13 +684,11 @@ def _linear_to_input(g, x, w):
 
 
 def _linear_to_weight(g, x, w):
-    if x._layout.ndim != 2:
-        g, x = _flat(g), _flat(x)
-    return _transposed_product("tn", g, x, "linear")
+    return _transposed_by(g, x)
 
 
 def _linear_to_bias(g, x, w):
-    return sum_to(g, w._layout.shape[:1])
+    return _sum_of_rows(g)
 
 
 def _recorded(result, input, weight, bias):
@@ -694,24 +772,7 @@ def chain_matmul(*matrices, out=None):
 
 
 def _operator(self, other):
-    try:
-        plan = _plans[self._layout, other._layout]
-    except (KeyError, AttributeError):
-        return matmul(self, other) if isinstance(other, Tensor) else NotImplemented
-    ptr = _run2(plan.handle, self._ptr, other._ptr)
-    if not ptr:
-        plan.fail(self, other)
-    lay = plan.layout
-    t = _new(Tensor)
-    t._ptr = ptr
-    t._layout = lay
-    t._storage = Storage(ptr, lay.nbytes)
-    t._requires_grad = False
-    t._grad_fn = None
-    t._view = None
-    if (self._requires_grad or other._requires_grad) and mode.enabled:
-        _record_matrices(t, self, other, "matmul()")
-    return t
+    return _matmul(self, other) if isinstance(other, Tensor) else NotImplemented
 
 
 Tensor.__matmul__ = _operator

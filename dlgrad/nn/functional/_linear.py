@@ -5,16 +5,18 @@ from __future__ import annotations
 import dlgrad
 from dlgrad import Tensor, ops
 from dlgrad.batched import every_member
-from dlgrad.ops.matmul import linear_again
+from dlgrad.ops.matmul import learn_linear, linear_recipe
+from dlgrad.plan import quick
 
 __all__ = ["linear", "bilinear", "embedding", "embedding_bag", "one_hot", "linear_cross_entropy"]
 
 
 def linear(input, weight, bias=None):
     """x W^T + b, for input (*, in_features) and weight (out_features, in_features)."""
-    result = linear_again(input, weight, bias)
-    if result is not None:
-        return result
+    return quick_linear(input, weight, bias)
+
+
+def _checked_linear(input, weight, bias):
     shape, wanted = input.shape, weight.shape
     if not shape or not wanted or shape[-1] != wanted[-1] or len(wanted) > 2:
         _linear_error(shape, wanted)
@@ -27,7 +29,12 @@ def linear(input, weight, bias=None):
             f"[linear] input and weight must have the same dtype, got {input.dtype} and "
             f"{weight.dtype}; convert one of them, as with input.to({weight.dtype})"
         )
-    return ops.linear(input, weight, bias)
+    result = ops.linear(input, weight, bias)
+    learn_linear(quick_linear, input, weight, bias)
+    return result
+
+
+quick_linear = quick(_checked_linear, linear_recipe, 3)
 
 
 def _linear_error(shape, wanted):
