@@ -6,10 +6,14 @@ const graph = @import("graph.zig");
 const objects = @import("objects.zig");
 const row = @import("row.zig");
 
+var opened = false;
+
 /// numbers: the handle of Python's library (Windows), the addresses of a dict to fill, None,
-/// True, False, float, types.MethodType.
+/// True, False, float, types.MethodType. Once for a process: the types of a second interpreter,
+/// or of a second copy of the Python classes, would take the place of the first one's.
 pub fn open(numbers: []const usize) bool {
-    if (!api.load(numbers[0])) return false;
+    if (opened or !api.load(numbers[0])) return false;
+    opened = true;
     const state = api.py.PyGILState_Ensure();
     defer api.py.PyGILState_Release(state);
     const namespace: *api.Object = @ptrFromInt(numbers[1]);
