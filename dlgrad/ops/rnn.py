@@ -8,7 +8,7 @@ from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.engine import grad
 from ..autograd.graph import record_several, wants_grad
-from ..autograd.mode import mode
+from ..autograd.mode import enable_grad, mode
 from ..layout import Layout, contiguous
 from .joining import cat
 from .matmul import linear
@@ -180,7 +180,7 @@ def layer(kind, x, weights, state, batch_sizes=None, sizes=None, reverse=False, 
             g_y, g_h, g_c = [next(incoming) if p else None for p in present]
             x, w_ih, w_hh, b_ih, b_hh, h_0, c_0, y, gates, extra = incoming
             inputs = (x, w_ih, w_hh, b_ih, b_hh, h_0, c_0)
-            wanted = [t is not None and bool(t._requires_grad) for t in inputs]
+            wanted = [t is not None and t.requires_grad for t in inputs]
             if not mode.enabled and _has_kernel(x, g_y, g_h, g_c):
                 outs = tuple(
                     [
@@ -192,28 +192,16 @@ def layer(kind, x, weights, state, batch_sizes=None, sizes=None, reverse=False, 
                 return door.call(
                     "rnn", "layer_backward", outs, given, ints=ints, name="rnn_backward"
                 )
-            states = None if h_0 is None else (h_0,) if kind.states == 1 else (h_0, c_0)
-            again = composed(
-                kind,
-                x,
-                (w_ih, w_hh, b_ih, b_hh, None),
-                states,
-                [batch] * time if sizes is None else sizes,
-                reverse,
-            )
-            if cell:  # the output and the final hidden state are one
-                again = (again[0], again[1], *[v[0] for v in again[2:]])
-            pairs = [(v, g) for v, g in zip(again, (g_y, g_h, g_c)) if g is not None]
-            to = [t for t, w in zip(inputs, wanted) if w]
-            found = iter(
-                grad(
-                    [v for v, _ in pairs],
-                    to,
-                    [g for _, g in pairs],
-                    create_graph=mode.enabled,
-                    allow_unused=True,
-                )
-            )
+            higher = mode.enabled
+            with enable_grad():
+                states = None if h_0 is None else (h_0,) if kind.states == 1 else (h_0, c_0)
+                each = [batch] * time if sizes is None else sizes
+                again = composed(kind, x, (w_ih, w_hh, b_ih, b_hh, None), states, each, reverse)
+                if cell:  # the output and the final hidden state are one
+                    again = (again[0], again[1], *[v[0] for v in again[2:]])
+                pairs = [(v, g) for v, g in zip(again, (g_y, g_h, g_c)) if g is not None]
+                to = [t for t, w in zip(inputs, wanted) if w]
+                found = iter(grad([v for v, _ in pairs], to, [g for _, g in pairs], create_graph=higher, allow_unused=True))
             return tuple([next(found) if w else None for w in wanted])
 
         record_several(
