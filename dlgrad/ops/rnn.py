@@ -201,7 +201,15 @@ def layer(kind, x, weights, state, batch_sizes=None, sizes=None, reverse=False, 
                     again = (again[0], again[1], *[v[0] for v in again[2:]])
                 pairs = [(v, g) for v, g in zip(again, (g_y, g_h, g_c)) if g is not None]
                 to = [t for t, w in zip(inputs, wanted) if w]
-                found = iter(grad([v for v, _ in pairs], to, [g for _, g in pairs], create_graph=higher, allow_unused=True))
+                found = iter(
+                    grad(
+                        [v for v, _ in pairs],
+                        to,
+                        [g for _, g in pairs],
+                        create_graph=higher,
+                        allow_unused=True,
+                    )
+                )
             return tuple([next(found) if w else None for w in wanted])
 
         record_several(
