@@ -37,6 +37,7 @@ const gemm = @import("gemm.zig");
 const conv_image = @import("conv_image.zig");
 const conv_depthwise = @import("conv_depthwise.zig");
 const conv_direct = @import("conv_direct.zig");
+const conv_lanes = @import("conv_lanes.zig");
 const conv_pixels = @import("conv_pixels.zig");
 const conv_winograd = @import("conv_winograd.zig");
 const conv_geometry = @import("conv_geometry.zig");
@@ -586,6 +587,18 @@ fn Convolution(comptime T: type) type {
                     .x = images.images(first, g.out, g.stride[0..2].*, taps.image),
                     .gout = grads.images(first, g.out, .{ 1, 1 }, &.{0}),
                 };
+                if (conv_lanes.fits(g, T)) {
+                    const lanes: conv_lanes.Lanes(T) = .{
+                        .g = g,
+                        .x = job.x,
+                        .gout = job.gout,
+                        .count = count,
+                        .sum = sum,
+                        .adds = first > 0,
+                    };
+                    lanes.run();
+                    continue;
+                }
                 const flops = 2 * g.co * g.ci * g.taps() * job.steps;
                 // Large groups one after the other, each by all threads.
                 const grain = if (flops > large_group) g.groups else gemm.grain(gemm.piece_flops, flops);

@@ -91,6 +91,7 @@ pub fn Depthwise(comptime T: type) type {
             for (begin..end) |item| {
                 const image = item / g.groups;
                 const group = item % g.groups;
+                if (item + 1 < end) prefetchPlane(job.image, (item + 1) / g.groups, (item + 1) % g.groups);
                 stage(job.image, layout, image, group, plane.ptr);
                 for (group * g.co..(group + 1) * g.co) |o| {
                     all_taps = .{ .kernel = g.kernel };
@@ -107,6 +108,7 @@ pub fn Depthwise(comptime T: type) type {
                         .out = job.out + at * job.dtype.size(),
                         .out_step = .{ g.out[1] * g.out[2], g.out[2], 1 },
                         .dtype = job.dtype,
+                        .kernel = g.kernel[1..3].*,
                     });
                 }
             }
@@ -196,6 +198,7 @@ pub fn Depthwise(comptime T: type) type {
                             g.stride[2],
                         },
                         .dtype = job.dtype,
+                        .kernel = .{ d1.taps, d2.taps },
                     });
                 };
             }
@@ -213,6 +216,15 @@ pub fn Depthwise(comptime T: type) type {
         fn stage(t: Tensor, layout: Layout, image: usize, channel: usize, dst: [*]T) void {
             const at = image * t.image + channel * t.channel;
             Images.stageChannel(t, layout, t.ptr + at * t.dtype.size(), dst, 0);
+        }
+
+        /// The next plane is read while this one is computed.
+        fn prefetchPlane(t: Tensor, image: usize, channel: usize) void {
+            const bytes = t.dtype.size();
+            const from = t.ptr + (image * t.image + channel * t.channel) * bytes;
+            const size = @min(t.channel * bytes, 16 << 10);
+            var at: usize = 0;
+            while (at < size) : (at += 64) @prefetch(from + at, .{});
         }
 
         const Window = struct {
@@ -241,17 +253,82 @@ pub fn Depthwise(comptime T: type) type {
             out: [*]u8,
             out_step: [3]usize,
             dtype: DType,
+            /// Taps that lie in a plane: rows and columns of them.
+            kernel: [2]usize,
+
+            /// Whether the taps of a column lie where outputs of a column do: up or down.
+            fn direction(s: *const Slide) enum { none, down, up } {
+                const first = s.window.offset[0];
+                if (s.count != s.kernel[0] * s.kernel[1] or s.kernel[0] < 2) return .none;
+                const next = s.window.offset[s.kernel[1]];
+                if (next == first + s.step[1]) return .down;
+                return if (first == next + s.step[1]) .up else .none;
+            }
         };
 
         /// out[p] = bias + the chain over the taps, for every position: 8 vectors at a time, of
         /// neighbouring rows; the last vector of a row overlaps the one before.
         fn slide(s: Slide) void {
+            if (s.grid[2] > W) slideAll(4, 2, &s) else slideAll(8, 1, &s);
+        }
+
+        fn slideAll(comptime rows: usize, comptime n: usize, s: *const Slide) void {
+            const shared = s.grid[1] >= rows and s.direction() != .none;
             for (0..s.grid[0]) |p0| {
                 var p1: usize = 0;
-                if (s.grid[2] > W) {
-                    while (p1 < s.grid[1]) : (p1 += 4) slideRows(4, 2, &s, p0, p1);
-                } else while (p1 < s.grid[1]) : (p1 += 8) slideRows(8, 1, &s, p0, p1);
+                while (p1 < s.grid[1]) : (p1 += rows) {
+                    if (shared and s.kernel[0] == 3) {
+                        slideColumns(3, rows, n, s, p0, @min(p1, s.grid[1] - rows));
+                    } else if (shared and s.kernel[0] == 5) {
+                        slideColumns(5, rows, n, s, p0, @min(p1, s.grid[1] - rows));
+                    } else slideRows(rows, n, s, p0, p1);
+                }
             }
+        }
+
+        /// Taps by columns: what is read of a row serves all outputs that it meets.
+        fn slideColumns(comptime taps: usize, comptime rows: usize, comptime n: usize, s: *const Slide, p0: usize, p1: usize) void {
+            const src = s.src + p0 * s.step[0] + p1 * s.step[1];
+            const columns = s.kernel[1];
+            const up = s.direction() == .up;
+            const last = s.grid[2] -| W;
+            var p2: usize = 0;
+            while (p2 < s.grid[2]) : (p2 += n * W) {
+                const x: [2]usize = .{ @min(p2, last), @min(p2 + W, last) };
+                var acc: [rows][n]V = @splat(@splat(@splat(0)));
+                for (0..columns) |column| {
+                    var w: [taps]V = undefined;
+                    inline for (0..taps) |t| {
+                        const tap = if (up) taps - 1 - t else t;
+                        w[t] = @splat(s.window.weight[tap * columns + column]);
+                    }
+                    const from = src + s.window.offset[if (up) (taps - 1) * columns + column else column];
+                    inline for (0..rows + taps - 1) |i| inline for (0..n) |j| {
+                        const xv = simd.load(T, from + i * s.step[1] + x[j]);
+                        inline for (0..rows) |r| if (comptime i >= r and i - r < taps) {
+                            acc[r][j] = simd.fma(V, w[i - r], xv, acc[r][j]);
+                        };
+                    };
+                }
+                finish(rows, n, s, p0, p1, rows, x, &acc);
+            }
+        }
+
+        inline fn finish(
+            comptime rows: usize,
+            comptime n: usize,
+            s: *const Slide,
+            p0: usize,
+            p1: usize,
+            count: usize,
+            x: [2]usize,
+            acc: *const [rows][n]V,
+        ) void {
+            const b: V = @splat(s.bias);
+            inline for (0..rows) |r| if (r < count) {
+                const to = p0 * s.out_step[0] + (p1 + r) * s.out_step[1];
+                inline for (0..n) |j| put(s, to + x[j] * s.out_step[2], acc[r][j] + b);
+            };
         }
 
         fn slideRows(comptime rows: usize, comptime n: usize, s: *const Slide, p0: usize, p1: usize) void {
@@ -260,7 +337,6 @@ pub fn Depthwise(comptime T: type) type {
             for (&src, 0..) |*row, r| {
                 row.* = s.src + p0 * s.step[0] + (p1 + @min(r, count - 1)) * s.step[1];
             }
-            const b: V = @splat(s.bias);
             const last = s.grid[2] -| W;
             var p2: usize = 0;
             while (p2 < s.grid[2]) : (p2 += n * W) {
@@ -272,10 +348,7 @@ pub fn Depthwise(comptime T: type) type {
                         acc[r][j] = simd.fma(V, w, simd.load(T, src[r] + offset + x[j]), acc[r][j]);
                     };
                 }
-                inline for (0..rows) |r| if (r < count) {
-                    const to = p0 * s.out_step[0] + (p1 + r) * s.out_step[1];
-                    inline for (0..n) |j| put(s, to + x[j] * s.out_step[2], acc[r][j] + b);
-                };
+                finish(rows, n, s, p0, p1, count, x, &acc);
             }
         }
 

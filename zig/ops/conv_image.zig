@@ -302,25 +302,37 @@ pub fn Images(comptime T: type) type {
                 const stop = clampCount(@as(i64, @intCast(t.size[2])) - first, l.phases, length);
                 const start = @min(stop, clampCount(-first, l.phases, length));
                 const x: usize = @intCast(@max(0, first + @as(i64, @intCast(start * l.phases))));
-                var to = dst + phase * length;
+                const rows = inside(l.left[1], t.size[1], l.size[1]);
                 for (0..l.size[0]) |d| {
+                    var to = dst + d * l.size[1] * row + phase * length;
                     const sd = @as(i64, @intCast(d)) - l.left[0];
-                    for (0..l.size[1]) |h| {
-                        defer to += row;
-                        const sh = @as(i64, @intCast(h)) - l.left[1];
-                        if (sd < 0 or sd >= t.size[0] or sh < 0 or sh >= t.size[1] or start == stop) {
-                            fillRow(to, length, fill);
-                            continue;
-                        }
+                    const nothing = sd < 0 or sd >= t.size[0] or start == stop;
+                    const first_row = if (nothing) l.size[1] else rows[0];
+                    for (0..first_row) |h| fillRow(to + h * row, length, fill);
+                    if (nothing) continue;
+                    for (rows[1]..l.size[1]) |h| fillRow(to + h * row, length, fill);
+                    to += first_row * row;
+                    const h: usize = @intCast(@as(i64, @intCast(first_row)) - l.left[1]);
+                    const at = @as(usize, @intCast(sd)) * t.step[0] + h * t.step[1] + x * t.step[2];
+                    const step = t.step[1] * t.dtype.size();
+                    var src = from + at * t.dtype.size();
+                    for (first_row..rows[1]) |_| {
                         fillRow(to, start, fill);
                         fillRow(to + stop, length - stop, fill);
-                        const at = @as(usize, @intCast(sd)) * t.step[0] +
-                            @as(usize, @intCast(sh)) * t.step[1] + x * t.step[2];
-                        const src = from + at * t.dtype.size();
                         copyRow(t.dtype, to + start, src, stop - start, l.phases * t.step[2]);
+                        to += row;
+                        src += step;
                     }
                 }
             }
+        }
+
+        /// Which of `n` places, of which `left` lie before the first of `size` elements, hold one.
+        fn inside(left: i64, size: usize, n: usize) [2]usize {
+            const most: i64 = @intCast(n);
+            const first: usize = @intCast(@max(0, @min(most, left)));
+            const end: usize = @intCast(@max(0, @min(most, left + @as(i64, @intCast(size)))));
+            return .{ first, @max(first, end) };
         }
 
         /// Rows are short: a call of memset or memcpy would take longer than they do.
@@ -338,7 +350,7 @@ pub fn Images(comptime T: type) type {
         }
 
         /// to[i] = from[i * stride], i < n.
-        pub fn copyRow(dtype: DType, to: [*]T, from: [*]const u8, n: usize, stride: usize) void {
+        pub inline fn copyRow(dtype: DType, to: [*]T, from: [*]const u8, n: usize, stride: usize) void {
             const native: DType = if (T == f32) .float32 else .float64;
             if (dtype != native or stride > 2) return pack.load(T, dtype, to, from, n, stride);
             const src: [*]const T = @ptrCast(@alignCast(from));
@@ -347,7 +359,11 @@ pub fn Images(comptime T: type) type {
                 var i: usize = 0;
                 while (i < n) : (i += width) {
                     const at = @min(i, n - width);
-                    to[at..][0..width].* = if (stride == 1) src[at..][0..width].* else everySecond(width, src + 2 * at);
+                    const piece: @Vector(width, T) = if (stride == 1)
+                        src[at..][0..width].*
+                    else
+                        everySecond(width, src + 2 * at);
+                    to[at..][0..width].* = piece;
                 }
                 return;
             };

@@ -136,7 +136,7 @@ const Run = struct {
 /// Elements of an image's copy at a time. (In tests less, to have several slabs.)
 const slab_elements: usize = if (builtin.is_test) 1 << 16 else 1 << 21;
 /// Positions in a chain, about; channels in an item.
-const chain_positions = 128;
+const chain_positions = 64;
 const item_outputs = 64;
 const item_inputs = 32;
 /// Output channels and vectors of input channels in a tile.
@@ -145,7 +145,7 @@ const vectors = if (wide) 2 else 1;
 const wide = builtin.cpu.arch == .x86_64 and builtin.cpu.has(.x86, .avx512f);
 
 pub fn fits(g: *const Geometry) bool {
-    const is_long = g.images * product(g.out) >= chain_positions;
+    const is_long = g.images * product(g.out) >= 128;
     return is_long and g.groups == 1 and g.ci % W == 0 and g.co % W == 0;
 }
 
@@ -244,36 +244,37 @@ const Gradient = struct {
     sums: [*]f32,
     out: [*]f32,
     adds: bool,
+    /// Taps of an item.
+    taps: usize,
 
-    fn items(s: *const Gradient) usize {
-        return s.g.taps() * ceilDiv(s.g.co, item_outputs) * ceilDiv(s.g.ci, item_inputs);
+    /// Items without a division of the taps.
+    fn blocks(g: *const Geometry) usize {
+        return ceilDiv(g.co, item_outputs) * ceilDiv(g.ci, item_inputs);
+    }
+
+    /// Taps of an item: what they read is read once, so as many as leave two items a thread.
+    fn tapsTogether(g: *const Geometry) usize {
+        const wanted = ceilDiv(2 * services.threadCount(), blocks(g));
+        return ceilDiv(g.taps(), @min(wanted, g.taps()));
     }
 
     fn computeItems(s: *const Gradient, begin: usize, end: usize) void {
         const g = s.g;
+        const inputs = ceilDiv(g.ci, item_inputs);
         for (begin..end) |item| {
-            const inputs = ceilDiv(g.ci, item_inputs);
-            const outputs = ceilDiv(g.co, item_outputs);
-            s.compute(
-                item / inputs / outputs,
-                item / inputs % outputs * item_outputs,
-                item % inputs * item_inputs,
-            );
+            const block = item % blocks(g);
+            const tap = item / blocks(g) * s.taps;
+            s.compute(tap, @min(g.taps(), tap + s.taps), block / inputs * item_outputs, block % inputs * item_inputs);
         }
     }
 
-    fn compute(s: *const Gradient, tap: usize, o: usize, i: usize) void {
+    /// Taps tap .. last of a block of channels.
+    fn compute(s: *const Gradient, tap: usize, last: usize, o: usize, i: usize) void {
         const g = s.g;
         const out = g.out;
         const x = s.x;
         const row = x.size[2] * x.pixel;
         const plane = x.size[1] * row;
-        const at = [3]usize{
-            tap / g.kernel[2] / g.kernel[1],
-            tap / g.kernel[2] % g.kernel[1],
-            tap % g.kernel[2],
-        };
-        const lag = at[0] * g.dilation[0] * plane + at[1] * g.dilation[1] * row + at[2] * g.dilation[2] * x.pixel;
         const columns: usize = @min(out[2], chain_positions);
         const rows = @max(1, @min(out[1], chain_positions / out[2]));
         const together = if (out[0] == 1) @max(1, @min(s.images, chain_positions / (out[1] * out[2]))) else 1;
@@ -295,8 +296,17 @@ const Gradient = struct {
                     };
                     const p = ((n * out[0] + d) * out[1] + r) * out[2] + c;
                     const from = x.memory.ptr + (n * x.size[0] + d * g.stride[0]) * plane +
-                        r * g.stride[1] * row + c * g.stride[2] * x.pixel + lag;
-                    s.chain(&walk, s.gout.memory.ptr + p * s.gout.pixel, from, tap, o, i, adds);
+                        r * g.stride[1] * row + c * g.stride[2] * x.pixel;
+                    for (tap..last) |t| {
+                        const at = [3]usize{
+                            t / g.kernel[2] / g.kernel[1],
+                            t / g.kernel[2] % g.kernel[1],
+                            t % g.kernel[2],
+                        };
+                        const lag = at[0] * g.dilation[0] * plane + at[1] * g.dilation[1] * row +
+                            at[2] * g.dilation[2] * x.pixel;
+                        s.chain(&walk, s.gout.memory.ptr + p * s.gout.pixel, from + lag, t, o, i, adds);
+                    }
                     adds = true;
                 }
             }
@@ -354,7 +364,7 @@ fn put(to: [*]f32, from: [*]const f32, n: usize) void {
     }
 }
 
-/// out (co, ci, *kernel) of gout and x. Sums go over positions, in chains of about 128.
+/// out (co, ci, *kernel) of gout and x. Sums go over positions, in chains of about 64.
 pub fn gradWeight(g: *const Geometry, gout: Tensor, x: Tensor, out: [*]u8) Failure!void {
     var size: [3]usize = undefined;
     for (0..3) |d| size[d] = (g.out[d] - 1) * g.stride[d] + (g.kernel[d] - 1) * g.dilation[d] + 1;
@@ -374,14 +384,16 @@ pub fn gradWeight(g: *const Geometry, gout: Tensor, x: Tensor, out: [*]u8) Failu
         .sums = sums.ptr,
         .out = @ptrCast(@alignCast(out)),
         .adds = false,
+        .taps = Gradient.tapsTogether(g),
     };
+    const items = Gradient.blocks(g) * ceilDiv(g.taps(), s.taps);
     var first: usize = 0;
     while (first < g.images) : (first += slab) {
         s.images = @min(slab, g.images - first);
         x_pixels.load(first, s.images);
         gout_pixels.load(first, s.images);
-        const flops = 2 * item_outputs * item_inputs * s.images * product(g.out);
-        services.parallelFor(s.items(), gemm.grain(gemm.piece_flops, flops), s, Gradient.computeItems);
+        const flops = 2 * item_outputs * item_inputs * s.taps * s.images * product(g.out);
+        services.parallelFor(items, gemm.grain(gemm.piece_flops, flops), s, Gradient.computeItems);
         s.adds = true;
     }
     services.parallelFor(g.co, gemm.grain(gemm.piece_packed, g.ci * g.taps()), s, Gradient.finishRows);

@@ -286,6 +286,10 @@ const Filters = struct {
             for (0..count) |k| {
                 const at = (k0 + k) * f.outputs + o;
                 const is_last = at + W == f.inputs * f.outputs;
+                if (k + 8 < count) { // the next ones are in other pages
+                    const ahead = f.ptr + (at + 8 * f.outputs) * 9;
+                    inline for (0..10) |line| @prefetch(ahead + line * W, .{});
+                }
                 var w = filters(f.ptr + at * 9, is_last);
                 std.mem.reverse(V, &w);
                 put(w, to + k * width, apart(count * width));
