@@ -58,6 +58,13 @@ pub fn afterFork() callconv(.c) void {
     busy.store(false, .monotonic);
 }
 
+/// How much of n a thread takes at a time: four pieces for each thread, which even out their
+/// speeds, but none smaller than the grain. The last piece is what is left.
+pub fn piece(n: usize, grain: usize, threads: u32) usize {
+    const even = std.math.divCeil(usize, n, @as(usize, threads) * 4) catch unreachable;
+    return @max(grain, even);
+}
+
 /// Runs `body(ctx, begin, end)` over [0, n), in chunks of `grain` or more. A body writes through
 /// pointers in `ctx`, never into `ctx` itself: the compiler may take a const argument at its word.
 pub fn parallel(n: usize, grain: usize, ctx: *const anyopaque, body: Body) void {
@@ -69,9 +76,7 @@ pub fn parallel(n: usize, grain: usize, ctx: *const anyopaque, body: Body) void 
     defer busy.store(false, .release);
     ensureWorkers(threads);
 
-    // Four chunks a thread even out their speeds.
-    const even = std.math.divCeil(usize, n, @as(usize, threads) * 4) catch unreachable;
-    const chunk = @max(grain, even);
+    const chunk = piece(n, grain, threads);
     job = .{ .ctx = ctx, .run = body, .n = n, .chunk = chunk };
     next.store(0, .monotonic);
     state.store(open_bit, .release);
@@ -153,6 +158,7 @@ fn registerAtFork() void {
 
 test {
     _ = cpu_limit;
+    _ = @import("threads_test.zig");
 }
 
 test "every index is visited once" {
