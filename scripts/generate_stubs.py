@@ -202,6 +202,7 @@ class Stubs:
         return list(dict.fromkeys(found))
 
     def member(self, owner: str, cls: type, key: str, value) -> list[str]:
+        value = in_python(value)
         if owner == "Tensor" and isinstance(value, types.FunctionType):
             return self.tensor_method(key, value)
         if isinstance(value, property):
@@ -382,6 +383,15 @@ def is_public_module(value) -> bool:
         and value.__name__.startswith("dlgrad.")
         and value.__name__.removeprefix("dlgrad.") in {*MODULES, "interop", *dlgrad._SUBMODULES}
     )
+
+
+def in_python(value):
+    """The Python function that does the same as a function which zig/python/ gives to CPython."""
+    if type(value).__module__ == "dlgrad._native":
+        return value.__wrapped__
+    if isinstance(value, types.MethodDescriptorType) and value.__objclass__ is dlgrad.Tensor:
+        return getattr(importlib.import_module("dlgrad.ops.convert"), value.__name__)
+    return value
 
 
 def base_of(function) -> str | None:

@@ -566,3 +566,18 @@ def test_both_ways_to_the_kernels_give_the_same(native):
     assert out[0].startswith("True" if native == "1" else "False")
     other = run(code, DLGRAD_NATIVE="0" if native == "1" else "1")[1].splitlines()
     assert (out[0].split(" ", 1)[1], out[1]) == (other[0].split(" ", 1)[1], other[1])
+
+
+def test_item_reads_every_dtype_again_and_again():
+    for dtype, number in [
+        (dlgrad.float32, 2.5), (dlgrad.float64, -1e300), (dlgrad.int64, -(2**62)), (dlgrad.int32, -(2**31)),
+        (dlgrad.int16, -(2**15)), (dlgrad.int8, -128), (dlgrad.uint8, 255), (dlgrad.bool, True),
+        (dlgrad.float16, 0.5), (dlgrad.bfloat16, -2.0), (dlgrad.complex64, 1 + 2j),
+    ]:  # fmt: skip
+        x = dlgrad.tensor([number, number], dtype=dtype)
+        for one in (x[1], x[:1], dlgrad.nn.Parameter(x[1:], requires_grad=False)) * 2:
+            got = one.item()
+            assert (got, type(got)) == (number, type(number)), dtype
+    for none_or_several in (x, x[:0]):
+        with pytest.raises(RuntimeError, match="cannot be converted to Scalar"):
+            none_or_several.item()

@@ -8,7 +8,7 @@ import struct
 from .. import dtypes as dt
 from .. import plan as door
 from .._lib import ffi
-from .._native import pointer
+from .._native import native, pointer
 from ..autograd.graph import record
 from ..batched import unreadable
 from ..layout import Layout
@@ -174,6 +174,8 @@ def item(self):
     if lay.numel == 1 and type(lay) is Layout:
         kind = _POINTERS.get(lay.dtype)
         if kind is not None:
+            if native is not None:
+                native["remember_item"](lay, ord(lay.dtype.format))
             return _cast(kind, self._ptr)[0]
     if lay.numel != 1:
         raise RuntimeError(
@@ -186,6 +188,9 @@ def item(self):
         return _numbers(self)[0]
     return struct.unpack(fmt, ffi.buffer(pointer(self._ptr), lay.dtype.itemsize))[0]
 
+
+if native is not None:
+    Tensor.item = native["bind_item"](Tensor, item)  # zig/python/item.zig
 
 @method
 def tolist(self):

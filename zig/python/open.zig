@@ -3,6 +3,7 @@
 const api = @import("api.zig");
 const call = @import("call.zig");
 const graph = @import("graph.zig");
+const item = @import("item.zig");
 const objects = @import("objects.zig");
 const row = @import("row.zig");
 
@@ -23,7 +24,8 @@ pub fn open(numbers: []const usize) bool {
     call.float_type = @ptrFromInt(numbers[5]);
     row.method_type = @ptrFromInt(numbers[6]);
     const done = objects.register(namespace) and objects.putAll(namespace, &call.functions) and
-        objects.putAll(namespace, &graph.functions) and row.register(namespace);
+        objects.putAll(namespace, &graph.functions) and
+        objects.putAll(namespace, &item.functions) and row.register(namespace);
     if (!done) api.py.PyErr_Clear();
     return done;
 }
