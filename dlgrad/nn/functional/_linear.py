@@ -5,6 +5,7 @@ from __future__ import annotations
 import dlgrad
 from dlgrad import Tensor, ops
 from dlgrad.batched import every_member
+from dlgrad.ops.embedding import known as known_embedding
 from dlgrad.ops.matmul import learn_linear, linear_recipe
 from dlgrad.plan import quick
 
@@ -121,6 +122,10 @@ def embedding(
     Output (*, columns). The row `padding_idx` gets no gradient; `max_norm` rescales the used rows
     in place; `scale_grad_by_freq` divides a row's gradient by how often it was used.
     """
+    if max_norm is None:
+        rows = known_embedding(input, weight, padding_idx, scale_grad_by_freq)
+        if rows is not None:
+            return rows
     _check_indices("embedding", input)
     if weight.dim() != 2:
         raise RuntimeError(f"[embedding] 'weight' must be 2-D, got shape {tuple(weight.shape)}")
