@@ -8,7 +8,7 @@ from __future__ import annotations
 from .. import plan as door
 from .._lib import ffi, lib
 from ..batched import check_drawn, drawn, levels
-from ..layout import alike, contiguous, layout
+from ..layout import Layout, alike, contiguous, layout
 from ..random import block_of
 from ..tensor import Tensor, make_tensor
 from .create import _check, _sizes, new_tensor
@@ -34,8 +34,18 @@ def permuted(t, order):
     return make_tensor(t._ptr, alike(lay, layout(lay.dtype, shape, strides)), t._storage)
 
 
+def _plain(scalars):
+    """Whether `draw` may keep a plan: for no scalars, floats, or two ints."""
+    kinds = set(map(type, scalars))
+    return not kinds or (kinds == {float} and len(scalars) < 3) or (kinds == {int} and len(scalars) == 2)
+
+
 def draw(t, row, scalars=(), generator=None, extra=None, ints=()):
     """Fills `t` by `row`. extra: a further operand, of t's shape."""
+    plan = plans.get((row, t._layout, ints)) if extra is None and not levels.stack else None
+    if plan is not None:
+        door.write(plan, t, block_of(generator), *scalars)
+        return t
     if not t._layout.contiguous:
         check_writable(f"{row}_", t)
     block = block_of(generator)
@@ -44,6 +54,9 @@ def draw(t, row, scalars=(), generator=None, extra=None, ints=()):
     order = permutation(t._layout)
     if order is None:
         inputs = (block,) if extra is None else (block, extra)
+        if extra is None and type(t._layout) is Layout and _plain(scalars):
+            plan = door.make_plan("random", row, (t._layout,), (block._layout,), ints, name=row, into=True)
+            door.remember(plans, (row, t._layout, ints), plan)
         door.call("random", row, t._layout, inputs, ints=ints, scalars=scalars, into=t, name=row)
         return t
     inputs = (block,) if extra is None else (block, permuted(extra, order))

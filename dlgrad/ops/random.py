@@ -12,7 +12,7 @@ from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.mode import no_grad
 from ..batched import drawn, every_member, levels
-from ..layout import contiguous
+from ..layout import Layout, contiguous
 from ..random import block_of
 from ..storage import Storage
 from ..tensor import Tensor, make_tensor, method
@@ -28,6 +28,7 @@ from .create import _check, _finish, _like_layout, _sizes, new_tensor
 from .inplace import _write
 from .random_discrete import bernoulli, multinomial, poisson, randint, randint_like, randperm
 from .random_dropout import dropout
+from .writing import unrecorded
 
 __all__ = [
     "rand",
@@ -140,6 +141,8 @@ def rand_like(
     generator=None,
 ):
     """`rand` with the shape and (unless given) dtype of `input`."""
+    if type(input) is Tensor and input._layout.contiguous and type(input._layout) is Layout:
+        return _fresh("rand", input._layout.shape, dtype or input._layout.dtype, None, generator, requires_grad)
     t = new_tensor(drawn(_like_layout("rand_like", input, dtype)), "rand_like")
     return _standard(_uniform_into, "rand_like", t, generator, requires_grad)
 
@@ -155,6 +158,8 @@ def randn_like(
     generator=None,
 ):
     """`randn` with the shape and (unless given) dtype of `input`."""
+    if type(input) is Tensor and input._layout.contiguous and type(input._layout) is Layout:
+        return _fresh("randn", input._layout.shape, dtype or input._layout.dtype, None, generator, requires_grad)
     t = new_tensor(drawn(_like_layout("randn_like", input, dtype)), "randn_like")
     return _standard(_normal_into, "randn_like", t, generator, requires_grad)
 
@@ -203,9 +208,13 @@ def uniform_(self, *bounds, generator=None, **keywords):
     """Fills this tensor from the uniform distribution on [from, to): `uniform_(from=0, to=1)`."""
     if len(bounds) > 2:
         raise TypeError(f"uniform_() takes at most 2 positional arguments, got {len(bounds)}")
-    low, high = named_numbers("uniform_", (*bounds, None, None)[:2], ("from", "to"), keywords)
+    low, high = (*bounds, None, None)[:2]
+    if keywords:
+        low, high = named_numbers("uniform_", (low, high), ("from", "to"), keywords)
     low, high = 0.0 if low is None else float(low), 1.0 if high is None else float(high)
     check_floating("uniform_", self._layout)
+    if -1e4 < low <= high < 1e4 and unrecorded(self):  # within any dtype's range
+        return _uniform_into(self, low, high, generator)
     largest = dt.finfo(self._layout.dtype).max
     for value, what in ((low, "from"), (high, "to")):
         if not -largest <= value <= largest:
@@ -230,6 +239,8 @@ def normal_(self, mean=0, std=1, *, generator=None):
     mean, std = float(mean), float(std)
     if not std >= 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
+    if unrecorded(self):
+        return _normal_into(self, mean, std, generator)
     return _write(self, "normal_", lambda t: _normal_into(t, mean, std, generator))
 
 
@@ -242,13 +253,17 @@ def _transformed(name, row, defaults, check):
             raise TypeError(
                 f"{name}() takes at most {len(names)} positional arguments, got {len(values)}"
             )
-        given = named_numbers(name, (*values, None, None)[: len(names)], names, keywords)
+        given = (*values, None, None)[: len(names)]
+        if keywords:
+            given = named_numbers(name, given, names, keywords)
         given = [defaults[n] if v is None else float(v) for n, v in zip(names, given)]
         if None in given:
             raise TypeError(f"{name}() missing required argument '{names[given.index(None)]}'")
         if name != "geometric_":
             check_floating(name, self._layout)
         check(*given)
+        if unrecorded(self):
+            return draw(self, row, tuple(given), generator)
         return _write(self, name, lambda t: draw(t, row, tuple(given), generator))
 
     return fill

@@ -11,7 +11,7 @@ from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
 from ..batched import every_member
-from ..layout import contiguous, whole, wrap_dim
+from ..layout import Layout, contiguous, remember_view, whole, wrap_dim
 from ..tensor import Tensor, method
 from .elementwise import as_number, is_scalar, result_type, write_out
 from .gather import _as_shape, _raw
@@ -35,6 +35,10 @@ median_result, nanmedian_result, mode_result = (
 def _lines(row, x, d, size, ints, want_values=True, want_indices=True):
     """Runs a row of the kernels along dimension d, which has `size` elements in the results: values and indices."""
     lay = x._layout
+    if want_values and want_indices:
+        hit = lay.views.get((row, d, size, ints))
+        if hit is not None:
+            return door.run(hit, x)
     x = _raw(x)
     shape = tuple(x._layout.shape)
     shape = (*shape[:d], size, *shape[d + 1 :])
@@ -42,6 +46,8 @@ def _lines(row, x, d, size, ints, want_values=True, want_indices=True):
         contiguous(lay.dtype, shape) if want_values else None,
         contiguous(dt.int64, shape) if want_indices else None,
     )
+    if want_values and want_indices and type(lay) is Layout and lay.ndim:
+        remember_view(lay, (row, d, size, ints), door.make_plan("sort", row, outs, (lay,), (d, *ints)))
     values, indices = door.call("sort", row, outs, (x,), ints=(d, *ints))
     if not lay.ndim and size == 1:
         values, indices = (None if t is None else _as_shape(t, ()) for t in (values, indices))
@@ -50,6 +56,8 @@ def _lines(row, x, d, size, ints, want_values=True, want_indices=True):
 
 def _scattered(input, values, indices, d, name):
     """Records that `values` are the elements of `input` at `indices` along d."""
+    if not input._requires_grad:
+        return values
     shape = tuple(input._layout.shape)
     return record(values, name, lambda g, i: route(g, i, shape, d, True), (input,), (indices,))
 
@@ -124,14 +132,10 @@ def _chosen(row, name, kind, input, d, ints, keepdim):
     if lay.ndim and not keepdim:
         shape = tuple(lay.shape[:d] + lay.shape[d + 1 :])
         values, indices = _as_shape(values, shape), _as_shape(indices, shape)
-    shape, keep = tuple(lay.shape), bool(keepdim)
-    record(
-        values,
-        name.capitalize() + "Backward0",
-        lambda g, i: route(g, i, shape, d, keep),
-        (input,),
-        (indices,),
-    )
+    if input._requires_grad:
+        shape, keep = tuple(lay.shape), bool(keepdim)
+        rule = lambda g, i: route(g, i, shape, d, keep)  # noqa: E731
+        record(values, name.capitalize() + "Backward0", rule, (input,), (indices,))
     return kind(values, indices)
 
 

@@ -17,6 +17,9 @@
 //! 1966, in the form of Swarztrauber 1984, "FFT algorithms for vector computers"); with a larger
 //! prime factor, the transform is a convolution of a length that is a power of two (Bluestein
 //! 1970). The order of additions depends on n alone.
+//!
+//! Several lines are transformed side by side, one in each lane of the vectors: element k of line
+//! l lies at k * batch + l, which for the passes is a longer stride and nothing else.
 const std = @import("std");
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");
@@ -32,6 +35,8 @@ pub const names: []const []const u8 = std.meta.fieldNames(Op);
 
 const max_prime = 13;
 const work_size = 1 << 13;
+/// Longer lines side by side would not stay in the cache.
+const max_batched = 1 << 12;
 
 /// A length without large primes, and the roots of unity that its passes take.
 fn Passes(comptime T: type) type {
@@ -62,8 +67,8 @@ fn Passes(comptime T: type) type {
             return s;
         }
 
-        /// Transforms (re, im); the result is there, or in (to_re, to_im): says which.
-        fn run(s: *const Self, re: [*]T, im: [*]T, to_re: [*]T, to_im: [*]T) bool {
+        /// Transforms `batch` lines (re, im); the result is there, or in (to_re, to_im): says which.
+        fn run(s: *const Self, batch: usize, re: [*]T, im: [*]T, to_re: [*]T, to_im: [*]T) bool {
             var from: [2][*]T = .{ re, im };
             var to: [2][*]T = .{ to_re, to_im };
             var stride: usize = 1;
@@ -71,7 +76,7 @@ fn Passes(comptime T: type) type {
             for (s.radices[0..s.count]) |radix| {
                 length /= radix;
                 switch (radix) {
-                    inline 2, 3, 4, 5, 7, 11, 13 => |r| s.pass(r, length, stride, from, to),
+                    inline 2, 3, 4, 5, 7, 11, 13 => |r| s.pass(r, length, stride, batch, from, to),
                     else => unreachable,
                 }
                 stride *= radix;
@@ -81,14 +86,23 @@ fn Passes(comptime T: type) type {
         }
 
         /// One pass: `length` groups of r numbers, each number `stride` neighbours.
-        fn pass(s: *const Self, comptime r: usize, length: usize, stride: usize, from: [2][*]T, to: [2][*]T) void {
+        fn pass(
+            s: *const Self,
+            comptime r: usize,
+            length: usize,
+            stride: usize,
+            batch: usize,
+            from: [2][*]T,
+            to: [2][*]T,
+        ) void {
             const lanes = simd.lanes(T);
+            const wide = stride * batch;
             for (0..length) |p| {
                 var w: [r][2]T = undefined;
                 inline for (0..r) |k| w[k] = .{ s.re[p * k * stride], s.im[p * k * stride] };
                 var q: usize = 0;
-                while (q + lanes <= stride) : (q += lanes) s.group(r, @Vector(lanes, T), length, stride, p, q, &w, from, to);
-                while (q < stride) : (q += 1) s.group(r, @Vector(1, T), length, stride, p, q, &w, from, to);
+                while (q + lanes <= wide) : (q += lanes) s.group(r, @Vector(lanes, T), length, wide, p, q, &w, from, to);
+                while (q < wide) : (q += 1) s.group(r, @Vector(1, T), length, wide, p, q, &w, from, to);
             }
         }
 
@@ -210,6 +224,8 @@ fn State(comptime T: type) type {
         inverse: bool,
         factor: T,
         lines: usize,
+        /// Lines that are transformed side by side.
+        batch: usize,
         passes: Passes(T),
         /// exp(-pi i k^2 / n), and the transform of its conjugate, by length: where n has a large prime.
         convolves: bool,
@@ -218,7 +234,7 @@ fn State(comptime T: type) type {
 
         /// Numbers that a thread works on: two arrays, each of real and imaginary parts.
         fn scratch(s: *const Self) usize {
-            return 4 * s.passes.n;
+            return 4 * s.passes.n * s.batch;
         }
     };
 }
@@ -234,6 +250,7 @@ fn prepare(p: *Plan) plan.PrepareError!void {
 fn Runner(comptime T: type) type {
     return struct {
         const S = State(T);
+        const lane_count = simd.lanes(T);
 
         fn prepare(p: *Plan) plan.PrepareError!void {
             if (p.operands[1].dtype != p.operands[0].dtype) return error.Unsupported;
@@ -262,6 +279,7 @@ fn Runner(comptime T: type) type {
                 .inverse = p.ints[1] != 0,
                 .factor = @floatCast(p.floats[0]),
                 .lines = lines,
+                .batch = if (lines >= 4 and !convolves and n <= max_batched) lane_count else 1,
                 .passes = .init(length, tables),
                 .convolves = convolves,
                 .chirp = .{ tables + 2 * length, tables + 2 * length + n },
@@ -289,7 +307,7 @@ fn Runner(comptime T: type) type {
                     s.filter[1][at] = -s.chirp[1][k];
                 }
             }
-            if (s.passes.run(s.filter[0], s.filter[1], work.ptr, work.ptr + length)) {
+            if (s.passes.run(1, s.filter[0], s.filter[1], work.ptr, work.ptr + length)) {
                 @memcpy(s.filter[0][0..length], work[0..length]);
                 @memcpy(s.filter[1][0..length], work[length..]);
             }
@@ -299,7 +317,9 @@ fn Runner(comptime T: type) type {
 
         fn run(p: *const Plan, call: *Call) void {
             const s = p.stateAs(S);
-            services.parallelFor(s.lines, @max(1, work_size / s.passes.n), Job{ .s = s, .plan = p, .call = call }, piece);
+            const blocks = (s.lines + s.batch - 1) / s.batch;
+            const grain = @max(1, work_size / (s.passes.n * s.batch));
+            services.parallelFor(blocks, grain, Job{ .s = s, .plan = p, .call = call }, piece);
         }
 
         fn piece(job: *const Job, begin: usize, end: usize) void {
@@ -308,11 +328,15 @@ fn Runner(comptime T: type) type {
             const work = services.allocSlice(T, s.scratch()) orelse
                 return job.call.fail(.out_of_memory, .{ @intCast(s.scratch() * @sizeOf(T)), 0, 0 });
             defer services.free(@ptrCast(work.ptr));
-            const a: [2][*]T = .{ work.ptr, work.ptr + length };
-            const b: [2][*]T = .{ work.ptr + 2 * length, work.ptr + 3 * length };
-            for (begin..end) |line| {
-                read(job, line, a);
-                write(job, line, transform(s, a, b));
+            const part = length * s.batch;
+            const a: [2][*]T = .{ work.ptr, work.ptr + part };
+            const b: [2][*]T = .{ work.ptr + 2 * part, work.ptr + 3 * part };
+            for (begin..end) |block| {
+                const first = block * s.batch;
+                const lines: Lines = .init(job, first, @min(s.batch, s.lines - first));
+                if (lines.count < s.batch) @memset(work[0 .. 2 * part], 0);
+                lines.read(a);
+                lines.write(transform(s, a, b));
             }
         }
 
@@ -322,16 +346,16 @@ fn Runner(comptime T: type) type {
             const flipped = s.inverse or s.op == .irfft;
             const x: [2][*]T = if (flipped) .{ a[1], a[0] } else a;
             const y: [2][*]T = if (flipped) .{ b[1], b[0] } else b;
-            if (!s.convolves) return if (s.passes.run(x[0], x[1], y[0], y[1])) b else a;
+            if (!s.convolves) return if (s.passes.run(s.batch, x[0], x[1], y[0], y[1])) b else a;
             const length = s.passes.n;
             multiply(x, s.chirp, s.n);
             for (x) |part| @memset(part[s.n..length], 0);
-            const there = s.passes.run(x[0], x[1], y[0], y[1]);
+            const there = s.passes.run(1, x[0], x[1], y[0], y[1]);
             const spectrum = if (there) y else x;
             const other = if (there) x else y;
             multiply(spectrum, s.filter, length);
             // Back, again by exchanging the parts.
-            const back = s.passes.run(spectrum[1], spectrum[0], other[1], other[0]);
+            const back = s.passes.run(1, spectrum[1], spectrum[0], other[1], other[0]);
             const result = if (back) other else spectrum;
             multiply(result, s.chirp, s.n);
             const scale = 1 / @as(T, @floatFromInt(length));
@@ -364,47 +388,81 @@ fn Runner(comptime T: type) type {
             return at;
         }
 
-        fn read(job: *const Job, line: usize, to: [2][*]T) void {
-            const s = job.s;
-            const x = job.plan.operands[1];
-            const ndim = if (s.op == .rfft) x.ndim() else x.ndim() - 1;
-            const from = job.call.at(T, 1) + offset(s, x, ndim, line);
-            const step: usize = @intCast(x.strides[s.dim]);
-            switch (s.op) {
-                .fft => for (0..s.n) |k| {
-                    to[0][k] = from[k * step];
-                    to[1][k] = from[k * step + 1];
-                },
-                .rfft => for (0..s.n) |k| {
-                    to[0][k] = from[k * step];
-                    to[1][k] = 0;
-                },
-                .irfft => {
-                    for (0..s.n / 2 + 1) |k| {
-                        const real = k == 0 or 2 * k == s.n;
-                        to[0][k] = from[k * step];
-                        to[1][k] = if (real) 0 else from[k * step + 1];
-                    }
-                    for (s.n / 2 + 1..s.n) |k| {
-                        to[0][k] = from[(s.n - k) * step];
-                        to[1][k] = -from[(s.n - k) * step + 1];
-                    }
-                },
-            }
-        }
+        /// Lines that are transformed side by side: where they begin in input and output.
+        const Lines = struct {
+            s: *const S,
+            count: usize,
+            from: [lane_count][*]const T = undefined,
+            to: [lane_count][*]T = undefined,
+            from_step: usize,
+            to_step: usize,
 
-        fn write(job: *const Job, line: usize, from: [2][*]T) void {
-            const s = job.s;
-            const y = job.plan.operands[0];
-            const ndim = if (s.op == .irfft) y.ndim() else y.ndim() - 1;
-            const to = job.call.at(T, 0) + offset(s, y, ndim, line);
-            const step: usize = @intCast(y.strides[s.dim]);
-            const count = if (s.op == .rfft) s.n / 2 + 1 else s.n;
-            for (0..count) |k| {
-                to[k * step] = from[0][k] * s.factor;
-                if (s.op != .irfft) to[k * step + 1] = from[1][k] * s.factor;
+            fn init(job: *const Job, first: usize, count: usize) Lines {
+                const s = job.s;
+                const x = job.plan.operands[1];
+                const y = job.plan.operands[0];
+                var l: Lines = .{
+                    .s = s,
+                    .count = count,
+                    .from_step = @intCast(x.strides[s.dim]),
+                    .to_step = @intCast(y.strides[s.dim]),
+                };
+                const x_dims = if (s.op == .rfft) x.ndim() else x.ndim() - 1;
+                const y_dims = if (s.op == .irfft) y.ndim() else y.ndim() - 1;
+                for (0..count) |i| {
+                    l.from[i] = job.call.at(T, 1) + offset(s, x, x_dims, first + i);
+                    l.to[i] = job.call.at(T, 0) + offset(s, y, y_dims, first + i);
+                }
+                return l;
             }
-        }
+
+            /// Elements of a line that are moved before the next line's: all lines' stay in the cache.
+            const run_length = 16;
+
+            fn read(l: *const Lines, to: [2][*]T) void {
+                const s = l.s;
+                const n = if (s.op == .irfft) s.n / 2 + 1 else s.n;
+                var begin: usize = 0;
+                while (begin < n) : (begin += run_length) {
+                    const end = @min(begin + run_length, n);
+                    for (l.from[0..l.count], 0..) |from, lane| switch (s.op) {
+                        .fft => for (begin..end) |k| {
+                            to[0][k * s.batch + lane] = from[k * l.from_step];
+                            to[1][k * s.batch + lane] = from[k * l.from_step + 1];
+                        },
+                        .rfft => for (begin..end) |k| {
+                            to[0][k * s.batch + lane] = from[k * l.from_step];
+                            to[1][k * s.batch + lane] = 0;
+                        },
+                        .irfft => for (begin..end) |k| {
+                            const real = k == 0 or 2 * k == s.n;
+                            const re = from[k * l.from_step];
+                            const im = if (real) 0 else from[k * l.from_step + 1];
+                            to[0][k * s.batch + lane] = re;
+                            to[1][k * s.batch + lane] = im;
+                            if (real) continue;
+                            to[0][(s.n - k) * s.batch + lane] = re;
+                            to[1][(s.n - k) * s.batch + lane] = -im;
+                        },
+                    };
+                }
+            }
+
+            fn write(l: *const Lines, from: [2][*]T) void {
+                const s = l.s;
+                const n = if (s.op == .rfft) s.n / 2 + 1 else s.n;
+                var begin: usize = 0;
+                while (begin < n) : (begin += run_length) {
+                    const end = @min(begin + run_length, n);
+                    for (l.to[0..l.count], 0..) |to, lane| {
+                        for (begin..end) |k| {
+                            to[k * l.to_step] = from[0][k * s.batch + lane] * s.factor;
+                            if (s.op != .irfft) to[k * l.to_step + 1] = from[1][k * s.batch + lane] * s.factor;
+                        }
+                    }
+                }
+            }
+        };
     };
 }
 

@@ -25,13 +25,13 @@ fn reference(x: []const [2]f64, y: [][2]f64, inverse: bool) f64 {
     return size;
 }
 
-fn check(row: u32, dtype: DType, n: usize, layout: testing.Layout, inverse: bool, random: std.Random) !void {
+fn check(row: u32, dtype: DType, n: usize, layout: testing.Layout, inverse: bool, lines: usize, random: std.Random) !void {
     const half: i64 = @intCast(n / 2 + 1);
     const full: i64 = @intCast(n);
-    const lines = 3;
+    const count: i64 = @intCast(lines);
     // The transformed dimension comes first: lines lie side by side.
-    const x_parts = [_]i64{ if (row == 2) half else full, lines, 2 };
-    const y_parts = [_]i64{ if (row == 1) half else full, lines, 2 };
+    const x_parts = [_]i64{ if (row == 2) half else full, count, 2 };
+    const y_parts = [_]i64{ if (row == 1) half else full, count, 2 };
     const x = try Tensor.init(dtype, x_parts[0..if (row == 1) 2 else 3], if (row == 1) layout else .contiguous, random, 1);
     defer x.deinit();
     const y = try Tensor.init(dtype, y_parts[0..if (row == 2) 2 else 3], .contiguous, random, 1);
@@ -73,9 +73,14 @@ test "every row, length and sign is the sum that defines it" {
     // Each radix alone and mixed, and lengths with large primes (17, 34, 101).
     for ([_]usize{ 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 15, 16, 17, 25, 34, 49, 60, 64, 77, 101, 128, 240, 256 }) |n| {
         for ([_]DType{ .float32, .float64 }) |dtype| {
-            for ([_]bool{ false, true }) |inverse| try check(0, dtype, n, .contiguous, inverse, random);
-            for ([_]testing.Layout{ .contiguous, .permuted, .gaps }) |layout| try check(1, dtype, n, layout, false, random);
-            try check(2, dtype, n, .contiguous, true, random);
+            // One line after the other; a vector of lines and a part of one.
+            for ([_]usize{ 3, 19 }) |lines| {
+                for ([_]bool{ false, true }) |inverse| try check(0, dtype, n, .contiguous, inverse, lines, random);
+                for ([_]testing.Layout{ .contiguous, .permuted, .gaps }) |layout| {
+                    try check(1, dtype, n, layout, false, lines, random);
+                }
+                try check(2, dtype, n, .contiguous, true, lines, random);
+            }
         }
     }
 }
