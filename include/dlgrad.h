@@ -61,6 +61,7 @@ enum dlgrad_family {
     DLGRAD_FAMILY_FFT = 21,
     DLGRAD_FAMILY_CEILINGS = 22,
     DLGRAD_FAMILY_RNN = 23,
+    DLGRAD_FAMILY_RESAMPLE = 24,
 };
 
 enum dlgrad_unary {
@@ -454,6 +455,11 @@ enum dlgrad_rnn {
     DLGRAD_RNN_LAYER_BACKWARD = 1,
 };
 
+enum dlgrad_resample {
+    DLGRAD_RESAMPLE_RESAMPLE = 0,
+    DLGRAD_RESAMPLE_RESAMPLE_BACKWARD = 1,
+};
+
 /* Chooses the kernels: a CPU level's name, or "" for the best one that this CPU can run.
    0, or -1 where there is no such level or this CPU cannot run it. */
 int32_t dlgrad_init(const char *level);
@@ -545,6 +551,12 @@ int32_t dlgrad_intoi(const dlgrad_plan *plan, uint8_t *out, uint8_t *a, uint8_t 
    results[k], where the addresses of outputs that are there already are given. Inputs follow
    the plan's outputs; a floating scalar may change from run to run. 0 or a status. */
 int32_t dlgrad_several(const dlgrad_plan *plan, uint8_t **results, uint32_t wanted, double s, uint8_t *a, uint8_t *b, uint8_t *c, uint8_t *d, uint8_t *e, uint8_t *f);
+
+/* Two operands at most and two floating scalars. */
+int32_t dlgrad_intoff(const dlgrad_plan *plan, uint8_t *out, uint8_t *a, double s, double t);
+
+/* The same with two integers. */
+int32_t dlgrad_intoii(const dlgrad_plan *plan, uint8_t *out, uint8_t *a, int64_t s, int64_t t);
 
 /* The general form: an address for each of the plan's operands, and the scalars. */
 int32_t dlgrad_call(const dlgrad_plan *plan, uint8_t *const *operands, const int64_t *scalars, size_t n_scalars);

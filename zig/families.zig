@@ -28,3 +28,4 @@ pub const linalg = @import("ops/linalg.zig");
 pub const fft = @import("ops/fft.zig");
 pub const ceilings = @import("ops/ceilings.zig");
 pub const rnn = @import("ops/rnn.zig");
+pub const resample = @import("ops/resample.zig");

@@ -306,6 +306,9 @@ _new_method("new_ones", ones)
 @method
 def new_full(self, size, fill_value, *, dtype=None, layout=None, device=None, requires_grad=False):
     """`full` with this tensor's dtype unless another is given."""
+    lay = self._layout
+    if type(fill_value) is float and dtype is None and device is None and type(size) is tuple and type(lay) is Layout and lay.dtype in _FLOATS:
+        return _new_filled(fill_value, _sizes("new_full", size), lay.dtype, requires_grad)
     new = full(size, fill_value, dtype=dtype or self._layout.dtype, device=device)
     return _finish(with_room(new, self), requires_grad)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import dlgrad
 from dlgrad import Tensor
+from dlgrad.autograd.graph import record
 from dlgrad.ops.elementwise import anchored
+from dlgrad.ops.resample import Axis, resample, whole_axis
 
 __all__ = ["pad", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle"]
 
@@ -17,7 +21,7 @@ def pad(input, pad, mode="constant", value=None):
     """
     if not isinstance(input, Tensor):
         raise TypeError(f"[pad] expected a Tensor, got {type(input).__name__}")
-    pad = tuple(int(amount) for amount in pad)
+    pad = tuple([int(amount) for amount in pad])
     if len(pad) % 2 != 0:
         raise RuntimeError(f"[pad] Padding length must be divisible by 2, got {len(pad)} numbers")
     if len(pad) // 2 > input.dim():
@@ -26,7 +30,7 @@ def pad(input, pad, mode="constant", value=None):
             f"but got padding length {len(pad)} and input of dimension {input.dim()}"
         )
     if mode == "constant":
-        return _constant_pad(input, pad, 0 if value is None else value)
+        return _constant_pad(input, pad, 0.0 if value is None else value)
     if value is not None and value != 0:
         raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
     if mode not in ("reflect", "replicate", "circular"):
@@ -54,9 +58,44 @@ def pad(input, pad, mode="constant", value=None):
         input = anchored(input)
     if not any(pad):
         return input.clone()
+    if input.dtype in _RESAMPLED:
+        return _resampled_pad(input, mode, n, pad)
     for i in range(n):
         input = _index_pad(input, mode, input.dim() - 1 - i, pad[2 * i], pad[2 * i + 1])
     return input
+
+
+_RESAMPLED = (dlgrad.float32, dlgrad.float64)
+
+
+def _resampled_pad(input, mode, n, pad):
+    """The last dimension and the one before in one pass; of three, the first one in another."""
+    shape = input.shape
+    x = _axis(mode, shape[-1], pad[0], pad[1])
+    if n == 1:
+        return resample(input.unsqueeze(-2), whole_axis(1), x).squeeze(-2)
+    result = resample(input, _axis(mode, shape[-2], pad[2], pad[3]), x)
+    if n == 3:
+        flat = result.flatten(-2)
+        depth = _axis(mode, shape[-3], pad[4], pad[5])
+        result = resample(flat, depth, whole_axis(flat.shape[-1])).unflatten(-1, result.shape[-2:])
+    return result
+
+
+@functools.lru_cache(maxsize=256)
+def _axis(mode, size, before, after):
+    return Axis(size, _positions(mode, size, before, after))
+
+
+def _positions(mode, size, before, after):
+    """For each position of the padded dimension, that which it shows."""
+    positions = range(-before, size + after)
+    if mode == "replicate":
+        return [min(max(p, 0), size - 1) for p in positions]
+    if mode == "circular":
+        return [p % size for p in positions]
+    last = size - 1
+    return [last - abs(last - abs(p)) for p in positions]
 
 
 def _check_amounts(input, mode, dim, before, after):
@@ -83,23 +122,32 @@ def _index_pad(input, mode, dim, before, after):
     """Pads one dimension by picking the position that each output shows."""
     if before == 0 and after == 0:
         return input
-    size = input.shape[dim]
-    positions = range(-before, size + after)
-    if mode == "replicate":
-        picked = [min(max(p, 0), size - 1) for p in positions]
-    elif mode == "circular":
-        picked = [p % size for p in positions]
-    else:
-        last = size - 1
-        picked = [last - abs(last - abs(p)) for p in positions]
+    picked = _positions(mode, input.shape[dim], before, after)
     return input.index_select(dim, dlgrad.tensor(picked, dtype=dlgrad.int64))
 
 
 def _constant_pad(input, pad, value):
-    sizes = list(input.shape)
+    sizes, kept, inner = _constant_plan(tuple(input.shape), pad)
+    source = input.detach() if kept is None else input.detach()[kept]
+    if inner is None:
+        result = source.clone()
+    else:
+        result = input.detach().new_full(sizes, value)
+        result[inner] = source
+        result._storage.version = 0
+    if input._requires_grad:
+        back = tuple([-amount for amount in pad])
+        record(result, "ConstantPadNdBackward0", lambda g: _constant_pad(g, back, 0.0), (input,))
+    return result
+
+
+@functools.lru_cache(maxsize=1024)
+def _constant_plan(shape, pad):
+    """The sizes of the result; what of the input is kept (None: all); where that stands in the result (None: is it)."""
+    sizes = list(shape)
     rank = len(sizes)
-    inner = [slice(None)] * rank  # where the input stands in the output
-    kept = [slice(None)] * rank  # what of the input is kept
+    inner = [slice(None)] * rank
+    kept = [slice(None)] * rank
     for i in range(len(pad) // 2):
         before, after = pad[2 * i], pad[2 * i + 1]
         dim = rank - 1 - i
@@ -111,13 +159,12 @@ def _constant_pad(input, pad, value):
                 f"{dim} of your input."
             )
         sizes[dim] = size + before + after
-        kept[dim] = slice(max(-before, 0), size - max(-after, 0))
-        inner[dim] = slice(max(before, 0), sizes[dim] - max(after, 0))
-    if all(amount <= 0 for amount in pad):
-        return input[tuple(kept)].clone()
-    result = input.new_full(sizes, value)
-    result[tuple(inner)] = input[tuple(kept)]
-    return result
+        if before < 0 or after < 0:
+            kept[dim] = slice(max(-before, 0), size - max(-after, 0))
+        if before > 0 or after > 0:
+            inner[dim] = slice(max(before, 0), sizes[dim] - max(after, 0))
+    all_kept = min(pad, default=0) >= 0
+    return tuple(sizes), None if all_kept else tuple(kept), None if max(pad, default=0) <= 0 else tuple(inner)
 
 
 def _check_image(name, input):

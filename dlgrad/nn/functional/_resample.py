@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 import warnings
@@ -9,6 +10,7 @@ import warnings
 import dlgrad
 from dlgrad import Tensor
 from dlgrad.ops.elementwise import anchored
+from dlgrad.ops.resample import Axis, resample, whole_axis
 
 __all__ = [
     "upsample",
@@ -159,23 +161,39 @@ def interpolate(
         return getattr(_pooling, f"adaptive_avg_pool{input.dim() - 2}d")(input, sizes)
     if not input.is_floating_point() and corners:
         raise RuntimeError(f"[interpolate] mode {mode!r} not implemented for {input.dtype}")
-    result = input
-    for i, (out, factor) in enumerate(zip(sizes, factors)):
-        result = _resample(result, i + 2, out, factor, mode, bool(align_corners), antialias)
-    return input.clone() if result is input else result
-
-
-def _resample(input, dim, out, factor, mode, align_corners, antialias):
-    """Interpolation along one dimension: weighted picks of its positions."""
-    size = input.shape[dim]
-    if mode.startswith("nearest"):
-        where = _nearest_positions(size, out, factor, mode == "nearest-exact")
-        return input if where == list(range(size)) else _pick(input, dim, where)
     if antialias:
-        return _antialiased(input, dim, out, factor, mode == "bicubic", align_corners)
-    exact = _exactly if input.dtype is dlgrad.float64 else _as_float32
+        result = input
+        for i, (out, factor) in enumerate(zip(sizes, factors)):
+            result = _antialiased(result, i + 2, out, factor, mode == "bicubic", bool(align_corners))
+        return input.clone() if result is input else result
+    if not input.is_floating_point():
+        result = input
+        for i, (out, factor) in enumerate(zip(sizes, factors)):
+            where = _nearest_positions(input.shape[i + 2], out, factor, mode == "nearest-exact")
+            result = result.index_select(i + 2, dlgrad.tensor(where, dtype=dlgrad.int64))
+        return result
+    double = input.dtype is dlgrad.float64
+    axes = [
+        _axis(size, out, factor, mode, bool(align_corners), double)
+        for size, out, factor in zip(input.shape[2:], sizes, factors)
+    ]
+    if len(axes) == 1:
+        return resample(input.unsqueeze(2), whole_axis(1), axes[0]).squeeze(2)
+    result = resample(input, axes[-2], axes[-1])
+    if len(axes) == 3:
+        flat = result.flatten(-2)
+        result = resample(flat, axes[0], whole_axis(flat.shape[-1])).unflatten(-1, result.shape[-2:])
+    return result
+
+
+@functools.lru_cache(maxsize=256)
+def _axis(size, out, factor, mode, align_corners, double):
+    """Interpolation along one dimension: weighted picks of its positions."""
+    if mode.startswith("nearest"):
+        return Axis(size, _nearest_positions(size, out, factor, mode == "nearest-exact"))
+    exact = _exactly if double else _as_float32
     if out == size and (factor is None or factor == 1):
-        return input
+        return whole_axis(size)
     if align_corners:
         scale = exact((size - 1) / (out - 1)) if out > 1 else 0.0
         sources = [exact(i * scale) for i in range(out)]
@@ -183,24 +201,15 @@ def _resample(input, dim, out, factor, mode, align_corners, antialias):
         scale = exact(1 / factor if factor else size / out)
         sources = [exact(exact(scale * (i + 0.5)) - 0.5) for i in range(out)]
     if mode == "bicubic":
-        return _cubic(input, dim, sources)
+        base = [math.floor(source) for source in sources]
+        last = size - 1
+        positions = [[min(max(b - 1 + k, 0), last) for k in range(4)] for b in base]
+        return Axis(size, positions, [list(_cubic_weights(s - b)) for s, b in zip(sources, base)])
     sources = [max(source, 0.0) for source in sources]
     low = [min(int(source), size - 1) for source in sources]
     high = [min(position + 1, size - 1) for position in low]
-    weight = _column([min(s - p, 1.0) for s, p in zip(sources, low)], input, dim)
-    first = _pick(input, dim, low)
-    return first * (1 - weight) + _pick(input, dim, high) * weight
-
-
-def _pick(input, dim, positions):
-    return input.index_select(dim, dlgrad.tensor(positions, dtype=dlgrad.int64))
-
-
-def _column(values, input, dim):
-    """`values` shaped to go along dimension `dim` of `input`."""
-    shape = [1] * input.dim()
-    shape[dim] = len(values)
-    return dlgrad.tensor(values, dtype=input.dtype).reshape(shape)
+    shares = [min(s - p, 1.0) for s, p in zip(sources, low)]
+    return Axis(size, [list(pair) for pair in zip(low, high)], [[1 - share, share] for share in shares])
 
 
 def _nearest_positions(size, out, factor, exact):
@@ -223,18 +232,6 @@ def _cubic_weights(t, a=-0.75):
         return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
 
     return far(t + 1), near(t), near(1 - t), far(2 - t)
-
-
-def _cubic(input, dim, sources):
-    last = input.shape[dim] - 1
-    base = [math.floor(source) for source in sources]
-    weights = [_cubic_weights(s - b) for s, b in zip(sources, base)]
-    result = None
-    for k in range(4):
-        positions = [min(max(b - 1 + k, 0), last) for b in base]
-        term = _pick(input, dim, positions) * _column([w[k] for w in weights], input, dim)
-        result = term if result is None else result + term
-    return result
 
 
 def _antialiased(input, dim, out, factor, cubic, align_corners):
