@@ -43,7 +43,8 @@ def cross_entropy(
     """-log softmax(input)[target], over classes in dimension 1 (0 for a vector): one pass, its gradient another.
 
     check: called with input, target, weight and ignore_index for layouts that it has not seen yet."""
-    key = (input._layout, target._layout, None if weight is None else weight._layout, ignore_index, reduction, label_smoothing)
+    wanted = wants_grad(input)
+    key = (input._layout, target._layout, None if weight is None else weight._layout, ignore_index, reduction, label_smoothing, wanted)
     found = _plans.get(key)
     if found is None and check is not None:
         check(input, target, weight, ignore_index)
@@ -56,10 +57,10 @@ def cross_entropy(
         stat = dt.float64 if lay.dtype is dt.float64 else dt.float32
         out = contiguous(lay.dtype, tuple(t._layout.shape) if kind == 0 else ())
         positions = lay.numel // (lay.shape[0] * lay.shape[1]) if lay.numel else _positions(lay.shape)
-        outs = (out, contiguous(stat, (2, lay.shape[0], positions)), contiguous(stat, ()))
+        outs = (out, contiguous(stat, (2, lay.shape[0], positions)), contiguous(stat, ())) if wanted else (out, None, None)
         found = _prepared(key, "loss", "cross_entropy", outs, (lay, t._layout, key[2]), ints, floats)
     loss, kept, total = found.run((x, t, weight))
-    if wants_grad(x):
+    if wanted:
 
         def rule(g, x, t, kept, total, weight):
             if not mode.enabled:
@@ -116,7 +117,8 @@ def _composed(x, t, weight, ignore_index, reduction, label_smoothing):
 
 def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean", check=None):
     """-weight[target] input[target], over classes in dimension 1 (0 for a vector). check: as in cross_entropy."""
-    key = (input._layout, target._layout, None if weight is None else weight._layout, ignore_index, reduction)
+    wanted = wants_grad(input)
+    key = (input._layout, target._layout, None if weight is None else weight._layout, ignore_index, reduction, wanted)
     found = _plans.get(key)
     if found is None and check is not None:
         check(input, target, weight, ignore_index)
@@ -127,10 +129,10 @@ def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean", ch
     ints = (kind, ignore_index)
     if found is None:
         stat = dt.float64 if lay.dtype is dt.float64 else dt.float32
-        outs = (contiguous(lay.dtype, tuple(t._layout.shape) if kind == 0 else ()), contiguous(stat, ()))
+        outs = (contiguous(lay.dtype, tuple(t._layout.shape) if kind == 0 else ()), contiguous(stat, ()) if wanted else None)
         found = _prepared(key, "loss", "nll_loss", outs, (lay, t._layout, key[2]), ints)
     loss, total = found.run((x, t, weight))
-    if wants_grad(x):
+    if wanted:
 
         def backward(g, t, total, weight):
             like = contiguous(g._layout.dtype, tuple(lay.shape))

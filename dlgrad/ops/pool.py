@@ -36,24 +36,25 @@ def _scatter_max(g, indices, shape, dims):
 _plans: dict = {}
 
 
-def _prepared(key, lay, full, row, ints, name):
-    """The plan of a row with values and indices of the shape `full`."""
-    outs = (contiguous(lay.dtype, full), contiguous(dt.int64, full))
+def _prepared(key, lay, full, row, ints, name, indexed):
+    """The plan of a row with values and perhaps indices of the shape `full`."""
+    outs = (contiguous(lay.dtype, full), contiguous(dt.int64, full) if indexed else None)
     return door.remember(_plans, key, door.Several("pool", row, outs, (lay,), ints, (), name))
 
 
 def _max_pool(dims):
     name, node_name = f"max_pool{dims}d", f"MaxPool{dims}DWithIndicesBackward0"
 
-    def pool(input, kernel, stride, padding, dilation, ceil_mode):
+    def pool(input, kernel, stride, padding, dilation, ceil_mode, indexed=True):
         lay = input._layout
-        key = (lay, kernel, stride, padding, dilation, ceil_mode)
+        indexed = indexed or input._requires_grad
+        key = (lay, kernel, stride, padding, dilation, ceil_mode, indexed)
         found = _plans.get(key)
         if found is None:
             shape = tuple(lay.shape)
             full = (*shape[:-dims], *_out_size(shape[-dims:], kernel, stride, padding, dilation, ceil_mode))
             ints = (dims, *kernel, *stride, *padding, *dilation)
-            found = _prepared(key, lay, full, "max_pool", ints, name)
+            found = _prepared(key, lay, full, "max_pool", ints, name, indexed)
         out, indices = found.run((input,))
         if input._requires_grad:
             rule = lambda g, x, i: tie(_scatter_max(g, i, tuple(lay.shape), dims), x)  # noqa: E731
@@ -61,56 +62,80 @@ def _max_pool(dims):
         return out, indices
 
     pool.__name__ = pool.__qualname__ = f"max_pool{dims}d"
-    pool.__doc__ = "The largest element of each window and its flat index: (values, indices)."
+    pool.__doc__ = (
+        "The largest element of each window and its flat index: (values, indices). indexed=False: the indices are None "
+        "unless the gradient needs them."
+    )
     return pool
 
 
+def _prepare_avg(key, row, lay, full, ints, name):
+    """The plan of a row of averages, and what it is made of."""
+    outs = (contiguous(lay.dtype, full),)
+    return door.remember(_plans, key, (door.Several("pool", row, outs, (lay,), ints, (), name), full, ints))
+
+
 def _avg(row, x, full, ints, back, name):
+    """A row whose result has the shape `full`; back(g): its derivative, the row the other way."""
     key = (row, x._layout, full, ints)
     found = _plans.get(key)
     if found is None:
-        lay = x._layout
-        outs = (contiguous(lay.dtype, full),)
-        found = door.remember(_plans, key, door.Several("pool", row, outs, (lay,), ints, (), name))
-    out = found.run((x,))[0]
+        found = _prepare_avg(key, row, x._layout, full, ints, name)
+    out = found[0].run((x,))[0]
     if x._requires_grad:
         record(out, "AvgPoolBackward0", lambda g, x: tie(back(g), x), (x,), (x,))
     return out
 
 
-def _avg_pool(dims):
-    def pool(input, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override=None):
+def _avg_both_ways(row, input, plan, full, ints, name):
+    """A row of averages, prepared, whose derivatives are itself and its backward row in turn."""
+    out = plan.run((input,))[0]
+    if input._requires_grad:
         shape = tuple(input._layout.shape)
-        full = (*shape[:-dims], *_out_size(shape[-dims:], kernel, stride, padding, (1,) * dims, ceil_mode))
-        ints = (dims, *kernel, *stride, *padding, int(count_include_pad), divisor_override or 0)
 
         def forward(x):
-            return _avg("avg_pool", x, full, ints, backward, f"avg_pool{dims}d")
+            return _avg(row, x, full, ints, backward, name)
 
         def backward(g):
-            return _avg("avg_pool_backward", g, shape, ints, forward, f"avg_pool{dims}d")
+            return _avg(row + "_backward", g, shape, ints, forward, name)
 
-        return forward(input)
+        record(out, "AvgPoolBackward0", lambda g, x: tie(backward(g), x), (input,), (input,))
+    return out
 
-    pool.__name__ = pool.__qualname__ = f"avg_pool{dims}d"
+
+def _avg_pool(dims):
+    name = f"avg_pool{dims}d"
+
+    def pool(input, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override=None):
+        lay = input._layout
+        key = (lay, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override, "avg")
+        found = _plans.get(key)
+        if found is None:
+            shape = tuple(lay.shape)
+            full = (*shape[:-dims], *_out_size(shape[-dims:], kernel, stride, padding, (1,) * dims, ceil_mode))
+            ints = (dims, *kernel, *stride, *padding, int(count_include_pad), divisor_override or 0)
+            found = _prepare_avg(key, "avg_pool", lay, full, ints, name)
+        return _avg_both_ways("avg_pool", input, *found, name)
+
+    pool.__name__ = pool.__qualname__ = name
     pool.__doc__ = "The mean of each window."
     return pool
 
 
 def _adaptive_avg(dims):
+    name = f"adaptive_avg_pool{dims}d"
+
     def pool(input, output_size):
-        shape = tuple(input._layout.shape)
-        full = (*shape[:-dims], *[s if o is None else o for s, o in zip(shape[-dims:], output_size)])
+        lay = input._layout
+        key = (lay, tuple(output_size), "avg")
+        found = _plans.get(key)
+        if found is None:
+            shape = tuple(lay.shape)
+            full = (*shape[:-dims], *[s if o is None else o for s, o in zip(shape[-dims:], output_size)])
+            found = _prepare_avg(key, "adaptive_avg_pool", lay, full, (dims,), name)
+        return _avg_both_ways("adaptive_avg_pool", input, *found, name)
 
-        def forward(x):
-            return _avg("adaptive_avg_pool", x, full, (dims,), backward, f"adaptive_avg_pool{dims}d")
-
-        def backward(g):
-            return _avg("adaptive_avg_pool_backward", g, shape, (dims,), forward, f"adaptive_avg_pool{dims}d")
-
-        return forward(input)
-
-    pool.__name__ = pool.__qualname__ = f"adaptive_avg_pool{dims}d"
+    pool.__name__ = pool.__qualname__ = name
     pool.__doc__ = "Means over as many windows as the output has places."
     return pool
 
@@ -118,14 +143,15 @@ def _adaptive_avg(dims):
 def _adaptive_max(dims):
     name, node_name = f"adaptive_max_pool{dims}d", f"AdaptiveMaxPool{dims}DBackward0"
 
-    def pool(input, output_size):
+    def pool(input, output_size, indexed=True):
         lay = input._layout
-        key = (lay, tuple(output_size))
+        indexed = indexed or input._requires_grad
+        key = (lay, tuple(output_size), indexed)
         found = _plans.get(key)
         if found is None:
             shape = tuple(lay.shape)
             full = (*shape[:-dims], *[s if o is None else o for s, o in zip(shape[-dims:], output_size)])
-            found = _prepared(key, lay, full, "adaptive_max_pool", (dims,), name)
+            found = _prepared(key, lay, full, "adaptive_max_pool", (dims,), name, indexed)
         out, indices = found.run((input,))
         if input._requires_grad:
             rule = lambda g, x, i: tie(_scatter_max(g, i, tuple(lay.shape), dims), x)  # noqa: E731

@@ -99,6 +99,20 @@ def _run_several(row, x, dims, keepdim, dtypes, floats, name):
     return tuple(found.run((x,)))
 
 
+def _whole(row, plans, x, dtype=None):
+    """A row over all dimensions, the shortest way. plans: those made for it, by layout."""
+    lay = x._layout
+    plan = plans.get(lay)
+    if plan is None:
+        dims = dims_of(None, lay.ndim, row)
+        plan = _prepare(row, lay, dims, False, dtype or lay.dtype, (), None)
+        door.remember(plans, lay, plan)
+    ptr = door.run1(plan.handle, x._ptr)
+    if not ptr:
+        plan.fail(x)
+    return door.fresh(plan, ptr)
+
+
 def spread(g, shape, dims, keepdim):
     """A reduction's gradient (or value) expanded to the input's shape."""
     if not keepdim and len(shape):
@@ -113,12 +127,22 @@ def _result_dtype(name, x, dtype):
     return d if d.is_floating_point or d.is_complex else dt.int64
 
 
+_whole_sums: dict = {}
+_whole_means: dict = {}
+
+
 def sum(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
     """The sum over `dim` (all dimensions unless given). Integers and bool sum in int64."""
-    check("sum", input)
+    if not isinstance(input, Tensor):
+        check("sum", input)
+    lay = input._layout
+    if dim is None and dtype is None and out is None and not keepdim and not names and not lay.dtype.is_complex:
+        result = _whole("sum", _whole_sums, input, _result_dtype("sum", input, None))
+        if input._requires_grad:
+            record(result, "SumBackward0", lambda g: g.expand(tuple(lay.shape)), (input,))
+        return result
     if names:
         dim, keepdim = numpy_names("sum", names, dim, keepdim)
-    lay = input._layout
     dims = dims_of(dim, lay.ndim, "sum")
     kind = _result_dtype("sum", input, dtype)
     if kind.is_complex is not lay.dtype.is_complex:
@@ -164,10 +188,17 @@ def _mean_dtype(name, input, dtype):
 
 def mean(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
     """The mean over `dim` (all dimensions unless given); nan of nothing."""
-    check("mean", input)
+    if not isinstance(input, Tensor):
+        check("mean", input)
+    lay = input._layout
+    if dim is None and dtype is None and out is None and not keepdim and not names and lay.dtype.is_floating_point:
+        result = _whole("mean", _whole_means, input)
+        if input._requires_grad:
+            rule = lambda g: (g / lay.numel if lay.numel else g / 0.0).expand(tuple(lay.shape))  # noqa: E731
+            record(result, "MeanBackward0", rule, (input,))
+        return result
     if names:
         dim, keepdim = numpy_names("mean", names, dim, keepdim)
-    lay = input._layout
     d = _mean_dtype("mean", input, dtype)
     if d.is_complex is not lay.dtype.is_complex:
         return mean(input.to(d), dim, keepdim, dtype=dtype, out=out)
@@ -364,10 +395,11 @@ def _extremum(name, row):
 def _shared(g, x, y, dims, keepdim):
     """The gradient of an extremum: shared evenly among the elements that have it."""
     shape = x._layout.shape
-    y = spread(y, shape, dims, keepdim)
-    hit = (x == y) | (x.isnan() & y.isnan())
-    hit = hit.to(g._layout.dtype)
-    n = sum(hit, dims, True) if shape else hit
+    # Where y is nan, so is some x; else none is.
+    hit = (x == spread(y, shape, dims, keepdim)) | (x != x)
+    if not shape:
+        return hit * g
+    n = run("sum", hit, dims, True, (g._layout.dtype,))
     return hit * (spread(g, shape, dims, keepdim) / n)
 
 

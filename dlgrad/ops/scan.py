@@ -54,7 +54,7 @@ def cumsum(input, dim, *, dtype=None, out=None):
     check("cumsum", input)
     d = wrap_dim(dim, input._layout.ndim, "cumsum")
     kind = _dtype(input, dtype)
-    x = input.to(kind)
+    x = input if input._layout.dtype is kind else input.to(kind)
     result = _run("cumsum", x, d, (kind,))
     if x._requires_grad:
         record(result, "CumsumBackward0", lambda g: _reverse_sum(g, d), (x,))
@@ -67,7 +67,7 @@ def cumprod(input, dim, *, dtype=None, out=None):
     check("cumprod", input)
     d = wrap_dim(dim, input._layout.ndim, "cumprod")
     kind = _dtype(input, dtype)
-    x = input.to(kind)
+    x = input if input._layout.dtype is kind else input.to(kind)
     if kind.is_complex:
         result = _complex_cumprod(x, d) if x._layout.ndim else x.clone()
         return result if out is None else write_out("cumprod", out, result)

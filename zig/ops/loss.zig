@@ -2,11 +2,11 @@
 //!
 //! Outputs <- inputs; [brackets]: may be left out (address 0, ndim 0).
 //!
-//!     cross_entropy            loss, saved, total <- logits, target, [weight];
+//!     cross_entropy            loss, [saved, total] <- logits, target, [weight];
 //!                                ints: reduction, ignore_index; floats: label_smoothing
 //!     cross_entropy_backward   gx <- g, logits, target, saved, total, [weight];
 //!                                ints and floats as above
-//!     nll_loss                 loss, total <- x, target, [weight]; ints: reduction, ignore_index
+//!     nll_loss                 loss, [total] <- x, target, [weight]; ints: reduction, ignore_index
 //!     nll_loss_backward        gx <- g, target, total, [weight]; ints as above
 //!
 //! logits, x, gx: (N, C) or (N, C, S), any strides (join further dimensions to S); target: (N)

@@ -18,7 +18,7 @@ const Logical = logical.Logical;
 const part = logical.part;
 const put = logical.put;
 
-const max_tile = 64;
+const max_tile = 256;
 
 pub const Classes = struct {
     geometry: along.Along,
@@ -178,7 +178,7 @@ fn Runner(comptime T: type) type {
                 total[0] += v[0];
                 total[1] += v[1];
             }
-            call.at(T, 2)[0] = @floatCast(total[1]);
+            if (call.ptr[2] != null) call.at(T, 2)[0] = @floatCast(total[1]);
             if (s.reduction == .none) return;
             const loss = if (s.reduction == .mean) total[0] / total[1] else total[0];
             s.each.write(T, call.ptr[0].?, 0, 1, &.{@floatCast(loss)});
@@ -238,7 +238,11 @@ fn Runner(comptime T: type) type {
                     var t: Tile = undefined;
                     t.x_line = if (s.rows) a.across.stride[in] else 1;
                     t.gx_line = if (s.rows) a.across.stride[0] else 1;
-                    if (s.direct_in and whole) {
+                    // Lines a multiple of 4 KiB apart meet in one set of the cache: packed, as
+                    // they are read twice.
+                    const collide = !s.rows and !job.backward and a.n > 8 and
+                        a.step[in] * @sizeOf(T) % 4096 == 0;
+                    if (s.direct_in and whole and !collide) {
                         t.x = @ptrCast(@alignCast(memory));
                         t.x_step = a.step[in];
                     } else {
@@ -319,15 +323,9 @@ fn Runner(comptime T: type) type {
                     if (s.smoothing != 0) smooth[j] = rowSmooth(x, job.weight, c, maximum[j]);
                 }
             } else {
-                var i: usize = 0;
-                while (i < width) : (i += lanes) {
-                    const m, const e, const w = columns(job, t.x + i, t.x_step);
-                    simd.store(T, maximum[i..].ptr, m);
-                    simd.store(T, total[i..].ptr, e);
-                    simd.store(T, smooth[i..].ptr, w);
-                }
+                columns(job, t.x, t.x_step, divCeil(width, lanes), .{ &maximum, &total, &smooth });
             }
-            const saved = job.call.at(T, 1);
+            const saved: ?[*]T = if (job.call.ptr[1] == null) null else job.call.at(T, 1);
             var i: usize = 0;
             while (i < width) : (i += lanes) {
                 const v: [lanes]T = math.log(V, part(T, total[i..].ptr, width - i, 1));
@@ -336,8 +334,10 @@ fn Runner(comptime T: type) type {
             for (0..width) |j| {
                 const m: f64 = maximum[j];
                 const log_total: f64 = total[j];
-                saved[sample + j] = maximum[j];
-                saved[s.geometry.lines + sample + j] = total[j];
+                if (saved) |to| {
+                    to[sample + j] = maximum[j];
+                    to[s.geometry.lines + sample + j] = total[j];
+                }
                 var loss: f64 = 0;
                 if (target[j] != s.ignore) {
                     const y: usize = @intCast(target[j]);
@@ -401,24 +401,33 @@ fn Runner(comptime T: type) type {
             }
             return @floatCast(total);
         }
-        /// The same three of `lanes` lines side by side.
-        fn columns(job: *const Job, x: [*]const T, step: usize) [3]V {
+        /// The same three of vectors of lines side by side. Row after row, as memory lies.
+        fn columns(job: *const Job, x: [*]const T, step: usize, vectors: usize, out: [3]*[max_tile]T) void {
             const n = job.s.geometry.n;
-            var m: V = @splat(low);
-            for (0..n) |i| m = simd.maxNan(V, m, simd.load(T, x + i * step));
-            var total: V = @splat(0);
-            var smooth: V = @splat(0);
+            var m: [max_tile / lanes]V = @splat(@splat(low));
+            for (0..n) |i| for (m[0..vectors], 0..) |*v, k| {
+                v.* = simd.maxFast(V, simd.load(T, x + i * step + k * lanes), v.*);
+            };
+            var total: [max_tile / lanes]V = @splat(@splat(0));
             var i: usize = 0;
             while (i < n) {
-                var sum: V = @splat(0);
+                var sums: [max_tile / lanes]V = @splat(@splat(0));
                 const end = @min(n, i + 128);
-                while (i < end) : (i += 1) sum += math.exp(V, simd.load(T, x + i * step) - m);
-                total += sum;
+                while (i < end) : (i += 1) for (sums[0..vectors], m[0..vectors], 0..) |*sum, v, k| {
+                    sum.* += math.exp(V, simd.load(T, x + i * step + k * lanes) - v);
+                };
+                for (&total, sums) |*t, sum| t.* += sum;
             }
-            if (job.s.smoothing != 0) for (0..n) |k| {
-                smooth = simd.fma(V, @splat(job.weight[k]), simd.load(T, x + k * step) - m, smooth);
-            };
-            return .{ m, total, smooth };
+            for (0..vectors) |k| {
+                simd.store(T, out[0][k * lanes ..].ptr, m[k]);
+                simd.store(T, out[1][k * lanes ..].ptr, total[k]);
+                var smooth: V = @splat(0);
+                if (job.s.smoothing != 0) for (0..n) |r| {
+                    const d = simd.load(T, x + r * step + k * lanes) - m[k];
+                    smooth = simd.fma(V, @splat(job.weight[r]), d, smooth);
+                };
+                simd.store(T, out[2][k * lanes ..].ptr, smooth);
+            }
         }
 
         // --- Backward -----------------------------------------------------------------------
@@ -477,17 +486,18 @@ fn Runner(comptime T: type) type {
                         @splat(b[j]),
                     });
             } else {
-                var i: usize = 0;
-                while (i < width) : (i += lanes) {
-                    const m = part(T, saved + i, width - i, 0);
-                    const log_total = part(T, log_totals + i, width - i, 0);
-                    const av = simd.load(T, a[i..].ptr);
-                    const bv = simd.load(T, b[i..].ptr);
-                    for (0..c) |k| {
-                        const x = simd.load(T, t.x + k * t.x_step + i);
-                        const p = math.exp(V, (x - m) - log_total);
-                        var v = p * av;
-                        if (s.smoothing != 0) v = simd.fma(V, @splat(job.weight[k]), bv, v);
+                var m: [max_tile]T align(64) = undefined;
+                var log_total: [max_tile]T align(64) = undefined;
+                @memcpy(m[0..width], saved[0..width]);
+                @memcpy(log_total[0..width], log_totals[0..width]);
+                for (0..c) |k| {
+                    const w: V = @splat(if (s.smoothing != 0) job.weight[k] else 0);
+                    var i: usize = 0;
+                    while (i < width) : (i += lanes) {
+                        const x = simd.load(T, t.x + k * t.x_step + i) - simd.load(T, m[i..].ptr);
+                        const p = math.exp(V, x - simd.load(T, log_total[i..].ptr));
+                        var v = p * simd.load(T, a[i..].ptr);
+                        if (s.smoothing != 0) v = simd.fma(V, w, simd.load(T, b[i..].ptr), v);
                         simd.store(T, t.gx + k * t.gx_step + i, v);
                     }
                 }

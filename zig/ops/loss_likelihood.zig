@@ -66,7 +66,7 @@ fn runForward(p: *const Plan, call: *Call) void {
         total[1] += v[1];
     }
     const dtype = p.operands[1].dtype;
-    stage.store(f64, dtype, &.{total[1]}, 1, 1, call.ptr[1].?, 1);
+    if (call.ptr[1]) |to| stage.store(f64, dtype, &.{total[1]}, 1, 1, to, 1);
     if (s.reduction == .none) return;
     const loss = if (s.reduction == .mean) total[0] / total[1] else total[0];
     s.each.write(f64, call.ptr[0].?, 0, 1, &.{loss});

@@ -13,6 +13,7 @@ const services = @import("../services.zig");
 const simd = @import("../simd.zig");
 const kernels = @import("reduce_kernels.zig");
 const logical = @import("logical.zig");
+const gradients = @import("norm_channels_backward.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
 const Logical = logical.Logical;
@@ -29,7 +30,7 @@ pub const Kind = enum {
 
 const max_operands = 8;
 
-const Channels = struct {
+pub const Channels = struct {
     kind: Kind,
     operand: [max_operands]Logical,
     present: [max_operands]bool,
@@ -45,7 +46,7 @@ const Channels = struct {
 };
 const work_size = 1 << 14;
 /// Elements of a plane that are summed in T before their sum joins the others in f64.
-const sum_block = 4096;
+pub const sum_block = 4096;
 
 pub fn prepare(p: *Plan, x: plan.Operand, kind: Kind) plan.PrepareError!void {
     if (x.ndim() < 2) return error.Unsupported;
@@ -65,7 +66,7 @@ pub fn prepare(p: *Plan, x: plan.Operand, kind: Kind) plan.PrepareError!void {
         .in_group = if (groups == 0) 0 else c / groups,
         .groups = groups,
         .eps = if (p.floats.len > 0) p.floats[0] else 0,
-        .row_block = if (kind != .group and plane < 16) std.math.clamp(n / 16, 16, 128) else 0,
+        .row_block = if (kind != .group and (plane < 16 or (plane < 64 and n >= 8))) std.math.clamp(n / 16, 16, 128) else 0,
     };
     for (p.operands, 0..) |o, k| {
         s.operand[k] = try .init(o);
@@ -74,20 +75,20 @@ pub fn prepare(p: *Plan, x: plan.Operand, kind: Kind) plan.PrepareError!void {
 }
 
 pub fn run(comptime T: type, backward: bool) plan.Run {
-    return if (backward) Runner(T).backward else Runner(T).forward;
+    return if (backward) gradients.Backward(T).run else Runner(T).forward;
 }
 
 /// Sums of a plane or of a channel: of v, and of v (x - mean).
-const Sums = [2]f64;
+pub const Sums = [2]f64;
 
-fn Runner(comptime T: type) type {
+pub fn Runner(comptime T: type) type {
     const lanes = simd.lanes(T);
     const V = simd.Vec(T);
     const Scratch = logical.Scratch(T);
     const moments = kernels.kernel(T, .moments);
 
     return struct {
-        const Job = struct {
+        pub const Job = struct {
             plan: *const Plan,
             s: *const Channels,
             call: *Call,
@@ -101,15 +102,17 @@ fn Runner(comptime T: type) type {
             b: [*]T = undefined,
             c: [*]T = undefined,
             states: [*]kernels.State = undefined,
+            /// Elements that one state is of.
+            run: usize = 0,
             sums: [*]Sums = undefined,
             /// Columns: (blocks, 2, columns)
             partial: [*]T = undefined,
         };
 
-        fn outOfMemory(call: *Call) void {
+        pub fn outOfMemory(call: *Call) void {
             call.fail(.out_of_memory, .{ 0, 0, 0 });
         }
-        fn parameters(
+        pub fn parameters(
             s: *const Channels,
             call: *Call,
             k: usize,
@@ -120,11 +123,19 @@ fn Runner(comptime T: type) type {
             @memset(buffer[0..s.c], absent);
             return buffer;
         }
-        fn walk(job: *const Job, comptime piece: fn (*const Job, usize, usize) void) void {
+        /// Room for `n` elements of each of these operands, none if all may be touched in place.
+        pub fn scratchFor(s: *const Channels, operands: []const usize, n: usize) ?Scratch {
+            for (operands) |k| if (!s.operand[k].direct(T)) return Scratch.init(operands.len, n);
+            return Scratch.init(0, n);
+        }
+        pub fn slice(scratch: *Scratch, n: usize) [*]T {
+            return if (scratch.memory.len == 0) undefined else scratch.take(n);
+        }
+        pub fn walk(job: *const Job, comptime piece: fn (*const Job, usize, usize) void) void {
             const s = job.s;
             services.parallelFor(s.n * s.c, @max(1, work_size / @max(1, s.s)), job.*, piece);
         }
-        fn walkRows(job: *const Job, comptime piece: fn (*const Job, usize, usize) void) void {
+        pub fn walkRows(job: *const Job, comptime piece: fn (*const Job, usize, usize) void) void {
             const s = job.s;
             const blocks = std.math.divCeil(usize, s.n, s.row_block) catch unreachable;
             services.parallelFor(
@@ -203,7 +214,7 @@ fn Runner(comptime T: type) type {
             };
         }
 
-        fn fixedStatistics(s: *const Channels, call: *Call, k: usize, mean: [*]T, rstd: [*]T) void {
+        pub fn fixedStatistics(s: *const Channels, call: *Call, k: usize, mean: [*]T, rstd: [*]T) void {
             const m = s.operand[k].read(T, call.ptr[k].?, 0, s.c, mean);
             if (m != mean) @memcpy(mean[0..s.c], m[0..s.c]);
             const v = s.operand[k + 1].read(T, call.ptr[k + 1].?, 0, s.c, rstd);
@@ -226,36 +237,37 @@ fn Runner(comptime T: type) type {
             };
         }
 
+        /// The states of planes (batch), or of groups, whose planes are one run.
         fn planeStatistics(job: *Job) bool {
             const s = job.s;
-            const states = services.allocSlice(kernels.State, s.n * s.c) orelse return false;
+            const groups = s.kind == .group;
+            const units = if (groups) s.n * s.groups else s.n * s.c;
+            job.run = if (groups) s.in_group * s.s else s.s;
+            const states = services.allocSlice(kernels.State, units) orelse return false;
             defer services.free(@ptrCast(states.ptr));
             job.states = states.ptr;
-            walk(job, momentPlanes);
-            // A batch's planes of a channel lie C apart, a group's are neighbours.
-            const count = if (s.kind == .batch) s.c else s.n * s.groups;
-            for (0..count) |i| {
-                const first, const step, const planes = if (s.kind == .batch)
-                    .{ i, s.c, s.n }
-                else
-                    .{ i * s.in_group, 1, s.in_group };
-                var total = states[first];
-                for (1..planes) |k| moments.merge(&total, &states[first + k * step], 1, 1);
-                setStatistics(job, i, &total);
+            services.parallelFor(units, @max(1, work_size / @max(1, job.run)), job.*, momentRuns);
+            if (groups) {
+                for (states, 0..) |*state, i| setStatistics(job, i, state);
+            } else for (0..s.c) |c| {
+                var total = states[c];
+                for (1..s.n) |n| moments.merge(&total, &states[c + n * s.c], 1, 1);
+                setStatistics(job, c, &total);
             }
             return true;
         }
-        fn momentPlanes(job: *const Job, begin: usize, end: usize) void {
+        fn momentRuns(job: *const Job, begin: usize, end: usize) void {
             const s = job.s;
-            var scratch = Scratch.init(1, s.s) orelse return outOfMemory(job.call);
+            const n = job.run;
+            var scratch = scratchFor(s, &.{job.x}, n) orelse return outOfMemory(job.call);
             defer scratch.deinit();
-            const buffer = scratch.take(s.s);
+            const buffer = slice(&scratch, n);
             for (begin..end) |i| {
-                const x = s.operand[job.x].read(T, job.call.ptr[job.x].?, i * s.s, s.s, buffer);
+                const x = s.operand[job.x].read(T, job.call.ptr[job.x].?, i * n, n, buffer);
                 var k: usize = 0;
-                while (k < s.s) : (k += kernels.row_block) {
+                while (k < n) : (k += kernels.row_block) {
                     var state: kernels.State = undefined;
-                    moments.row(@ptrCast(x + k), @min(kernels.row_block, s.s - k), 0, &state);
+                    moments.row(@ptrCast(x + k), @min(kernels.row_block, n - k), 0, &state);
                     if (k == 0)
                         job.states[i] = state
                     else
@@ -266,23 +278,25 @@ fn Runner(comptime T: type) type {
 
         fn applyPlanes(job: *const Job, begin: usize, end: usize) void {
             const s = job.s;
-            var scratch = Scratch.init(2, s.s) orelse return outOfMemory(job.call);
+            var scratch = scratchFor(s, &.{ job.x, 0 }, s.s) orelse return outOfMemory(job.call);
             defer scratch.deinit();
-            const x_buffer = scratch.take(s.s);
-            const y_buffer = scratch.take(s.s);
+            const x_buffer = slice(&scratch, s.s);
+            const y_buffer = slice(&scratch, s.s);
+            var c = begin % s.c;
             for (begin..end) |i| {
                 const at = i * s.s;
                 const x = s.operand[job.x].read(T, job.call.ptr[job.x].?, at, s.s, x_buffer);
                 const y = s.operand[0].place(T, job.call.ptr[0].?, at, y_buffer);
-                const k = if (s.kind == .group) i else i % s.c;
+                const k = if (s.kind == .group) i else c;
+                c = if (c + 1 == s.c) 0 else c + 1;
                 const mean: V = @splat(job.mean[k]);
                 const scale: V = @splat(job.a[k]);
                 const bias: V = @splat(job.c[k]);
                 var j: usize = 0;
-                while (j < s.s) : (j += lanes) {
-                    const left = s.s - j;
-                    put(T, y + j, left, simd.fma(V, part(T, x + j, left, 0) - mean, scale, bias));
-                }
+                while (j + lanes <= s.s) : (j += lanes)
+                    simd.store(T, y + j, simd.fma(V, simd.load(T, x + j) - mean, scale, bias));
+                if (j < s.s)
+                    put(T, y + j, s.s - j, simd.fma(V, part(T, x + j, s.s - j, 0) - mean, scale, bias));
                 s.operand[0].write(T, job.call.ptr[0].?, at, s.s, y);
             }
         }
@@ -290,10 +304,10 @@ fn Runner(comptime T: type) type {
         fn applyRows(job: *const Job, begin: usize, end: usize) void {
             const s = job.s;
             const columns = s.c * s.s;
-            var scratch = Scratch.init(2, columns) orelse return outOfMemory(job.call);
+            var scratch = scratchFor(s, &.{ job.x, 0 }, columns) orelse return outOfMemory(job.call);
             defer scratch.deinit();
-            const x_buffer = scratch.take(columns);
-            const y_buffer = scratch.take(columns);
+            const x_buffer = slice(&scratch, columns);
+            const y_buffer = slice(&scratch, columns);
             for (begin * s.row_block..@min(end * s.row_block, s.n)) |i| {
                 const at = i * columns;
                 const x = s.operand[job.x].read(T, job.call.ptr[job.x].?, at, columns, x_buffer);
@@ -320,16 +334,17 @@ fn Runner(comptime T: type) type {
             gradients,
         };
 
-        fn sumRows(comptime what: What) fn (*const Job, usize, usize) void {
+        pub fn sumRows(comptime what: What) fn (*const Job, usize, usize) void {
             return struct {
                 fn piece(job: *const Job, begin: usize, end: usize) void {
                     const s = job.s;
                     const columns = s.c * s.s;
                     const stride = std.mem.alignForward(usize, columns, lanes);
-                    var scratch = Scratch.init(2, columns) orelse return outOfMemory(job.call);
+                    var scratch = scratchFor(s, &.{ job.x, job.other }, columns) orelse
+                        return outOfMemory(job.call);
                     defer scratch.deinit();
-                    const x_buffer = scratch.take(columns);
-                    const g_buffer = scratch.take(columns);
+                    const x_buffer = slice(&scratch, columns);
+                    const g_buffer = slice(&scratch, columns);
                     for (begin..end) |b| {
                         const first = job.partial + 2 * b * stride;
                         const second = first + stride;
@@ -375,7 +390,7 @@ fn Runner(comptime T: type) type {
         }
 
         /// One channel's sum, of plane 0 or 1 of the partial sums, in f64.
-        fn joined(job: *const Job, c: usize, which: usize) f64 {
+        pub fn joined(job: *const Job, c: usize, which: usize) f64 {
             const s = job.s;
             const stride = std.mem.alignForward(usize, s.c * s.s, lanes);
             const blocks = std.math.divCeil(usize, s.n, s.row_block) catch unreachable;
@@ -386,7 +401,7 @@ fn Runner(comptime T: type) type {
             }
             return sum;
         }
-        fn allocPartial(job: *Job) ?[]align(64) T {
+        pub fn allocPartial(job: *Job) ?[]align(64) T {
             const s = job.s;
             const stride = std.mem.alignForward(usize, s.c * s.s, lanes);
             const blocks = std.math.divCeil(usize, s.n, s.row_block) catch unreachable;
@@ -418,244 +433,6 @@ fn Runner(comptime T: type) type {
                 setStatistics(job, c, &state);
             }
             return true;
-        }
-
-        // --- Backward -----------------------------------------------------------------------
-        // Operands: gx, gw, gb, g, x, mean, rstd, weight; `fixed` has running_mean and
-        // running_var for mean and rstd.
-
-        pub fn backward(p: *const Plan, call: *Call) void {
-            const s = p.stateAs(Channels);
-            const planes = s.n * s.c;
-            if (planes * s.s == 0) {
-                for ([2]usize{ 1, 2 }) |k| if (s.present[k]) for (0..s.c) |c| {
-                    s.operand[k].write(T, call.ptr[k].?, c, 1, &.{0});
-                };
-                return;
-            }
-            const per_plane = s.kind == .group;
-            const count = if (per_plane) planes else if (s.row_block > 0) s.c * s.s else s.c;
-            var scratch = Scratch.init(7, @max(count, s.c)) orelse return outOfMemory(call);
-            defer scratch.deinit();
-            const weight = parameters(s, call, 7, 1, scratch.take(s.c));
-            var job: Job = .{ .plan = p, .s = s, .call = call, .x = 4, .other = 3 };
-            job.mean = scratch.take(count);
-            job.a = scratch.take(count);
-            job.b = scratch.take(count);
-            job.c = scratch.take(count);
-            var mean: [*]const T = undefined;
-            var rstd: [*]const T = undefined;
-            if (s.kind == .fixed) {
-                const m = scratch.take(s.c);
-                const r = scratch.take(s.c);
-                fixedStatistics(s, call, 5, m, r);
-                mean = m;
-                rstd = r;
-            } else {
-                mean = call.at(T, 5);
-                rstd = call.at(T, 6);
-            }
-            const repeat = if (s.row_block > 0) s.s else 1;
-            for (0..count) |i| job.mean[i] = mean[if (per_plane) i / s.in_group else i / repeat];
-
-            // Sums of every channel (batch) or plane (group)
-            const sums = services.allocSlice(Sums, @max(1, planes)) orelse return outOfMemory(call);
-            defer services.free(@ptrCast(sums.ptr));
-            job.sums = sums.ptr;
-            if (s.row_block > 0) {
-                const memory = allocPartial(&job) orelse return outOfMemory(call);
-                defer services.free(@ptrCast(memory.ptr));
-                walkRows(&job, sumRows(.gradients));
-                for (0..s.c) |c| {
-                    const channel: Sums = .{ joined(&job, c, 0), joined(&job, c, 1) };
-                    giveAffine(&job, c, channel, rstd[c]);
-                    setGradient(&job, c * s.s, s.s, weight[c], rstd[c], channel);
-                }
-            } else {
-                walk(&job, sumPlanes);
-                if (per_plane) groupGradients(&job, rstd, weight) else for (0..s.c) |c| {
-                    var channel: Sums = .{ 0, 0 };
-                    for (0..s.n) |n| for (&channel, sums[n * s.c + c]) |*t, v| {
-                        t.* += v;
-                    };
-                    giveAffine(&job, c, channel, rstd[c]);
-                    setGradient(&job, c, 1, weight[c], rstd[c], channel);
-                }
-            }
-            if (!s.present[0]) return;
-            if (s.row_block > 0) walkRows(&job, gradientRows) else walk(&job, gradientPlanes);
-        }
-
-        /// gb = the sum of g; gw = that of g (x - mean), times rstd
-        fn giveAffine(job: *const Job, c: usize, channel: Sums, rstd: T) void {
-            const values: [2]T = .{ @floatCast(channel[1] * rstd), @floatCast(channel[0]) };
-            for (values, 1..) |v, k| if (job.s.present[k]) {
-                job.s.operand[k].write(T, job.call.ptr[k].?, c, 1, &.{v});
-            };
-        }
-
-        /// gx = w rstd (g - mean(g) - (x - mean) rstd^2 mean(g (x - mean)))
-        fn setGradient(
-            job: *const Job,
-            at: usize,
-            n: usize,
-            weight: T,
-            rstd: T,
-            channel: Sums,
-        ) void {
-            const s = job.s;
-            const count: f64 = @floatFromInt(s.n * s.s);
-            const r: f64 = rstd;
-            const a = r * weight;
-            const moving = s.kind == .batch; // the statistics depend on x
-            for (at..at + n) |i| {
-                job.a[i] = @floatCast(a);
-                job.b[i] = if (moving) @floatCast(-a * r * r * channel[1] / count) else 0;
-                job.c[i] = if (moving) @floatCast(-a * channel[0] / count) else 0;
-            }
-        }
-
-        fn groupGradients(job: *const Job, rstd: [*]const T, weight: [*]const T) void {
-            const s = job.s;
-            const count: f64 = @floatFromInt(s.in_group * s.s);
-            for (0..s.c) |c| {
-                var channel: Sums = .{ 0, 0 };
-                for (0..s.n) |n| {
-                    const plane = job.sums[n * s.c + c];
-                    channel[0] += plane[0];
-                    channel[1] += plane[1] * rstd[n * s.groups + c / s.in_group];
-                }
-                giveAffine(job, c, channel, 1);
-            }
-            for (0..s.n * s.groups) |group| {
-                const first = group * s.in_group;
-                const r: f64 = rstd[group];
-                var total: Sums = .{ 0, 0 };
-                for (first..first + s.in_group) |i| for (&total, job.sums[i]) |*t, v| {
-                    t.* += v * weight[i % s.c];
-                };
-                for (first..first + s.in_group) |i| {
-                    job.a[i] = @floatCast(r * weight[i % s.c]);
-                    job.b[i] = @floatCast(-r * r * r * total[1] / count);
-                    job.c[i] = @floatCast(-r * total[0] / count);
-                }
-            }
-        }
-
-        fn sumPlanes(job: *const Job, begin: usize, end: usize) void {
-            const s = job.s;
-            var scratch = Scratch.init(2, s.s) orelse return outOfMemory(job.call);
-            defer scratch.deinit();
-            const x_buffer = scratch.take(s.s);
-            const g_buffer = scratch.take(s.s);
-            for (begin..end) |i| {
-                const at = i * s.s;
-                const x = s.operand[job.x].read(T, job.call.ptr[job.x].?, at, s.s, x_buffer);
-                const g = s.operand[job.other].read(
-                    T,
-                    job.call.ptr[job.other].?,
-                    at,
-                    s.s,
-                    g_buffer,
-                );
-                const m = job.mean[if (s.kind == .group) i else i % s.c];
-                const mean: V = @splat(m);
-                var total: Sums = .{ 0, 0 };
-                var j: usize = 0;
-                while (j < s.s) {
-                    const stop = @min(s.s, j + sum_block);
-                    var first: [2]V = @splat(@splat(0));
-                    var second: [2]V = @splat(@splat(0));
-                    while (j + 2 * lanes <= stop) : (j += 2 * lanes) inline for (0..2) |k| {
-                        const u = simd.load(T, g + j + k * lanes);
-                        first[k] += u;
-                        second[k] = simd.fma(
-                            V,
-                            u,
-                            simd.load(T, x + j + k * lanes) - mean,
-                            second[k],
-                        );
-                    };
-                    while (j < stop) : (j += lanes) {
-                        const u = part(T, g + j, stop - j, 0);
-                        first[0] += u;
-                        second[0] = simd.fma(V, u, part(T, x + j, stop - j, m) - mean, second[0]);
-                    }
-                    total[0] += simd.reduceAdd(first[0] + first[1]);
-                    total[1] += simd.reduceAdd(second[0] + second[1]);
-                }
-                job.sums[i] = total;
-            }
-        }
-
-        fn gradientPlanes(job: *const Job, begin: usize, end: usize) void {
-            const s = job.s;
-            var scratch = Scratch.init(3, s.s) orelse return outOfMemory(job.call);
-            defer scratch.deinit();
-            const buffers: [3][*]T = .{ scratch.take(s.s), scratch.take(s.s), scratch.take(s.s) };
-            for (begin..end) |i| {
-                const at = i * s.s;
-                const x = s.operand[job.x].read(T, job.call.ptr[job.x].?, at, s.s, buffers[0]);
-                const g = s.operand[job.other].read(
-                    T,
-                    job.call.ptr[job.other].?,
-                    at,
-                    s.s,
-                    buffers[1],
-                );
-                const gx = s.operand[0].place(T, job.call.ptr[0].?, at, buffers[2]);
-                const k = if (s.kind == .group) i else i % s.c;
-                const mean: V = @splat(job.mean[k]);
-                const a: V = @splat(job.a[k]);
-                const b: V = @splat(job.b[k]);
-                const c: V = @splat(job.c[k]);
-                var j: usize = 0;
-                while (j < s.s) : (j += lanes) {
-                    const left = s.s - j;
-                    const rest = simd.fma(V, part(T, x + j, left, 0) - mean, b, c);
-                    put(T, gx + j, left, simd.fma(V, part(T, g + j, left, 0), a, rest));
-                }
-                s.operand[0].write(T, job.call.ptr[0].?, at, s.s, gx);
-            }
-        }
-
-        fn gradientRows(job: *const Job, begin: usize, end: usize) void {
-            const s = job.s;
-            const columns = s.c * s.s;
-            var scratch = Scratch.init(3, columns) orelse return outOfMemory(job.call);
-            defer scratch.deinit();
-            var buffers: [3][*]T = undefined;
-            for (&buffers) |*b| b.* = scratch.take(columns);
-            for (begin * s.row_block..@min(end * s.row_block, s.n)) |i| {
-                const at = i * columns;
-                const x = s.operand[job.x].read(T, job.call.ptr[job.x].?, at, columns, buffers[0]);
-                const g = s.operand[job.other].read(
-                    T,
-                    job.call.ptr[job.other].?,
-                    at,
-                    columns,
-                    buffers[1],
-                );
-                const gx = s.operand[0].place(T, job.call.ptr[0].?, at, buffers[2]);
-                var j: usize = 0;
-                while (j < columns) : (j += lanes) {
-                    const left = columns - j;
-                    const d = part(T, x + j, left, 0) - part(T, job.mean + j, left, 0);
-                    const rest = simd.fma(
-                        V,
-                        d,
-                        part(T, job.b + j, left, 0),
-                        part(T, job.c + j, left, 0),
-                    );
-                    put(
-                        T,
-                        gx + j,
-                        left,
-                        simd.fma(V, part(T, g + j, left, 0), part(T, job.a + j, left, 0), rest),
-                    );
-                }
-                s.operand[0].write(T, job.call.ptr[0].?, at, columns, gx);
-            }
         }
     };
 }

@@ -276,17 +276,20 @@ pub fn Pool(comptime T: type) type {
                     const at = (o0 * s.out[1] + o1) * s.out[2];
                     const to = values + at * x.dtype.size();
                     const to_indices = if (indices) |i| i + at else null;
-                    maxRow(
-                        s,
-                        layout,
-                        staged.ptr,
-                        .{ o0, o1 },
-                        window,
-                        inside,
-                        x.dtype,
-                        to,
-                        to_indices,
-                    );
+                    switch (indices == null) {
+                        inline else => |plain| maxRow(
+                            !plain,
+                            s,
+                            layout,
+                            staged.ptr,
+                            .{ o0, o1 },
+                            window,
+                            inside,
+                            x.dtype,
+                            to,
+                            to_indices,
+                        ),
+                    }
                 };
             }
         }
@@ -298,6 +301,7 @@ pub fn Pool(comptime T: type) type {
 
         /// One row of outputs. The padding holds the lowest value, which never wins.
         fn maxRow(
+            comptime indexed: bool,
             s: *const State,
             layout: Layout,
             staged: [*]const T,
@@ -336,6 +340,7 @@ pub fn Pool(comptime T: type) type {
                             const v = simd.load(T, row + layout.column(c));
                             const wins = if (is_float) (v > best) | (v != v) else v > best;
                             best = @select(T, wins, v, best);
+                            if (!indexed) continue;
                             const here = columns + @as(I, @splat(base + @as(i64, @intCast(c))));
                             which = @select(i64, wins, here, which);
                         }
@@ -344,8 +349,9 @@ pub fn Pool(comptime T: type) type {
                 const n = @min(W, s.out[2] - o2);
                 const out: [W]T = best;
                 pack.store(T, d, values + o2 * d.size(), &out, n);
+                if (!indexed) continue;
                 const out_indices: [W]i64 = which;
-                if (indices) |i| @memcpy(i[o2..][0..n], out_indices[0..n]);
+                @memcpy(indices.?[o2..][0..n], out_indices[0..n]);
             }
         }
 

@@ -22,57 +22,94 @@ pub fn Adaptive(comptime T: type) type {
             };
         }
 
-        /// Walks over the windows in row-major order of the outputs.
+        /// The windows of one dimension after the other, and of a plane in row-major order.
         const Windows = struct {
             s: *const State,
-            at: usize = 0,
+            spans: []align(64) Span,
 
-            fn next(w: *Windows) ?[3]Span {
-                const s = w.s;
-                if (w.at == product(s.out)) return null;
-                defer w.at += 1;
-                const row = w.at / s.out[2];
-                return .{
-                    span(s, 0, row / s.out[1]),
-                    span(s, 1, row % s.out[1]),
-                    span(s, 2, w.at % s.out[2]),
+            fn init(s: *const State) P.Failure!Windows {
+                const w: Windows = .{
+                    .s = s,
+                    .spans = try P.alloc(Span, s.out[0] + s.out[1] + s.out[2]),
                 };
+                var at: usize = 0;
+                for (0..3) |k| for (0..s.out[k]) |o| {
+                    w.spans[at] = span(s, k, o);
+                    at += 1;
+                };
+                return w;
+            }
+            fn deinit(w: Windows) void {
+                services.free(@ptrCast(w.spans.ptr));
+            }
+            /// f(context, number, window) of each.
+            inline fn each(w: *const Windows, context: anytype, comptime f: anytype) void {
+                const out = w.s.out;
+                var number: usize = 0;
+                for (w.spans[0..out[0]]) |a| for (w.spans[out[0]..][0..out[1]]) |b| {
+                    for (w.spans[out[0] + out[1] ..][0..out[2]]) |c| {
+                        f(context, number, .{ a, b, c });
+                        number += 1;
+                    }
+                };
+            }
+        };
+
+        /// A window as runs of memory: whole rows that follow each other are one.
+        const Runs = struct {
+            count: usize,
+            n: usize,
+            fn init(s: *const State, w: [3]Span) Runs {
+                const height = w[1].stop - w[1].start;
+                const width = w[2].stop - w[2].start;
+                if (s.out[2] == 1) return .{ .count = 1, .n = height * width };
+                return .{ .count = height, .n = width };
+            }
+            /// Where run r of slice x0 begins in the plane.
+            inline fn at(s: *const State, w: [3]Span, x0: usize, r: usize) usize {
+                return (x0 * s.in[1] + w[1].start + r) * s.in[2] + w[2].start;
             }
         };
 
         pub fn averagePlanes(job: *const P.Job, begin: usize, end: usize) P.Failure!void {
             const s = job.s;
             const d = job.p.operands[0].dtype;
+            const windows: Windows = try .init(s);
+            defer windows.deinit();
             const buffer = try P.alloc(T, product(s.in) + product(s.out));
             defer services.free(@ptrCast(buffer.ptr));
             const values = buffer[product(s.in)..];
             for (begin..end) |number| {
                 const x = P.contiguous(T, P.native, planeOf(job.p, job.call, 1, number), buffer.ptr);
-                var windows: Windows = .{ .s = s };
-                while (windows.next()) |w| {
-                    const height = w[1].stop - w[1].start;
-                    const width = w[2].stop - w[2].start;
-                    // Rows that follow each other without a gap are one.
-                    const joins = s.out[2] == 1;
-                    var sum: V = @splat(0);
-                    for (w[0].start..w[0].stop) |x0| {
-                        var x1 = w[1].start;
-                        while (x1 < w[1].stop) : (x1 += if (joins) height else 1) {
-                            const row = x + (x0 * s.in[1] + x1) * s.in[2] + w[2].start;
-                            sum = addRow(sum, row, if (joins) height * width else width);
-                        }
+                windows.each(.{ s, x, values.ptr }, struct {
+                    fn f(context: struct { *const State, [*]const T, [*]T }, o: usize, w: [3]Span) void {
+                        context[2][o] = average(context[0], context[1], w);
                     }
-                    const count: T = @floatFromInt((w[0].stop - w[0].start) * height * width);
-                    values[windows.at - 1] = simd.reduceAdd(sum) / count;
-                }
+                }.f);
                 pack.store(T, d, P.output(job, 0, number, s.out), values.ptr, values.len);
             }
+        }
+        fn average(s: *const State, x: [*]const T, w: [3]Span) T {
+            const runs: Runs = .init(s, w);
+            var sum: V = @splat(0);
+            for (w[0].start..w[0].stop) |x0| for (0..runs.count) |r| {
+                sum = addRow(sum, x + Runs.at(s, w, x0, r), runs.n);
+            };
+            const count: T = @floatFromInt((w[0].stop - w[0].start) * runs.count * runs.n);
+            return simd.reduceAdd(sum) / count;
         }
 
         /// Lane l takes the elements l modulo `lanes`.
         fn addRow(start: V, row: [*]const T, n: usize) V {
             var sum = start;
             var i: usize = 0;
+            if (n >= 8 * W) {
+                var sums: [4]V = @splat(@splat(0));
+                while (i + 4 * W <= n) : (i += 4 * W) inline for (&sums, 0..) |*v, k| {
+                    v.* += simd.load(T, row + i + k * W);
+                };
+                sum += (sums[0] + sums[1]) + (sums[2] + sums[3]);
+            }
             while (i + W <= n) : (i += W) sum += simd.load(T, row + i);
             if (i < n) sum += simd.loadPart(T, row + i, n - i, 0);
             return sum;
@@ -84,28 +121,37 @@ pub fn Adaptive(comptime T: type) type {
             const large = product(s.in);
             const buffer = try P.alloc(T, product(s.out) + if (d == P.native) 0 else large);
             defer services.free(@ptrCast(buffer.ptr));
+            const windows: Windows = try .init(s);
+            defer windows.deinit();
             for (begin..end) |number| {
                 const gout = P.contiguous(T, P.native, planeOf(job.p, job.call, 1, number), buffer.ptr);
                 const out = P.output(job, 0, number, s.in);
                 const sums: [*]T = if (d == P.native) @ptrCast(@alignCast(out)) else buffer.ptr + product(s.out);
                 @memset(sums[0..large], 0);
-                var windows: Windows = .{ .s = s };
-                while (windows.next()) |w| {
-                    const width = w[2].stop - w[2].start;
-                    const count = (w[0].stop - w[0].start) * (w[1].stop - w[1].start) * width;
-                    const share = gout[windows.at - 1] / @as(T, @floatFromInt(count));
-                    for (w[0].start..w[0].stop) |x0| for (w[1].start..w[1].stop) |x1| {
-                        const row = sums + (x0 * s.in[1] + x1) * s.in[2] + w[2].start;
-                        for (row[0..width]) |*v| v.* += share;
-                    };
-                }
+                windows.each(.{ s, gout, sums }, struct {
+                    fn f(context: struct { *const State, [*]const T, [*]T }, o: usize, w: [3]Span) void {
+                        share(context[0], context[1][o], context[2], w);
+                    }
+                }.f);
                 if (d != P.native) pack.store(T, d, out, sums, large);
             }
+        }
+
+        /// Every element of the window gets its part of g.
+        fn share(s: *const State, g: T, sums: [*]T, w: [3]Span) void {
+            const runs: Runs = .init(s, w);
+            const count = (w[0].stop - w[0].start) * runs.count * runs.n;
+            const part = g / @as(T, @floatFromInt(count));
+            for (w[0].start..w[0].stop) |x0| for (0..runs.count) |r| {
+                for (sums[Runs.at(s, w, x0, r)..][0..runs.n]) |*v| v.* += part;
+            };
         }
 
         pub fn maxPlanes(job: *const P.Job, begin: usize, end: usize) P.Failure!void {
             const s = job.s;
             const d = job.p.operands[0].dtype;
+            const windows: Windows = try .init(s);
+            defer windows.deinit();
             const buffer = try P.alloc(T, product(s.in) + product(s.out));
             defer services.free(@ptrCast(buffer.ptr));
             const values = buffer[product(s.in)..];
@@ -115,24 +161,47 @@ pub fn Adaptive(comptime T: type) type {
                     null
                 else
                     @ptrCast(@alignCast(P.output(job, 1, number, s.out)));
-                var windows: Windows = .{ .s = s };
-                while (windows.next()) |w| {
-                    var best: T = P.lowest;
-                    var which = (w[0].start * s.in[1] + w[1].start) * s.in[2] + w[2].start;
-                    for (w[0].start..w[0].stop) |x0| for (w[1].start..w[1].stop) |x1| {
-                        const row = (x0 * s.in[1] + x1) * s.in[2];
-                        for (row + w[2].start..row + w[2].stop) |i| {
-                            if (x[i] > best or x[i] != x[i]) {
-                                best = x[i];
-                                which = i;
-                            }
-                        }
-                    };
-                    values[windows.at - 1] = best;
-                    if (indices) |i| i[windows.at - 1] = @intCast(which);
-                }
+                windows.each(.{ s, x, values.ptr, indices }, struct {
+                    fn f(context: struct { *const State, [*]const T, [*]T, ?[*]i64 }, o: usize, w: [3]Span) void {
+                        const best = maximum(context[0], context[1], w);
+                        context[2][o] = best;
+                        if (context[3]) |i| i[o] = @intCast(find(context[0], context[1], w, best));
+                    }
+                }.f);
                 pack.store(T, d, P.output(job, 0, number, s.out), values.ptr, values.len);
             }
+        }
+        fn maximum(s: *const State, x: [*]const T, w: [3]Span) T {
+            const runs: Runs = .init(s, w);
+            var best: V = @splat(P.lowest);
+            for (w[0].start..w[0].stop) |x0| for (0..runs.count) |r| {
+                const row = x + Runs.at(s, w, x0, r);
+                var i: usize = 0;
+                while (i + W <= runs.n) : (i += W) best = simd.maxNan(V, best, simd.load(T, row + i));
+                if (i < runs.n)
+                    best = simd.maxNan(V, best, simd.loadPart(T, row + i, runs.n - i, P.lowest));
+            };
+            return simd.reduceMax(best);
+        }
+        /// Where the first element of the window lies that is `best`; of nans the last.
+        fn find(s: *const State, x: [*]const T, w: [3]Span, best: T) usize {
+            const runs: Runs = .init(s, w);
+            const wanted: V = @splat(best);
+            var found = Runs.at(s, w, w[0].start, 0);
+            for (w[0].start..w[0].stop) |x0| for (0..runs.count) |r| {
+                const first = Runs.at(s, w, x0, r);
+                var i: usize = 0;
+                while (i + W <= runs.n) : (i += W) {
+                    const v = simd.load(T, x + first + i);
+                    if (@reduce(.Or, (v == wanted) | (v != v))) break;
+                }
+                while (i < runs.n) : (i += 1) {
+                    const v = x[first + i];
+                    if (v == best) return first + i;
+                    if (v != v) found = first + i;
+                }
+            };
+            return found;
         }
     };
 }

@@ -111,6 +111,7 @@ fn prepare(p: *Plan) plan.PrepareError!void {
         .inner_reduced = undefined,
         .direct = false,
         .arg = row.op == .argmax or row.op == .argmin,
+        .fold = 1,
         .tile = 0,
         .blocks = 0,
         .blocks_in_run = 0,
@@ -182,13 +183,27 @@ fn chooseWay(r: *Reduction, native: bool) plan.Run {
         const shares = r.results < 64 and r.length * r.results >= 2 * work_size and r.blocks > 1;
         return if (shares) rows.runRowsInBlocks else rows.runRows;
     }
+    r.fold = foldOf(r, if (native) max_tile else row_block / column_block);
+    const height = r.length / r.fold;
+    r.inner_kept.size *= r.fold;
+    if (r.fold > 1) r.inner_reduced = .{ .size = height, .stride = r.inner_kept.size };
     r.direct = native and r.inner_kept.stride == 1 and r.inner_kept.size >= lanes;
-    const most: usize = @min(r.length, column_block);
+    const most: usize = @min(height, column_block);
     r.tile = if (r.direct) max_tile else @min(max_tile, row_block / most / 16 * 16);
-    r.blocks = std.math.divCeil(usize, r.length, super_block) catch unreachable;
+    r.blocks = std.math.divCeil(usize, height, super_block) catch unreachable;
     return if (r.blocks > 1) columns.runColumnsInBlocks else columns.runColumns;
 }
 
+/// How many rows of few columns, one run of memory, to take for a row; it divides their number.
+fn foldOf(r: *const Reduction, widest: usize) usize {
+    const width = r.inner_kept.size;
+    const run = r.kept.n == 0 and r.reduced.n == 0 and r.inner_kept.stride == 1 and
+        r.inner_reduced.stride == width;
+    if (!run or r.arg or width >= 64 or r.length < 64) return 1;
+    var fold = @max(1, widest / width);
+    while (r.length % fold != 0) fold -= 1;
+    return fold;
+}
 fn isReduced(dims: []const i64, d: usize) bool {
     for (dims) |x| if (x == @as(i64, @intCast(d))) return true;
     return false;

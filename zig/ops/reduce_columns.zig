@@ -92,6 +92,13 @@ fn columnRows(
     }
 }
 
+/// The results of rows that were taken together, joined; how many there are.
+fn unfold(r: *const Reduction, results: [*]Cell, width: usize) usize {
+    const n = width / r.fold;
+    for (1..r.fold) |k| r.kernel.merge(results, results + k * n, max_tile, n);
+    return n;
+}
+
 pub fn runColumns(p: *const Plan, call: *Call) void {
     const r = p.stateAs(Reduction);
     const count = tiles(r) * r.kept.numel();
@@ -102,8 +109,10 @@ pub fn runColumns(p: *const Plan, call: *Call) void {
             var results: [planes * max_tile]Cell = undefined;
             for (begin..end) |i| {
                 const t = tileAt(j.r, i);
-                columnRows(j.plan, j.r, j.call.ptr[j.r.outputs].?, t, 0, j.r.length, &results);
-                finish(j.plan, j.r, j.call, &results, t.width, t.out, j.r.inner_kept.out);
+                const height = j.r.length / j.r.fold;
+                columnRows(j.plan, j.r, j.call.ptr[j.r.outputs].?, t, 0, height, &results);
+                const width = unfold(j.r, &results, t.width);
+                finish(j.plan, j.r, j.call, &results, width, t.out, j.r.inner_kept.out);
             }
         }
     }.piece);
@@ -123,7 +132,7 @@ pub fn runColumnsInBlocks(p: *const Plan, call: *Call) void {
             for (begin..end) |i| {
                 const t = tileAt(j.r, i / j.r.blocks);
                 const first = i % j.r.blocks * super_block;
-                const last: usize = @min(first + super_block, j.r.length);
+                const last: usize = @min(first + super_block, j.r.length / j.r.fold);
                 columnRows(
                     j.plan,
                     j.r,
@@ -152,7 +161,8 @@ pub fn runColumnsInBlocks(p: *const Plan, call: *Call) void {
                             t.width,
                         );
                 }
-                finish(j.plan, j.r, j.call, mine, t.width, t.out, j.r.inner_kept.out);
+                const width = unfold(j.r, mine, t.width);
+                finish(j.plan, j.r, j.call, mine, width, t.out, j.r.inner_kept.out);
             }
         }
     }.piece);

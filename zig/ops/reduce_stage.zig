@@ -97,6 +97,7 @@ fn loadAs(
 ) void {
     var i: usize = 0;
     if (stride == 1 and dst_stride == 1) {
+        if (comptime d == native(T)) return @memcpy(dst[0..n], src[0..n]);
         // Floats become integers rarely enough to leave that to the scalar loop.
         if (T != i64 or !comptime d.isFloat()) {
             while (i + chunk <= n) : (i += chunk) dst[i..][0..chunk].* = widenChunk(T, d, src + i);
@@ -159,6 +160,7 @@ fn storeAs(
 ) void {
     var i: usize = 0;
     if (stride == 1 and src_stride == 1) {
+        if (comptime d == native(T)) return @memcpy(dst[0..n], src[0..n]);
         if (T != i64 and comptime d.isFloat()) {
             while (i + chunk <= n) : (i += chunk) narrowChunk(T, d, src[i..][0..chunk].*, dst + i);
         }

@@ -57,6 +57,8 @@ pub const Reduction = struct {
     direct: bool,
     /// The results are indices.
     arg: bool,
+    /// Columns: of a few, this many rows are taken for one, and their results joined.
+    fold: usize,
     /// Columns: how many go into one tile. Rows: blocks a result is cut into.
     tile: usize,
     blocks: usize,
@@ -181,7 +183,10 @@ pub fn finish(
     var values = totals;
     switch (r.finish) {
         .none => {},
-        .mean => for (totals[0..n]) |*x| {
+        .mean => if (r.compute == .f32) {
+            const share = 1 / length;
+            for (totals[0..n]) |*x| x.f *= share;
+        } else for (totals[0..n]) |*x| {
             x.f /= length;
         },
         .root => for (totals[0..n]) |*x| {

@@ -199,8 +199,11 @@ fn Runner(comptime T: type, comptime op: Op) type {
         /// Running totals of x[0..n] after `carry`, in place: within vectors by doubling steps.
         /// Returns the last.
         fn prefixes(comptime reverse: bool, x: [*]T, n: usize, carry: T) T {
-            const neutral: V = @splat(if (op == .cumprod) 1 else 0);
-            var total = carry;
+            // Not known to the compiler: for shuffles with a zero it finds slow instructions.
+            var neutral: V = @splat(if (op == .cumprod) 1 else 0);
+            std.mem.doNotOptimizeAway(&neutral);
+            const last: @Vector(lanes, i32) = @splat(if (reverse) 0 else lanes - 1);
+            var totals: V = @splat(carry);
             var done: usize = 0;
             while (done + lanes <= n) : (done += lanes) {
                 const p = x + (if (reverse) n - done - lanes else done);
@@ -209,10 +212,10 @@ fn Runner(comptime T: type, comptime op: Op) type {
                 inline while (step < lanes) : (step *= 2) {
                     v = add(V, @shuffle(T, v, neutral, shifted(reverse, step)), v);
                 }
-                v = add(V, @splat(total), v);
-                simd.store(T, p, v);
-                total = v[if (reverse) 0 else lanes - 1];
+                simd.store(T, p, add(V, totals, v));
+                totals = add(V, totals, @shuffle(T, v, undefined, last));
             }
+            var total = totals[0];
             while (done < n) : (done += 1) {
                 const i = if (reverse) n - 1 - done else done;
                 total = add(T, total, x[i]);

@@ -283,12 +283,7 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
         )
     dtype = dlgrad.promote_types(x1.dtype, x2.dtype)
     x1, x2 = dlgrad.broadcast_tensors(x1.to(dtype), x2.to(dtype))
-    norms = []
-    for x in (x1, x2):
-        norm = (x * x).sum(dim, keepdim=True)
-        # A constant is added where the norm is too small, so that the gradient of 0 is not nan.
-        norm = norm.clamp(min=eps * eps).sqrt()
-        norms.append(norm)
+    norms = [x.norm(dim=dim, keepdim=True).clamp(min=eps) for x in (x1, x2)]
     return ((x1 / norms[0]) * (x2 / norms[1])).sum(dim)
 
 

@@ -92,10 +92,11 @@ def _pooled(operation, n, input, *args):
         return operation(input, *args)
     result = operation(input.unsqueeze(0), *args)
     if isinstance(result, tuple):
-        return tuple(value.squeeze(0) for value in result)
+        return tuple(None if value is None else value.squeeze(0) for value in result)
     return result.squeeze(0)
 
 
+_AVG_POOL = {n: f"avg_pool{n}d" for n in (1, 2, 3)}
 _MAX_POOL = {n: f"max_pool{n}d" for n in (1, 2, 3)}
 
 
@@ -111,7 +112,9 @@ def _max_pool(n, input, kernel_size, stride, padding, dilation, ceil_mode, retur
             remember(key, sizes)
         except TypeError:  # lists among the sizes
             pass
-    values, indices = _pooled(getattr(ops, name), n, input, *sizes, bool(ceil_mode))
+    values, indices = _pooled(
+        getattr(ops, name), n, input, *sizes, bool(ceil_mode), return_indices
+    )
     return (values, indices) if return_indices else values
 
 
@@ -170,7 +173,13 @@ def max_pool3d_with_indices(
 
 
 def _avg_pool(n, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor):
-    name = f"avg_pool{n}d"
+    name = _AVG_POOL[n]
+    key = None
+    if isinstance(input, Tensor):
+        key = (name, input._layout, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor)  # fmt: skip
+        found = recall(key)
+        if found is not None:
+            return _pooled(getattr(ops, name), n, input, *found)
     kernel, stride, padding, _ = _windows(
         name, input, n, kernel_size, stride, padding, 1, ceil_mode
     )
@@ -185,17 +194,13 @@ def _avg_pool(n, input, kernel_size, stride, padding, ceil_mode, count_include_p
         if input.dtype is not dlgrad.int64:
             raise RuntimeError(f"[{name}] not implemented for {input.dtype}")
         operation = _exact(operation)
-    return _pooled(
-        operation,
-        n,
-        input,
-        kernel,
-        stride,
-        padding,
-        bool(ceil_mode),
-        bool(count_include_pad),
-        divisor,
-    )
+    arguments = (kernel, stride, padding, bool(ceil_mode), bool(count_include_pad), divisor)
+    if operation is getattr(ops, name):
+        try:
+            remember(key, arguments)
+        except TypeError:  # lists among the sizes
+            pass
+    return _pooled(operation, n, input, *arguments)
 
 
 def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
@@ -281,10 +286,27 @@ def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
     return _lp_pool(3, avg_pool3d, input, norm_type, kernel_size, stride, ceil_mode)
 
 
+_ADAPTIVE_AVG = {n: f"adaptive_avg_pool{n}d" for n in (1, 2, 3)}
+_ADAPTIVE_MAX = {n: f"adaptive_max_pool{n}d" for n in (1, 2, 3)}
+
+
 def _adaptive_size(name, input, output_size, n):
     """The output size, None meaning the input's own."""
     if not isinstance(input, Tensor):
         raise TypeError(f"[{name}] expected a Tensor, got {type(input).__name__}")
+    key = (name, input._layout, output_size)
+    found = recall(key)
+    if found is not None:
+        return found
+    size = _checked_adaptive_size(name, input, output_size, n)
+    try:
+        remember(key, size)
+    except TypeError:  # a list
+        pass
+    return size
+
+
+def _checked_adaptive_size(name, input, output_size, n):
     size = ntuple(output_size, n)
     if len(size) != n:
         raise ValueError(f"[{name}] output_size must have {n} elements, got {len(size)}")
@@ -308,7 +330,7 @@ def _adaptive_size(name, input, output_size, n):
 
 
 def _adaptive_avg(n, input, output_size):
-    name = f"adaptive_avg_pool{n}d"
+    name = _ADAPTIVE_AVG[n]
     size = _adaptive_size(name, input, output_size, n)
     return _pooled(getattr(ops, name), n, input, size)
 
@@ -335,9 +357,9 @@ def adaptive_avg_pool3d(input, output_size):
 
 
 def _adaptive_max(n, input, output_size, return_indices):
-    name = f"adaptive_max_pool{n}d"
+    name = _ADAPTIVE_MAX[n]
     size = _adaptive_size(name, input, output_size, n)
-    values, indices = _pooled(getattr(ops, name), n, input, size)
+    values, indices = _pooled(getattr(ops, name), n, input, size, return_indices)
     return (values, indices) if return_indices else values
 
 

@@ -1,0 +1,285 @@
+//! The backward passes of norm_channels.zig: sums of every channel or plane, then
+//! gx = a g + b (x - mean) + c.
+const std = @import("std");
+const plan = @import("../plan.zig");
+const services = @import("../services.zig");
+const simd = @import("../simd.zig");
+const logical = @import("logical.zig");
+const channels = @import("norm_channels.zig");
+const Plan = plan.Plan;
+const Call = plan.Call;
+const Channels = channels.Channels;
+const Sums = channels.Sums;
+const sum_block = channels.sum_block;
+const part = logical.part;
+const put = logical.put;
+
+pub fn Backward(comptime T: type) type {
+    const lanes = simd.lanes(T);
+    const V = simd.Vec(T);
+    const Scratch = logical.Scratch(T);
+    const Common = channels.Runner(T);
+
+    return struct {
+        const Job = Common.Job;
+        const outOfMemory = Common.outOfMemory;
+        const scratchFor = Common.scratchFor;
+        const slice = Common.slice;
+        const parameters = Common.parameters;
+        const walk = Common.walk;
+        const walkRows = Common.walkRows;
+        const fixedStatistics = Common.fixedStatistics;
+        const sumRows = Common.sumRows;
+        const joined = Common.joined;
+        const allocPartial = Common.allocPartial;
+
+        // Operands: gx, gw, gb, g, x, mean, rstd, weight; `fixed` has running_mean and
+        // running_var for mean and rstd.
+
+        pub fn run(p: *const Plan, call: *Call) void {
+            const s = p.stateAs(Channels);
+            const planes = s.n * s.c;
+            if (planes * s.s == 0) {
+                for ([2]usize{ 1, 2 }) |k| if (s.present[k]) for (0..s.c) |c| {
+                    s.operand[k].write(T, call.ptr[k].?, c, 1, &.{0});
+                };
+                return;
+            }
+            const per_plane = s.kind == .group;
+            const count = if (per_plane) planes else if (s.row_block > 0) s.c * s.s else s.c;
+            var scratch = Scratch.init(7, @max(count, s.c)) orelse return outOfMemory(call);
+            defer scratch.deinit();
+            const weight = parameters(s, call, 7, 1, scratch.take(s.c));
+            var job: Job = .{ .plan = p, .s = s, .call = call, .x = 4, .other = 3 };
+            job.mean = scratch.take(count);
+            job.a = scratch.take(count);
+            job.b = scratch.take(count);
+            job.c = scratch.take(count);
+            var mean: [*]const T = undefined;
+            var rstd: [*]const T = undefined;
+            if (s.kind == .fixed) {
+                const m = scratch.take(s.c);
+                const r = scratch.take(s.c);
+                fixedStatistics(s, call, 5, m, r);
+                mean = m;
+                rstd = r;
+            } else {
+                mean = call.at(T, 5);
+                rstd = call.at(T, 6);
+            }
+            const repeat = if (s.row_block > 0) s.s else 1;
+            for (0..count) |i| job.mean[i] = mean[if (per_plane) i / s.in_group else i / repeat];
+
+            // Sums of every channel (batch) or plane (group)
+            const sums = services.allocSlice(Sums, @max(1, planes)) orelse return outOfMemory(call);
+            defer services.free(@ptrCast(sums.ptr));
+            job.sums = sums.ptr;
+            if (s.row_block > 0) {
+                const memory = allocPartial(&job) orelse return outOfMemory(call);
+                defer services.free(@ptrCast(memory.ptr));
+                walkRows(&job, sumRows(.gradients));
+                for (0..s.c) |c| {
+                    const channel: Sums = .{ joined(&job, c, 0), joined(&job, c, 1) };
+                    giveAffine(&job, c, channel, rstd[c]);
+                    setGradient(&job, c * s.s, s.s, weight[c], rstd[c], channel);
+                }
+            } else {
+                walk(&job, sumPlanes);
+                if (per_plane) groupGradients(&job, rstd, weight) else for (0..s.c) |c| {
+                    var channel: Sums = .{ 0, 0 };
+                    for (0..s.n) |n| for (&channel, sums[n * s.c + c]) |*t, v| {
+                        t.* += v;
+                    };
+                    giveAffine(&job, c, channel, rstd[c]);
+                    setGradient(&job, c, 1, weight[c], rstd[c], channel);
+                }
+            }
+            if (!s.present[0]) return;
+            if (s.row_block > 0) walkRows(&job, gradientRows) else walk(&job, gradientPlanes);
+        }
+
+        /// gb = the sum of g; gw = that of g (x - mean), times rstd
+        fn giveAffine(job: *const Job, c: usize, channel: Sums, rstd: T) void {
+            const values: [2]T = .{ @floatCast(channel[1] * rstd), @floatCast(channel[0]) };
+            for (values, 1..) |v, k| if (job.s.present[k]) {
+                job.s.operand[k].write(T, job.call.ptr[k].?, c, 1, &.{v});
+            };
+        }
+
+        /// gx = w rstd (g - mean(g) - (x - mean) rstd^2 mean(g (x - mean)))
+        fn setGradient(
+            job: *const Job,
+            at: usize,
+            n: usize,
+            weight: T,
+            rstd: T,
+            channel: Sums,
+        ) void {
+            const s = job.s;
+            const count: f64 = @floatFromInt(s.n * s.s);
+            const r: f64 = rstd;
+            const a = r * weight;
+            const moving = s.kind == .batch; // the statistics depend on x
+            for (at..at + n) |i| {
+                job.a[i] = @floatCast(a);
+                job.b[i] = if (moving) @floatCast(-a * r * r * channel[1] / count) else 0;
+                job.c[i] = if (moving) @floatCast(-a * channel[0] / count) else 0;
+            }
+        }
+
+        fn groupGradients(job: *const Job, rstd: [*]const T, weight: [*]const T) void {
+            const s = job.s;
+            const count: f64 = @floatFromInt(s.in_group * s.s);
+            for (0..s.c) |c| {
+                var channel: Sums = .{ 0, 0 };
+                for (0..s.n) |n| {
+                    const plane = job.sums[n * s.c + c];
+                    channel[0] += plane[0];
+                    channel[1] += plane[1] * rstd[n * s.groups + c / s.in_group];
+                }
+                giveAffine(job, c, channel, 1);
+            }
+            for (0..s.n * s.groups) |group| {
+                const first = group * s.in_group;
+                const r: f64 = rstd[group];
+                var total: Sums = .{ 0, 0 };
+                for (first..first + s.in_group) |i| for (&total, job.sums[i]) |*t, v| {
+                    t.* += v * weight[i % s.c];
+                };
+                for (first..first + s.in_group) |i| {
+                    job.a[i] = @floatCast(r * weight[i % s.c]);
+                    job.b[i] = @floatCast(-r * r * r * total[1] / count);
+                    job.c[i] = @floatCast(-r * total[0] / count);
+                }
+            }
+        }
+
+        fn sumPlanes(job: *const Job, begin: usize, end: usize) void {
+            const s = job.s;
+            var scratch = scratchFor(s, &.{ job.x, job.other }, s.s) orelse
+                return outOfMemory(job.call);
+            defer scratch.deinit();
+            const x_buffer = slice(&scratch, s.s);
+            const g_buffer = slice(&scratch, s.s);
+            var c = begin % s.c;
+            for (begin..end) |i| {
+                const at = i * s.s;
+                const x = s.operand[job.x].read(T, job.call.ptr[job.x].?, at, s.s, x_buffer);
+                const g = s.operand[job.other].read(
+                    T,
+                    job.call.ptr[job.other].?,
+                    at,
+                    s.s,
+                    g_buffer,
+                );
+                const m = job.mean[if (s.kind == .group) i else c];
+                c = if (c + 1 == s.c) 0 else c + 1;
+                const mean: V = @splat(m);
+                var total: Sums = .{ 0, 0 };
+                var j: usize = 0;
+                while (j < s.s) {
+                    const stop = @min(s.s, j + sum_block);
+                    var first: [2]V = @splat(@splat(0));
+                    var second: [2]V = @splat(@splat(0));
+                    while (j + 2 * lanes <= stop) : (j += 2 * lanes) inline for (0..2) |k| {
+                        const u = simd.load(T, g + j + k * lanes);
+                        first[k] += u;
+                        second[k] = simd.fma(
+                            V,
+                            u,
+                            simd.load(T, x + j + k * lanes) - mean,
+                            second[k],
+                        );
+                    };
+                    while (j < stop) : (j += lanes) {
+                        const u = part(T, g + j, stop - j, 0);
+                        first[0] += u;
+                        second[0] = simd.fma(V, u, part(T, x + j, stop - j, m) - mean, second[0]);
+                    }
+                    total[0] += simd.reduceAdd(first[0] + first[1]);
+                    total[1] += simd.reduceAdd(second[0] + second[1]);
+                }
+                job.sums[i] = total;
+            }
+        }
+
+        fn gradientPlanes(job: *const Job, begin: usize, end: usize) void {
+            const s = job.s;
+            var scratch = scratchFor(s, &.{ job.x, job.other, 0 }, s.s) orelse
+                return outOfMemory(job.call);
+            defer scratch.deinit();
+            var buffers: [3][*]T = undefined;
+            for (&buffers) |*p| p.* = slice(&scratch, s.s);
+            var channel = begin % s.c;
+            for (begin..end) |i| {
+                const at = i * s.s;
+                const x = s.operand[job.x].read(T, job.call.ptr[job.x].?, at, s.s, buffers[0]);
+                const g = s.operand[job.other].read(
+                    T,
+                    job.call.ptr[job.other].?,
+                    at,
+                    s.s,
+                    buffers[1],
+                );
+                const gx = s.operand[0].place(T, job.call.ptr[0].?, at, buffers[2]);
+                const k = if (s.kind == .group) i else channel;
+                channel = if (channel + 1 == s.c) 0 else channel + 1;
+                const mean: V = @splat(job.mean[k]);
+                const a: V = @splat(job.a[k]);
+                const b: V = @splat(job.b[k]);
+                const c: V = @splat(job.c[k]);
+                var j: usize = 0;
+                while (j + lanes <= s.s) : (j += lanes) {
+                    const rest = simd.fma(V, simd.load(T, x + j) - mean, b, c);
+                    simd.store(T, gx + j, simd.fma(V, simd.load(T, g + j), a, rest));
+                }
+                if (j < s.s) {
+                    const left = s.s - j;
+                    const rest = simd.fma(V, part(T, x + j, left, 0) - mean, b, c);
+                    put(T, gx + j, left, simd.fma(V, part(T, g + j, left, 0), a, rest));
+                }
+                s.operand[0].write(T, job.call.ptr[0].?, at, s.s, gx);
+            }
+        }
+
+        fn gradientRows(job: *const Job, begin: usize, end: usize) void {
+            const s = job.s;
+            const columns = s.c * s.s;
+            var scratch = scratchFor(s, &.{ job.x, job.other, 0 }, columns) orelse
+                return outOfMemory(job.call);
+            defer scratch.deinit();
+            var buffers: [3][*]T = undefined;
+            for (&buffers) |*b| b.* = slice(&scratch, columns);
+            for (begin * s.row_block..@min(end * s.row_block, s.n)) |i| {
+                const at = i * columns;
+                const x = s.operand[job.x].read(T, job.call.ptr[job.x].?, at, columns, buffers[0]);
+                const g = s.operand[job.other].read(
+                    T,
+                    job.call.ptr[job.other].?,
+                    at,
+                    columns,
+                    buffers[1],
+                );
+                const gx = s.operand[0].place(T, job.call.ptr[0].?, at, buffers[2]);
+                var j: usize = 0;
+                while (j < columns) : (j += lanes) {
+                    const left = columns - j;
+                    const d = part(T, x + j, left, 0) - part(T, job.mean + j, left, 0);
+                    const rest = simd.fma(
+                        V,
+                        d,
+                        part(T, job.b + j, left, 0),
+                        part(T, job.c + j, left, 0),
+                    );
+                    put(
+                        T,
+                        gx + j,
+                        left,
+                        simd.fma(V, part(T, g + j, left, 0), part(T, job.a + j, left, 0), rest),
+                    );
+                }
+                s.operand[0].write(T, job.call.ptr[0].?, at, columns, gx);
+            }
+        }
+    };
+}
