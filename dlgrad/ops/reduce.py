@@ -14,8 +14,7 @@ from ..autograd.graph import record
 from ..autograd.mode import mode
 from ..batched import every_member
 from ..layout import alike, contiguous, wrap_dim, wrap_dims
-from ..storage import Storage
-from ..tensor import Tensor, make_tensor, method
+from ..tensor import Tensor, method
 from .elementwise import as_number, tie, write_out
 
 _max = max
@@ -65,10 +64,7 @@ def run(row, x, dims, keepdim, dtypes, floats=(), name=None):
         plan = door.remember(
             _plans, key, _prepare(row, x._layout, dims, keepdim, dtypes[0], floats, name)
         )
-    ptr = door.run1(plan.handle, x._ptr)
-    if not ptr:
-        plan.fail(x)
-    return make_tensor(ptr, plan.layout, Storage(ptr, plan.layout.nbytes))
+    return door.run(plan, x)
 
 
 def _prepare(row, lay, dims, keepdim, dtype, floats, name):
@@ -107,10 +103,7 @@ def _whole(row, plans, x, dtype=None):
         dims = dims_of(None, lay.ndim, row)
         plan = _prepare(row, lay, dims, False, dtype or lay.dtype, (), None)
         door.remember(plans, lay, plan)
-    ptr = door.run1(plan.handle, x._ptr)
-    if not ptr:
-        plan.fail(x)
-    return door.fresh(plan, ptr)
+    return door.run(plan, x)
 
 
 def spread(g, shape, dims, keepdim):
