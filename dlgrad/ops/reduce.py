@@ -569,8 +569,9 @@ def _moment(name, several):
             def std_rule(g, x, y):
                 from .ternary import where
 
-                slope = g / (y * 2)
-                return var_rule(where(y == 0, 0.0, slope) if n > correction else slope, x)
+                slope = g / (y * (n - correction if n > correction else math.nan))
+                slope = where(y == 0, 0.0, slope) if n > correction else slope
+                return spread(slope, lay.shape, dims, keepdim) * (x - mean(x, dims if lay.ndim else None, True))
 
             if name.startswith("var"):
                 record(var, "VarBackward0", var_rule, (input,), (input,))
