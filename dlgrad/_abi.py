@@ -179,6 +179,7 @@ ROWS = {
         'matmul_acc': 2,
         'linear': 3,
         'dot': 4,
+        'complex_matmul': 5,
     },
     'index': {
         'index': 0,

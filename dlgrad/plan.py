@@ -67,7 +67,7 @@ _BY_PARTS = {
     ("cast", "copy"): "last", ("fill", "fill"): "last", ("fill", "flip"): "last", ("fill", "roll"): "last", ("fill", "tril"): "first",
     ("fill", "triu"): "first", ("reduce", "sum"): "last", ("reduce", "mean"): "last", ("scan", "cumsum"): "last",
     ("gather", "gather"): "last", ("scatter", "scatter"): "last", ("scatter", "scatter_add"): "last", ("index", "index"): "apart",
-    ("index", "index_put"): "apart",
+    ("index", "index_put"): "apart", ("matmul", "complex_matmul"): "last",
 }  # fmt: skip
 
 

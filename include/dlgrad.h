@@ -232,6 +232,7 @@ enum dlgrad_matmul {
     DLGRAD_MATMUL_MATMUL_ACC = 2,
     DLGRAD_MATMUL_LINEAR = 3,
     DLGRAD_MATMUL_DOT = 4,
+    DLGRAD_MATMUL_COMPLEX_MATMUL = 5,
 };
 
 enum dlgrad_index {

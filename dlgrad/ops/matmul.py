@@ -29,33 +29,18 @@ def _tensors(name, *tensors):
 
 
 _plans: dict = {}  # (layouts of a and b) -> the plan of their product, `layout` that of the result
-_run2 = door.run2
-_new = object.__new__
-
-
-def _run(plan, a, b):
-    """The result of a plan of `_plans`. On the path of every small product: hence the inlining."""
-    ptr = _run2(plan.handle, a._ptr, b._ptr)
-    if not ptr:
-        plan.fail(a, b)
-    lay = plan.layout
-    t = _new(Tensor)
-    t._ptr = ptr
-    t._layout = lay
-    t._storage = Storage(ptr, lay.nbytes)
-    t._requires_grad = False
-    t._grad_fn = None
-    t._view = None
-    return t
+_run = door.run
 
 
 def _plan(la, lb, shape, name, as_a=None, as_b=None):
     """The plan of a @ b with a result of `shape`; as_a, as_b: the layouts that the kernel sees."""
     as_a, as_b = as_a or la, as_b or lb
     out = contiguous(la.dtype, (*as_a.shape[:-1], as_b.shape[-1]))
-    plan = door.make_plan("matmul", "matmul", (out,), (as_a, as_b), name=name)
+    row = "complex_matmul" if la.dtype.is_complex else "matmul"
+    plan = door.make_plan("matmul", row, (out,), (as_a, as_b), name=name)
     if out.shape != shape:
         plan.layout = contiguous(la.dtype, shape)
+    plan.extra = (la, lb, name)
     return door.remember(_plans, (la, lb), plan)
 
 
@@ -65,7 +50,7 @@ def _product(a, b, name):
     plan = _plans.get((la, lb))
     if plan is not None:
         return _run(plan, a, b)
-    if la.dtype.is_complex:
+    if la.dtype.is_complex and not (type(la) is type(lb) is Layout):
         return complex_numbers.product(a, b, lambda x, y: _product(x, y, name))
     (m, k), (k2, n) = la.shape[-2:], lb.shape[-2:]
     if k != k2:
@@ -212,14 +197,14 @@ _mv_rules = (_mv_left, _mv_right)
 _vm_rules = (lambda g, v, b: matmul(b, g), lambda g, v, b: v.unsqueeze(1) * g)
 
 
-def _record_matrices(out, a, b, name):
-    la, lb = a._layout, b._layout
-    if la.ndim == 2 and lb.ndim == 2 and type(la) is Layout and type(lb) is Layout:
-        return record(out, "MmBackward0", _mm_rules, (a, b), (a, b))
+def _rules_of(la, lb, name):
+    """The node and the derivatives of a product of these layouts."""
     if lb.ndim == 1:
-        return record(out, "MvBackward0", _mv_rules, (a, b), (a, b))
+        return "MvBackward0", _mv_rules
     if la.ndim == 1:
-        return record(out, "SqueezeBackward4", _vm_rules, (a, b), (a, b))
+        return "SqueezeBackward4", _vm_rules
+    if lb.ndim == 2 and _as_matrix(la) is not None and _as_matrix(lb) is not None:
+        return "MmBackward0", _mm_rules
     sa, sb = la.shape, lb.shape
 
     def left(g, a, b):
@@ -230,15 +215,15 @@ def _record_matrices(out, a, b, name):
             return _matrices(_adjoint(_flat(a)), _flat(g), name)
         return sum_to(_matrices(_adjoint(a), g, name), sb)
 
-    if type(out._layout) is not Layout and b._requires_grad and type(lb) is Layout and len(sb) == 2:
-        right = summed_along(edge_of(b), right)
-    return record(
-        out,
-        "MmBackward0" if la.ndim == lb.ndim == 2 else "BmmBackward0",
-        (left, right),
-        (a, b),
-        (a, b),
-    )
+    return "MmBackward0" if la.ndim == lb.ndim == 2 else "BmmBackward0", (left, right)
+
+
+def _record_matrices(out, a, b, name):
+    lb = b._layout
+    node, rules = _rules_of(a._layout, lb, name)
+    if type(out._layout) is not Layout and b._requires_grad and type(lb) is Layout and lb.ndim == 2:
+        rules = (rules[0], summed_along(edge_of(b), rules[1]))
+    return record(out, node, rules, (a, b), (a, b))
 
 
 @method
@@ -246,35 +231,39 @@ def matmul(input, other, *, out=None):
     """The matrix product, with PyTorch's rules: vectors by dot product or as a row or column, matrices,
     batches that broadcast. Raises RuntimeError naming both shapes where they don't fit."""
     result = _matmul(input, other)
+    if result is NotImplemented:
+        bad = other if isinstance(input, Tensor) else input
+        raise TypeError(f"matmul(): argument 'other' must be Tensor, not {type(bad).__name__}")
     return result if out is None else write_out("matmul", out, result)
 
 
 def _matmul_again(input, other):
-    try:
-        plan = _plans[lays := (input._layout, other._layout)]
-    except (KeyError, AttributeError):
-        result = _matmul_anew(input, other, None)
-        plan = _plans.get(lays := (input._layout, other._layout))
+    """NotImplemented where one is no Tensor."""
+    if not isinstance(other, Tensor) or not isinstance(input, Tensor):
+        return NotImplemented
+    lays = la, lb = input._layout, other._layout
+    plan = _plans.get(lays)
+    if plan is None:
+        result = _matmul_anew(input, other)
+        plan = _plans.get(lays)
     else:
         result = _run(plan, input, other)
         if (input._requires_grad or other._requires_grad) and mode.enabled:
             _record_matrices(result, input, other, "matmul()")
-    if type(plan) is door.Plan and lays[1].ndim == 2 and _as_matrix(lays[0]) is not None:
+    if type(plan) is door.Plan and type(la) is type(lb) is Layout:
         door.learn(_matmul, lays, plan)
     return result
 
 
 def _matmul_recipe(plan, choice):
-    return "MmBackward0", _mm_rules, (0, 1), -1
+    node, rules = _rules_of(*plan.extra)
+    return node, rules, (0, 1), -1
 
 
 _matmul = door.quick(_matmul_again, _matmul_recipe, 2)
 
 
-def _matmul_anew(input, other, out):
-    if not isinstance(other, Tensor) or not isinstance(input, Tensor):
-        bad = other if isinstance(input, Tensor) else input
-        raise TypeError(f"matmul(): argument 'other' must be Tensor, not {type(bad).__name__}")
+def _matmul_anew(input, other):
     _tensors("matmul", input, other)
     la, lb = input._layout, other._layout
     na, nb = la.ndim, lb.ndim
@@ -289,7 +278,7 @@ def _matmul_anew(input, other, out):
         if nb == 2 and plain and la.shape[0] == lb.shape[0]:
             row = layout(la.dtype, (1, *la.shape), (1, *la.strides))
             _plan(la, lb, (lb.shape[1],), "matmul()", row)
-            return matmul(input, other, out=out)
+            return _matmul(input, other)
         result = _matrices(input.unsqueeze(0), other, "matmul()").squeeze(-2)
     elif nb == 1:
         if la.shape[-1] != lb.shape[0]:
@@ -299,14 +288,14 @@ def _matmul_anew(input, other, out):
         if na == 2 and plain:
             column = layout(lb.dtype, (*lb.shape, 1), (*lb.strides, 1))
             _plan(la, lb, (la.shape[0],), "matmul()", None, column)
-            return matmul(input, other, out=out)
+            return _matmul(input, other)
         if na == 2 and type(lb) is not Layout:  # of a batch: one product with all vectors as rows
             result = _matrices(other.unsqueeze(0), input.mT, "matmul()").squeeze(0)
         else:
             result = _matrices(input, other.unsqueeze(1), "matmul()").squeeze(-1)
     else:
         result = _matrices(input, other, "matmul()")
-    return result if out is None else write_out("matmul", out, result)
+    return result
 
 
 def _layouts(a, b):
@@ -366,15 +355,11 @@ _dot_rules = (lambda g, a, b: g * b, lambda g, a, b: g * a)
 @method
 def dot(input, tensor, *, out=None):
     """The sum of the products of two vectors."""
-    try:
-        plan = _dots[input._layout, tensor._layout]
-    except (KeyError, AttributeError):
-        plan = None
-    if plan is not None:
-        result = _run(plan, input, tensor)
-        if (input._requires_grad or tensor._requires_grad) and mode.enabled:
-            record(result, "DotBackward0", _dot_rules, (input, tensor), (input, tensor))
-        return result if out is None else write_out("dot", out, result)
+    result = _dot(input, tensor)
+    return result if out is None else write_out("dot", out, result)
+
+
+def _dot_again(input, tensor):
     _tensors("dot", input, tensor)
     if input._layout.ndim != 1 or tensor._layout.ndim != 1:
         raise RuntimeError(
@@ -385,12 +370,22 @@ def dot(input, tensor, *, out=None):
             f"dot(): inconsistent tensor size, expected tensor {list(input.shape)} and src {list(tensor.shape)} to have the same number of elements"
         )
     if input._layout.dtype.is_complex:
-        result = (input * tensor).sum()
-        return result if out is None else write_out("dot", out, result)
+        return (input * tensor).sum()
     layouts = (input._layout, tensor._layout)
-    plan = door.make_plan("matmul", "dot", (contiguous(layouts[0].dtype, ()),), layouts)
-    door.remember(_dots, layouts, plan)
-    return dot(input, tensor, out=out)
+    plan = _dots.get(layouts)
+    if plan is None:
+        plan = door.make_plan("matmul", "dot", (contiguous(layouts[0].dtype, ()),), layouts)
+        door.remember(_dots, layouts, plan)
+    if type(plan) is door.Plan:
+        door.learn(_dot, layouts, plan)
+    return record_by(_dot_recipe, plan, _run(plan, input, tensor), (input, tensor))
+
+
+def _dot_recipe(plan, choice):
+    return "DotBackward0", _dot_rules, (0, 1), -1
+
+
+_dot = door.quick(_dot_again, _dot_recipe, 2)
 
 
 @method
@@ -454,33 +449,57 @@ def _add_product(name, input, a, b, beta, alpha, out, shape):
         raise RuntimeError(f"{name}(): not implemented for bool")
     if alpha == beta == 1:
         result = door.call(
-            "matmul", "matmul_bias", contiguous(d, tuple(shape)), (a, b, c), name=name
+            "matmul", "matmul_bias", contiguous(d, tuple(shape)), (c, a, b), name=name
         )
     else:
         result = door.call(
             "matmul",
             "matmul_acc",
             contiguous(d, tuple(shape)),
-            (a, b, c),
+            (c, a, b),
             scalars=(kind(alpha), kind(beta)),
             name=name,
         )
     if input._requires_grad or a._requires_grad or b._requires_grad:
-        before = input._layout.shape
-
-        def first(g, a, b):
-            return sum_to(g if beta == 1 else g * beta, before)
-
-        def left(g, a, b):
-            r = _by_transposed(g, b) if b._layout.ndim == 2 else _matrices(g, b.mT, name)
-            return r if alpha == 1 else r * alpha
-
-        def right(g, a, b):
-            r = _transposed_by(a, g) if a._layout.ndim == 2 else _matrices(a.mT, g, name)
-            return r if alpha == 1 else r * alpha
-
-        record(result, "AddmmBackward0", (first, left, right), (input, a, b), (a, b))
+        rules = _sum_rules(name, input._layout.shape, beta, alpha)
+        record(result, "AddmmBackward0", rules, (input, a, b), (a, b))
     return result if out is None else write_out(name, out, result)
+
+
+def _sum_rules(name, before, beta=1, alpha=1):
+    """The derivatives of beta input + alpha (a @ b), which keeps a and b."""
+
+    def first(g, a, b):
+        return sum_to(g if beta == 1 else g * beta, before)
+
+    def left(g, a, b):
+        r = _by_transposed(g, b) if b._layout.ndim == 2 else _matrices(g, b.mT, name)
+        return r if alpha == 1 else r * alpha
+
+    def right(g, a, b):
+        r = _transposed_by(a, g) if a._layout.ndim == 2 else _matrices(a.mT, g, name)
+        return r if alpha == 1 else r * alpha
+
+    return first, left, right
+
+
+def _sum_recipe(plan, choice):
+    return "AddmmBackward0", _sum_rules(*plan.extra), (1, 2), -1
+
+
+def _learn_sum(op, name, input, a, b, result):
+    """Leaves the plan of input + a @ b with `op`."""
+    lays = (input._layout, a._layout, b._layout)
+    if any([type(lay) is not Layout for lay in lays]) or lays[1].dtype.is_complex:
+        return
+    wide = expanded(lays[0], result._layout.shape)
+    plan = door.make_plan("matmul", "matmul_bias", (result._layout,), (wide, *lays[1:]), name=name)
+    plan.extra = (name, lays[0].shape)
+    door.learn(op, lays, plan)
+
+
+def _plain_sum(beta, alpha, out):
+    return out is None and type(beta) is type(alpha) is int and beta == alpha == 1
 
 
 def _fits(name, a, b):
@@ -493,19 +512,36 @@ def _fits(name, a, b):
 @method
 def addmm(input, mat1, mat2, *, beta=1, alpha=1, out=None):
     """beta input + alpha (mat1 @ mat2)."""
+    if _plain_sum(beta, alpha, out):
+        return _addmm(input, mat1, mat2)
+    return _addmm_checked(input, mat1, mat2, beta, alpha, out)
+
+
+def _addmm_checked(input, mat1, mat2, beta=1, alpha=1, out=None):
     _tensors("addmm", mat1, mat2)
     _tensors("addmm", input)
     _need("addmm", mat1, 2, "mat1")
     _need("addmm", mat2, 2, "mat2")
     _fits("addmm", mat1, mat2)
-    return _add_product(
-        "addmm", input, mat1, mat2, beta, alpha, out, (mat1._layout.shape[0], mat2._layout.shape[1])
-    )
+    shape = (mat1._layout.shape[0], mat2._layout.shape[1])
+    result = _add_product("addmm", input, mat1, mat2, beta, alpha, out, shape)
+    if _plain_sum(beta, alpha, out):
+        _learn_sum(_addmm, "addmm", input, mat1, mat2, result)
+    return result
+
+
+_addmm = door.quick(_addmm_checked, _sum_recipe, 3)
 
 
 @method
 def baddbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
     """beta input + alpha (batch1 @ batch2), batch by batch."""
+    if _plain_sum(beta, alpha, out):
+        return _baddbmm(input, batch1, batch2)
+    return _baddbmm_checked(input, batch1, batch2, beta, alpha, out)
+
+
+def _baddbmm_checked(input, batch1, batch2, beta=1, alpha=1, out=None):
     _tensors("baddbmm", batch1, batch2)
     _need("baddbmm", batch1, 3, "batch1")
     _need("baddbmm", batch2, 3, "batch2")
@@ -515,7 +551,13 @@ def baddbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
             f"baddbmm(): batch1 and batch2 must have same number of batches, got {batch1.shape[0]} and {batch2.shape[0]}"
         )
     shape = (batch1._layout.shape[0], batch1._layout.shape[1], batch2._layout.shape[2])
-    return _add_product("baddbmm", input, batch1, batch2, beta, alpha, out, shape)
+    result = _add_product("baddbmm", input, batch1, batch2, beta, alpha, out, shape)
+    if _plain_sum(beta, alpha, out):
+        _learn_sum(_baddbmm, "baddbmm", input, batch1, batch2, result)
+    return result
+
+
+_baddbmm = door.quick(_baddbmm_checked, _sum_recipe, 3)
 
 
 @method
@@ -548,8 +590,9 @@ def addmv(input, mat, vec, *, beta=1, alpha=1, out=None):
         )
     d = mat._layout.dtype
     beta, alpha = _number("addmv", d, beta, "beta"), _number("addmv", d, alpha, "alpha")
-    product = mv(mat, vec) * alpha
-    result = product if beta == 0 else input * beta + product
+    product = mv(mat, vec)
+    product = product if alpha == 1 else product * alpha
+    result = product if beta == 0 else (input if beta == 1 else input * beta) + product
     if tuple(result._layout.shape) != (mat._layout.shape[0],):
         raise RuntimeError(
             f"addmv(): the input's shape {list(input.shape)} does not expand to [{mat.shape[0]}]"
@@ -563,8 +606,8 @@ def addr(input, vec1, vec2, *, beta=1, alpha=1, out=None):
     result = outer(vec1, vec2)
     if input._layout.dtype is dt.bool and result._layout.dtype is dt.bool:
         beta, alpha = bool(beta), bool(alpha)
-    result = result * alpha
-    result = result if beta == 0 else input * beta + result
+    result = result if alpha == 1 else result * alpha
+    result = result if beta == 0 else (input if beta == 1 else input * beta) + result
     return result if out is None else write_out("addr", out, result)
 
 
@@ -771,12 +814,6 @@ def chain_matmul(*matrices, out=None):
     return multi_dot(matrices, out=out)
 
 
-def _operator(self, other):
-    return _matmul(self, other) if isinstance(other, Tensor) else NotImplemented
-
-
-Tensor.__matmul__ = _operator
-Tensor.__rmatmul__ = lambda self, other: (
-    matmul(other, self) if isinstance(other, Tensor) else NotImplemented
-)
+Tensor.__matmul__ = _matmul
+Tensor.__rmatmul__ = lambda self, other: NotImplemented
 Tensor.__imatmul__ = lambda self, other: self.copy_(matmul(self, other))

@@ -43,7 +43,9 @@ pub fn Vector(comptime T: type) type {
         };
         /// Outputs of one item: rows read together, or columns that share their lanes.
         const rows_group = 4;
-        const columns_group = 128;
+        const columns_group = 16 * W;
+        /// Steps of a lane that are added to its sums in one go.
+        const rounds = 8;
 
         const Job = struct {
             n: usize,
@@ -105,7 +107,7 @@ pub fn Vector(comptime T: type) type {
                 const j0 = item % groups * job.group;
                 const n = @min(job.group, job.n - j0);
                 const out = job.partial + b * job.n + j0;
-                if (job.along_k) rows(job, j0, n, k0, count, out) else columns(job, j0, n, k0, count, out);
+                if (job.along_k or n < W) rows(job, j0, n, k0, count, out) else columns(job, j0, n, k0, count, out);
             }
         }
 
@@ -159,29 +161,29 @@ pub fn Vector(comptime T: type) type {
 
         // --- Rows across k: a lane is a row of sums in the L1 cache ------------------------
 
+        /// n >= W columns. A whole vector's sums lie at their columns; those of the last n % W
+        /// columns in one more vector, which starts at column n - W.
         fn columns(job: *const Job, j0: usize, n: usize, k0: usize, count: usize, out: [*]T) void {
             var acc: [lanes][columns_group]T align(64) = undefined;
-            @memset(&acc, @splat(0));
-            var copy: [columns_group]T align(64) = undefined;
-            for (0..count) |k| {
-                var from: [*]const T = &copy;
-                const at = job.m.at(j0, k0 + k);
-                if (job.m.dtype == native) {
-                    from = @ptrCast(@alignCast(at));
-                } else pack.load(T, job.m.dtype, &copy, at, n, 1);
-                const sums = &acc[k % lanes];
-                const x = job.x[k0 + k];
-                var j: usize = 0;
-                while (j + W <= n) : (j += W) {
-                    const old: V = sums[j..][0..W].*;
-                    sums[j..][0..W].* = mulAdd(V, @splat(x), simd.load(T, from + j), old);
+            const whole = n / W * W;
+            const used = whole + @as(usize, if (whole < n) W else 0);
+            for (&acc) |*sums| @memset(sums[0..used], 0);
+            var k: usize = 0;
+            while (k < count) : (k += lanes * rounds) {
+                for (k..@min(count, k + lanes)) |first| {
+                    const sums: [*]T = &acc[first - k];
+                    const steps = (@min(count - first, lanes * rounds) + lanes - 1) / lanes;
+                    var j: usize = 0;
+                    inline for (.{ 8, 4, 2, 1 }) |vectors| while (whole - j >= vectors * W) : (j += vectors * W) {
+                        addRows(vectors, job, j0 + j, k0 + first, steps, sums + j);
+                    };
+                    if (whole < n) addRows(1, job, j0 + n - W, k0 + first, steps, sums + whole);
                 }
-                while (j < n) : (j += 1) sums[j] = mulAdd(T, x, from[j], sums[j]);
             }
             var half: usize = lanes / 2;
             while (half > 0) : (half /= 2) for (0..half) |l| {
                 var j: usize = 0;
-                while (j < n) : (j += W) {
+                while (j < used) : (j += W) {
                     const sum = add(
                         simd.load(T, acc[l][j..].ptr),
                         simd.load(T, acc[l + half][j..].ptr),
@@ -189,7 +191,39 @@ pub fn Vector(comptime T: type) type {
                     simd.store(T, acc[l][j..].ptr, sum);
                 }
             };
-            @memcpy(out[0..n], acc[0][0..n]);
+            @memcpy(out[0..whole], acc[0][0..whole]);
+            if (whole < n) @memcpy(out[n - W .. n], acc[0][whole..][0..W]);
+        }
+
+        /// sums[0 .. vectors * W] += x[k] * m[j.., k] for `steps` k, `lanes` apart.
+        inline fn addRows(
+            comptime vectors: usize,
+            job: *const Job,
+            j: usize,
+            k: usize,
+            steps: usize,
+            sums: [*]T,
+        ) void {
+            var acc: [vectors]V = undefined;
+            inline for (&acc, 0..) |*s, v| s.* = sums[v * W ..][0..W].*;
+            for (0..steps) |step| {
+                const at = k + step * lanes;
+                const x: V = @splat(job.x[at]);
+                const from = job.m.at(j, at);
+                if (job.m.dtype == native) {
+                    const row: [*]const T = @ptrCast(@alignCast(from));
+                    inline for (&acc, 0..) |*s, v| {
+                        // Two rows on: that is where the next steps are.
+                        @prefetch(row + 2 * job.m.sk + v * W, .{});
+                        s.* = mulAdd(V, x, row[v * W ..][0..W].*, s.*);
+                    }
+                } else {
+                    var copy: [vectors * W]T = undefined;
+                    pack.load(T, job.m.dtype, &copy, from, vectors * W, 1);
+                    inline for (&acc, 0..) |*s, v| s.* = mulAdd(V, x, copy[v * W ..][0..W].*, s.*);
+                }
+            }
+            inline for (acc, 0..) |s, v| sums[v * W ..][0..W].* = s;
         }
     };
 }

@@ -6,11 +6,13 @@
 //! | row         | operands (outputs first)                                  | ints, scalars            |
 //! |-------------|-----------------------------------------------------------|--------------------------|
 //! | matmul      | out (B..., M, N), a (B..., M, K), b (B..., K, N)          |                          |
-//! | matmul_bias | out, a, b as above, bias (B..., M, N)                     |                          |
-//! | matmul_acc  | out, a, b as above, c (B..., M, N)                        | scalars: alpha, beta     |
+//! | matmul_bias | out, bias (B..., M, N), a, b as above                     |                          |
+//! | matmul_acc  | out, c (B..., M, N), a, b as above                        | scalars: alpha, beta     |
 //! | linear      | out (..., N), a (..., K), w (N, K), bias (N)              | ints: has_bias           |
 //! | dot         | out (), a (K), b (K)                                      |                          |
+//! | complex_matmul | out (B..., M, N, 2), a (B..., M, K, 2), b (B..., K, N, 2)|                       |
 //!
+//! complex_matmul: as matmul, with a last dimension of 2 for the parts; float32 and float64.
 //! matmul_bias: a @ b + bias. matmul_acc: beta * c + alpha * (a @ b); with beta = 0 c is not
 //! read. The scalars are `.f` for float dtypes and `.i` for integers. Batch dimensions, bias
 //! and c come already expanded (stride 0 where broadcast). With has_bias = 0 the fourth
@@ -28,10 +30,11 @@ const pack = @import("gemm_pack.zig");
 const gemm = @import("gemm.zig");
 const gemm_kernel = @import("gemm_kernel.zig");
 const gemm_vector = @import("gemm_vector.zig");
+const matmul_complex = @import("matmul_complex.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
 
-const Row = enum(u32) { matmul, matmul_bias, matmul_acc, linear, dot };
+const Row = enum(u32) { matmul, matmul_bias, matmul_acc, linear, dot, complex_matmul };
 pub const names: []const []const u8 = std.meta.fieldNames(Row);
 pub const family: plan.Family = .{ .prepare = prepare };
 
@@ -68,6 +71,22 @@ const State = struct {
         s.batch *= size;
     }
 
+    /// Where a, b and c of one member of the batch begin, in elements.
+    fn offsets(s: *const State, item: usize) [3]usize {
+        var at: [3]usize = .{ 0, 0, 0 };
+        var rest = item;
+        var dim = s.batch_dims;
+        while (dim > 0) {
+            dim -= 1;
+            const i = rest % s.sizes[dim];
+            rest /= s.sizes[dim];
+            at[0] += i * s.a_strides[dim];
+            at[1] += i * s.b_strides[dim];
+            at[2] += i * s.c_strides[dim];
+        }
+        return at;
+    }
+
     /// The innermost batch dimension becomes rows, where b is the same for all of it and the
     /// rows lie evenly. (With m = 1 that would change the order of summation.)
     fn foldBatch(s: *State) void {
@@ -99,6 +118,14 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     const s = try p.create(State);
     const row: Row = @fromBackingInt(p.op);
     s.* = describe(p, row);
+    if (row == .complex_matmul) {
+        p.run = switch (d) {
+            .float32 => Product(f32).runComplex,
+            .float64 => Product(f64).runComplex,
+            else => return error.Unsupported,
+        };
+        return;
+    }
     s.vector = s.m == 1 or s.n == 1;
     // An empty batch has nothing to fold (and nothing to run).
     if (s.batch != 0) s.foldBatch();
@@ -110,29 +137,34 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     };
 }
 
+/// The place of a among the operands: b is behind it.
+fn placeOfA(row: Row) usize {
+    return if (row == .matmul_bias or row == .matmul_acc) 2 else 1;
+}
+
 fn describe(p: *Plan, row: Row) State {
-    const a = p.operands[1];
-    const b = p.operands[2];
+    const a = p.operands[placeOfA(row)];
+    const b = p.operands[placeOfA(row) + 1];
     switch (row) {
-        .matmul, .matmul_bias, .matmul_acc => {
-            const nd = a.ndim();
+        .matmul, .matmul_bias, .matmul_acc, .complex_matmul => {
+            const nd = a.ndim() - @as(usize, if (row == .complex_matmul) 1 else 0);
             var s: State = .{
                 .m = sizeOf(a, nd - 2),
                 .n = sizeOf(b, nd - 1),
                 .k = sizeOf(a, nd - 1),
                 .vector = false,
-                .adds = row != .matmul,
+                .adds = row == .matmul_bias or row == .matmul_acc,
                 .a_rs = strideOf(a, nd - 2),
                 .a_cs = strideOf(a, nd - 1),
                 .b_rs = strideOf(b, nd - 2),
                 .b_cs = strideOf(b, nd - 1),
             };
             if (s.adds) {
-                s.c_rs = strideOf(p.operands[3], nd - 2);
-                s.c_cs = strideOf(p.operands[3], nd - 1);
+                s.c_rs = strideOf(p.operands[1], nd - 2);
+                s.c_cs = strideOf(p.operands[1], nd - 1);
             }
             for (0..nd - 2) |i| {
-                const c = if (s.adds) strideOf(p.operands[3], i) else 0;
+                const c = if (s.adds) strideOf(p.operands[1], i) else 0;
                 s.addBatchDim(sizeOf(a, i), strideOf(a, i), strideOf(b, i), c);
             }
             return s;
@@ -233,6 +265,41 @@ fn Product(comptime T: type) type {
             services.parallelFor(s.batch, gemm.grain(gemm.piece_flops, cost), batches, runBatches);
         }
 
+        fn runComplex(p: *const Plan, call: *Call) void {
+            const s = p.stateAs(State);
+            if (s.m == 0 or s.n == 0 or s.batch == 0) return;
+            if (s.k == 0) return @memset(call.at(T, 0)[0 .. 2 * s.m * s.n * s.batch], 0);
+            const batches: Batches = .{ .p = p, .call = call };
+            const flops = 8 * s.m * s.n * s.k;
+            if (flops > 4 * gemm.piece_flops) return runComplexBatches(&batches, 0, s.batch);
+            services.parallelFor(s.batch, gemm.grain(gemm.piece_flops, flops), batches, runComplexBatches);
+        }
+
+        fn runComplexBatches(job: *const Batches, begin: usize, end: usize) void {
+            const s = job.p.stateAs(State);
+            const call = job.call;
+            const a = job.p.operands[1];
+            const b = job.p.operands[2];
+            const Complex = matmul_complex.Matrix(T);
+            for (begin..end) |item| {
+                const at = s.offsets(item);
+                const left: Complex = .{
+                    .ptr = call.at(T, 1) + at[0],
+                    .rs = s.a_rs,
+                    .cs = s.a_cs,
+                    .part = strideOf(a, a.ndim() - 1),
+                };
+                const right: Complex = .{
+                    .ptr = call.at(T, 2) + at[1],
+                    .rs = s.b_rs,
+                    .cs = s.b_cs,
+                    .part = strideOf(b, b.ndim() - 1),
+                };
+                const out = call.at(T, 0) + item * 2 * s.m * s.n;
+                matmul_complex.product(T, s.m, s.n, s.k, left, right, out, call);
+            }
+        }
+
         fn runBatches(job: *const Batches, begin: usize, end: usize) void {
             const p = job.p;
             const call = job.call;
@@ -244,27 +311,18 @@ fn Product(comptime T: type) type {
                 return call.fail(.out_of_memory, .{ 0, 0, 0 });
             defer if (d != native) services.free(@ptrCast(memory.ptr));
             const scaled = p.op == @backingInt(Row.matmul_acc);
+            const first = placeOfA(@fromBackingInt(p.op));
             for (begin..end) |item| {
-                var offsets: [3]usize = .{ 0, 0, 0 };
-                var rest = item;
-                var dim = s.batch_dims;
-                while (dim > 0) {
-                    dim -= 1;
-                    const at = rest % s.sizes[dim];
-                    rest /= s.sizes[dim];
-                    offsets[0] += at * s.a_strides[dim];
-                    offsets[1] += at * s.b_strides[dim];
-                    offsets[2] += at * s.c_strides[dim];
-                }
+                const at = s.offsets(item);
                 const out = call.ptr[0].? + item * s.m * s.n * bytes;
                 const x: Matrices = .{
                     .s = s,
                     .call = call,
                     .dtype = d,
                     // With k = 0 an operand may have no memory.
-                    .a = if (s.k == 0) out else call.ptr[1].? + offsets[0] * bytes,
-                    .b = if (s.k == 0) out else call.ptr[2].? + offsets[1] * bytes,
-                    .c = if (s.adds) call.ptr[3].? + offsets[2] * bytes else null,
+                    .a = if (s.k == 0) out else call.ptr[first].? + at[0] * bytes,
+                    .b = if (s.k == 0) out else call.ptr[first + 1].? + at[1] * bytes,
+                    .c = if (s.adds) call.ptr[if (first == 1) 3 else 1].? + at[2] * bytes else null,
                     .out = out,
                     .sum = if (d == native) @ptrCast(@alignCast(out)) else memory.ptr,
                     .alpha = if (scaled) scalar(call, 0) else 1,
@@ -349,10 +407,27 @@ fn Product(comptime T: type) type {
 
         fn finishRows(x: *const Matrices, row: usize, rows: usize, col: usize, cols: usize) void {
             const s = x.s;
+            if (x.isNative() and x.alpha == 1 and x.beta == 1 and s.c_cs == 1) {
+                for (row..row + rows) |i| {
+                    addRow(x.sum + i * s.n + col, x.c.?, i * s.c_rs + col, cols);
+                }
+                return;
+            }
             if (s.n == 1 and rows > 1) return finishRow(x, row, rows, row * s.c_rs, s.c_rs);
             for (row..row + rows) |i| {
                 finishRow(x, i * s.n + col, cols, i * s.c_rs + col * s.c_cs, s.c_cs);
             }
+        }
+
+        /// y[0..n] += c[at .. at + n].
+        fn addRow(y: [*]T, c: [*]const u8, at: usize, n: usize) void {
+            const W = simd.lanes(T);
+            const from = @as([*]const T, @ptrCast(@alignCast(c))) + at;
+            var i: usize = 0;
+            inline for (.{ W, W / 4, 1 }) |w| while (i + w <= n) : (i += w) {
+                const V = @Vector(w, T);
+                y[i..][0..w].* = gemm_kernel.add(@as(V, y[i..][0..w].*), @as(V, from[i..][0..w].*));
+            };
         }
 
         /// Elements at .. at + count of the output, with c from `c_at` on.

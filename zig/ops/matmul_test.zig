@@ -232,12 +232,16 @@ test "batches, bias, accumulation, linear and dot" {
     for ([_]i64{ 30, 0 }) |b_stride| for ([_]u32{ 0, 1, 2 }) |op| {
         const operands = [_]plan.Operand{
             .{ .dtype = .float32, .shape = &.{ 2, 3, 4, 6 }, .strides = &.{ 72, 24, 6, 1 } },
+            .{ .dtype = .float32, .shape = &.{ 2, 3, 4, 6 }, .strides = &.{ 0, 0, 0, 1 } },
             .{ .dtype = .float32, .shape = &.{ 2, 3, 4, 5 }, .strides = &.{ 60, 20, 5, 1 } },
             .{ .dtype = .float32, .shape = &.{ 2, 3, 5, 6 }, .strides = &.{ 0, b_stride, 6, 1 } },
-            .{ .dtype = .float32, .shape = &.{ 2, 3, 4, 6 }, .strides = &.{ 0, 0, 0, 1 } },
         };
-        var p = plan.testPlan(operands[0..if (op == 0) 3 else 4], 1, op, &.{}, &.{});
-        try execute(&p, &.{ &out, &a, &b, &c }, &.{ .{ .f = 0.5 }, .{ .f = -3 } });
+        const product = [_]plan.Operand{ operands[0], operands[2], operands[3] };
+        var p = plan.testPlan(if (op == 0) &product else &operands, 1, op, &.{}, &.{});
+        const scalars = [_]plan.Scalar{ .{ .f = 0.5 }, .{ .f = -3 } };
+        if (op == 0) {
+            try execute(&p, &.{ &out, &a, &b }, &.{});
+        } else try execute(&p, &.{ &out, &c, &a, &b }, &scalars);
         for (0..6) |batch| for (0..4) |i| for (0..6) |j| {
             const bs: usize = @intCast(b_stride);
             const sum = chain(
@@ -293,4 +297,36 @@ test "batches, bias, accumulation, linear and dot" {
     var p = plan.testPlan(&operands, 1, 4, &.{}, &.{});
     try execute(&p, &.{ &out, &a, &b }, &.{});
     try std.testing.expectEqual(lanesSum(f32, &a, 2, &b, 1, 50), out[0]);
+}
+
+test "a complex product is a real one of twice the size" {
+    const m, const n, const k = .{ 3, 5, 4 };
+    var prng = std.Random.DefaultPrng.init(5);
+    const random = prng.random();
+    var a: [k * m * 2]f64 = undefined;
+    var b: [k * n * 2]f64 = undefined;
+    fill(f64, random, &a);
+    fill(f64, random, &b);
+    var out: [m * n * 2]f64 = undefined;
+    const operands = [_]plan.Operand{
+        .{ .dtype = .float64, .shape = &.{ m, n, 2 }, .strides = &.{ 2 * n, 2, 1 } },
+        .{ .dtype = .float64, .shape = &.{ m, k, 2 }, .strides = &.{ 2, 2 * m, 1 } }, // transposed
+        .{ .dtype = .float64, .shape = &.{ k, n, 2 }, .strides = &.{ 2 * n, 2, 1 } },
+    };
+    var p = plan.testPlan(&operands, 1, 5, &.{}, &.{});
+    try execute(&p, &.{ &out, &a, &b }, &.{});
+    for (0..m) |i| for (0..n) |j| {
+        var re: f64 = 0;
+        var im: f64 = 0;
+        for (0..k) |l| {
+            re = simd.fma(f64, a[2 * (l * m + i)], b[2 * (l * n + j)], re);
+            im = simd.fma(f64, a[2 * (l * m + i) + 1], b[2 * (l * n + j)], im);
+        }
+        for (0..k) |l| {
+            re = simd.fma(f64, -a[2 * (l * m + i) + 1], b[2 * (l * n + j) + 1], re);
+            im = simd.fma(f64, a[2 * (l * m + i)], b[2 * (l * n + j) + 1], im);
+        }
+        try std.testing.expectEqual(re, out[2 * (i * n + j)]);
+        try std.testing.expectEqual(im, out[2 * (i * n + j) + 1]);
+    };
 }
