@@ -239,6 +239,7 @@ enum dlgrad_index {
     DLGRAD_INDEX_INDEX = 0,
     DLGRAD_INDEX_INDEX_PUT = 1,
     DLGRAD_INDEX_EMBEDDING_BACKWARD = 2,
+    DLGRAD_INDEX_BAG = 3,
 };
 
 enum dlgrad_random {
@@ -552,12 +553,6 @@ int32_t dlgrad_intoi(const dlgrad_plan *plan, uint8_t *out, uint8_t *a, uint8_t 
    results[k], where the addresses of outputs that are there already are given. Inputs follow
    the plan's outputs; a floating scalar may change from run to run. 0 or a status. */
 int32_t dlgrad_several(const dlgrad_plan *plan, uint8_t **results, uint32_t wanted, double s, uint8_t *a, uint8_t *b, uint8_t *c, uint8_t *d, uint8_t *e, uint8_t *f);
-
-/* Two operands at most and two floating scalars. */
-int32_t dlgrad_intoff(const dlgrad_plan *plan, uint8_t *out, uint8_t *a, double s, double t);
-
-/* The same with two integers. */
-int32_t dlgrad_intoii(const dlgrad_plan *plan, uint8_t *out, uint8_t *a, int64_t s, int64_t t);
 
 /* The general form: an address for each of the plan's operands, and the scalars. */
 int32_t dlgrad_call(const dlgrad_plan *plan, uint8_t *const *operands, const int64_t *scalars, size_t n_scalars);

@@ -8,7 +8,7 @@ from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
 from ..batched import with_room
-from ..layout import contiguous, whole, wrap_dim, wrap_dims
+from ..layout import Layout, contiguous, remember_view, whole, wrap_dim, wrap_dims
 from ..tensor import method
 from .joining import _tensors, stack
 from .reduce import check
@@ -23,6 +23,12 @@ from .writing import copy_into, write_out
 
 def _triangle(name, doc):
     def f(input, diagonal=0, *, out=None):
+        hit = _kept(input, (name, diagonal)) if out is None and type(diagonal) is int else None
+        if hit is not None:
+            result, k = hit
+            if input._requires_grad:
+                record(result, name.capitalize() + "Backward0", lambda g: f(g, k), (input,))
+            return result
         check(name, input)
         lay = input._layout
         if lay.ndim < 2:
@@ -33,6 +39,8 @@ def _triangle(name, doc):
         result = door.call(
             "fill", name, contiguous(lay.dtype, tuple(lay.shape)), (input,), ints=(k,)
         )
+        if type(diagonal) is int:
+            _keep(input, (name, diagonal), name, (k,), k)
         record(result, name.capitalize() + "Backward0", lambda g: f(g, k), (input,))
         return result if out is None else write_out(name, out, result, exact=True)
 
@@ -77,6 +85,30 @@ def triu_indices(row, col, offset=0, *, dtype=None, device=None, layout=None):
 # ---------------------------------------------------------------------- reversed, shifted, repeated
 
 
+def _kept(input, key):
+    """The result of the plan that was kept under this key, and what its derivative needs; None where there is none."""
+    try:
+        hit = input._layout.views.get(key)
+    except (AttributeError, TypeError):
+        return None
+    if hit is None:
+        return None
+    plan, extra = hit
+    return door.run_plan(plan, (input,)), extra
+
+
+def _keep(input, key, row, ints, extra):
+    """Keeps a plan of `_same_shape` for the next call with these arguments."""
+    lay = input._layout
+    try:
+        hash(key)
+    except TypeError:
+        return
+    if type(lay) is Layout and not lay.dtype.is_complex:
+        plan = door.make_plan("fill", row, (contiguous(lay.dtype, tuple(lay.shape)),), (lay,), ints)
+        remember_view(lay, key, (plan, extra))
+
+
 def _same_shape(row, input, ints):
     lay = input._layout
     return door.call("fill", row, contiguous(lay.dtype, tuple(lay.shape)), (input,), ints=ints)
@@ -85,6 +117,11 @@ def _same_shape(row, input, ints):
 @method
 def flip(input, *args, dims=None):
     """The elements in reverse order along `dims`. A copy."""
+    key = ("flip", args, dims)
+    hit = _kept(input, key)
+    if hit is not None:
+        result, d = hit
+        return record(result, "FlipBackward0", lambda g: flip(g, d), (input,)) if input._requires_grad else result
     check("flip", input)
     d = wrap_dims(
         sizes_of((dims,) if dims is not None and not args else args, "flip"),
@@ -93,6 +130,7 @@ def flip(input, *args, dims=None):
     )
     if not d or not input._layout.ndim:
         return input.clone()
+    _keep(input, key, "flip", d, d)
     return record(_same_shape("flip", input, d), "FlipBackward0", lambda g: flip(g, d), (input,))
 
 
@@ -118,6 +156,11 @@ def flipud(input):
 def roll(input, shifts, dims=None):
     """The elements moved by `shifts` along `dims`, those that leave at one end come in at the other (of the
     flattened input without dims)."""
+    key = ("roll", shifts, dims)
+    hit = _kept(input, key)
+    if hit is not None:
+        result, back = hit
+        return record(result, "RollBackward0", lambda g: roll(g, *back), (input,)) if input._requires_grad else result
     check("roll", input)
     shifts = sizes_of((shifts,), "roll")
     if dims is None or (isinstance(dims, (tuple, list)) and not dims):
@@ -139,6 +182,7 @@ def roll(input, shifts, dims=None):
     pairs = [(s, wrap_dim(d, lay.ndim, "roll")) for s, d in zip(shifts, dims)]
     ints = tuple(n for pair in pairs for n in pair)
     back = tuple(-s for s, _ in pairs), tuple(d for _, d in pairs)
+    _keep(input, key, "roll", ints, back)
     return record(
         _same_shape("roll", input, ints), "RollBackward0", lambda g: roll(g, *back), (input,)
     )

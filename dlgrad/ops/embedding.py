@@ -7,7 +7,8 @@ from .. import plan as door
 from ..autograd.graph import record
 from ..autograd.mode import mode
 from ..layout import Layout, contiguous
-from .gather import index_positions, index_tensor
+from .gather import index_positions, index_select, index_tensor, repeat_interleave
+from .joining import cat
 from .ternary import where
 
 
@@ -42,14 +43,8 @@ class _Lookup:
             counts = door.call("index", "embedding_backward", contiguous(dt.float32, (v,)), (flat, _ones(flat)), ints=(-1,))
             counts = counts.index_select(0, flat).reshape(index._layout.shape)
             g = g / counts.unsqueeze(-1).to(g._layout.dtype)
-        like = contiguous(g._layout.dtype, tuple(self.shape))
-        out = door.call("index", "embedding_backward", like, (index, g), ints=(skip,))
+        return _spread(g, index, tuple(self.shape), skip)
 
-        def again(gg, index):
-            picked = embedding(index, gg)
-            return picked if skip < 0 else where((index == skip).unsqueeze(-1), 0.0, picked)
-
-        return record(out, "EmbeddingDenseBackwardBackward0", again, (g,), (index,))
 
 
 _ready: dict = {}  # layouts and options -> a _Lookup
@@ -73,6 +68,55 @@ def embedding(indices, weight, padding_idx=None, scale_grad_by_freq=False):
     if lookup.plan is not None:
         door.remember(_ready, (index._layout, weight._layout, padding_idx, scale_grad_by_freq), lookup)
     return lookup.run(index, weight)
+
+
+def _spread(g, flat, shape, skip):
+    """The gradient of the table (of this shape) of which `g` is that of the rows `flat`; row `skip` gets none."""
+    out = door.call("index", "embedding_backward", contiguous(g._layout.dtype, shape), (flat, g), ints=(skip,))
+
+    def again(gg, flat):
+        picked = embedding(flat, gg)
+        return picked if skip < 0 else where((flat == skip).unsqueeze(-1), 0.0, picked)
+
+    return record(out, "EmbeddingDenseBackwardBackward0", again, (g,), (flat,))
+
+
+def bags(indices, weight, offsets, mean, padding_idx, shares, ends_given):
+    """The sum (or mean) of the rows of each bag of `indices`, a vector; None where the kernel does not take it.
+
+    offsets: where each bag begins (with ends_given: and the last one ends). shares: a factor of each row, which gets no
+    gradient here."""
+    lay, count = weight._layout, offsets._layout.numel - bool(ends_given)
+    plain = all([type(t._layout) is Layout and t._layout.contiguous for t in (indices, weight, offsets)])
+    if not plain or lay.dtype not in (dt.float32, dt.float64) or count < 0 or (shares is not None and shares._requires_grad):
+        return None
+    if indices._layout.dtype is not dt.int64 or offsets._layout.dtype is not dt.int64:
+        return None
+    if shares is not None and not (type(shares._layout) is Layout and shares._layout.contiguous and shares._layout.dtype is lay.dtype):
+        return None
+    skip = -1 if padding_idx is None else padding_idx
+    out = contiguous(lay.dtype, (count, lay.shape[1]))
+    ints = (skip, int(mean), int(ends_given))
+    result = door.call("index", "bag", out, (weight, indices, offsets, shares), ints=ints, name="embedding_bag")
+
+    def rule(g, flat, starts, shares):
+        from .create import arange, full
+
+        if ends_given:
+            flat = flat[: int(starts[-1])]
+            shares = None if shares is None else shares[: flat._layout.numel]
+        else:
+            starts = cat((starts, full((1,), flat._layout.numel, dtype=dt.int64)))
+        bag_of = repeat_interleave(arange(count), starts[1:] - starts[:-1])
+        if mean:
+            kept = starts[1:] - starts[:-1]
+            if skip >= 0:
+                kept = kept - full((count,), 0, dtype=dt.int64).index_add(0, bag_of, (flat == skip).to(dt.int64))
+            g = g / kept.clamp(min=1).to(lay.dtype).unsqueeze(1)
+        rows = index_select(g, 0, bag_of)
+        return _spread(rows if shares is None else rows * shares.unsqueeze(1), flat, tuple(lay.shape), skip)
+
+    return record(result, "EmbeddingBagBackward0", rule, (weight,), (indices, offsets, shares))
 
 
 def _ones(flat):

@@ -53,6 +53,27 @@ def _keep_where_plan(c, a, b):
             door.remember(_wheres, (c, a, b), door.make_plan("ternary", "where", (out,), (c, a, b)))
 
 
+def _chosen(c, t, number, side):
+    """where() of a tensor and a number (side 1: the number first) that is no wider than the tensor; None for all else."""
+    lay = t._layout
+    if lay.dtype.is_floating_point:
+        number = float(number)
+    elif type(number) is not int or lay.dtype is not dt.int64 or not -(1 << 63) <= number < 1 << 63:
+        return None
+    key = c._layout, lay, side
+    plan = _wheres.get(key)
+    if plan is None:
+        if c._layout.dtype is not dt.bool or type(lay) is not Layout or type(c._layout) is not Layout:
+            return None
+        out = result_layout(lay.dtype, lay.shape, c._layout, lay)
+        plan = door.remember(_wheres, key, door.make_plan("ternary", "where", (out,), (c._layout, lay), (side,)))
+    run = door.run2f if type(number) is float else door.run2i
+    ptr = run(plan.handle, c._ptr, t._ptr, number)
+    if not ptr:
+        plan.fail(c, t)
+    return make_tensor(ptr, plan.layout, Storage(ptr, plan.layout.nbytes))
+
+
 def _where_true(g, c):
     return where(c, g, 0.0)
 
@@ -74,6 +95,16 @@ def where(condition, input=None, other=None, *, out=None):
                 record(result, "WhereBackward0", (_where_true, _where_false), (input, other), (condition,))
             return result
         _keep_where_plan(condition._layout, input._layout, other._layout)
+    elif type(condition) is Tensor and out is None and type(input) is Tensor and type(other) in (float, int):
+        if condition._layout.shape == input._layout.shape and not input._requires_grad:
+            result = _chosen(condition, input, other, 2)
+            if result is not None:
+                return result
+    elif type(condition) is Tensor and out is None and type(other) is Tensor and type(input) in (float, int):
+        if condition._layout.shape == other._layout.shape and not other._requires_grad:
+            result = _chosen(condition, other, input, 1)
+            if result is not None:
+                return result
     if input is None and other is None:
         from .mask import nonzero
 

@@ -10,6 +10,7 @@
 //!     ints: k, start, allow_negative, accumulate
 //! embedding_backward: outputs grad_weight (V, R...), contiguous, wholly written; inputs
 //!     index (I...), grad (I..., R...).  ints: padding_idx, or a negative number for none
+//! bag: see bag.zig
 //!
 //! No scalars, no floats. All dtypes; self, out and values share one. Any strides, also on
 //! the outputs; `values` may have strides of 0.
@@ -31,6 +32,7 @@ const services = @import("../services.zig");
 const dtype = @import("../dtype.zig");
 const index_space = @import("index_space.zig");
 const index_cell = @import("index_cell.zig");
+const bag = @import("bag.zig");
 const copyBytes = @import("join.zig").copyBytes;
 const Plan = planning.Plan;
 const Call = planning.Call;
@@ -38,8 +40,8 @@ const Operand = planning.Operand;
 const DType = dtype.DType;
 const Space = index_space.Space;
 
-const Row = enum(u32) { index, index_put, embedding_backward };
-pub const names: []const []const u8 = &.{ "index", "index_put", "embedding_backward" };
+const Row = enum(u32) { index, index_put, embedding_backward, bag };
+pub const names: []const []const u8 = &.{ "index", "index_put", "embedding_backward", "bag" };
 pub const family: planning.Family = .{ .prepare = prepare };
 
 const max_indices = 8;
@@ -77,6 +79,8 @@ const State = struct {
     block: usize = undefined,
     /// Positions lie side by side in the other operand.
     dense: bool = false,
+    /// Single elements by one dense index into a dense result: no offsets need be worked out.
+    flat: bool = false,
 
     fn blocks(s: *const State) usize {
         return std.math.divCeil(usize, s.run.size, s.block) catch unreachable;
@@ -89,6 +93,7 @@ const State = struct {
 
 fn prepare(p: *Plan) planning.PrepareError!void {
     const row: Row = @fromBackingInt(p.op);
+    if (row == .bag) return bag.prepare(p);
     var self = p.operands[0];
     var state: State = switch (row) {
         .index => .{
@@ -116,6 +121,7 @@ fn prepare(p: *Plan) planning.PrepareError!void {
             .self_operand = 0,
             .first_index = 1,
         },
+        .bag => unreachable,
     };
     self = p.operands[state.self_operand];
     const other = p.operands[state.other_operand];
@@ -161,6 +167,8 @@ fn prepare(p: *Plan) planning.PrepareError!void {
     // A run of one element leaves the positions as the only loop worth having inside. So
     // does a run that jumps farther than the positions do.
     const inner = state.at.ndim -| 1;
+    state.flat = k == 1 and state.dense and state.at.strides[1][0] == 1 and state.run.size == 1 and
+        state.rest.count == 1 and row == .index;
     state.columns = state.run.size < 4 or (state.at.ndim > 0 and state.run.strides[1] != 1 and
         state.at.strides[0][inner] < state.run.strides[1]);
     state.block = if (state.columns) column_block else if (row == .index) get_block else put_block;
@@ -284,8 +292,47 @@ fn Get(comptime T: type) type {
             services.parallelFor(tiles * pieces, grain, job, part);
         }
 
+        /// Positions [begin, end) of a `flat` call.
+        fn flat(job: *const Job, begin: usize, end: usize) void {
+            const s = job.plan.stateAs(State);
+            const index = job.call.at(i64, s.first_index)[0..s.at.count];
+            const from = job.call.at(T, s.self_operand);
+            const to = job.call.at(T, s.other_operand)[0..s.at.count];
+            const step = s.self_stride[0];
+            const size = s.size[0];
+            const block = 64;
+            var i = begin;
+            while (i < end) {
+                const n = @min(block, end - i);
+                if (n == block and inside(index[i..][0..block], size)) {
+                    for (to[i..][0..block], index[i..][0..block]) |*y, x| y.* = from[@as(usize, @intCast(x)) * step];
+                } else for (to[i..][0..n], index[i..][0..n]) |*y, given| {
+                    const x = if (given < 0 and s.allow_negative) given +% size else given;
+                    if (x < 0 or x >= size) {
+                        return job.call.fail(.index_out_of_range, .{ given, size, @intCast(s.start) });
+                    }
+                    y.* = from[@as(usize, @intCast(x)) * step];
+                }
+                i += n;
+            }
+        }
+
+        /// Whether all indices lie within [0, size).
+        fn inside(index: *const [64]i64, size: i64) bool {
+            const U = @Vector(8, u64);
+            var bad: @Vector(8, bool) = @splat(false);
+            inline for (0..8) |v| {
+                const x: U = @bitCast(@as(@Vector(8, i64), index[8 * v ..][0..8].*));
+                bad = bad | (x >= @as(U, @splat(@intCast(size))));
+            }
+            return !@reduce(.Or, bad);
+        }
+
         fn part(job: *const Job, begin: usize, end: usize) void {
             const s = job.plan.stateAs(State);
+            if (s.flat) {
+                return job.flat(begin * job.tile_size, @min(end * job.tile_size, s.at.count));
+            }
             var self_at: [tile]usize = undefined;
             var other_at: [tile]usize = undefined;
             var located: usize = std.math.maxInt(usize);
@@ -495,5 +542,6 @@ fn Put(comptime C: type) type {
 }
 
 test {
+    _ = bag;
     _ = @import("index_test.zig");
 }

@@ -8,6 +8,7 @@ from dlgrad.batched import every_member
 from dlgrad.ops.embedding import known as known_embedding
 from dlgrad.ops.matmul import learn_linear, linear_recipe
 from dlgrad.plan import quick
+from dlgrad.ops.embedding import bags as bags_of_rows
 
 __all__ = ["linear", "bilinear", "embedding", "embedding_bag", "one_hot", "linear_cross_entropy"]
 
@@ -183,6 +184,11 @@ def embedding_bag(
                 f"[embedding_bag] If per_sample_weights ({tuple(per_sample_weights.shape)}) is not "
                 f"None, then it must have the same shape as the input ({tuple(input.shape)})"
             )
+    if mode != "max" and max_norm is None and not scale_grad_by_freq and input.numel():
+        skip = _check_padding_index("embedding_bag", padding_idx, weight.shape[0])
+        result = _quick_bags(input, weight, offsets, mode == "mean", skip, per_sample_weights, include_last_offset)
+        if result is not None:
+            return result
     bag_of, indices, bags = _bags(input, offsets, include_last_offset)
     if per_sample_weights is not None:
         per_sample_weights = per_sample_weights.reshape(-1)
@@ -208,6 +214,20 @@ def embedding_bag(
     ones = dlgrad.ones(bag_of.shape[0], dtype=rows.dtype)
     counts = dlgrad.zeros(bags, dtype=rows.dtype).index_add(0, bag_of, ones)
     return total / counts.clamp(min=1).unsqueeze(1)
+
+
+def _quick_bags(input, weight, offsets, mean, skip, shares, ends_given):
+    """One kernel call; None where that cannot be, or fails for offsets that `_bags` says more about."""
+    if input.dim() == 2 and offsets is None:
+        offsets = dlgrad.arange(0, input.numel(), input.shape[1])
+        input, ends_given = input.reshape(-1), False
+        shares = None if shares is None else shares.reshape(-1)
+    if input.dim() != 1 or not isinstance(offsets, Tensor) or offsets.dim() != 1:
+        return None
+    try:
+        return bags_of_rows(input, weight, offsets, mean, skip, shares, bool(ends_given))
+    except RuntimeError:
+        return None
 
 
 def _bags(input, offsets, include_last_offset):

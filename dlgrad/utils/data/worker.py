@@ -14,6 +14,9 @@ from typing import Any
 
 import dlgrad
 
+from .collate import default_collate, default_collate_fn_map
+from .dataset import TensorDataset
+
 # Seconds after which a worker looks whether its parent is still there.
 CHECK_PARENT = 5.0
 
@@ -76,6 +79,7 @@ class Fetcher:
         self.drop_last = drop_last
         self.iterator = iter(dataset) if iterable else None
         self.ended = False
+        self.rows = auto_collation and type(dataset) is TensorDataset and collate_fn is default_collate
 
     def fetch(self, index):
         """The batch at `index`, a list of indices or (without auto collation) a single one.
@@ -83,6 +87,10 @@ class Fetcher:
         Raises StopIteration at the end of an iterable dataset.
         """
         if self.iterator is None:
+            if self.rows and not default_collate_fn_map:
+                # What stacking the samples gives, read in one piece.
+                index = dlgrad.tensor(index, dtype=dlgrad.int64)
+                return [tensor[index] for tensor in self.dataset.tensors]
             return self.collate_fn(self._by_index(index))
         if self.ended:
             raise StopIteration
