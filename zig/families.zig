@@ -29,3 +29,4 @@ pub const fft = @import("ops/fft.zig");
 pub const ceilings = @import("ops/ceilings.zig");
 pub const rnn = @import("ops/rnn.zig");
 pub const resample = @import("ops/resample.zig");
+pub const distance = @import("ops/distance.zig");

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from .. import dtypes as dt
+from .. import plan as door
 from ..autograd.graph import record
+from ..autograd.mode import mode
 from ..batched import each_member
-from ..layout import broadcast_shapes, wrap_dim
+from ..layout import Layout, broadcast_shapes, contiguous, wrap_dim
 from ..tensor import Tensor, method
 from .arrange import roll, triu_indices
 from .elementwise import result_type, to_tensor
@@ -71,6 +75,31 @@ _MATMUL_FROM = (
 )
 
 
+def _direct(p, *points):
+    """Whether the kernel takes these points."""
+    d = points[0]._layout.dtype
+    plain = all([type(x._layout) is Layout and x._layout.ndim == 2 and x._layout.numel for x in points])
+    return plain and p in (0, 1, 2, math.inf) and d in (dt.float32, dt.float64)
+
+
+def _distances(x1, x2, p):
+    """Distances between the rows of two matrices, outside of the graph."""
+    a, b = x1.detach().contiguous(), x2.detach().transpose(0, 1).contiguous()
+    out = contiguous(a._layout.dtype, (a._layout.shape[0], b._layout.shape[1]))
+    return door.call("distance", "cdist", out, (a, b), floats=(float(p),))
+
+
+def _pair_distances(x, p):
+    """Distances between all pairs of rows of a matrix, outside of the graph; None where the kernel does not take it."""
+    p = float(p)
+    if not _direct(p, x) or (mode.enabled and x.requires_grad):
+        return None
+    a = x.detach().contiguous()
+    n = a._layout.shape[0]
+    out = contiguous(a._layout.dtype, (n * (n - 1) // 2,))
+    return door.call("distance", "pdist", out, (a, a.transpose(0, 1).contiguous()), floats=(p,))
+
+
 def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
     """The distances (norms of order p) between the points (..., n, k) and (..., m, k): (..., n, m)."""
     for t in (x1, x2):
@@ -105,7 +134,10 @@ def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
     x1, x2 = x1.to(common).expand((*lead, *a[-2:])), x2.to(common).expand((*lead, *b[-2:]))
     if a[-1] == 0:
         p = 1.0  # nothing to add up: zeros, whatever p
+    direct = _direct(p, x1, x2)
     if p != 2:
+        if direct and not (mode.enabled and (x1.requires_grad or x2.requires_grad)):
+            return _distances(x1, x2, p)
         return vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
     u, v = x1.detach(), x2.detach()
     if compute_mode == modes[1] or (
@@ -115,6 +147,8 @@ def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
             (u * u).sum(-1, True) + (v * v).sum(-1).unsqueeze(-2) - (u @ v.transpose(-1, -2)) * 2
         )
         result = square.clamp(min=0).sqrt()
+    elif direct:
+        result = _distances(u, v, p)
     else:
         result = vector_norm(u.unsqueeze(-2) - v.unsqueeze(-3), 2, -1)
 
@@ -144,6 +178,9 @@ def pdist(input, p=2.0):
         raise RuntimeError(f"pdist(): only supports floating-point dtypes, got {lay.dtype.name}")
     if p < 0:
         raise RuntimeError(f"pdist(): only supports non-negative p values, got {p}")
+    result = _pair_distances(input, p)
+    if result is not None:
+        return result
     pairs = triu_indices(lay.shape[0], lay.shape[0], 1)
     return vector_norm(
         input.index_select(0, pairs[0]) - input.index_select(0, pairs[1]), float(p), -1

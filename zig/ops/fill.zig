@@ -138,6 +138,21 @@ fn arange(comptime T: type, p: *const Plan, call: *Call) void {
             const head = c.after(c.start.f, i - within);
             return if (within == 0) head else c.after(rounded(T, head), within);
         }
+        /// float(i) to float(i + 7), for an i that is a multiple of 8.
+        fn floats(c: @This(), i: usize) [8]f64 {
+            const V = @Vector(8, f64);
+            if (lanes < 8 or i + 8 > c.paired) {
+                var x: [8]f64 = undefined;
+                for (&x, i..) |*y, k| y.* = c.float(k);
+                return x;
+            }
+            const within = i % lanes;
+            const head = c.after(c.start.f, i - within);
+            const count = std.simd.iota(f64, 8) + @as(V, @splat(@floatFromInt(within)));
+            var x: [8]f64 = @mulAdd(V, @splat(c.step.f), count, @as(V, @splat(rounded(T, head))));
+            if (within == 0) x[0] = head;
+            return x;
+        }
         fn after(c: @This(), start: f64, count: usize) f64 {
             return @mulAdd(f64, c.step.f, @floatFromInt(count), start);
         }
@@ -177,6 +192,22 @@ fn linspace(comptime T: type, p: *const Plan, call: *Call) void {
             if (i < c.n / 2 or c.n == 1) return mulAdd(c.step, i, c.start);
             return mulAdd(-c.step, c.n - 1 - i, c.end);
         }
+        /// float(i) to float(i + 7).
+        fn floats(c: @This(), i: usize) [8]f64 {
+            const low = i + 8 <= c.n / 2;
+            if (T != f32 or c.n == 1 or c.n >= 1 << 24 or (i < c.n / 2 and !low)) {
+                var x: [8]f64 = undefined;
+                for (&x, i..) |*y, k| y.* = c.float(k);
+                return x;
+            }
+            const V = @Vector(8, f32);
+            const steps = std.simd.iota(f32, 8);
+            const from: V = @splat(@floatFromInt(if (low) i else c.n - 1 - i));
+            const count = if (low) from + steps else from - steps;
+            const step: f32 = @floatCast(if (low) c.step else -c.step);
+            const start: f32 = @floatCast(if (low) c.start else c.end);
+            return @as(@Vector(8, f64), @floatCast(@mulAdd(V, @splat(step), count, @as(V, @splat(start)))));
+        }
         fn mulAdd(step: f64, count: usize, start: f64) f64 {
             const k: f64 = @floatFromInt(count);
             if (T == f32) return @mulAdd(f32, @floatCast(step), @floatCast(k), @floatCast(start));
@@ -208,9 +239,17 @@ fn sequence(p: *const Plan, call: *Call, rule: anytype) void {
                 const first = b * block;
                 const n = @min(block, j.n - first);
                 var tile: [block]plan.Scalar align(64) = undefined;
+                const whole = n - n % 8;
                 if (j.rule.is_int) {
                     for (tile[0..n], first..) |*x, i| x.* = .{ .i = j.rule.int(i) };
-                } else for (tile[0..n], first..) |*x, i| x.* = .{ .f = j.rule.float(i) };
+                } else {
+                    var k: usize = 0;
+                    while (k < whole) : (k += 8) {
+                        const eight: [8]f64 = j.rule.floats(first + k);
+                        @as(*[8]f64, @ptrCast(tile[k..][0..8])).* = eight;
+                    }
+                    for (tile[whole..n], first + whole..) |*x, i| x.* = .{ .f = j.rule.float(i) };
+                }
                 j.store(@ptrCast(&tile), j.out + first * j.stride, n, j.stride);
             }
         }

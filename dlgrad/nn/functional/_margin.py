@@ -6,6 +6,7 @@ import math
 
 import dlgrad
 from dlgrad.batched import every_member
+from dlgrad.ops.distance import _pair_distances
 
 from ._loss import _check_tensors, _reduced, _reduction
 
@@ -298,6 +299,9 @@ def pdist(input, p=2.0):
         raise RuntimeError("pdist only supports floating-point dtypes")
     if p < 0:
         raise RuntimeError("pdist only supports non-negative p values")
+    result = _pair_distances(input, p)
+    if result is not None:
+        return result
     count = input.shape[0]
     first = [i for i in range(count) for _ in range(i + 1, count)]
     second = [j for i in range(count) for j in range(i + 1, count)]
