@@ -62,6 +62,7 @@ enum dlgrad_family {
     DLGRAD_FAMILY_CEILINGS = 22,
     DLGRAD_FAMILY_RNN = 23,
     DLGRAD_FAMILY_RESAMPLE = 24,
+    DLGRAD_FAMILY_DISTANCE = 25,
 };
 
 enum dlgrad_unary {
@@ -460,6 +461,11 @@ enum dlgrad_rnn {
 enum dlgrad_resample {
     DLGRAD_RESAMPLE_RESAMPLE = 0,
     DLGRAD_RESAMPLE_RESAMPLE_BACKWARD = 1,
+};
+
+enum dlgrad_distance {
+    DLGRAD_DISTANCE_CDIST = 0,
+    DLGRAD_DISTANCE_PDIST = 1,
 };
 
 /* Chooses the kernels: a CPU level's name, or "" for the best one that this CPU can run.

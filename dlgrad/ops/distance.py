@@ -89,7 +89,7 @@ def _distances(x1, x2, p):
     return door.call("distance", "cdist", out, (a, b), floats=(float(p),))
 
 
-def _pair_distances(x, p):
+def pair_distances(x, p):
     """Distances between all pairs of rows of a matrix, outside of the graph; None where the kernel does not take it."""
     p = float(p)
     if not _direct(p, x) or (mode.enabled and x.requires_grad):
@@ -178,7 +178,7 @@ def pdist(input, p=2.0):
         raise RuntimeError(f"pdist(): only supports floating-point dtypes, got {lay.dtype.name}")
     if p < 0:
         raise RuntimeError(f"pdist(): only supports non-negative p values, got {p}")
-    result = _pair_distances(input, p)
+    result = pair_distances(input, p)
     if result is not None:
         return result
     pairs = triu_indices(lay.shape[0], lay.shape[0], 1)

@@ -76,15 +76,17 @@ fn Rows(comptime T: type, comptime norm: Norm) type {
 
         inline fn block(j: *const Self, comptime count: usize, comptime width: usize, a: []const T, b: [*]const T, out: [*]T) void {
             const V = @Vector(width, T);
-            var sum: [count]V = @splat(@splat(0));
+            var sum: [count]V = @splat(@as(V, @splat(0)));
             for (a, 0..) |x, k| {
                 inline for (&sum, 0..) |*s, v| {
                     const other: V = b[k * j.m + v * width ..][0..width].*;
                     s.* = add(V, s.*, @abs(@as(V, @splat(x)) - other));
                 }
             }
-            inline for (sum, 0..) |s, v| {
-                out[v * width ..][0..width].* = if (norm == .root) @sqrt(s) else s;
+            inline for (&sum, 0..) |*total, v| {
+                const s: V = total.*;
+                const distance: V = if (norm == .root) @sqrt(s) else s;
+                out[v * width ..][0..width].* = distance;
             }
         }
 

@@ -6,7 +6,7 @@ import math
 
 import dlgrad
 from dlgrad.batched import every_member
-from dlgrad.ops.distance import _pair_distances
+from dlgrad.ops.distance import pair_distances
 
 from ._loss import _check_tensors, _reduced, _reduction
 
@@ -299,7 +299,7 @@ def pdist(input, p=2.0):
         raise RuntimeError("pdist only supports floating-point dtypes")
     if p < 0:
         raise RuntimeError("pdist only supports non-negative p values")
-    result = _pair_distances(input, p)
+    result = pair_distances(input, p)
     if result is not None:
         return result
     count = input.shape[0]
