@@ -46,7 +46,6 @@ class _Lookup:
         return _spread(g, index, tuple(self.shape), skip)
 
 
-
 _ready: dict = {}  # layouts and options -> a _Lookup
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dlgrad
 from dlgrad import Tensor, ops
 from dlgrad.batched import every_member
+from dlgrad.ops.embedding import bags as bags_of_rows
 from dlgrad.ops.embedding import known as known_embedding
 from dlgrad.ops.matmul import learn_linear, linear_recipe
 from dlgrad.plan import quick
-from dlgrad.ops.embedding import bags as bags_of_rows
 
 __all__ = ["linear", "bilinear", "embedding", "embedding_bag", "one_hot", "linear_cross_entropy"]
 
