@@ -24,9 +24,11 @@
 //! that meet the element, grad_weight over (n, p), as a matrix product does (chains of 384);
 //! grad_weight also starts a new chain at the border of every slab of images, whose length
 //! depends on the shapes. Windows of 3x3 over 16, 32 ... channels in float32 are computed by
-//! Winograd's algorithm, with its own order and error (conv_winograd.zig). Depthwise
-//! convolutions (conv_depthwise.zig) sum over taps in one chain, and their grad_weight in fixed
-//! lanes.
+//! Winograd's algorithm, with its own order and error (conv_winograd.zig). The other float32
+//! gradients of weights over 16, 32 ... channels sum in shorter chains (conv_pixels.zig), those
+//! over few channels in fixed lanes (conv_lanes.zig). Depthwise convolutions
+//! (conv_depthwise.zig) sum over taps in one chain, in order or by columns of a 3 or 5 high
+//! window, and their grad_weight in fixed lanes.
 const std = @import("std");
 const DType = @import("../dtype.zig").DType;
 const plan = @import("../plan.zig");
@@ -157,10 +159,9 @@ fn Convolution(comptime T: type) type {
                 const gout = tensor(p, call, 1);
                 const x = tensor(p, call, 2);
                 if (g.isDepthwise()) return Depthwise.gradWeight(g, gout, x, out, d);
-                if (T == f32 and simd.has_fma) {
-                    if (byWinograd(g, d)) return conv_winograd.gradWeight(g, gout, x, out);
-                    if (d == .float32 and conv_pixels.fits(g))
-                        return conv_pixels.gradWeight(g, gout, x, out);
+                if (T == f32 and simd.has_fma and d == .float32) {
+                    if (conv_winograd.fits(g)) return conv_winograd.gradWeight(g, gout, x, out);
+                    if (conv_pixels.fits(g)) return conv_pixels.gradWeight(g, gout, x, out);
                 }
                 return gradWeight(g, gout, x, out, d, call);
             }
@@ -182,8 +183,8 @@ fn Convolution(comptime T: type) type {
             );
 
             const image = tensor(p, call, 1);
-            if (T == f32 and simd.has_fma) {
-                if (byWinograd(g, d))
+            if (T == f32 and simd.has_fma and d == .float32) {
+                if (conv_winograd.fits(g))
                     return conv_winograd.forward(g, image, tensor(p, call, 2), bias, out, row != .conv);
             }
             const weight = try Weight.from(tensor(p, call, 2), g);
@@ -203,10 +204,6 @@ fn Convolution(comptime T: type) type {
                     Depthwise.gradInput(g, image, weight.view(), bias, out, d);
             }
             if (row == .conv) try job.forward(image) else try job.gradInput(image);
-        }
-
-        fn byWinograd(g: *const Geometry, d: DType) bool {
-            return d == .float32 and conv_winograd.fits(g);
         }
 
         fn allocSlice(n: usize) Failure![]align(64) T {
@@ -404,7 +401,7 @@ fn Convolution(comptime T: type) type {
                 // Rows without gaps in the image are one, but not where the output has gaps.
                 var images = w.images;
                 if (product(w.step) != 1) images.grid = w.grid;
-                if (job.dtype == native and Direct.fits(&images, w.rows))
+                if (simd.has_fma and job.dtype == native and Direct.fits(&images, w.rows))
                     return job.slide(images, w);
                 const whole = product(w.step) == 1;
                 const direct = whole and job.dtype == native;
@@ -587,7 +584,7 @@ fn Convolution(comptime T: type) type {
                     .x = images.images(first, g.out, g.stride[0..2].*, taps.image),
                     .gout = grads.images(first, g.out, .{ 1, 1 }, &.{0}),
                 };
-                if (conv_lanes.fits(g, T)) {
+                if (T == f32 and simd.has_fma and conv_lanes.fits(g, T)) {
                     const lanes: conv_lanes.Lanes(T) = .{
                         .g = g,
                         .x = job.x,

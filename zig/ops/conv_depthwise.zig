@@ -273,15 +273,22 @@ pub fn Depthwise(comptime T: type) type {
         }
 
         fn slideAll(comptime rows: usize, comptime n: usize, s: *const Slide) void {
-            const shared = s.grid[1] >= rows and s.direction() != .none;
+            const by_columns = T == f32 and simd.has_fma; // elsewhere not worth the code
+            const shared = by_columns and s.grid[1] >= rows and s.direction() != .none;
             for (0..s.grid[0]) |p0| {
                 var p1: usize = 0;
                 while (p1 < s.grid[1]) : (p1 += rows) {
-                    if (shared and s.kernel[0] == 3) {
-                        slideColumns(3, rows, n, s, p0, @min(p1, s.grid[1] - rows));
-                    } else if (shared and s.kernel[0] == 5) {
-                        slideColumns(5, rows, n, s, p0, @min(p1, s.grid[1] - rows));
-                    } else slideRows(rows, n, s, p0, p1);
+                    if (by_columns) {
+                        const first = @min(p1, s.grid[1] -| rows);
+                        if (shared and s.kernel[0] == 3) {
+                            slideColumns(3, rows, n, s, p0, first);
+                            continue;
+                        } else if (shared and s.kernel[0] == 5) {
+                            slideColumns(5, rows, n, s, p0, first);
+                            continue;
+                        }
+                    }
+                    slideRows(rows, n, s, p0, p1);
                 }
             }
         }
@@ -325,10 +332,31 @@ pub fn Depthwise(comptime T: type) type {
             acc: *const [rows][n]V,
         ) void {
             const b: V = @splat(s.bias);
-            inline for (0..rows) |r| if (r < count) {
-                const to = p0 * s.out_step[0] + (p1 + r) * s.out_step[1];
-                inline for (0..n) |j| put(s, to + x[j] * s.out_step[2], acc[r][j] + b);
+            const whole = s.dtype == native and s.out_step[2] == 1 and s.grid[2] >= W;
+            var sums: [rows][n]V = undefined;
+            inline for (0..rows) |r| inline for (0..n) |j| {
+                sums[r][j] = acc[r][j] + b;
             };
+            for (sums[0..count], p1..) |row, r| {
+                const to = p0 * s.out_step[0] + r * s.out_step[1];
+                for (row, x[0..n]) |sum, column| {
+                    if (whole) {
+                        simd.store(T, @as([*]T, @ptrCast(@alignCast(s.out))) + to + column, sum);
+                    } else putPart(s, to + column * s.out_step[2], &@as([W]T, sum));
+                }
+            }
+        }
+
+        noinline fn putPart(s: *const Slide, at: usize, values: *const [W]T) void {
+            const n = @min(W, s.grid[2]);
+            const bytes = s.dtype.size();
+            const to = s.out + at * bytes;
+            if (s.out_step[2] == 1) return pack.store(T, s.dtype, to, values, n);
+            if (s.dtype == native) {
+                const own: [*]T = @ptrCast(@alignCast(to));
+                for (values[0..n], 0..) |v, i| own[i * s.out_step[2]] = v;
+            } else for (values[0..n], 0..) |*v, i|
+                pack.store(T, s.dtype, to + i * s.out_step[2] * bytes, v[0..1], 1);
         }
 
         fn slideRows(comptime rows: usize, comptime n: usize, s: *const Slide, p0: usize, p1: usize) void {
@@ -350,25 +378,6 @@ pub fn Depthwise(comptime T: type) type {
                 }
                 finish(rows, n, s, p0, p1, count, x, &acc);
             }
-        }
-
-        fn put(s: *const Slide, at: usize, sum: V) void {
-            const n = @min(W, s.grid[2]);
-            const values: [W]T align(64) = sum;
-            if (s.dtype != native) {
-                const bytes = s.dtype.size();
-                const to = s.out + at * bytes;
-                if (s.out_step[2] == 1) return pack.store(T, s.dtype, to, &values, n);
-                for (values[0..n], 0..) |*v, i|
-                    pack.store(T, s.dtype, to + i * s.out_step[2] * bytes, v[0..1], 1);
-                return;
-            }
-            const to = @as([*]T, @ptrCast(@alignCast(s.out))) + at;
-            if (s.out_step[2] != 1) {
-                for (values[0..n], 0..) |v, i| to[i * s.out_step[2]] = v;
-            } else if (n == W) {
-                to[0..W].* = sum;
-            } else Images.copyRow(native, to, @ptrCast(&values), n, 1);
         }
 
         // --- The gradient of the weights ---------------------------------------------------------

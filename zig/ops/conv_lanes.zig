@@ -48,6 +48,7 @@ pub fn Lanes(comptime T: type) type {
         fn tiles(n: usize, size: usize) usize {
             return (n + size - 1) / size;
         }
+        const sizes: [2][]const usize = if (wide) .{ &.{ 3, 4 }, &.{ 5, 6 } } else .{ &.{2}, &.{2} };
         // Sizes that the registers hold, whichever leaves fewer over.
         fn tileRows(s: *const Self) usize {
             if (!wide) return 2;
@@ -67,7 +68,7 @@ pub fn Lanes(comptime T: type) type {
                 const group = item / across / down;
                 const o = item / across % down * rows;
                 const i = item % across * columns;
-                inline for (if (wide) .{ 3, 4 } else .{2}) |r| inline for (if (wide) .{ 5, 6 } else .{2}) |c| {
+                inline for (sizes[0]) |r| inline for (sizes[1]) |c| {
                     if (rows == r and columns == c) s.compute(r, c, group, o, i);
                 };
             }
@@ -108,12 +109,11 @@ pub fn Lanes(comptime T: type) type {
                     inline for (0..rows) |r| acc[r][c] = simd.fma(V, gv[r], xv, acc[r][c]);
                 }
             };
-            inline for (0..rows) |r| inline for (0..columns) |c| {
-                if (o + r < g.co and i + c < s.inputs()) {
-                    const to = &s.sum[(group * g.co + o + r) * s.inputs() + i + c];
-                    const sum = simd.reduceAdd(acc[r][c]);
-                    to.* = if (s.adds) to.* + sum else sum;
-                }
+            for (acc, o..) |row, output| for (row, i..) |lanes, input| {
+                if (output >= g.co or input >= s.inputs()) continue;
+                const to = &s.sum[(group * g.co + output) * s.inputs() + input];
+                const sum = simd.reduceAdd(lanes);
+                to.* = if (s.adds) to.* + sum else sum;
             };
         }
     };
