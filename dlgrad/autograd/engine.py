@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import heapq
 import warnings
+from sys import getrefcount
 
+from .. import plan as door
 from ..layout import Layout
 from ..tensor import Tensor
 from . import graph
@@ -22,7 +24,7 @@ def run(roots, retain_graph, create_graph, capture=None, needed=None):
     capture: {(seq of a node, number) or id(leaf): key}; the gradients found there are returned as
     {key: gradient}, and nothing is accumulated. needed: the seqs of the nodes that lie on the way.
     """
-    pending = {}  # seq -> [node, gradient or {number: gradient}, whether the gradient is ours to write to]
+    pending = {}  # seq -> [node, gradient or {number: gradient}]
     heap = []
     found = {}
     push, pop = heapq.heappush, heapq.heappop
@@ -56,14 +58,13 @@ def run(roots, retain_graph, create_graph, capture=None, needed=None):
         if entry is None:
             if needed is not None and seq not in needed:
                 return
-            pending[seq] = [node, g if node.outputs == 0 else {number: g}, False]
+            pending[seq] = [node, g if node.outputs == 0 else {number: g}]
             push(heap, -seq)
         elif node.outputs == 0:
-            if entry[2] and not create_graph and entry[1]._layout is g._layout:
-                entry[1].add_(g)
+            if not create_graph and _is_ours(entry) and entry[1]._layout is g._layout:
+                add_into(entry[1], g)
             else:
                 entry[1] = entry[1] + g
-                entry[2] = True
         else:
             have = entry[1].get(number)
             entry[1][number] = g if have is None else have + g
@@ -77,13 +78,18 @@ def run(roots, retain_graph, create_graph, capture=None, needed=None):
             send(edge, g, False)
         while heap:
             seq = -pop(heap)
-            node, g, _ = pending.pop(seq)
+            node, g = pending.pop(seq)
             rule = node.rule
             if plain and type(rule) is tuple and node.hooks is None:
                 # The usual case, an operation of one result with a rule for each input, without the detours below.
                 saved = node.saved
                 if saved:
-                    saved = node.unpack()
+                    if saved is FREED or node.trace is not None or (create_graph and node.own >= 0):
+                        saved = node.unpack()
+                    else:
+                        for value, version in zip(saved, node.versions):
+                            if version is not None and value._storage.version != version:
+                                node.unpack()  # raises
                     if not retain_graph:
                         node.saved = FREED
                 last = None
@@ -97,7 +103,7 @@ def run(roots, retain_graph, create_graph, capture=None, needed=None):
                         send(edge, grad, False)
                         continue
                     if type(edge) is Node and edge.outputs == 0 and edge.seq not in pending:
-                        pending[edge.seq] = [edge, grad, False]
+                        pending[edge.seq] = [edge, grad]
                         push(heap, -edge.seq)
                     else:
                         send(edge, grad, grad is not g and grad is not last and grad._view is None)
@@ -155,6 +161,25 @@ def run(roots, retain_graph, create_graph, capture=None, needed=None):
     return found
 
 
+_sums: dict = {}  # layouts -> the plan that adds a tensor to another
+
+
+def add_into(t, g):
+    """t += g, of one layout, outside of any graph."""
+    lay = t._layout
+    plan = _sums.get(lay)
+    if plan is None:
+        plan = door.remember(_sums, lay, door.make_plan("binary", "add", (lay,), (lay, lay), name="add_", into=True))
+    door.write(plan, t, t, g)
+
+
+def _is_ours(entry):
+    """Whether nobody but the walk holds a gradient that waits for its node (and its memory), and it is large enough
+    that writing into it pays."""
+    g = entry[1]
+    return g._layout.nbytes > 1 << 16 and getrefcount(g) == 3 and getrefcount(g._storage) == 2
+
+
 def _on_way(edge, needed, capture):
     return (
         edge.node.seq in needed
@@ -205,6 +230,8 @@ def _accumulate(leaf, g, fresh, create_graph):
         leaf._grad = g
     elif create_graph:
         leaf._grad = old + g
+    elif g._layout is old._layout and old._view is None:
+        add_into(old, g)
     else:
         old.add_(g)
     if leaf._post_hooks:

@@ -32,11 +32,10 @@ class Node:
     with as many gradients (None where nothing flowed).
     """
 
-    __slots__ = ("seq", "name_", "edges", "rule", "saved", "versions", "own", "__dict__", "__weakref__")
+    __slots__ = ("seq", "name_", "edges", "rule", "saved", "versions", "own", "outputs", "hooks", "trace",
+                 "__dict__", "__weakref__")  # fmt: skip
     number = 0
-    # What few nodes have lives in __dict__, over these defaults.
-    outputs = 0  # 0: one result, whose tensors point at the node itself
-    hooks = trace = layouts = None
+    layouts = None  # of several results
 
     def __init__(self, name, edges, rule, saved, versions, own=-1):
         self.seq = _numbers()
@@ -46,6 +45,8 @@ class Node:
         self.saved = saved
         self.versions = versions
         self.own = own  # which of `saved` is this node's own result
+        self.outputs = 0  # 0: one result, whose tensors point at the node itself
+        self.hooks = self.trace = None
         if special is not None:
             special(self)
 
@@ -318,7 +319,7 @@ def edge_of(t):
 
 
 if native is not None:
-    native["bind_graph"](edge_of, Node, *offsets(Node, ("seq", "name_", "edges", "rule", "saved", "versions", "own")))
+    native["bind_graph"](edge_of, Node, *offsets(Node, Node.__slots__[:10]))
 
 
 def wants_grad(*inputs) -> bool:

@@ -74,6 +74,9 @@ fn make(recipe: O, t: O, args: []const O, edges: []?O) ?O {
     Node.init(node, "saved", saved);
     Node.init(node, "versions", versions);
     Node.init(node, "own", own);
+    Node.init(node, "outputs", py.PyLong_FromSize_t(0).?);
+    Node.init(node, "hooks", api.keep(api.none));
+    Node.init(node, "trace", api.keep(api.none));
     return node;
 }
 

@@ -276,7 +276,9 @@ fn Slots(comptime names: []const []const u8) type {
     };
 }
 
-pub const Node = Slots(&.{ "seq", "name_", "edges", "rule", "saved", "versions", "own" });
+pub const Node = Slots(&.{
+    "seq", "name_", "edges", "rule", "saved", "versions", "own", "outputs", "hooks", "trace",
+});
 
 const TensorSlots = Slots(&.{
     "_ptr", "_layout", "_storage", "_requires_grad", "_grad_fn", "_view",
