@@ -221,20 +221,28 @@ fn Step(comptime Rule: type, comptime T: type) type {
             }
         }
 
-        fn work(rule: *const R, pointers: [arrays]?[*]T, n: usize) void {
-            var i: usize = 0;
-            while (i + lanes <= n) : (i += lanes) {
-                var x: [arrays]V = undefined;
-                inline for (&x, pointers) |*v, pointer| {
-                    v.* = if (pointer) |q| q[i..][0..lanes].* else @splat(0);
-                }
-                rule.apply(&x);
-                inline for (x, pointers, Rule.written) |v, pointer, written| {
-                    if (written) if (pointer) |q| {
-                        q[i..][0..lanes].* = v;
-                    };
-                }
+        inline fn whole(rule: *const R, pointers: [arrays]?[*]T, i: usize) void {
+            var x: [arrays]V = undefined;
+            inline for (&x, pointers) |*v, pointer| {
+                v.* = if (pointer) |q| q[i..][0..lanes].* else @splat(0);
             }
+            rule.apply(&x);
+            inline for (x, pointers, Rule.written) |v, pointer, written| {
+                if (written) if (pointer) |q| {
+                    q[i..][0..lanes].* = v;
+                };
+            }
+        }
+
+        fn work(rule: *const R, pointers: [arrays]?[*]T, n: usize) void {
+            // A copy, which what is written cannot change.
+            const own = rule.*;
+            var i: usize = 0;
+            const at_once = if (arrays <= 3) 4 else 1; // rules of little arithmetic
+            while (i + at_once * lanes <= n) : (i += at_once * lanes) {
+                inline for (0..at_once) |k| whole(&own, pointers, i + k * lanes);
+            }
+            while (i + lanes <= n) : (i += lanes) whole(&own, pointers, i);
             if (i == n) return;
             var x: [arrays]V = undefined;
             inline for (&x, pointers) |*v, pointer| {
@@ -328,7 +336,13 @@ fn partialNorm(dtype: DType, order: i64, base: [*]const u8, offset: usize, n: us
         switch (dtype) {
             inline .float16, .bfloat16, .float32, .float64 => |d| {
                 const p: [*]const d.Type() = @ptrCast(@alignCast(base));
-                for (buffer[0..count], p[offset + i ..][0..count]) |*y, x| {
+                const from = p[offset + i ..][0..count];
+                var at: usize = 0;
+                if (d == .float32 or d == .float64) while (at + 16 <= count) : (at += 16) {
+                    const x: @Vector(16, d.Type()) = from[at..][0..16].*;
+                    buffer[at..][0..16].* = @as(@Vector(16, f64), @floatCast(x));
+                };
+                for (buffer[at..count], from[at..]) |*y, x| {
                     y.* = if (d == .bfloat16) x.toF32() else x;
                 }
             },
