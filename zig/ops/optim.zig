@@ -234,7 +234,7 @@ fn Step(comptime Rule: type, comptime T: type) type {
             }
         }
 
-        fn work(rule: *const R, pointers: [arrays]?[*]T, n: usize) void {
+        noinline fn work(rule: *const R, pointers: [arrays]?[*]T, n: usize) void {
             // A copy, which what is written cannot change.
             const own = rule.*;
             var i: usize = 0;
@@ -244,16 +244,18 @@ fn Step(comptime Rule: type, comptime T: type) type {
             }
             while (i + lanes <= n) : (i += lanes) whole(&own, pointers, i);
             if (i == n) return;
-            var x: [arrays]V = undefined;
-            inline for (&x, pointers) |*v, pointer| {
-                var part: [lanes]T = @splat(0);
-                if (pointer) |q| @memcpy(part[0 .. n - i], q[i..n]);
-                v.* = part;
+            // What is left, as a vector of its own.
+            var tails: [arrays][lanes]T = @splat(@splat(0));
+            var own_pointers: [arrays]?[*]T = @splat(null);
+            inline for (&tails, &own_pointers, pointers) |*tail, *own_pointer, pointer| {
+                if (pointer) |q| {
+                    @memcpy(tail[0 .. n - i], q[i..n]);
+                    own_pointer.* = tail;
+                }
             }
-            rule.apply(&x);
-            inline for (x, pointers, Rule.written) |v, pointer, written| {
-                const part: [lanes]T = v;
-                if (written) if (pointer) |q| @memcpy(q[i..n], part[0 .. n - i]);
+            work(&own, own_pointers, lanes);
+            inline for (&tails, pointers, Rule.written) |*tail, pointer, written| {
+                if (written) if (pointer) |q| @memcpy(q[i..n], tail[0 .. n - i]);
             }
         }
     };
