@@ -110,6 +110,7 @@ fn prepare(p: *Plan) plan.PrepareError!void {
         .inner_kept = undefined,
         .inner_reduced = undefined,
         .direct = false,
+        .counts = x.dtype == .bool and compute == .i64 and row.op == .sum,
         .arg = row.op == .argmax or row.op == .argmin,
         .fold = 1,
         .tile = 0,

@@ -112,6 +112,10 @@ fn rowBlock(
         n = @min(row_block, run - begin);
         const src = x + (r.reduced.at(number).in + begin * stride) * r.in_size;
         if (r.direct) return r.kernel.row(src, n, @intCast(first), out);
+        if (r.counts and stride == 1) {
+            out[0].i = @intCast(countTrue(src, n));
+            return;
+        }
         load(r, dtype, src, 1, 0, n, stride, buffer, 0, 0);
     } else {
         var done: usize = 0;
@@ -135,6 +139,17 @@ fn rowBlock(
     }
     if (r.map != .none) applyMap(r, buffer, n);
     r.kernel.row(&buffer.bytes, n, @intCast(first), out);
+}
+
+fn countTrue(p: [*]const u8, n: usize) usize {
+    var count: usize = 0;
+    var i: usize = 0;
+    while (i + 64 <= n) : (i += 64) {
+        const v: @Vector(64, u8) = p[i..][0..64].*;
+        count += @popCount(@as(u64, @bitCast(v != @as(@Vector(64, u8), @splat(0)))));
+    }
+    while (i < n) : (i += 1) count += @intFromBool(p[i] != 0);
+    return count;
 }
 
 /// Partial results that are merged as a tree: pairs, pairs of pairs ... in their order.

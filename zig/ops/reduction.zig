@@ -55,6 +55,8 @@ pub const Reduction = struct {
     inner_reduced: stage.Dim,
     /// The kernel may read x where it lies.
     direct: bool,
+    /// Runs of bool are counted as they lie.
+    counts: bool,
     /// The results are indices.
     arg: bool,
     /// Columns: of a few, this many rows are taken for one, and their results joined.
