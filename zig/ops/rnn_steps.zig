@@ -295,10 +295,17 @@ pub fn Lanes(comptime T: type) type {
         pub const lanes = simd.lanes(T);
         pub const V = simd.Vec(T);
         pub inline fn get(p: [*]const T, n: usize) V {
-            return if (n >= lanes) simd.load(T, p) else simd.loadPart(T, p, n, 0);
+            return if (n >= lanes) simd.load(T, p) else getPart(p, n);
         }
         pub inline fn put(p: [*]T, n: usize, x: V) void {
-            if (n >= lanes) simd.store(T, p, x) else simd.storePart(T, p, n, x);
+            if (n >= lanes) simd.store(T, p, x) else putPart(p, n, x);
+        }
+        // Once in the library, not at every load and store.
+        noinline fn getPart(p: [*]const T, n: usize) V {
+            return simd.loadPart(T, p, n, 0);
+        }
+        noinline fn putPart(p: [*]T, n: usize, x: V) void {
+            simd.storePart(T, p, n, x);
         }
     };
 }
