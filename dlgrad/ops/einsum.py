@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from ..layout import Layout
+from ..plan import remember
 from ..tensor import Tensor
 from .elementwise import result_type
-from .matmul import _matrices
+from .matmul import _matmul, _matrices
 from .reduce import sum as sum_
 
 
@@ -114,6 +116,58 @@ def _product(values):
     return n
 
 
+_ways: dict = {}  # (equation, two layouts) -> what `_way` said
+
+
+def _way(equation, a, b):
+    """How one product of matrices does it: for each operand and the result how its dimensions are ordered and then
+    shaped (None: as they are). None where it takes more: diagonals, sums of one operand, sizes of 1 that broadcast."""
+    (ra, rb), result = _parse(equation, (a, b))
+    la, lb = a._layout, b._layout
+    if type(la) is not Layout or type(lb) is not Layout or la.dtype is not lb.dtype:
+        return None
+    size = dict(zip(ra, la.shape))
+    if len(size) != len(ra) or len(set(rb)) != len(rb) or any(size.get(c, n) != n for c, n in zip(rb, lb.shape)):
+        return None
+    size |= dict(zip(rb, lb.shape))
+    batch = [c for c in ra if c in rb and c in result]
+    summed = [c for c in ra if c in rb and c not in result]
+    only_a, only_b = [c for c in ra if c not in rb], [c for c in rb if c not in ra]
+    if any(c not in result for c in only_a + only_b):
+        return None
+    count = lambda cs: _product(size[c] for c in cs)  # noqa: E731
+    sizes = [size[c] for c in batch]
+    row = batch + only_a + only_b
+    orders = (
+        tuple(ra.index(c) for c in batch + only_a + summed),
+        tuple(rb.index(c) for c in batch + summed + only_b),
+        tuple(row.index(c) for c in result),
+    )
+    before = (
+        [size[c] for c in batch + only_a + summed],
+        [size[c] for c in batch + summed + only_b],
+        [*sizes, count(only_a), count(only_b)],
+    )
+    after = (
+        [*sizes, count(only_a), count(summed)],
+        [*sizes, count(summed), count(only_b)],
+        [size[c] for c in row],
+    )
+    return tuple(
+        (None if order == tuple(range(len(order))) else order, None if x == y else tuple(y))
+        for order, x, y in zip(orders, before, after)
+    )
+
+
+def _by_one_product(way, a, b):
+    (order_a, shape_a), (order_b, shape_b), (order, shape) = way
+    a = a if order_a is None else a.permute(order_a)
+    b = b if order_b is None else b.permute(order_b)
+    out = _matmul(a if shape_a is None else a.reshape(shape_a), b if shape_b is None else b.reshape(shape_b))
+    out = out if shape is None else out.reshape(shape)
+    return out if order is None else out.permute(order)
+
+
 def einsum(equation, *operands):
     """Sums of products of the operands' elements along the dimensions that their subscripts name, as in NumPy.
 
@@ -134,6 +188,13 @@ def einsum(equation, *operands):
     for t in operands:
         if not isinstance(t, Tensor):
             raise TypeError(f"einsum(): operands must be Tensors, got {type(t).__name__}")
+    if len(operands) == 2:
+        a, b = operands
+        key = (equation, a._layout, b._layout)
+        if key not in _ways:
+            remember(_ways, key, _way(equation, a, b))
+        if (way := _ways[key]) is not None:
+            return _by_one_product(way, a, b)
     labels, result = _parse(equation, operands)
     common = result_type(*operands)
     work = [_diagonals(t.to(common), row) for t, row in zip(operands, labels)]

@@ -815,5 +815,5 @@ def chain_matmul(*matrices, out=None):
 
 
 Tensor.__matmul__ = _matmul
-Tensor.__rmatmul__ = lambda self, other: NotImplemented
+Tensor.__rmatmul__ = lambda self, other: _matmul(other, self)
 Tensor.__imatmul__ = lambda self, other: self.copy_(matmul(self, other))

@@ -195,7 +195,9 @@ pub fn Gemm(comptime T: type) type {
             var cols = col_panels;
             if (r.reading != .local) {
                 if (p.k > kc_max) cols = @min(cols, chunk_cols / nr);
-                cols = @min(cols, @max(1, col_panels / pieces));
+                // Of many, not fewer than share the cost of reading A.
+                const least: usize = if (col_panels >= 16) 4 else 1;
+                cols = @min(cols, @max(least, col_panels / pieces));
             }
             const across = ceilDiv(col_panels, cols);
             var rows = @min(row_panels, chunk_rows / mr);
@@ -387,6 +389,7 @@ pub fn Gemm(comptime T: type) type {
 
         fn splitBlocks(s: *const Split, begin: usize, end: usize) void {
             const p = s.p;
+            if (p.a_view != null and readsBInPlace(p)) return splitInPlace(s, begin, end);
             const m_padded = ceilDiv(p.m, mr) * mr;
             const n_padded = ceilDiv(p.n, nr) * nr;
             const memory = services.allocSlice(T, (m_padded + n_padded) * kc_max) orelse
@@ -424,6 +427,23 @@ pub fn Gemm(comptime T: type) type {
                         const cols = @min(nr, p.n - j);
                         Micro.panels(kc, a + i * kc, 1, mr, b + j * kc, nr, c, i, rows, j, cols, false);
                     }
+                }
+            }
+        }
+
+        fn splitInPlace(s: *const Split, begin: usize, end: usize) void {
+            const p = s.p;
+            const a = p.a_view.?;
+            const b = p.b_view.?;
+            for (begin..end) |q| {
+                const k0 = s.k0 + q * kc_max;
+                const kc = @min(kc_max, p.k - k0);
+                const c: Target = .{ .ptr = s.partial + q * p.m * p.n, .rs = p.n };
+                var j: usize = 0;
+                while (j < p.n) : (j += nr) {
+                    const at = b.ptr + k0 * b.sk + j;
+                    const cols = @min(nr, p.n - j);
+                    Micro.panels(kc, a.ptr + k0 * a.sk, a.si, a.sk, at, b.sk, c, 0, p.m, j, cols, false);
                 }
             }
         }
