@@ -2,9 +2,10 @@
 
 A *plan* is everything about a kernel call except its addresses: family, row, dtypes, shapes,
 strides, parameters. It is made once (a few microseconds) and cached; a run is one C call that
-allocates the result and computes it. `call()` is the general way through the door; the
-elementwise rows (ops/elementwise.py) keep plans of their own and call `run1`, `run2`, `run3`
-directly, which is what makes a small operation cost about a microsecond.
+allocates the result and computes it. `run(plan, inputs...)` is that call, `call()` the general way
+through the door, which looks the plan up. `quick` makes an operation whose usual case does not come
+back to Python at all: inputs of layouts that were met before, with the graph node recorded too
+(zig/python/row.zig). Where the interpreter is not CPython, all of it goes by cffi (_native.py).
 """
 
 from __future__ import annotations
