@@ -240,6 +240,12 @@ def fresh(plan, ptr):
     return make_tensor(ptr, lay, Storage(ptr, lay.nbytes))
 
 
+def write_plan(plan, out, inputs, scalars=()):
+    """Runs a plan of one output over `out`, and counts its version up. scalars: those that may change from call to
+    call."""
+    write(plan, out, *inputs, *scalars)
+
+
 _addresses: list = []  # arrays for the addresses of several results, while nobody uses them
 _left_out = tuple([(NULL,) * (6 - n) for n in range(7)])
 

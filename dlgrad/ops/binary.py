@@ -6,33 +6,37 @@ from __future__ import annotations
 import math
 
 from .. import dtypes as dt
-from .. import plan as door
+from ..autograd.graph import record
 from ..autograd.mode import mode
+from ..layout import broadcast_shapes, expanded
+from ..plan import make_plan, remember, write_plan
 from ..tensor import Tensor, method
 from .elementwise import (
     binary,
     is_scalar,
-    result_layout,
     result_type,
+    sum_to,
     to_tensor,
     write_inplace,
     write_out,
 )
+from .numbered import fused, plain
+from .writing import apart
 
 _add = binary("add", lambda g: g, lambda g: g, "a + b.")
 _sub = binary("sub", lambda g: g, lambda g: -g, "a - b.", kind="number", aliases=("subtract",),
               no_bool="Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
               "use the `~` or `logical_not()` operator instead.")  # fmt: skip
 mul = binary("mul", lambda g, b: g * b, lambda g, a: g * a, "a b.", aliases=("multiply",))
-_div = binary("div", lambda g, b: g / b, lambda g, b, y: -g * (y / b), "a / b.", kind="float", aliases=("divide", "true_divide"))
+_div = binary("div", lambda g, b: g / b, lambda g, b, y: _div_slope(g, b, y), "a / b.", kind="float", aliases=("divide", "true_divide"))
 _floor_divide = binary("floor_divide", None, None, "floor(a / b).", kind="number")
 _trunc_divide = binary("trunc_divide", None, None, "trunc(a / b).", kind="number", methods=False, inplace=False)
 remainder = binary("remainder", lambda g: g, lambda g, a, b: -g * floor_divide(a, b), "a - b floor(a / b): the sign of b.", kind="number")
 fmod = binary("fmod", lambda g: g, lambda g, a, b: -g * _rounded(_trunc_divide, a, b), "a - b trunc(a / b): the sign of a.", kind="number")
 pow = binary("pow", lambda g, a, b: _pow_base(g, a, b), lambda g, a, b, y: _pow_exponent(g, a, b, y), "a^b.", whole_from=0)
-maximum = binary("maximum", lambda g, a, b: g * _share(a, b, "gt"), lambda g, a, b: g * _share(b, a, "gt"),
+maximum = binary("maximum", lambda g, a, b: _to_larger(g, a, b), lambda g, a, b: _to_larger(g, b, a),
                  "The larger one; nan if either is. On a tie each gets half of the gradient.", inplace=False)  # fmt: skip
-minimum = binary("minimum", lambda g, a, b: g * _share(a, b, "lt"), lambda g, a, b: g * _share(b, a, "lt"),
+minimum = binary("minimum", lambda g, a, b: _to_larger(g, b, a), lambda g, a, b: _to_larger(g, a, b),
                  "The smaller one; nan if either is. On a tie each gets half of the gradient.", inplace=False)  # fmt: skip
 fmax = binary("fmax", lambda g, a, b: g * ((a >= b) | (b != b)), lambda g, a, b: g * ~((a >= b) | (b != b)),
               "The larger one; of nan and a number the number.", inplace=False)  # fmt: skip
@@ -106,15 +110,18 @@ def _pow_exponent(g, a, b, y):
     return where(zero, 0.0, g * (y * a.log()))
 
 
-def _share(a, b, compare):
-    """1 where a wins, 1/2 on a tie, 0 where it loses."""
-    if not isinstance(a, Tensor):
-        win, tie = (b < a if compare == "gt" else b > a), b == a
-        d = b._layout.dtype
-    else:
-        win, tie = (a > b if compare == "gt" else a < b), a == b
-        d = a._layout.dtype
-    return win.to(d) + tie.to(d) * 0.5
+def _to_larger(g, a, b):
+    """g where a is larger, half of it on a tie, else 0."""
+    if plain(g) and isinstance(a, Tensor) and isinstance(b, Tensor):
+        return fused("maximum_backward", (g, a, b))
+    win, tie = a > b, a == b
+    d = g._layout.dtype
+    return g * (win.to(d) + tie.to(d) * 0.5)
+
+
+def _div_slope(g, b, y):
+    """-g a / b^2, of y = a / b."""
+    return fused("mul_div", (g, y, b), (-1.0,)) if plain(g) else -g * (y / b)
 
 
 def _times_sign(a, y):
@@ -134,12 +141,6 @@ def _xlogy_slope(a, b):
 
 
 # ---------------------------------------------------------------------- fused derivatives of activations
-
-
-def fused(row, g, x, scalars=()):
-    """A backward row of zig/ops/binary.zig: used where no graph of the backward pass is wanted."""
-    lay = g._layout
-    return door.call("binary", row, result_layout(lay.dtype, lay.shape, x._layout), (g, x), scalars=scalars)
 
 
 def _backward_row(name, doc, dg=None, dx=None):
@@ -213,9 +214,33 @@ def _scaled(name, other, alpha, input):
     return mul.op(other if other.dtype is kind else other.to(kind), alpha)  # scaled in the result's dtype
 
 
+def _add_scaled(a, b, alpha):
+    """a + alpha b in one pass, for floats of one dtype; else None."""
+    if not (isinstance(a, Tensor) and isinstance(b, Tensor)) or (type(alpha) is not float and type(alpha) is not int):
+        return None
+    d = a._layout.dtype
+    if not d.is_floating_point or b._layout.dtype is not d:
+        return None
+    out = fused("add_scaled", (a, b), (alpha,), 0)
+    if a._requires_grad or b._requires_grad:
+        record(out, "AddBackward0", _ADD_SCALED_SLOPES, (a, b), (alpha, a._layout.shape, b._layout.shape))
+    return out
+
+
+_ADD_SCALED_SLOPES = (
+    lambda g, alpha, first, second: sum_to(g, first),
+    lambda g, alpha, first, second: sum_to(g * alpha, second),
+)
+
+
 def _with_alpha(name, op):
     def f(input, other, *, alpha=1, out=None):
-        result = op(input, _scaled(name, other, alpha, input))
+        if alpha == 1:
+            result = op(input, other)
+        else:
+            result = _add_scaled(input, other, alpha if name == "add" else -alpha)
+            if result is None:
+                result = op(input, _scaled(name, other, alpha, input))
         return result if out is None else write_out(name, out, result)
 
     f.op = op
@@ -257,8 +282,6 @@ def _rounded(f, a, b):
     """A rounded quotient: its derivative is 0, but it stays in the graph."""
     y = f.op(a, b)
     if mode.enabled and any(isinstance(t, Tensor) and t.requires_grad for t in (a, b)):
-        from ..autograd.graph import record
-
         inputs = [t for t in (a, b) if isinstance(t, Tensor)]
         shapes = [tuple(t.shape) for t in inputs]
         record(y, "DivBackward1", lambda g: tuple(g.new_zeros(s) for s in shapes), inputs)
@@ -306,6 +329,31 @@ def ldexp(input, other, *, out=None):
 # ---------------------------------------------------------------------- methods and operators
 
 
+def _scaled_into(sign):
+    """The in-place form of a + sign alpha b, outside of the graph, where one kernel can."""
+    row, plans = "add_scaled", {}
+
+    def into(t, other, *, alpha=1):
+        if not isinstance(other, Tensor) or (type(alpha) is not float and type(alpha) is not int) or not apart(t, other):
+            return False
+        plan = plans.get((t._layout, other._layout))
+        if plan is None:
+            lay, shape = t._layout, t._layout.shape
+            if not lay.dtype.is_floating_point or other._layout.dtype is not lay.dtype or 0 in lay.strides:
+                return False
+            if broadcast_shapes(shape, other._layout.shape, op="add_") != shape:
+                return False
+            plan = make_plan("binary", row, (lay,), (lay, expanded(other._layout, shape)), (), (), "add_", into=True)
+            remember(plans, (lay, other._layout), plan)
+        write_plan(plan, t, (t, other), (sign * float(alpha),))
+        return True
+
+    return into
+
+
+_SCALED_INTO = {"add": _scaled_into(1.0), "sub": _scaled_into(-1.0), "subtract": _scaled_into(-1.0)}
+
+
 def _methods():
     from .unary import inplace
 
@@ -316,7 +364,7 @@ def _methods():
     # `x.add_(y)` writes straight into x where alpha is 1; the other forms are computed beside and copied.
     for name in ("add", "sub", "subtract", "div", "divide", "true_divide"):
         plain = getattr(Tensor, name + "_")
-        inplace(name, {"add": add, "sub": sub, "subtract": sub}.get(name, div))
+        inplace(name, {"add": add, "sub": sub, "subtract": sub}.get(name, div), _SCALED_INTO.get(name))
         general = getattr(Tensor, name + "_")
         setattr(Tensor, name + "_", _either(plain, general))
     for name, f in (("floor_divide", floor_divide), ("float_power", _float_power_into), ("ldexp", ldexp)):

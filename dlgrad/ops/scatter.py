@@ -605,13 +605,12 @@ def _inplace_forms():
             _reads_apart(f.__name__ + "_")
     from .matmul import addbmm, addmm, addmv, addr, baddbmm
     from .scan import cumprod, cumsum
-    from .ternary import addcdiv, addcmul, lerp, masked_fill
+    from .ternary import addcdiv, addcdiv_into, addcmul, addcmul_into, lerp, lerp_into, masked_fill
 
+    for f, into in ((addcmul, addcmul_into), (addcdiv, addcdiv_into), (lerp, lerp_into)):
+        inplace(f.__name__, f, into)
     for f in (
         masked_fill,
-        addcmul,
-        addcdiv,
-        lerp,
         cumsum,
         cumprod,
         addmm,

@@ -6,7 +6,7 @@ from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
 from ..layout import Layout, broadcast_shapes, contiguous
-from ..storage import Storage
+from ..plan import make_plan, remember, run_plan, write_plan
 from ..tensor import Tensor, make_tensor, method
 from .elementwise import (
     as_number,
@@ -19,6 +19,8 @@ from .elementwise import (
     to_tensor,
     write_out,  # fmt: skip
 )
+from .numbered import fused, plain
+from .writing import apart, check_writable
 
 
 def expand_raw(t, shape):
@@ -28,83 +30,52 @@ def expand_raw(t, shape):
     return make_tensor(t._ptr, expanded(t._layout, shape), t._storage)
 
 
-def _run(row, dtype, tensors, shape, scalars=(), ints=(), name=None):
-    lays = [t._layout for t in tensors]
-    out = result_layout(dtype, shape, *lays)
-    return door.call(
-        "ternary",
-        row,
-        out,
-        tuple([expand_raw(t, shape) for t in tensors]),
-        ints=ints,
-        scalars=scalars,
-        name=name,
-    )
+_plans: dict = {}
+_slots: dict = {}
 
 
-_wheres: dict = {}  # layouts of condition, input and other, of one shape -> plan
-
-
-def _keep_where_plan(c, a, b):
-    """A plan for the next `where` of these, if nothing about it needs a closer look."""
-    if c.shape == a.shape == b.shape and a.dtype is b.dtype and c.dtype is dt.bool and not a.dtype.is_complex:
-        if type(c) is type(a) is type(b) is Layout:
-            out = result_layout(a.dtype, a.shape, c, a, b)
-            door.remember(_wheres, (c, a, b), door.make_plan("ternary", "where", (out,), (c, a, b)))
-
-
-def _chosen(c, t, number, side):
-    """where() of a tensor and a number (side 1: the number first) that is no wider than the tensor; None for all else."""
-    lay = t._layout
-    if lay.dtype.is_floating_point:
-        number = float(number)
-    elif type(number) is not int or lay.dtype is not dt.int64 or not -(1 << 63) <= number < 1 << 63:
-        return None
-    key = c._layout, lay, side
-    plan = _wheres.get(key)
+def _run(row, dtype, tensors, shape, numbers=(), form=0, name=None):
+    """A row of zig/ops/ternary.zig on tensors that broadcast to `shape`; `form`: which operand is a number."""
+    lays = tuple([t._layout for t in tensors])
+    key = (row, dtype, lays, numbers, form)
+    plan = _plans.get(key)
     if plan is None:
-        if c._layout.dtype is not dt.bool or type(lay) is not Layout or type(c._layout) is not Layout:
-            return None
-        out = result_layout(lay.dtype, lay.shape, c._layout, lay)
-        plan = door.remember(_wheres, key, door.make_plan("ternary", "where", (out,), (c._layout, lay), (side,)))
-    run = door.run2f if type(number) is float else door.run2i
-    ptr = run(plan.handle, c._ptr, t._ptr, number)
-    if not ptr:
-        plan.fail(c, t)
-    return make_tensor(ptr, plan.layout, Storage(ptr, plan.layout.nbytes))
+        floats = tuple([float(v) + 0.0 for v in numbers]) if dtype.is_floating_point else ()
+        ints = () if dtype.is_floating_point else numbers
+        inputs = tuple([lay if lay.shape == shape else expanded(lay, shape) for lay in lays])
+        out = result_layout(dtype, shape, *inputs)
+        plan = remember(_plans, key, make_plan("ternary", row, (out,), inputs, (form, *ints), floats, name))
+    return run_plan(plan, tensors)
 
 
-def _where_true(g, c):
-    return where(c, g, 0.0)
-
-
-def _where_false(g, c):
-    return where(c, 0.0, g)
+def _run_into(row, t, tensors, number, form=0):
+    """The same for floats of one dtype, written over `t`; False where they are not, or don't fit."""
+    lays = tuple([x._layout for x in tensors])
+    key = ("into", row, t._layout, lays, form)
+    plan = _plans.get(key)
+    if plan is None:
+        lay = t._layout
+        if not lay.dtype.is_floating_point or any([other.dtype is not lay.dtype for other in lays]):
+            return False
+        shape = broadcast_shapes(lay.shape, *[other.shape for other in lays], op=row + "_")
+        if shape != lay.shape:
+            return False
+        check_writable(row + "_", t)
+        inputs = (lay, *[expanded(other, shape) for other in lays])
+        plan = remember(_plans, key, make_plan("ternary", row, (lay,), inputs, (form,), (), row + "_", into=True))
+    if not all([apart(t, x) for x in tensors]):
+        return False
+    write_plan(plan, t, (t, *tensors), (float(number),))
+    return True
 
 
 def where(condition, input=None, other=None, *, out=None):
     """input where `condition` holds, else other; they broadcast. With the condition alone: its nonzero positions."""
-    if type(condition) is Tensor and out is None and type(input) is Tensor and type(other) is Tensor:
-        plan = _wheres.get((condition._layout, input._layout, other._layout))
-        if plan is not None:
-            ptr = door.run3(plan.handle, condition._ptr, input._ptr, other._ptr)
-            if not ptr:
-                plan.fail(condition, input, other)
-            result = make_tensor(ptr, plan.layout, Storage(ptr, plan.layout.nbytes))
-            if input._requires_grad or other._requires_grad:
-                record(result, "WhereBackward0", (_where_true, _where_false), (input, other), (condition,))
-            return result
-        _keep_where_plan(condition._layout, input._layout, other._layout)
-    elif type(condition) is Tensor and out is None and type(input) is Tensor and type(other) in (float, int):
-        if condition._layout.shape == input._layout.shape and not input._requires_grad:
-            result = _chosen(condition, input, other, 2)
-            if result is not None:
-                return result
-    elif type(condition) is Tensor and out is None and type(other) is Tensor and type(input) in (float, int):
-        if condition._layout.shape == other._layout.shape and not other._requires_grad:
-            result = _chosen(condition, other, input, 1)
-            if result is not None:
-                return result
+    key = _where_key(condition, input, other) if out is None else None
+    plan = _slots.get(key)
+    if plan is not None:
+        tensors = [t for t in (condition, input, other) if isinstance(t, Tensor)]
+        return _record_where(run_plan(plan, tensors), condition, input, other)
     if input is None and other is None:
         from .mask import nonzero
 
@@ -125,29 +96,46 @@ def where(condition, input=None, other=None, *, out=None):
     shape = broadcast_shapes(
         condition._layout.shape, *[t._layout.shape for t in tensors], op="where"
     )
-    if common.is_complex and len(tensors) < 2:
+    if len(tensors) == 0 or (common.is_complex and len(tensors) < 2):
         input, other = to_tensor("where", input, common), to_tensor("where", other, common)
         tensors = [input, other]
-    if len(tensors) == 2:
-        a, b = input.to(common), other.to(common)
-        result = _run("where", common, (condition, a, b), shape)
-    elif len(tensors) == 1:
-        left = isinstance(other, Tensor)  # the number is the first one
-        t = tensors[0].to(common)
-        number = fit_scalar("where", as_number(input if left else other), common)
-        a, b = (None, t) if left else (t, None)
-        result = _run("where", common, (condition, t), shape, (number,), (1 if left else 2,))
-    else:
-        a = b = None
-        result = where(
-            condition, to_tensor("where", input, common), to_tensor("where", other, common)
-        )
-    if any(t is not None and t._requires_grad for t in (a, b)):
-        shapes = (None if a is None else a._layout.shape, None if b is None else b._layout.shape)
-        record(result, "WhereBackward0",
-               (lambda g, c: sum_to(where(c, g, 0.0), shapes[0]), lambda g, c: sum_to(where(c, 0.0, g), shapes[1])),
-               (a, b), (condition,))  # fmt: skip
+    a, b = [v.to(common) if isinstance(v, Tensor) else fit_scalar("where", as_number(v), common) for v in (input, other)]
+    numbers = tuple([v for v in (a, b) if not isinstance(v, Tensor)])
+    form = 0 if not numbers else 1 if isinstance(b, Tensor) else 2
+    tensors = (condition, *[v for v in (a, b) if isinstance(v, Tensor)])
+    shape = broadcast_shapes(shape, *[t._layout.shape for t in tensors], op="where")
+    result = _run("where", common, tensors, shape, numbers, form)
+    if key is not None and a is input and b is other and (not numbers or common.is_floating_point):
+        remember(_slots, key, _plans[("where", common, tuple([t._layout for t in tensors]), numbers, form)])
+    result = _record_where(result, condition, a, b)
     return result if out is None else write_out("where", out, result, exact=True)
+
+
+def _where_key(condition, a, b):
+    """By what `where` knows a plan: the layouts, and a float for a float (whose -0.0 is not 0.0)."""
+    try:
+        kind = type(a)
+        if kind is float:
+            return (condition._layout, a, b._layout) if a else None
+        kind = type(b)
+        if kind is float:
+            return (condition._layout, a._layout, b) if b else None
+        return condition._layout, a._layout, b._layout
+    except AttributeError:
+        return None
+
+
+def _record_where(result, condition, a, b):
+    if (isinstance(a, Tensor) and a._requires_grad) or (isinstance(b, Tensor) and b._requires_grad):
+        shapes = tuple([t._layout.shape if isinstance(t, Tensor) else None for t in (a, b)])
+        return record(result, "WhereBackward0", _WHERE_SLOPES, (a, b), (condition, shapes))
+    return result
+
+
+_WHERE_SLOPES = (
+    lambda g, c, shapes: sum_to(where(c, g, 0.0), shapes[0]),
+    lambda g, c, shapes: sum_to(where(c, 0.0, g), shapes[1]),
+)
 
 
 @method(names=("where",))
@@ -214,7 +202,7 @@ def masked_fill(input, mask, value):
             ptr = run(plan.handle, mask._ptr, input._ptr, number)
             if not ptr:
                 plan.fail(input, mask)
-            result = make_tensor(ptr, plan.layout, Storage(ptr, plan.layout.nbytes))
+            result = door.fresh(plan, ptr)
             if input._requires_grad:
                 record(result, "MaskedFillBackward0", lambda g, m: masked_fill(g, m, 0.0), (input,), (mask,))
             return result
@@ -248,28 +236,23 @@ def masked_fill(input, mask, value):
     if d.is_complex:
         return where(mask, value, input)
     shape = broadcast_shapes(mask._layout.shape, input._layout.shape, op="masked_fill")
-    result = _run(
-        "where",
-        d,
-        (mask, input),
-        shape,
-        (fit_scalar("masked_fill", value, d),),
-        (1,),
-        name="masked_fill",
-    )
+    result = _run("where", d, (mask, input), shape, (fit_scalar("masked_fill", value, d),), 1, "masked_fill")
     if input._requires_grad:
-        before = input._layout.shape
-        record(
-            result,
-            "MaskedFillBackward0",
-            lambda g, m: sum_to(where(m, 0.0, g), before),
-            (input,),
-            (mask,),
-        )
+        record(result, "MaskedFillBackward0", _masked_fill_slope, (input,), (mask, input._layout.shape))
     return result
 
 
+def _masked_fill_slope(g, mask, shape):
+    return sum_to(where(mask, 0.0, g), shape)
+
+
 def _three(name, input, a, b):
+    try:
+        first, second, third = input._layout, a._layout, b._layout
+        if first is second is third and first.dtype.is_floating_point:
+            return first.dtype, first.shape, input, a, b
+    except AttributeError:
+        pass
     for t in (input, a, b):
         if not isinstance(t, Tensor):
             raise TypeError(f"{name}(): expected Tensors, got {type(t).__name__}")
@@ -287,11 +270,21 @@ def addcmul(input, tensor1, tensor2, *, value=1, out=None):
         result = x + a * b * value
         return result if out is None else write_out("addcmul", out, result)
     result = _run("addcmul", common, (x, a, b), shape, (value,))
-    sx, sa, sb = x._layout.shape, a._layout.shape, b._layout.shape
-    record(result, "AddcmulBackward0",
-           (lambda g, a, b: sum_to(g, sx), lambda g, a, b: sum_to(g * (b * value), sa), lambda g, a, b: sum_to(g * (a * value), sb)),
-           (x, a, b), (a, b))  # fmt: skip
+    if x._requires_grad or a._requires_grad or b._requires_grad:
+        shapes = (x._layout.shape, a._layout.shape, b._layout.shape)
+        record(result, "AddcmulBackward0", _ADDCMUL_SLOPES, (x, a, b), (a, b, value, shapes))
     return result if out is None else write_out("addcmul", out, result)
+
+
+def _scaled_product(g, a, value):
+    return fused("mul_scaled", (g, a), (value,)) if plain(g) else g * (a * value)
+
+
+_ADDCMUL_SLOPES = (
+    lambda g, a, b, value, shapes: sum_to(g, shapes[0]),
+    lambda g, a, b, value, shapes: sum_to(_scaled_product(g, b, value), shapes[1]),
+    lambda g, a, b, value, shapes: sum_to(_scaled_product(g, a, value), shapes[2]),
+)
 
 
 @method
@@ -307,12 +300,27 @@ def addcdiv(input, tensor1, tensor2, *, value=1, out=None):
         )
     value = float(value)
     result = _run("addcdiv", common, (x, a, b), shape, (value,))
-    sx, sa, sb = x._layout.shape, a._layout.shape, b._layout.shape
-    record(result, "AddcdivBackward0",
-           (lambda g, a, b: sum_to(g, sx), lambda g, a, b: sum_to(g * (value / b), sa),
-            lambda g, a, b: sum_to(-g * (a * value / (b * b)), sb)),
-           (x, a, b), (a, b))  # fmt: skip
+    if x._requires_grad or a._requires_grad or b._requires_grad:
+        shapes = (x._layout.shape, a._layout.shape, b._layout.shape)
+        record(result, "AddcdivBackward0", _ADDCDIV_SLOPES, (x, a, b), (a, b, value, shapes))
     return result if out is None else write_out("addcdiv", out, result)
+
+
+def _scaled_quotient(g, b, value):
+    return fused("div_scaled", (g, b), (value,)) if plain(g) else g * (value / b)
+
+
+_ADDCDIV_SLOPES = (
+    lambda g, a, b, value, shapes: sum_to(g, shapes[0]),
+    lambda g, a, b, value, shapes: sum_to(_scaled_quotient(g, b, value), shapes[1]),
+    lambda g, a, b, value, shapes: sum_to(-g * (a * value / (b * b)), shapes[2]),
+)
+
+
+_LERP_SLOPES = (
+    lambda g, w, sx, se: sum_to(g * (1 - w), sx),
+    lambda g, w, sx, se: sum_to(g * w, se),
+)
 
 
 @method
@@ -346,14 +354,33 @@ def lerp(input, end, weight, *, out=None):
                (input, end, weight), (input, end, weight))  # fmt: skip
     else:
         w = float(weight)
-        result = _run("lerp", d, (input, end), broadcast_shapes(sx, se, op="lerp"), (w,), (1,))
-        record(
-            result,
-            "LerpBackward0",
-            (lambda g: sum_to(g * (1 - w), sx), lambda g: sum_to(g * w, se)),
-            (input, end),
-        )
+        shape = sx if sx == se else broadcast_shapes(sx, se, op="lerp")
+        result = _run("lerp", d, (input, end), shape, (w,), 1)
+        if input._requires_grad or end._requires_grad:
+            record(result, "LerpBackward0", _LERP_SLOPES, (input, end), (w, sx, se))
     return result if out is None else write_out("lerp", out, result)
+
+
+# ---------------------------------------------------------------------- in place, outside of the graph
+
+
+def addcmul_into(t, tensor1, tensor2, *, value=1):
+    """t += value tensor1 tensor2, if one kernel can; else False."""
+    return is_scalar(value) and _tensors(tensor1, tensor2) and _run_into("addcmul", t, (tensor1, tensor2), value)
+
+
+def addcdiv_into(t, tensor1, tensor2, *, value=1):
+    """t += value tensor1 / tensor2, if one kernel can; else False."""
+    return is_scalar(value) and _tensors(tensor1, tensor2) and _run_into("addcdiv", t, (tensor1, tensor2), value)
+
+
+def lerp_into(t, end, weight):
+    """t += weight (end - t), if one kernel can; else False."""
+    return is_scalar(weight) and _tensors(end) and _run_into("lerp", t, (end,), weight, 1)
+
+
+def _tensors(*values):
+    return all([isinstance(v, Tensor) for v in values])
 
 
 __all__ = ["contiguous"]

@@ -7,12 +7,9 @@ from __future__ import annotations
 import math
 
 from .. import dtypes as dt
-from .. import plan as door
-from ..autograd.graph import record
 from ..autograd.mode import mode
 from ..tensor import Tensor, method
 from .binary import (
-    fused,
     gelu_backward,
     gelu_tanh_backward,
     hardsigmoid_backward,
@@ -24,7 +21,9 @@ from .binary import (
     silu_backward,
     tanh_backward,  # fmt: skip
 )
-from .elementwise import as_number, is_scalar, result_layout, tie, unary, write_inplace, write_out
+from .elementwise import as_number, is_scalar, tie, unary, write_inplace, write_out
+from .numbered import apply, apply_into, fused, plain
+from .writing import quiet
 
 _TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
 _LN2, _LN10 = math.log(2), math.log(10)
@@ -34,7 +33,7 @@ positive = unary("positive", lambda g: g, "x.", kind="number", inplace=False)
 abs = unary("abs", lambda g, x: g * x.sign(), "|x|; the derivative at 0 is 0.", kind="any", aliases=("absolute",))
 sign = unary("sign", lambda g: g * 0, "-1, 0 or 1; 0 for nan.", kind="any")
 sgn = unary("sgn", lambda g: g * 0, "sign(x), for real numbers.", kind="any", kernel="sign")
-_square = unary("square", lambda g, x: g * (x * 2), "x^2.", kind="any")
+_square = unary("square", lambda g, x: fused("mul_scaled", (g, x), (2.0,)) if plain(g) else g * (x * 2), "x^2.", kind="any")
 relu = unary("relu", lambda g, y: relu_backward(g, y), "max(x, 0); the derivative at 0 is 0.", kind="number")
 bitwise_not = unary("bitwise_not", None, "All bits flipped (bool: not).", kind="int")
 logical_not = unary("logical_not", None, "True where x is 0.", kind="bool")
@@ -50,15 +49,15 @@ ceil = unary("ceil", lambda g: g * 0, "The smallest integer not below x.", kind=
 trunc = unary("trunc", lambda g: g * 0, "x without its fraction.", kind="whole", aliases=("fix",))
 frac = unary("frac", lambda g: g, "x - trunc(x).", kind="floating")
 
-sqrt = unary("sqrt", lambda g, y: g / (y * 2), "The square root; nan below 0.")
+sqrt = unary("sqrt", lambda g, y: fused("div_scaled", (g, y), (0.5,)) if plain(g) else g / (y * 2), "The square root; nan below 0.")
 rsqrt = unary("rsqrt", lambda g, y: g * (y * y * y * -0.5), "1 / sqrt(x).")
-reciprocal = unary("reciprocal", lambda g, y: -g * (y * y), "1 / x.")
+reciprocal = unary("reciprocal", lambda g, y: fused("mul3", (g, y, y), (-1.0,)) if plain(g) else -g * (y * y), "1 / x.")
 exp = unary("exp", lambda g, y: g * y, "e^x.")
-exp2 = unary("exp2", lambda g, y: g * y * _LN2, "2^x.")
+exp2 = unary("exp2", lambda g, y: fused("mul_scaled", (g, y), (_LN2,)) if plain(g) else g * y * _LN2, "2^x.")
 expm1 = unary("expm1", lambda g, y: g * (y + 1), "e^x - 1, exact near 0.")
 log = unary("log", lambda g, x: g / x, "The natural logarithm; -inf at 0, nan below.")
-log2 = unary("log2", lambda g, x: g / (x * _LN2), "The logarithm to base 2.")
-log10 = unary("log10", lambda g, x: g / (x * _LN10), "The logarithm to base 10.")
+log2 = unary("log2", lambda g, x: fused("div_scaled", (g, x), (1 / _LN2,)) if plain(g) else g / (x * _LN2), "The logarithm to base 2.")
+log10 = unary("log10", lambda g, x: fused("div_scaled", (g, x), (1 / _LN10,)) if plain(g) else g / (x * _LN10), "The logarithm to base 10.")
 log1p = unary("log1p", lambda g, x: g / (x + 1), "log(1 + x), exact near 0.")
 sin = unary("sin", lambda g, x: g * cos(x), "The sine (radians).")
 cos = unary("cos", lambda g, x: g * -sin(x), "The cosine (radians).")
@@ -89,7 +88,7 @@ log_sigmoid = unary("log_sigmoid", lambda g, x: log_sigmoid_backward(g, x), "log
 silu = unary("silu", lambda g, x: silu_backward(g, x), "x sigmoid(x) (Elfwing 2017).", methods=False, inplace=False, kind="floating")
 mish = unary("mish", lambda g, x: mish_backward(g, x), "x tanh(softplus(x)) (Misra 2019).", methods=False, inplace=False, kind="floating")
 tanhshrink = unary("tanhshrink", lambda g, x: g * square(tanh(x)), "x - tanh(x).", methods=False, inplace=False)
-softsign = unary("softsign", lambda g, x: g / square(1 + abs(x)), "x / (1 + |x|).", methods=False, inplace=False)
+softsign = unary("softsign", lambda g, x: fused("softsign_backward", (g, x)) if plain(g) else g / square(1 + abs(x)), "x / (1 + |x|).", methods=False, inplace=False)
 hardswish = unary("hardswish", lambda g, x: hardswish_backward(g, x), "x relu6(x + 3) / 6 (Howard 2019).", methods=False, inplace=False, kind="floating")
 hardsigmoid = unary("hardsigmoid", lambda g, x: hardsigmoid_backward(g, x), "relu6(x + 3) / 6.", methods=False, inplace=False, kind="floating")
 _gelu = unary("gelu", lambda g, x: gelu_backward(g, x), "x Phi(x) (Hendrycks 2016).", methods=False, inplace=False, kind="floating")
@@ -153,12 +152,6 @@ def gelu(input, approximate="none"):
 # ---------------------------------------------------------------------- with parameters
 
 
-def _scalars(x, values):
-    """Run-time scalars in the type that the row computes in."""
-    kind = float if x._layout.dtype.is_floating_point else int
-    return tuple([kind(v) for v in values])
-
-
 def _tensor(name, x):
     if not isinstance(x, Tensor):
         raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(x).__name__}")
@@ -170,47 +163,42 @@ def _floating(name, x):
         raise RuntimeError(f'{name}(): not implemented for {x._layout.dtype.name}: it takes floating point tensors')
 
 
-def apply(name, x, scalars, rule=None, row=None, ints=()):
-    """A unary row with run-time scalars. rule: its derivative, from the gradient and x."""
-    lay = x._layout
-    out = door.call("unary", row or name, result_layout(lay.dtype, lay.shape, lay), (x,), ints=ints,
-                    scalars=_scalars(x, scalars), name=name)  # fmt: skip
-    if rule is not None and x._requires_grad:
-        record(out, "".join(w.capitalize() for w in name.split("_")) + "Backward0", rule, (x,), (x,))
-    return out
-
-
 def softplus(input, beta=1, threshold=20):
     """log(1 + e^(beta x)) / beta, and x itself where beta x > threshold."""
     _floating("softplus", input)
+    return apply("softplus", input, (beta, threshold), _softplus_slope)
 
-    def rule(g, x):
-        if not mode.enabled:
-            return fused("softplus_backward", g, x, (float(beta), float(threshold)))
-        from .ternary import where
 
-        return where(x * beta > threshold, g, g * sigmoid(x * beta))
+def _softplus_slope(g, x, numbers):
+    if not mode.enabled:
+        return fused("softplus_backward", (g, x), numbers)
+    from .ternary import where
 
-    return apply("softplus", input, (beta, threshold), rule)
+    beta, threshold = numbers
+    return where(x * beta > threshold, g, g * sigmoid(x * beta))
 
 
 def elu(input, alpha=1.0, scale=1.0, input_scale=1.0):
     """scale x above 0, scale alpha (e^(input_scale x) - 1) below (Clevert 2015)."""
     _floating("elu", input)
+    return apply("elu", input, (alpha, scale, input_scale), _elu_slope)
 
-    def rule(g, x):
-        if not mode.enabled:
-            return fused("elu_backward", g, x, (float(alpha), float(scale), float(input_scale)))
-        from .ternary import where
 
-        return where(x > 0, g * scale, g * (exp(x * input_scale) * (alpha * scale * input_scale)))
+def _elu_slope(g, x, numbers):
+    if not mode.enabled:
+        return fused("elu_backward", (g, x), numbers)
+    from .ternary import where
 
-    return apply("elu", input, (alpha, scale, input_scale), rule)
+    alpha, scale, input_scale = numbers
+    return where(x > 0, g * scale, g * (exp(x * input_scale) * (alpha * scale * input_scale)))
+
+
+SELU = (1.6732632423543772848170429916717, 1.0507009873554804934193349852946, 1.0)
 
 
 def selu(input):
     """The self-normalising elu (Klambauer 2017)."""
-    return elu(input, 1.6732632423543772848170429916717, 1.0507009873554804934193349852946)
+    return elu(input, *SELU)
 
 
 def celu(input, alpha=1.0):
@@ -223,25 +211,27 @@ def celu(input, alpha=1.0):
 def leaky_relu(input, negative_slope=0.01):
     """x above 0, negative_slope x below."""
     _floating("leaky_relu", input)
+    return apply("leaky_relu", input, (negative_slope,), _leaky_relu_slope)
 
-    def rule(g, x):
-        if not mode.enabled:
-            return fused("leaky_relu_backward", g, x, (float(negative_slope),))
-        from .ternary import where
 
-        return tie(where(x > 0, g, g * negative_slope), x)
+def _leaky_relu_slope(g, x, numbers):
+    if not mode.enabled:
+        return fused("leaky_relu_backward", (g, x), numbers)
+    from .ternary import where
 
-    return apply("leaky_relu", input, (negative_slope,), rule)
+    return tie(where(x > 0, g, g * numbers[0]), x)
 
 
 def threshold(input, threshold, value):
     """x where it is above `threshold`, else `value`."""
     _tensor("threshold", input)
+    return apply("threshold", input, (threshold, value), _threshold_slope)
 
-    def rule(g, x):
-        return fused("threshold_backward", g, x, (float(threshold),)) if not mode.enabled else tie(g * (x > threshold), x)
 
-    return apply("threshold", input, (threshold, value), rule)
+def _threshold_slope(g, x, numbers):
+    if not mode.enabled:
+        return fused("threshold_backward", (g, x), numbers[:1])
+    return tie(g * (x > numbers[0]), x)
 
 
 def hardtanh(input, min_val=-1.0, max_val=1.0):
@@ -251,13 +241,13 @@ def hardtanh(input, min_val=-1.0, max_val=1.0):
         raise RuntimeError("hardtanh(): not implemented for bool")
     if min_val > max_val:
         raise ValueError(f"hardtanh(): min_val ({min_val}) cannot be greater than max_val ({max_val})")
+    return apply("hardtanh", input, (min_val, max_val), _hardtanh_slope, row="clamp")
 
-    def rule(g, x):
-        if not mode.enabled:
-            return fused("hardtanh_backward", g, x, (float(min_val), float(max_val)))
-        return tie(g * ((x > min_val) & (x < max_val)), x)
 
-    return apply("hardtanh", input, (min_val, max_val), rule, row="clamp")
+def _hardtanh_slope(g, x, numbers):
+    if not mode.enabled:
+        return fused("hardtanh_backward", (g, x), numbers)
+    return tie(g * ((x > numbers[0]) & (x < numbers[1])), x)
 
 
 def relu6(input):
@@ -270,16 +260,16 @@ def _shrink(name):
         _floating(name, input)
         if lambd < 0 and name == "softshrink":
             raise RuntimeError(f"softshrink(): lambda must be greater or equal to 0, but found to be {lambd}")
-
-        def rule(g, x):
-            if not mode.enabled:
-                return fused("shrink_backward", g, x, (float(lambd),))
-            return tie(g * ~((x >= -lambd) & (x <= lambd)), x)
-
-        return apply(name, input, (lambd,), rule)
+        return apply(name, input, (lambd,), _shrink_slope)
 
     f.__name__ = f.__qualname__ = name
     return f
+
+
+def _shrink_slope(g, x, numbers):
+    if not mode.enabled:
+        return fused("shrink_backward", (g, x), numbers)
+    return tie(g * ~((x >= -numbers[0]) & (x <= numbers[0])), x)
 
 
 softshrink = _shrink("softshrink")
@@ -294,17 +284,17 @@ def logit(input, eps=None, *, out=None):
     _tensor("logit", input)
     if not input._layout.dtype.is_floating_point:
         input = input.to(dt.get_default_dtype())
-
-    def rule(g, x):
-        from .ternary import where
-
-        slope = g / (x * (1 - x))
-        if eps is None:
-            return where((x >= 0) & (x <= 1), slope, float("nan"))
-        return where((x >= eps) & (x <= 1 - eps), slope, 0.0)
-
-    result = apply("logit", input, (-1.0 if eps is None else eps,), rule)
+    result = apply("logit", input, (-1.0 if eps is None else eps,), _logit_slope)
     return result if out is None else write_out("logit", out, result)
+
+
+def _logit_slope(g, x, numbers):
+    from .ternary import where
+
+    slope, eps = g / (x * (1 - x)), numbers[0]
+    if eps < 0:
+        return where((x >= 0) & (x <= 1), slope, float("nan"))
+    return where((x >= eps) & (x <= 1 - eps), slope, 0.0)
 
 
 Tensor.logit = logit
@@ -320,7 +310,7 @@ def nan_to_num(input, nan=0.0, posinf=None, neginf=None, *, out=None):
     else:
         info = dt.finfo(d)
         values = (0.0 if nan is None else nan, info.max if posinf is None else posinf, info.min if neginf is None else neginf)
-        result = apply("nan_to_num", input, values, lambda g, x: g * isfinite(x))
+        result = apply("nan_to_num", input, values, lambda g, x, _: g * isfinite(x))
     return result if out is None else write_out("nan_to_num", out, result, exact=True)
 
 
@@ -334,11 +324,15 @@ def round(input, *, decimals=0, out=None):
             raise RuntimeError(f"round(): decimals={decimals} is not implemented for {d.name}")
         result = input.clone()
     elif decimals == 0:
-        result = apply("round", input, (), lambda g, x: g * 0)
+        result = apply("round", input, (), _zero_slope)
     else:
         power = 10.0 ** (decimals if decimals > 0 else -decimals)
-        result = apply("round_decimals", input, (power,), lambda g, x: g * 0, ints=(int(decimals < 0),))
+        result = apply("round_decimals", input, (power,), _zero_slope, ints=(int(decimals < 0),))
     return result if out is None else write_out("round", out, result)
+
+
+def _zero_slope(g, x, numbers):
+    return g * 0
 
 
 def _bound(name, t, bound):
@@ -349,6 +343,10 @@ def _bound(name, t, bound):
 @method
 def clamp(input, min=None, max=None, *, out=None):
     """x kept within [min, max] (numbers, or tensors that broadcast). The derivative is 1 at the borders."""
+    low, high = type(min), type(max)
+    if (low is float or low is int or min is None) and (high is float or high is int or max is None) and out is None:
+        if isinstance(input, Tensor) and input._layout.dtype.is_floating_point and not (min is None and max is None):
+            return _clamp_numbers(input, min, max)
     from .elementwise import result_type
 
     _tensor("clamp", input)
@@ -364,29 +362,33 @@ def clamp(input, min=None, max=None, *, out=None):
         result = _clamp_tensors(input, min, max)
         return result if out is None else write_out("clamp", out, result)
     bounds = [as_number(b) for b in (min, max) if b is not None]
-    common = result_type(input, *bounds)
-    x = input.to(common)
-
-    def rule(g, x):
-        inside = (x >= low if low is not None else None), (x <= high if high is not None else None)
-        if not mode.enabled and low is not None and high is not None and common.is_floating_point:
-            return fused("clamp_backward", g, x, (float(low), float(high)))
-        if inside[0] is None or inside[1] is None:
-            return tie(g * (inside[0] if inside[1] is None else inside[1]), x)
-        return tie(g * (inside[0] & inside[1]), x)
-
-    low, high = min, max
-    low = None if low is None else as_number(low)
-    high = None if high is None else as_number(high)
-    if _is_nan(low) or _is_nan(high):
-        result = x * float("nan")
-    elif high is None:
-        result = apply("clamp", x, (low,), rule, row="clamp_min")
-    elif low is None:
-        result = apply("clamp", x, (high,), rule, row="clamp_max")
-    else:
-        result = apply("clamp", x, (low, high), rule)
+    low, high = None if min is None else as_number(min), None if max is None else as_number(max)
+    result = _clamp_numbers(input.to(result_type(input, *bounds)), low, high)
     return result if out is None else write_out("clamp", out, result, exact=True)
+
+
+def _clamp_numbers(x, low, high):
+    """x, of the result's dtype, within [low, high] (None: no bound)."""
+    if _is_nan(low) or _is_nan(high):
+        return x * math.nan
+    if high is None:
+        return apply("clamp", x, (low,), _clamp_min_slope, row="clamp_min")
+    if low is None:
+        return apply("clamp", x, (high,), _clamp_max_slope, row="clamp_max")
+    return apply("clamp", x, (low, high), _clamp_slope)
+
+
+def _clamp_slope(g, x, numbers):
+    low, high = numbers
+    return tie(g * ((x >= low) & (x <= high)), x) if mode.enabled else fused("clamp_backward", (g, x), numbers)
+
+
+def _clamp_min_slope(g, x, numbers):
+    return tie(g * (x >= numbers[0]), x) if mode.enabled else fused("clamp_backward", (g, x), (*numbers, math.inf))
+
+
+def _clamp_max_slope(g, x, numbers):
+    return tie(g * (x <= numbers[0]), x) if mode.enabled else fused("clamp_backward", (g, x), (-math.inf, *numbers))
 
 
 def _is_nan(v):
@@ -446,11 +448,14 @@ class _Row:
         self.op = self.function = function
 
 
-def inplace(name, function):
-    """Attaches the in-place method `name_` of a function whose first parameter is the tensor."""
+def inplace(name, function, into=None):
+    """Attaches the in-place method `name_` of a function whose first parameter is the tensor. into: writes straight
+    into the tensor, outside of the graph, and returns True; or False if it does not know how."""
     row = _Row(name, function)
 
     def method_(self, *args, **kwargs):
+        if into is not None and quiet(self, *args) and into(self, *args, **kwargs):
+            return self
         return write_inplace(name + "_", self, row, args, kwargs)
 
     method_.__name__ = name + "_"
@@ -458,6 +463,20 @@ def inplace(name, function):
     setattr(Tensor, name + "_", method_)
 
 
-for _name, _f in (("clamp", clamp), ("clip", clamp), ("clamp_min", clamp_min), ("clamp_max", clamp_max), ("round", round),
+def _clamp_into(t, min=None, max=None):
+    """clamp written over t, if one kernel can; else False."""
+    numbers = tuple([v for v in (min, max) if v is not None])
+    if not numbers or not t._layout.dtype.is_floating_point or 0 in t._layout.strides:
+        return False
+    for v in numbers:
+        if (type(v) is not float and type(v) is not int) or v != v:
+            return False
+    apply_into("clamp", t, numbers, "clamp_max" if min is None else "clamp_min" if max is None else "clamp")
+    return True
+
+
+for _name in ("clamp", "clip"):
+    inplace(_name, clamp, _clamp_into)
+for _name, _f in (("clamp_min", clamp_min), ("clamp_max", clamp_max), ("round", round),
                   ("nan_to_num", nan_to_num), ("logit", logit)):  # fmt: skip
     inplace(_name, _f)

@@ -11,10 +11,10 @@ import warnings
 
 from .. import dtypes as dt
 from .. import plan as door
-from ..autograd.graph import edge_of
+from ..autograd.graph import Node, edge_of, save
 from ..autograd.mode import mode
 from ..layout import broadcast_shapes, expanded
-from ..plan import NULL, make_plan, remember
+from ..plan import make_plan, remember, write_plan
 from ..tensor import Tensor, make_tensor
 
 # ---------------------------------------------------------------------- what must not be written to
@@ -156,8 +156,38 @@ def check_inplace(name, t):
         )
 
 
+def quiet(t, *others):
+    """Whether a write into `t` of what is made of the others needs neither autograd's checks nor a record."""
+    if not unrecorded(t):
+        return False
+    for other in others:
+        if isinstance(other, Tensor) and other._requires_grad and mode.enabled:
+            return False
+    return True
+
+
 def write_inplace(name, t, row, args, kwargs):
     """The in-place form of a row: t.row_(*args)."""
+    if not kwargs:  # a plan that was made before: the checks were, too
+        if not args:
+            other, key = t, ("into", t._layout)
+        else:
+            other = args[0]
+            kind = type(other)
+            number = kind is float or kind is int
+            key = ("into", t._layout, kind if number else getattr(other, "_layout", None))
+        plan = row.plans.get(key)
+        if plan is not None and unrecorded(t):
+            if not args:
+                write_plan(plan, t, (t,))
+                return t
+            if number:
+                if plan.extra is None or plan.extra[0] <= other <= plan.extra[1]:
+                    write_plan(plan, t, (t,), (float(other) if t._layout.dtype.is_floating_point else other,))
+                    return t
+            elif not (mode.enabled and other._requires_grad) and apart(t, other):
+                write_plan(plan, t, (t, other))
+                return t
     check_inplace(name, t)
     check_writable(name, t)
     op = row.op if not kwargs else row.function
@@ -176,53 +206,115 @@ def write_inplace(name, t, row, args, kwargs):
             return store(name, t, op(t, *args, **kwargs))
         finally:
             mode.enabled = before
+    if not kwargs and _record_directly(name, row, t, args):
+        return t
     return replace_history(name, t, lambda x: op(x, *args, **kwargs))
+
+
+def apart(t, other):
+    """Whether elements of `other` may be read while those of `t` are written, one by one."""
+    return other._storage is not t._storage or (other._layout is t._layout and other._offset() == t._offset())
 
 
 def _write_directly(row, t, args):
     """Computes straight into t's memory, where dtypes and shapes allow it."""
+    plan = _inplace_plan(row, t, args)
+    if plan is None:
+        return False
+    if not args:
+        write_plan(plan, t, (t,))
+    elif isinstance(args[0], Tensor):
+        write_plan(plan, t, (t, args[0]))
+    else:
+        write_plan(plan, t, (t,), (float(args[0]) if t._layout.dtype.is_floating_point else args[0],))
+    return True
+
+
+def _inplace_plan(row, t, args):
+    """The plan for t.row_(*args), or None where that is computed beside t and copied."""
     lay = t._layout
     if row.kind == "bool" or (row.kind == "float" and not lay.dtype.is_floating_point) or lay.dtype.is_complex:
-        return False
+        return None
     if row.kind == "whole" and not lay.dtype.is_floating_point:
-        return False
-    if row.arity == 1 and not args:
-        row.check(lay.dtype)
-        key = ("into", lay)
-        plan = row.plans.get(key) or remember(
-            row.plans, key, make_plan(row.family, row.kernel, (lay,), (lay,), name=row.name + "_", into=True)
-        )
-        status = door.into(plan.handle, t._ptr, t._ptr, NULL, NULL)
-        t._storage.version += 1
-        if status:
-            plan.fail(t)
-        return True
-    if row.arity != 2 or len(args) != 1 or not isinstance(args[0], Tensor):
-        return False
-    b = args[0]
-    lb = b._layout
-    if lb.dtype is not lay.dtype or (
-        b._storage is t._storage and not (lb is lay and b._offset() == t._offset())
-    ):
-        return False
-    key = ("into", lay, lb)
+        return None
+    if len(args) != row.arity - 1 or row.arity > 2:
+        return None
+    if not args:
+        key, inputs, ints = ("into", lay), (lay,), ()
+    elif isinstance(args[0], Tensor):
+        b = args[0]
+        if b._layout.dtype is not lay.dtype or not apart(t, b):
+            return None
+        key, inputs, ints = ("into", lay, b._layout), None, ()
+    else:
+        kind = type(args[0])
+        if not (kind is int or (kind is float and lay.dtype.is_floating_point)) or lay.dtype is dt.bool:
+            return None
+        key, inputs, ints = ("into", lay, kind), (lay,), (1,)
+        if not lay.dtype.is_floating_point and not _bounds(row, lay.dtype)[0] <= args[0] <= _bounds(row, lay.dtype)[1]:
+            return None
     plan = row.plans.get(key)
     if plan is None:
         row.check(lay.dtype)
-        shape = broadcast_shapes(lay.shape, lb.shape, op=row.name + "_")
-        if shape != lay.shape:
-            raise RuntimeError(
-                f"{row.name}_: output with shape {list(lay.shape)} doesn't match the broadcast shape {list(shape)}"
-            )
-        plan = make_plan(
-            "binary", row.kernel, (lay,), (lay, expanded(lb, shape)), name=row.name + "_", into=True
-        )
+        if inputs is None:
+            shape = broadcast_shapes(lay.shape, args[0]._layout.shape, op=row.name + "_")
+            if shape != lay.shape:
+                raise RuntimeError(
+                    f"{row.name}_: output with shape {list(lay.shape)} doesn't match the broadcast shape {list(shape)}"
+                )
+            inputs = (lay, expanded(args[0]._layout, shape))
+        plan = make_plan(row.family, row.kernel, (lay,), inputs, ints, name=row.name + "_", into=True)
+        if ints and not lay.dtype.is_floating_point:
+            plan.extra = _bounds(row, lay.dtype)
         remember(row.plans, key, plan)
-    status = door.into(plan.handle, t._ptr, t._ptr, b._ptr, NULL)
-    t._storage.version += 1
-    if status:
-        plan.fail(t, b)
+    return plan
+
+
+def _bounds(row, dtype):
+    """The whole numbers that may stand on the right of a tensor of this dtype."""
+    info = dt.iinfo(dtype)
+    return (info.min if row.whole_from is None else row.whole_from), info.max
+
+
+def _record_directly(name, row, t, args):
+    """t.row_(*args) in t's memory and in the graph, where no derivative needs the old value of `t`; False elsewhere."""
+    if t._view is not None or row.arity > 2 or any(d is None for d in row.derivatives):
+        return False
+    if row.arity == 2 and args and isinstance(args[0], Tensor) and args[0]._layout.shape != t._layout.shape:
+        return False
+    old, edges = ("x" if row.arity == 1 else "a"), [edge_of(t)]
+    edges += [edge_of(a) if isinstance(a, Tensor) else None for a in args]
+    needs = [need for need, edge in zip(row.needs, edges) if edge is not None]
+    gone = old if row.arity == 1 and row.name != "erfinv" else old + "y"  # PyTorch, too, keeps results of one input only
+    if not needs or any(k in gone for need in needs for k in need):
+        return False
+    if args and args[0] is t or not _write_directly(row, t, args):
+        return False
+    kept = tuple([k for k in "by" if any(k in need for need in needs)])
+    saved = tuple([args[0] if k == "b" else make_tensor(t._ptr, t._layout, t._storage) for k in kept])
+    rules = tuple([
+        None if edge is None else _chosen(rule, need, kept)
+        for rule, need, edge in zip(row.derivatives, row.needs, edges)
+    ])  # fmt: skip
+    node = Node(row.node_name, tuple(edges), rules, *save(saved))
+    if "y" in kept:
+        node.own = kept.index("y")
+    t._requires_grad, t._grad_fn = True, node
+    _retain_anew(t)
     return True
+
+
+def _chosen(rule, need, kept):
+    """`rule` as a function of all that is kept."""
+    at = [kept.index(k) for k in need]
+    return lambda g, *saved: rule(g, *[saved[i] for i in at])
+
+
+def _retain_anew(t):
+    if t._retain and t._requires_grad:
+        from ..autograd.graph import retain_grad
+
+        retain_grad(t)
 
 
 def store(name, t, result):
@@ -259,10 +351,7 @@ def replace_history(name, t, compute, reads=True):
     if base is None:
         t._requires_grad = result.requires_grad
         t._grad_fn = edge_of(result) if t._requires_grad else None
-        if t._retain and t._requires_grad:
-            from ..autograd.graph import retain_grad
-
-            retain_grad(t)
+        _retain_anew(t)
         return t
     # A write through a view: the base gets a new history, in which the viewed part is the result.
     scatter_view(base, t, result)

@@ -5,6 +5,7 @@
 //!   dtypes. ints[0] = 1: a is scalar[0] (operands out, condition, b); 2: b is scalar[0]
 //!   (operands out, condition, a); absent or 0: three tensors. The scalar is .f if the tensor
 //!   or out is a float, else .i (for bool: 0 or 1). masked_fill(a, mask, value) is 1.
+//! Scalars may stand in the plan: in its floats, or for integers in its ints after the first.
 //! The following compute in float64 if an operand is float64, else in float32 if one is a
 //! float, else in int64:
 //! - `addcmul`: out, a, b, c: a + scalar[0] b c. Every dtype.
@@ -104,6 +105,9 @@ fn prepareWhere(p: *Plan, form: i64) plan.PrepareError!void {
 fn runWhereRaw(p: *const Plan, call: *Call) void {
     const out = p.operands[0].dtype;
     var inner: Call = .{ .ptr = call.ptr };
-    inner.scalar[0] = .{ .i = convert.bitsOf(out, call.scalar[0], !out.isFloat()) };
+    const x: plan.Scalar = if (p.floats.len > 0)
+        .{ .f = p.floats[0] }
+    else if (p.ints.len > 1) .{ .i = p.ints[1] } else call.scalar[0];
+    inner.scalar[0] = .{ .i = convert.bitsOf(out, x, !out.isFloat()) };
     elementwise.run(p, &inner);
 }

@@ -6,7 +6,13 @@ import warnings
 
 import dlgrad
 from dlgrad import Tensor, ops
-from dlgrad.ops.elementwise import anchored
+from dlgrad import plan as door
+from dlgrad.autograd.graph import record
+from dlgrad.autograd.mode import mode
+from dlgrad.layout import Layout
+from dlgrad.ops.elementwise import ROWS, sum_to, tie, write_inplace
+from dlgrad.ops.numbered import apply_into, fused, plain
+from dlgrad.ops.writing import check_inplace
 
 __all__ = [
     "threshold",
@@ -57,20 +63,27 @@ def _check(name, input):
 def _floating(name, input):
     """TypeError or RuntimeError for an input that is no floating-point Tensor."""
     _check(name, input)
-    if not input.is_floating_point():
+    if not input._layout.dtype.is_floating_point:
         raise RuntimeError(
             f"[{name}] not implemented for {input.dtype}; convert the input first, as with .float()"
         )
 
 
-def _kept(input, inplace):
-    """What to compute from: a copy where `input` is overwritten but its values are needed by the gradient."""
-    return input.clone() if inplace and input.requires_grad and dlgrad.is_grad_enabled() else input
+def _inplace(name, row, function, input, *numbers):
+    """function(input, *numbers) written into the input; `row` computes it, if it need not be recorded."""
+    if mode.enabled and input.requires_grad:
+        return input.copy_(function(input.clone(), *numbers))  # the gradient needs the old values
+    if input._layout.dtype.is_floating_point and 0 not in input._layout.strides:
+        check_inplace(name + "_", input)
+        return apply_into(name, input, numbers, row)
+    return input.copy_(function(input, *numbers))
 
 
-def _finish(input, result, inplace):
-    """The result, written into the input when that was asked for."""
-    return input.copy_(result) if inplace else result
+def _inplace_row(name, input):
+    """The elementwise row `name` written into the input."""
+    if mode.enabled and input.requires_grad:
+        return input.copy_(ROWS[name].op(input.clone()))
+    return write_inplace(name + "_", input, ROWS[name], (), {})
 
 
 def threshold(input, threshold, value, inplace=False):
@@ -78,12 +91,14 @@ def threshold(input, threshold, value, inplace=False):
 
     Shapes: (*) -> (*). inplace: writes over the input."""
     _check("threshold", input)
-    return _finish(input, ops.threshold(_kept(input, inplace), threshold, value), inplace)
+    if inplace:
+        return _inplace("threshold", "threshold", ops.threshold, input, threshold, value)
+    return ops.threshold(input, threshold, value)
 
 
 def threshold_(input, threshold, value):
     """threshold, in place."""
-    return input.copy_(ops.threshold(_kept(input, True), threshold, value))
+    return _inplace("threshold", "threshold", ops.threshold, input, threshold, value)
 
 
 def relu(input, inplace=False):
@@ -112,8 +127,25 @@ def glu(input, dim=-1):
         raise RuntimeError(
             f"[glu] Halving dimension must be even, but dimension {dim} is size {size}"
         )
-    first, second = input.chunk(2, dim)
-    return first * second.sigmoid()
+    if not input._layout.dtype.is_floating_point:
+        first, second = input.chunk(2, dim)
+        return first * second.sigmoid()
+    with dlgrad.no_grad():
+        out = fused("glu", tuple(input.detach().chunk(2, dim)), (), 0)
+    return record(out, "GluBackward0", lambda g, x: _glu_slope(g, x, dim), (input,), (input,))
+
+
+def _glu_slope(g, x, dim):
+    if not (plain(g) and type(g._layout) is Layout and type(x._layout) is Layout):
+        first, second = x.chunk(2, dim)
+        s = second.sigmoid()
+        return dlgrad.cat((g * s, g * first * s * (1 - s)), dim)
+    first, second = x.detach().chunk(2, dim)
+    out = dlgrad.empty_like(x)
+    for half, row, inputs in zip(out.chunk(2, dim), ("glu", "glu_backward"), ((g, second), (g, first, second))):
+        family = "binary" if len(inputs) == 2 else "ternary"
+        door.call(family, row, half._layout, inputs, into=half)
+    return out
 
 
 def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
@@ -127,15 +159,16 @@ def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
         )
     if input.dtype is dlgrad.bool:
         raise RuntimeError("[hardtanh] bool inputs are not supported")
-    if not input.is_floating_point():
+    if not input._layout.dtype.is_floating_point:
         if input.dtype is dlgrad.uint8 and (min_val < 0 or max_val < 0):
             raise RuntimeError(
                 "[hardtanh] cannot take negative bounds for an unsigned (uint8) input"
             )
-        return _finish(input, input.clamp(int(min_val), int(max_val)), inplace)
-    return _finish(
-        input, ops.hardtanh(_kept(input, inplace), float(min_val), float(max_val)), inplace
-    )
+        result = input.clamp(int(min_val), int(max_val))
+        return input.copy_(result) if inplace else result
+    if inplace:
+        return _inplace("hardtanh", "clamp", ops.hardtanh, input, float(min_val), float(max_val))
+    return ops.hardtanh(input, float(min_val), float(max_val))
 
 
 def hardtanh_(input, min_val=-1.0, max_val=1.0):
@@ -157,17 +190,14 @@ def elu(input, alpha=1.0, inplace=False):
     Shapes: (*) -> (*). Floating point; raises RuntimeError for other dtypes. inplace: writes over
     the input. Clevert et al., arXiv 1511.07289."""
     _floating("elu", input)
-    return _finish(input, ops.elu(_kept(input, inplace), alpha), inplace)
+    if inplace:
+        return _inplace("elu", "elu", ops.elu, input, alpha, 1.0, 1.0)
+    return ops.elu(input, alpha)
 
 
 def elu_(input, alpha=1.0):
     """elu, in place."""
     return elu(input, alpha, inplace=True)
-
-
-# The fixed point of mean 0 and variance 1 (arXiv 1706.02515, appendix).
-_SELU_ALPHA = 1.6732632423543772848170429916717
-_SELU_SCALE = 1.0507009873554804934193349852946
 
 
 def selu(input, inplace=False):
@@ -176,7 +206,9 @@ def selu(input, inplace=False):
     Shapes: (*) -> (*). Floating point; raises RuntimeError for other dtypes. inplace: writes over
     the input. Klambauer et al., arXiv 1706.02515."""
     _floating("selu", input)
-    return _finish(input, ops.elu(_kept(input, inplace), _SELU_ALPHA) * _SELU_SCALE, inplace)
+    if inplace:
+        return _inplace("selu", "elu", ops.elu, input, *ops.unary.SELU)
+    return ops.selu(input)
 
 
 def selu_(input):
@@ -192,10 +224,9 @@ def celu(input, alpha=1.0, inplace=False):
     _floating("celu", input)
     if alpha == 0:
         raise RuntimeError("[celu] alpha cannot be 0: the formula divides by it")
-    # elu of x / alpha, scaled back; for positive x that is x itself.
-    x = _kept(input, inplace)
-    negative = dlgrad.expm1(x.clamp(max=0) / alpha) * alpha
-    return _finish(input, dlgrad.where(x > 0, x, negative), inplace)
+    if inplace:
+        return _inplace("celu", "elu", ops.elu, input, alpha, 1.0, 1.0 / alpha)
+    return ops.celu(input, alpha)
 
 
 def celu_(input, alpha=1.0):
@@ -209,7 +240,9 @@ def leaky_relu(input, negative_slope=0.01, inplace=False):
     Shapes: (*) -> (*). Floating point; raises RuntimeError for other dtypes. inplace: writes over
     the input. Maas et al., ICML workshop 2013."""
     _floating("leaky_relu", input)
-    return _finish(input, ops.leaky_relu(_kept(input, inplace), negative_slope), inplace)
+    if inplace:
+        return _inplace("leaky_relu", "leaky_relu", ops.leaky_relu, input, negative_slope)
+    return ops.leaky_relu(input, negative_slope)
 
 
 def leaky_relu_(input, negative_slope=0.01):
@@ -246,8 +279,22 @@ def prelu(input, weight):
         weight = weight.reshape((1, -1) + (1,) * (input.dim() - 2))
     elif input.dim() == 0:
         weight = weight.reshape(())
-    input = anchored(input)
-    return dlgrad.where(input > 0, input, weight * input)
+    return _prelu(input, weight)
+
+
+def _prelu(input, weight):
+    """x where x > 0, else weight x, the weight broadcasting to x's shape."""
+    out = fused("prelu", (input, weight), (), 0)
+    return record(out, "PreluKernelBackward0", (_prelu_slope, _prelu_weight_slope), (input, weight), (input, weight))
+
+
+def _prelu_slope(g, x, w):
+    return fused("prelu_backward", (g, x, w)) if plain(g) else tie(dlgrad.where(x > 0, g, w * g), x)
+
+
+def _prelu_weight_slope(g, x, w):
+    slope = fused("prelu_backward_weight", (g, x)) if plain(g) else tie(dlgrad.where(x > 0, 0.0, g * x), w)
+    return sum_to(slope, w._layout.shape)
 
 
 def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
@@ -262,8 +309,8 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
         return leaky_relu(input, (lower + upper) / 2, inplace)
     with dlgrad.no_grad():
         slope = dlgrad.empty_like(input).uniform_(lower, upper)
-        slope = dlgrad.where(input > 0, dlgrad.ones_like(slope), slope)
-    return _finish(input, input * slope, inplace)
+    result = _prelu(input.clone() if inplace and input.requires_grad else input, slope)
+    return input.copy_(result) if inplace else result
 
 
 def rrelu_(input, lower=1.0 / 8, upper=1.0 / 3, training=False):
@@ -309,7 +356,7 @@ def softsign(input):
 
     Shapes: (*) -> (*)."""
     _check("softsign", input)
-    return input / (input.abs() + 1)
+    return ops.unary.softsign(input)
 
 
 def softplus(input, beta=1.0, threshold=20.0):
@@ -350,7 +397,7 @@ def hardsigmoid(input, inplace=False):
     Shapes: (*) -> (*). Floating point; raises RuntimeError for other dtypes. inplace: writes over
     the input."""
     _floating("hardsigmoid", input)
-    return _finish(input, ops.hardsigmoid(_kept(input, inplace)), inplace)
+    return _inplace_row("hardsigmoid", input) if inplace else ops.hardsigmoid(input)
 
 
 def silu(input, inplace=False):
@@ -358,7 +405,7 @@ def silu(input, inplace=False):
 
     Shapes: (*) -> (*). inplace: writes over the input. Elfwing et al., arXiv 1702.03118."""
     _check("silu", input)
-    return _finish(input, ops.silu(_kept(input, inplace)), inplace)
+    return _inplace_row("silu", input) if inplace else ops.silu(input)
 
 
 def mish(input, inplace=False):
@@ -366,7 +413,7 @@ def mish(input, inplace=False):
 
     Shapes: (*) -> (*). inplace: writes over the input. Misra, arXiv 1908.08681."""
     _check("mish", input)
-    return _finish(input, ops.mish(_kept(input, inplace)), inplace)
+    return _inplace_row("mish", input) if inplace else ops.mish(input)
 
 
 def hardswish(input, inplace=False):
@@ -375,7 +422,7 @@ def hardswish(input, inplace=False):
     Shapes: (*) -> (*). Floating point; raises RuntimeError for other dtypes. inplace: writes over
     the input. Howard et al., arXiv 1905.02244."""
     _floating("hardswish", input)
-    return _finish(input, ops.hardswish(_kept(input, inplace)), inplace)
+    return _inplace_row("hardswish", input) if inplace else ops.hardswish(input)
 
 
 def _implicit_dim(name, rank, stacklevel):
