@@ -77,7 +77,9 @@ def _in_parts(family, row, name, layouts):
 
     Raises RuntimeError for a row that complex numbers don't have."""
     first = next(lay.dtype for lay in layouts if lay is not None and lay.dtype.is_complex)
-    where = _BY_PARTS.get((family, row))
+    where = "last" if family == "complex" else _BY_PARTS.get((family, row))
+    if family == "complex":  # its real operands have no parts
+        return [_with_parts(lay, where) if lay.dtype.is_complex else lay for lay in layouts]
     if where is None or any(lay is not None and lay.dtype.is_floating_point for lay in layouts):
         raise RuntimeError(f"{name or row}(): not implemented for {first.name}")
     return [None if lay is None else _with_parts(lay, where) for lay in layouts]

@@ -63,6 +63,7 @@ enum dlgrad_family {
     DLGRAD_FAMILY_RNN = 23,
     DLGRAD_FAMILY_RESAMPLE = 24,
     DLGRAD_FAMILY_DISTANCE = 25,
+    DLGRAD_FAMILY_COMPLEX = 26,
 };
 
 enum dlgrad_unary {
@@ -466,6 +467,25 @@ enum dlgrad_resample {
 enum dlgrad_distance {
     DLGRAD_DISTANCE_CDIST = 0,
     DLGRAD_DISTANCE_PDIST = 1,
+};
+
+enum dlgrad_complex {
+    DLGRAD_COMPLEX_CONJ = 0,
+    DLGRAD_COMPLEX_SQUARE = 1,
+    DLGRAD_COMPLEX_RECIPROCAL = 2,
+    DLGRAD_COMPLEX_EXP = 3,
+    DLGRAD_COMPLEX_LOG = 4,
+    DLGRAD_COMPLEX_SQRT = 5,
+    DLGRAD_COMPLEX_ABS = 6,
+    DLGRAD_COMPLEX_ANGLE = 7,
+    DLGRAD_COMPLEX_MUL = 8,
+    DLGRAD_COMPLEX_MUL_CONJ = 9,
+    DLGRAD_COMPLEX_DIV = 10,
+    DLGRAD_COMPLEX_DIV_CONJ = 11,
+    DLGRAD_COMPLEX_EQ = 12,
+    DLGRAD_COMPLEX_ABS_BACKWARD = 13,
+    DLGRAD_COMPLEX_MAKE = 14,
+    DLGRAD_COMPLEX_POLAR = 15,
 };
 
 /* Chooses the kernels: a CPU level's name, or "" for the best one that this CPU can run.

@@ -30,3 +30,4 @@ pub const ceilings = @import("ops/ceilings.zig");
 pub const rnn = @import("ops/rnn.zig");
 pub const resample = @import("ops/resample.zig");
 pub const distance = @import("ops/distance.zig");
+pub const complex = @import("ops/complex.zig");

@@ -11,10 +11,30 @@ from __future__ import annotations
 
 from .. import dtypes as dt
 from ..autograd.graph import record
-from ..autograd.mode import no_grad
+from ..autograd.mode import mode, no_grad
 from ..batched import with_room
-from ..layout import alike, broadcast_shapes, layout, remember_view
+from ..layout import alike, broadcast_shapes, expanded, layout, remember_view
+from ..plan import make_plan, remember, run_plan
 from ..tensor import Tensor, make_tensor
+from .elementwise import result_layout
+
+_plans: dict = {}
+
+
+def kernel(row, dtype, *inputs):
+    """A row of zig/ops/complex.zig on inputs that broadcast, outside of the graph. dtype: the result's."""
+    key = (row, *[t._layout for t in inputs])
+    plan = _plans.get(key)
+    if plan is None:
+        lays = key[1:]
+        shape = lays[0].shape
+        if any([lay.shape != shape for lay in lays]):
+            shape = broadcast_shapes(*[lay.shape for lay in lays], op=row)
+        out = result_layout(dtype, shape, *lays)
+        lays = tuple([lay if lay.shape == shape else expanded(lay, shape) for lay in lays])
+        plan = remember(_plans, key, make_plan("complex", row, (out,), lays))
+    return run_plan(plan, inputs)
+
 
 # ---------------------------------------------------------------------- the parts
 
@@ -117,7 +137,6 @@ def complex(real, imag, *, out=None):
     """real + i imag, of two real tensors that broadcast.
 
     Raises RuntimeError unless both are float32 or both are float64."""
-    from .joining import stack
     from .writing import write_out
 
     for t, name in ((real, "real"), (imag, "imag")):
@@ -132,21 +151,23 @@ def complex(real, imag, *, out=None):
         raise RuntimeError(
             f"complex(): Expected object of scalar type {a.name} but got scalar type {b.name} for second argument"
         )
-    shape = broadcast_shapes(real._layout.shape, imag._layout.shape, op="complex")
-    inputs = (real.expand(shape), imag.expand(shape))
-    with no_grad():
-        parts = view_as_complex(stack(inputs, -1))
-    result = make_tensor(parts._ptr, parts._layout, parts._storage)  # a tensor of its own, no view
-    result = record(result, "ComplexBackward0", (_real_part, _imaginary_part), inputs)
+    result = kernel("make", a.to_complex(), real, imag)
+    if real._requires_grad or imag._requires_grad:
+        shapes = (real._layout.shape, imag._layout.shape)
+        record(result, "ComplexBackward0", (_real_part, _imaginary_part), (real, imag), (shapes,))
     return result if out is None else write_out("complex", out, result)
 
 
-def _real_part(g):
-    return real(g)
+def _real_part(g, shapes):
+    from .elementwise import sum_to
+
+    return sum_to(real(g), shapes[0])
 
 
-def _imaginary_part(g):
-    return imag(g)
+def _imaginary_part(g, shapes):
+    from .elementwise import sum_to
+
+    return sum_to(imag(g), shapes[1])
 
 
 def from_real(x, dtype):
@@ -172,6 +193,9 @@ def polar(abs, angle, *, out=None):
     for t, name in ((abs, "abs"), (angle, "angle")):
         if not isinstance(t, Tensor):
             raise TypeError(f"polar(): argument '{name}' must be Tensor, not {type(t).__name__}")
+    real, imag = abs._layout.dtype, angle._layout.dtype
+    if out is None and real is imag and real in (dt.float32, dt.float64) and not (abs._requires_grad or angle._requires_grad):
+        return kernel("polar", real.to_complex(), abs, angle)
     return complex(abs * angle.cos(), abs * angle.sin(), out=out)
 
 
@@ -179,15 +203,13 @@ def conj(input):
     """The complex conjugate; a real tensor itself."""
     if not input._layout.dtype.is_complex:
         return input
-    parts = view_as_real(input)
-    return complex(parts.select(-1, 0), -parts.select(-1, 1))
+    result = kernel("conj", input._layout.dtype, input)
+    return record(result, "ConjBackward0", conj, (input,)) if input._requires_grad else result
 
 
 def angle(z):
     """The argument of complex numbers, in (-pi, pi]."""
-    with no_grad():
-        re, im = pair(z)
-        result = im.atan2(re)
+    result = kernel("angle", z._layout.dtype.to_real(), z)
     return record(result, "AngleBackward0", _angle_slope, (z,), (z,))
 
 
@@ -226,15 +248,17 @@ def unary(row, z):
     with no_grad():
         if name in formulas.TESTS:
             return formulas.TESTS[name](*pair(z))
+        d = z._layout.dtype
         if name == "abs":
-            re, im = pair(z)
-            result = re.hypot(im)
+            result = kernel("abs", d.to_real(), z)
+        elif name in _KERNELS:
+            result = kernel(name, d, z)
         elif name in formulas.FORWARD:
             result = complex(*formulas.FORWARD[name](pair(z)))
         else:
             raise RuntimeError(f"{name}(): not implemented for {z._layout.dtype.name}")
     if name == "abs":
-        return record(result, "AbsBackward0", lambda g, z: z.sgn() * g, (z,), (z,))
+        return record(result, "AbsBackward0", _abs_slope, (z,), (z,))
     if name == "sgn":
         return record(result, "SgnBackward0", _sgn_slope, (z,), (z,))
     keeps = row.needs[0]
@@ -249,6 +273,12 @@ def unary(row, z):
         own,
     )
 
+
+def _abs_slope(g, z):
+    return z.sgn() * g if mode.enabled else kernel("abs_backward", z._layout.dtype, z, g)
+
+
+_KERNELS = frozenset(("square", "reciprocal", "exp", "log", "sqrt"))  # of zig/ops/complex.zig
 
 _SLOPES = {  # where the row's own derivative is a kernel of real numbers, or another branch
     "tanh": lambda g, y: g * (1 - y * y),
@@ -271,11 +301,18 @@ def binary(row, a, b):
     name = row.name
     shape = broadcast_shapes(a._layout.shape, b._layout.shape, op=name)
     with no_grad():
+        if name == "eq":
+            return kernel("eq", dt.bool, a, b)
         if name in formulas.TESTS_2:
             return formulas.TESTS_2[name](pair(a), pair(b))
-        if name not in formulas.FORWARD_2:
+        if name in ("mul", "div"):
+            result = kernel(name, a._layout.dtype, a, b)
+        elif name not in formulas.FORWARD_2:
             raise RuntimeError(f"{name}(): not implemented for {a._layout.dtype.name}")
-        result = complex(*formulas.FORWARD_2[name](pair(a), pair(b)))
+        else:
+            result = complex(*formulas.FORWARD_2[name](pair(a), pair(b)))
+    if name in ("mul", "div"):
+        return _record_product(row, result, a, b) if a._requires_grad or b._requires_grad else result
     rules = (
         _POW_SLOPES
         if name == "pow"
@@ -288,6 +325,39 @@ def binary(row, a, b):
     used = "aby" if name == "pow" else _used(row, (a, b))
     saved = (a if "a" in used else None, b if "b" in used else None, None)
     return record(result, row.node_name, rules, (a, b), saved, 2 if "y" in used else -1)
+
+
+def _record_product(row, result, a, b):
+    """The result of mul or div in the graph."""
+    shapes = (a._layout.shape, b._layout.shape)
+    if row.name == "mul":
+        kept = (a if b.requires_grad else None, b if a.requires_grad else None)
+        return record(result, row.node_name, _MUL_SLOPES, (a, b), (*kept, shapes))
+    return record(result, row.node_name, _DIV_SLOPES, (a, b), (b, None, shapes), 1)
+
+
+def _conjugate_product(g, z):
+    return g * conj(z) if mode.enabled else kernel("mul_conj", g._layout.dtype, g, z)
+
+
+def _conjugate_quotient(g, z):
+    return g / conj(z) if mode.enabled else kernel("div_conj", g._layout.dtype, g, z)
+
+
+_MUL_SLOPES = (
+    lambda g, a, b, shapes: _sum_to(_conjugate_product(g, b), shapes[0]),
+    lambda g, a, b, shapes: _sum_to(_conjugate_product(g, a), shapes[1]),
+)
+_DIV_SLOPES = (
+    lambda g, b, y, shapes: _sum_to(_conjugate_quotient(g, b), shapes[0]),
+    lambda g, b, y, shapes: _sum_to(-_conjugate_quotient(_conjugate_product(g, y), b), shapes[1]),
+)
+
+
+def _sum_to(g, shape):
+    from .elementwise import sum_to
+
+    return sum_to(g, shape)
 
 
 def _used(row, inputs):

@@ -607,8 +607,8 @@ def _inplace_forms():
     from .scan import cumprod, cumsum
     from .ternary import addcdiv, addcdiv_into, addcmul, addcmul_into, lerp, lerp_into, masked_fill
 
-    for f, into in ((addcmul, addcmul_into), (addcdiv, addcdiv_into), (lerp, lerp_into)):
-        inplace(f.__name__, f, into)
+    for f, written in ((addcmul, addcmul_into), (addcdiv, addcdiv_into), (lerp, lerp_into)):
+        inplace(f.__name__, f, written)
     for f in (
         masked_fill,
         cumsum,

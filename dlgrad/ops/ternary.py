@@ -36,16 +36,20 @@ _slots: dict = {}
 
 def _run(row, dtype, tensors, shape, numbers=(), form=0, name=None):
     """A row of zig/ops/ternary.zig on tensors that broadcast to `shape`; `form`: which operand is a number."""
+    return run_plan(_plan(row, dtype, tensors, shape, numbers, form, name), tensors)
+
+
+def _plan(row, dtype, tensors, shape, numbers, form, name=None):
     lays = tuple([t._layout for t in tensors])
-    key = (row, dtype, lays, numbers, form)
+    key = (row, dtype, lays, tuple([v or repr(v) for v in numbers]), form)  # -0.0 is not 0.0
     plan = _plans.get(key)
     if plan is None:
-        floats = tuple([float(v) + 0.0 for v in numbers]) if dtype.is_floating_point else ()
+        floats = tuple([float(v) for v in numbers]) if dtype.is_floating_point else ()
         ints = () if dtype.is_floating_point else numbers
         inputs = tuple([lay if lay.shape == shape else expanded(lay, shape) for lay in lays])
         out = result_layout(dtype, shape, *inputs)
         plan = remember(_plans, key, make_plan("ternary", row, (out,), inputs, (form, *ints), floats, name))
-    return run_plan(plan, tensors)
+    return plan
 
 
 def _run_into(row, t, tensors, number, form=0):
@@ -71,6 +75,7 @@ def _run_into(row, t, tensors, number, form=0):
 
 def where(condition, input=None, other=None, *, out=None):
     """input where `condition` holds, else other; they broadcast. With the condition alone: its nonzero positions."""
+    given = input, other
     key = _where_key(condition, input, other) if out is None else None
     plan = _slots.get(key)
     if plan is not None:
@@ -104,10 +109,10 @@ def where(condition, input=None, other=None, *, out=None):
     form = 0 if not numbers else 1 if isinstance(b, Tensor) else 2
     tensors = (condition, *[v for v in (a, b) if isinstance(v, Tensor)])
     shape = broadcast_shapes(shape, *[t._layout.shape for t in tensors], op="where")
-    result = _run("where", common, tensors, shape, numbers, form)
-    if key is not None and a is input and b is other and (not numbers or common.is_floating_point):
-        remember(_slots, key, _plans[("where", common, tuple([t._layout for t in tensors]), numbers, form)])
-    result = _record_where(result, condition, a, b)
+    plan = _plan("where", common, tensors, shape, numbers, form)
+    if key is not None and all([v is w if isinstance(w, Tensor) else not isinstance(v, Tensor) for v, w in zip((a, b), given)]):
+        remember(_slots, key, plan)
+    result = _record_where(run_plan(plan, tensors), condition, a, b)
     return result if out is None else write_out("where", out, result, exact=True)
 
 
@@ -116,10 +121,10 @@ def _where_key(condition, a, b):
     try:
         kind = type(a)
         if kind is float:
-            return (condition._layout, a, b._layout) if a else None
+            return condition._layout, a or repr(a), b._layout
         kind = type(b)
         if kind is float:
-            return (condition._layout, a._layout, b) if b else None
+            return condition._layout, a._layout, b or repr(b)
         return condition._layout, a._layout, b._layout
     except AttributeError:
         return None

@@ -52,11 +52,11 @@ const Row = elementwise_row.Row;
 const of = elementwise_row.Rows(2);
 
 pub const rows = [_]Row{
-    of.every("add", f.add, 0),
-    of.every("sub", f.sub, 0),
-    of.every("mul", f.mul, 0),
-    of.every("maximum", simd.maxNan, 0),
-    of.every("minimum", simd.minNan, 0),
+    of.everyByte("add", f.add, 0, true),
+    of.everyByte("sub", f.sub, 0, true),
+    of.everyByte("mul", f.mul, 0, true),
+    of.everyByte("maximum", simd.maxNan, 0, false),
+    of.everyByte("minimum", simd.minNan, 0, false),
     of.every("fmax", f.fmax, 0),
     of.every("fmin", f.fmin, 0),
     of.every("heaviside", f.heaviside, 0),

@@ -12,6 +12,7 @@ const services = @import("../services.zig");
 const elementwise = @import("elementwise.zig");
 const elementwise_row = @import("elementwise_row.zig");
 const convert = @import("convert.zig");
+const formulas = @import("unary_formulas.zig");
 const transpose = @import("transpose.zig");
 const join = @import("join.zig");
 const Plan = plan.Plan;
@@ -35,6 +36,15 @@ fn prepare(p: *Plan) plan.PrepareError!void {
             p.run = runRows;
             return;
         }
+    }
+    if (out == .bool and in.size() == 1) {
+        return elementwise.prepare(p, .{
+            .kernel = elementwise.kernelOf(formulas.notZero, u8, 1, .{ .to_bool = true }),
+            .out = .raw1,
+            .in = @splat(.raw1),
+            .n_in = 1,
+            .grain = elementwise.cheap * 4,
+        });
     }
     const tile = if (same)
         convert.Tile.raw(out.size())

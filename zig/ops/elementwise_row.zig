@@ -24,6 +24,9 @@ pub const Row = struct {
     /// For operands that are all int32, or all one of uint8 and bool.
     i32: ?Kernel = null,
     u8: ?Kernel = null,
+    /// For operands that are all uint8; if `signless`, also for those that are all int8.
+    byte: ?Kernel = null,
+    signless: bool = false,
 };
 
 /// Makes rows of n_in inputs, each from one generic function with `scalars` scalars.
@@ -68,6 +71,19 @@ pub fn Rows(comptime n_in: usize) type {
             var r = cheap(name, f, scalars);
             r.i64 = kernelOf(f, i64, n_in, .{ .scalars = scalars });
             r.i32 = kernelOf(f, i32, n_in, .{ .scalars = scalars });
+            return r;
+        }
+
+        /// Every dtype, and uint8 by itself.
+        pub fn everyByte(
+            name: []const u8,
+            comptime f: anytype,
+            comptime scalars: usize,
+            signless: bool,
+        ) Row {
+            var r = every(name, f, scalars);
+            r.byte = kernelOf(f, u8, n_in, .{ .scalars = scalars });
+            r.signless = signless;
             return r;
         }
 
@@ -131,6 +147,13 @@ pub fn specOf(p: *const Plan, row: *const Row, scalar_input: ?usize) plan.Prepar
             tile = .raw1;
             chosen = k;
         };
+        if (row.byte) |k| {
+            const fits = all(compared, .uint8, .uint8);
+            if (fits or (row.signless and all(compared, .int8, .int8))) {
+                tile = .raw1;
+                chosen = k;
+            }
+        }
     }
     if (row.to_bool and p.operands[0].dtype.size() != 1) return error.Unsupported;
     return .{

@@ -39,7 +39,7 @@ const of = elementwise_row.Rows(1);
 pub const rows = [_]Row{
     // every dtype
     of.every("positive", f.same, 0),
-    of.every("neg", f.neg, 0),
+    of.everyByte("neg", f.neg, 0, true),
     of.every("abs", f.abs, 0),
     of.every("sign", f.sign, 0),
     of.every("square", f.square, 0),
@@ -123,12 +123,25 @@ pub const names: []const []const u8 = elementwise_row.namesOf(&rows);
 pub const family: plan.Family = .{ .prepare = prepare };
 
 const bool_not = elementwise.kernelOf(f.logicalNot, u8, 1, .{ .to_bool = true });
+const sign_flip = elementwise.kernelOf(f.flipSign16, u16, 1, .{});
+const sign_clear = elementwise.kernelOf(f.clearSign16, u16, 1, .{});
 const round_down: Row = of.cheap("", f.roundDown, 1);
 
 fn prepare(p: *Plan) plan.PrepareError!void {
     var row = &rows[p.op];
     if (isRow(row, "round_decimals") and p.ints[0] == 1) row = &round_down;
     var spec = try elementwise_row.specOf(p, row, null);
+    const o = p.operands;
+    if (o[0].dtype == o[1].dtype and (o[0].dtype == .bfloat16 or o[0].dtype == .float16)) {
+        // Their signs are bits.
+        if (isRow(row, "neg")) spec.kernel = sign_flip else if (isRow(row, "abs")) {
+            spec.kernel = sign_clear;
+        }
+        if (spec.kernel == sign_flip or spec.kernel == sign_clear) {
+            spec.out = .raw2;
+            spec.in[0] = .raw2;
+        }
+    }
     if (isRow(row, "bitwise_not") and p.operands[1].dtype == .bool) spec.kernel = bool_not;
     return elementwise.prepare(p, spec);
 }

@@ -46,10 +46,21 @@ pub inline fn bitwiseNot(comptime V: type, x: V) V {
     return ~x;
 }
 
+/// Of float16 or bfloat16, as bits.
+pub inline fn flipSign16(comptime V: type, x: V) V {
+    return x ^ @as(V, @splat(0x8000));
+}
+pub inline fn clearSign16(comptime V: type, x: V) V {
+    return x & @as(V, @splat(0x7fff));
+}
+
 // ------------------------------------------------------------------ bool
 
 pub inline fn logicalNot(comptime V: type, x: V) Bools(V) {
     return x == zero(V);
+}
+pub inline fn notZero(comptime V: type, x: V) Bools(V) {
+    return x != zero(V);
 }
 pub inline fn isnan(comptime V: type, x: V) Bools(V) {
     return x != x;
