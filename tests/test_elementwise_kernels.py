@@ -1,0 +1,99 @@
+"""The elementwise driver on layouts that its kernels take in different ways, and the error bounds of zig/math."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dlgrad
+from dlgrad.info import cpu_level
+
+ROOT = Path(__file__).resolve().parents[1]
+RNG = np.random.default_rng(0)
+
+
+def _pair(shape_a, shape_b, dtype):
+    a, b = RNG.standard_normal(shape_a), RNG.standard_normal(shape_b)
+    return (a * 50).astype(dtype), (b * 50).astype(dtype)
+
+
+SHAPES = [  # short rows, rows of a vector and a bit, channels, columns, periods
+    ((40, 3, 7, 7), (3, 1, 1)), ((300, 10), (300, 1)), ((300, 10), (10,)), ((60, 100), (60, 1)), ((60, 100), (100,)),
+    ((8, 33, 17), (8, 1, 17)), ((70, 1), (90,)), ((5, 4, 3, 2), (4, 1, 2)), ((2000,), (1,)), ((9, 1, 31), (1, 13, 31)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32", "uint8", "int8"])
+@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+def test_broadcasting(shapes, dtype):
+    a, b = _pair(*shapes, dtype)
+    x, y = dlgrad.from_numpy(a), dlgrad.from_numpy(b)
+    np.testing.assert_array_equal((x + y).numpy(), a + b)
+    np.testing.assert_array_equal((y - x).numpy(), b - a)
+    np.testing.assert_array_equal(dlgrad.maximum(x, y).numpy(), np.maximum(a, b))
+    np.testing.assert_array_equal((x < y).numpy(), a < b)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8", "int16"])
+@pytest.mark.parametrize("order", [(1, 0, 2), (2, 1, 0), (0, 2, 1), (1, 2, 0)])
+@pytest.mark.parametrize("shape", [(5, 18, 9), (33, 34, 35), (8, 70, 64)])
+def test_permuted(shape, order, dtype):
+    """An input that lies along another dimension than the result is read in blocks."""
+    a = (RNG.standard_normal(shape) * 50).astype(dtype)
+    b = (RNG.standard_normal([shape[d] for d in order]) * 50).astype(dtype)
+    x, y = dlgrad.from_numpy(a).permute(order), dlgrad.from_numpy(b)
+    want = a.transpose(order) + b
+    np.testing.assert_array_equal((x + y).numpy(), want)
+    np.testing.assert_array_equal((y + x).numpy(), want)
+    np.testing.assert_array_equal(y.add_(x).numpy(), want)
+
+
+def test_what_is_written_in_place_is_read_first():
+    a = RNG.standard_normal((37, 37)).astype("float32")
+    x = dlgrad.from_numpy(a.copy())
+    np.testing.assert_array_equal(x.add_(x.t()).numpy(), a + a.T)
+    x = dlgrad.from_numpy(a.copy())
+    np.testing.assert_array_equal(x[:, 1:].sub_(x[:, :-1]).numpy(), a[:, 1:] - a[:, :-1])
+    x = dlgrad.from_numpy(a.copy())
+    np.testing.assert_array_equal(x.mul_(x).numpy(), a * a)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_complex(dtype):
+    a, b = [
+        (RNG.standard_normal(s) + 1j * RNG.standard_normal(s)).astype(dtype)
+        for s in ((6, 21), (21,))
+    ]
+    x, y = dlgrad.from_numpy(a), dlgrad.from_numpy(b)
+    tolerance = 1e-5 if dtype == "complex64" else 1e-13
+    for got, want in ((x * y, a * b), (x / y, a / b), (x.t() * 2j, a.T * 2j), (x.exp(), np.exp(a)), (x.abs(), np.abs(a)),
+                      (x[:, ::2].log(), np.log(a[:, ::2])), (x.sqrt(), np.sqrt(a)), (x.angle(), np.angle(a))):  # fmt: skip
+        np.testing.assert_allclose(got.numpy(), want, tolerance, tolerance)
+    assert (x == x).all() and not (x == x + 1).any()
+
+
+def test_numbers_of_a_plan_are_told_apart():
+    x = dlgrad.tensor([-2.0, -1.0, 3.0])
+    for slope in (0.1, 0.5, 0.1):
+        assert dlgrad.nn.functional.leaky_relu(x, slope).tolist() == pytest.approx(
+            [-2 * slope, -slope, 3]
+        )
+    condition = x > 0
+    assert str(dlgrad.where(condition, x, -0.0)[0].item()) == "-0.0"
+    assert str(dlgrad.where(condition, x, 0.0)[0].item()) == "0.0"
+    assert dlgrad.where(condition, dlgrad.arange(3), 2.5).dtype is dlgrad.float32
+
+
+def test_errors_stay_within_their_bounds(monkeypatch, capsys):
+    """The largest errors against mpmath, at fewer points than scripts/check_math.py takes by itself."""
+    pytest.importorskip("mpmath")
+    path = ROOT / "scripts" / "check_math.py"
+    names = "exp log log1p expm1 tanh sigmoid silu asinh erf gelu sin cos pow"
+    slack = "0" if cpu_level() != "x86_64" else "1"
+    monkeypatch.setattr(
+        sys, "argv", [str(path), "--points", "200", "--slack", slack, *names.split()]
+    )
+    status = runpy.run_path(str(path))["main"]()
+    assert status == 0, capsys.readouterr().out
