@@ -59,7 +59,7 @@ def test_derivatives_are_the_rules_source():
     assert text["expm1"] == "`g * (y + 1)`"
     assert text["mul"] == "`g * b` by `input`; `g * a` by `other`"
     assert text["maximum"].startswith(
-        '`g * _share(a, b, "gt")` by `input`; `g * _share(b, a, "gt")` by `other` (`_share`: 1 where'
+        '`_to_larger(g, a, b)` by `input`; `_to_larger(g, b, a)` by `other` (`_to_larger`: g where'
     )
     assert text["hypot"] == "`g * (a / y)` by `input`; `g * (b / y)` by `other`"
 
