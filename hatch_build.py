@@ -107,6 +107,9 @@ def levels(arch: str, root: Path = ROOT, only: str = "") -> dict[str, str]:
     return {n: cpu for n, cpu in found.items() if not names or n in names}
 
 
+# Objects whose inner loops are vectors in so many words: small code is as fast, or nearly.
+SMALL = ("elementwise", "fft", "linalg", "resample", "distance", "optim")
+
 # Imports that are in a text but not in what is compiled from it: other families than the one
 # asked for, and what only tests use. In a kernel object, services.zig's tests use the last two.
 NOT_IN_LIBRARY = re.compile(r"families\.zig|\w+_test(ing)?\.zig")
@@ -225,9 +228,8 @@ def build_library(root: Path, target: str, out: Path, only_levels: str = "") -> 
     unwind = ["-fno-unwind-tables"] if "linux" in target else []
 
     def kernels(name: str, members: list[str], level: str, cpu: str) -> Path:
-        # The oldest CPUs get small code: few have them, everybody downloads it. So does linear
-        # algebra, whose inner loops are vectors in so many words.
-        small = ["-O", "small"] if cpu == "x86_64" or name == "linalg" else []
+        # The oldest CPUs get small code: few have them, everybody downloads it.
+        small = ["-O", "small"] if cpu == "x86_64" or name in SMALL else []
         return compiler.make(
             f"{name} for {level}",
             f"{name}_{level}.o",

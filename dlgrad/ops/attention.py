@@ -101,6 +101,8 @@ class _Call:
                 plan = door.make_plan("attention", "attention_backward", like, lays, self.ints, self.floats)
                 door.remember(self.backward, (g._layout, *wanted), plan)
             return door.run(plan, *given)
+        # Each by a view of its own: one may have been made from another.
+        q, k, v = q.view_as(q), k.view_as(k), v.view_as(v)
         again = composed(q, k, v, mask, 0.0, bool(self.ints[0]), self.floats[0], True)
         to = [t for t, w in zip((q, k, v), wanted) if w]
         found = iter(grad(again, to, g, create_graph=True, allow_unused=True))

@@ -44,7 +44,15 @@ def cross_entropy(
 
     check: called with input, target, weight and ignore_index for layouts that it has not seen yet."""
     wanted = wants_grad(input)
-    key = (input._layout, target._layout, None if weight is None else weight._layout, ignore_index, reduction, label_smoothing, wanted)
+    key = (
+        input._layout,
+        target._layout,
+        None if weight is None else weight._layout,
+        ignore_index,
+        reduction,
+        label_smoothing,
+        wanted,
+    )
     found = _plans.get(key)
     if found is None and check is not None:
         check(input, target, weight, ignore_index)
@@ -56,17 +64,34 @@ def cross_entropy(
         lay = x._layout
         stat = dt.float64 if lay.dtype is dt.float64 else dt.float32
         out = contiguous(lay.dtype, tuple(t._layout.shape) if kind == 0 else ())
-        positions = lay.numel // (lay.shape[0] * lay.shape[1]) if lay.numel else _positions(lay.shape)
-        outs = (out, contiguous(stat, (2, lay.shape[0], positions)), contiguous(stat, ())) if wanted else (out, None, None)
-        found = _prepared(key, "loss", "cross_entropy", outs, (lay, t._layout, key[2]), ints, floats)
+        positions = (
+            lay.numel // (lay.shape[0] * lay.shape[1]) if lay.numel else _positions(lay.shape)
+        )
+        outs = (
+            (out, contiguous(stat, (2, lay.shape[0], positions)), contiguous(stat, ()))
+            if wanted
+            else (out, None, None)
+        )
+        found = _prepared(
+            key, "loss", "cross_entropy", outs, (lay, t._layout, key[2]), ints, floats
+        )
     loss, kept, total = found.run((x, t, weight))
     if wanted:
 
         def rule(g, x, t, kept, total, weight):
             if not mode.enabled:
-                return _fused_backward("cross_entropy_backward", (g, x, t, kept, total, weight), x._layout, ints, floats)
+                return _fused_backward(
+                    "cross_entropy_backward",
+                    (g, x, t, kept, total, weight),
+                    x._layout,
+                    ints,
+                    floats,
+                )
             from ..autograd.engine import grad
 
+            x = x.view_as(
+                x
+            )  # the target may have been made from x, which is not this derivative's matter
             again = _composed(x, t, weight, ignore_index, reduction, label_smoothing)
             return grad(again, x, g, create_graph=True)[0]
 
@@ -101,7 +126,11 @@ def _composed(x, t, weight, ignore_index, reduction, label_smoothing):
     used = t != ignore_index
     safe = where(used, t, 0)
     picked = logp.gather(1, safe.unsqueeze(1)).squeeze(1)
-    w = used.to(x._layout.dtype) if weight is None else where(used, weight.to(x._layout.dtype)[safe], 0.0)
+    w = (
+        used.to(x._layout.dtype)
+        if weight is None
+        else where(used, weight.to(x._layout.dtype)[safe], 0.0)
+    )
     loss = where(used, -picked * w, 0.0)
     if label_smoothing:
         classes = x._layout.shape[1]
@@ -118,7 +147,14 @@ def _composed(x, t, weight, ignore_index, reduction, label_smoothing):
 def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean", check=None):
     """-weight[target] input[target], over classes in dimension 1 (0 for a vector). check: as in cross_entropy."""
     wanted = wants_grad(input)
-    key = (input._layout, target._layout, None if weight is None else weight._layout, ignore_index, reduction, wanted)
+    key = (
+        input._layout,
+        target._layout,
+        None if weight is None else weight._layout,
+        ignore_index,
+        reduction,
+        wanted,
+    )
     found = _plans.get(key)
     if found is None and check is not None:
         check(input, target, weight, ignore_index)
@@ -129,7 +165,10 @@ def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean", ch
     ints = (kind, ignore_index)
     if found is None:
         stat = dt.float64 if lay.dtype is dt.float64 else dt.float32
-        outs = (contiguous(lay.dtype, tuple(t._layout.shape) if kind == 0 else ()), contiguous(stat, ()) if wanted else None)
+        outs = (
+            contiguous(lay.dtype, tuple(t._layout.shape) if kind == 0 else ()),
+            contiguous(stat, ()) if wanted else None,
+        )
         found = _prepared(key, "loss", "nll_loss", outs, (lay, t._layout, key[2]), ints)
     loss, total = found.run((x, t, weight))
     if wanted:
@@ -192,6 +231,8 @@ def _pointwise_again(g, x, t, reduction, composed):
     """The gradients for x and t with a graph."""
     from ..autograd.engine import grad
 
+    # Each by a view of its own: one of the two may have been made from the other, which is not this loss's matter.
+    x, t = x.view_as(x), t.view_as(t)
     loss = composed(x, t)
     loss = loss if reduction == "none" else loss.mean() if reduction == "mean" else loss.sum()
     wanted = [v for v in (x, t) if v._requires_grad]

@@ -194,6 +194,9 @@ def layer(kind, x, weights, state, batch_sizes=None, sizes=None, reverse=False, 
                 )
             higher = mode.enabled
             with enable_grad():
+                # Each by a view of its own: one may have been made from another.
+                inputs = [None if v is None else v.view_as(v) for v in inputs]
+                x, w_ih, w_hh, b_ih, b_hh, h_0, c_0 = inputs
                 states = None if h_0 is None else (h_0,) if kind.states == 1 else (h_0, c_0)
                 each = [batch] * time if sizes is None else sizes
                 again = composed(kind, x, (w_ih, w_hh, b_ih, b_hh, None), states, each, reverse)
