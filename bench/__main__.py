@@ -198,7 +198,7 @@ def run(options, tell):
     found["left_out"] = report.leave_out(found)
     if options.memory:
         both = [n for n in libraries if n in ("dlgrad", "torch")]
-        found["memory"] = memory(both, max(options.threads), min(options.rounds, 3), tell)
+        found["memory"] = memory(both, max(options.threads), 1, tell)
     return found
 
 

@@ -187,7 +187,7 @@ def _run(plan, *operands):
         if not ptr:
             plan.fail(*operands)
         return make_tensor(ptr, plan.layout, Storage(ptr, plan.layout.nbytes))
-    outs = (plan.layout,) if plan.outs is None else plan.outs
+    outs = (plan.layout,) if plan.outs is None or len(plan.outs) == 1 else plan.outs
     results = [None if lay is None else new_result(plan, lay) for lay in outs]
     if _status_of(plan, (*results, *operands)):
         plan.fail(*[t for t in operands if isinstance(t, Tensor)])
