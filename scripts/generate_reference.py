@@ -50,7 +50,7 @@ PAGES = {
                    "ops.reduce ops.vector_norm ops.scan ops.statistics ops.histogram ops.softmax nn.utils.weight_norm"),
     "sorting": ("Sorting and searching", "ops.sort"),
     "indexing": ("Indexing, gathering and scattering", "ops.gather ops.scatter ops.mask"),
-    "matrices": ("Products and distances", "ops.matmul ops.einsum ops.distance ops.norm legacy"),
+    "matrices": ("Products and distances", "ops.matmul ops.added_products ops.einsum ops.distance ops.norm legacy"),
     "linalg": ("Linear algebra", "linalg.names linalg._solve linalg._orthogonal linalg._products"),
     "complex": ("Complex numbers and dtypes", "ops.complex_numbers dtypes ops.elementwise"),
     "activations": ("nn.functional: activations and dropout", "nn.functional._activation nn.functional._dropout"),

@@ -5,6 +5,7 @@ from . import (  # noqa: F401  (methods only)
     indexing,  # noqa: F401
     inplace,
 )
+from .added_products import addbmm, addmm, addmv, addr, baddbmm  # noqa: F401
 from .arrange import (  # noqa: F401
     as_strided_scatter,
     cartesian_prod,
@@ -129,11 +130,6 @@ from .joining import (  # noqa: F401
 from .loss import cross_entropy, nll_loss  # noqa: F401
 from .mask import argwhere, masked_scatter, masked_select, nonzero  # noqa: F401
 from .matmul import (  # noqa: F401
-    addbmm,
-    addmm,
-    addmv,
-    addr,
-    baddbmm,
     bilinear,
     bmm,
     chain_matmul,

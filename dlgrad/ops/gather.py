@@ -11,8 +11,6 @@ from ..autograd.graph import record
 from ..autograd.mode import mode
 from ..batched import each_member, every_member, with_room
 from ..layout import Layout, alike, broadcast_shapes, contiguous, wrap_dim
-from ..plan import run2
-from ..storage import Storage
 from ..tensor import Tensor, make_tensor, method
 from .writing import write_out
 
@@ -127,10 +125,7 @@ def gather(input, dim, index, *, sparse_grad=False, out=None):
     if out is None and type(input) is Tensor and type(index) is Tensor:
         plan = _gathers.get((input._layout, index._layout, dim))
         if plan is not None:
-            ptr = run2(plan.handle, input._ptr, index._ptr)
-            if not ptr:
-                plan.fail(input, index)
-            result = make_tensor(ptr, plan.layout, Storage(ptr, plan.layout.nbytes))
+            result = door.run(plan, input, index)
             if input._requires_grad:
                 record(result, "GatherBackward0", _gather_rule(input._layout, dim), (input,), (index,))
             return result
@@ -264,10 +259,7 @@ def index_select(input, dim, index, *, out=None):
     if out is None and type(input) is Tensor and type(index) is Tensor:
         plan = _selects.get((input._layout, index._layout, dim))
         if plan is not None:
-            ptr = run2(plan.handle, input._ptr, index._ptr)
-            if not ptr:
-                plan.fail(input, index)
-            result = make_tensor(ptr, plan.layout, Storage(ptr, plan.layout.nbytes))
+            result = door.run(plan, input, index)
             if input._requires_grad:
                 record(result, "IndexSelectBackward0", _select_rule(input._layout, dim), (input,), (index,))
             return result

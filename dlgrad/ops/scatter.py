@@ -603,7 +603,7 @@ def _inplace_forms():
         inplace(f.__name__, f)
         if f is not masked_scatter:
             _reads_apart(f.__name__ + "_")
-    from .matmul import addbmm, addmm, addmv, addr, baddbmm
+    from .added_products import addbmm, addmm, addmv, addr, baddbmm
     from .scan import cumprod, cumsum
     from .ternary import addcdiv, addcdiv_into, addcmul, addcmul_into, lerp, lerp_into, masked_fill
 

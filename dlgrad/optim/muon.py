@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from ..ops.added_products import addmm
 from ..ops.create import zeros_like
-from ..ops.matmul import addmm
 from ._engine import PerParameter
 from .optimizer import as_number, check_lr
 
