@@ -112,6 +112,7 @@ fn prepare(p: *Plan) plan.PrepareError!void {
         .direct = false,
         .counts = x.dtype == .bool and compute == .i64 and row.op == .sum,
         .arg = row.op == .argmax or row.op == .argmin,
+        .together = false,
         .fold = 1,
         .tile = 0,
         .blocks = 0,
@@ -172,11 +173,13 @@ fn describe(r: *Reduction, x: plan.Operand, dims: []const i64) plan.PrepareError
 fn chooseWay(r: *Reduction, native: bool) plan.Run {
     const lanes: usize = if (r.compute == .f32) 16 else 8;
     const rows_by_stride = r.inner_reduced.stride < r.inner_kept.stride or r.inner_kept.size == 1;
-    // Short rows are turned, so that vectors go across them.
-    const turn = r.length <= 64 and r.inner_kept.size >= 16;
+    const run = r.inner_reduced.size;
+    const one_block = run <= row_block and (r.reduced.n == 0 or run >= 64);
+    r.together = r.kernel.rows != null and one_block and r.results >= 16;
+    // Other short rows are turned, so that vectors go across them.
+    const turn = !r.together and r.length <= 64 and r.inner_kept.size >= 16;
     if (rows_by_stride and !turn and r.length > 1) {
-        const run = r.inner_reduced.size;
-        if (run >= long_run or r.reduced.n == 0) {
+        if (r.together or run >= long_run or r.reduced.n == 0) {
             r.blocks_in_run = std.math.divCeil(usize, run, row_block) catch unreachable;
             r.blocks = r.blocks_in_run * (r.length / run);
         } else r.blocks = std.math.divCeil(usize, r.length, row_block) catch unreachable;

@@ -15,6 +15,7 @@ const load = reduction.load;
 const applyMap = reduction.applyMap;
 const finish = reduction.finish;
 const planes = kernels.planes;
+const mergePairs = @import("reduce_rows.zig").mergePairs;
 const max_tile = kernels.max_tile;
 const column_block = kernels.column_block;
 const super_block = reduction.super_block;
@@ -150,17 +151,7 @@ pub fn runColumnsInBlocks(p: *const Plan, call: *Call) void {
             for (begin..end) |i| {
                 const t = tileAt(j.r, i);
                 const mine = j.partial + i * j.r.blocks * size;
-                var step: usize = 1;
-                while (step < j.r.blocks) : (step *= 2) {
-                    var k: usize = 0;
-                    while (k + step < j.r.blocks) : (k += 2 * step)
-                        j.r.kernel.merge(
-                            mine + k * size,
-                            mine + (k + step) * size,
-                            max_tile,
-                            t.width,
-                        );
-                }
+                mergePairs(&j.r.kernel, mine, j.r.blocks, size, t.width);
                 const width = unfold(j.r, mine, t.width);
                 finish(j.plan, j.r, j.call, mine, width, t.out, j.r.inner_kept.out);
             }

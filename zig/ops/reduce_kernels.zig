@@ -15,6 +15,8 @@ pub const row_block = 4096;
 pub const column_block = 128;
 pub const max_tile = 512;
 pub const planes = 3;
+/// Bytes ahead of a row that are asked for: the machine's own guesses end at every page.
+const prefetched = 4096;
 
 /// The partial result of one value: `count` cells are used.
 pub const State = [planes]Cell;
@@ -39,6 +41,17 @@ pub const Op = enum {
 pub const Kernel = struct {
     /// A contiguous block of n >= 1 elements, whose first has the number `first`.
     row: *const fn (block: [*]const u8, n: usize, first: i64, out: *State) void,
+    /// `count` <= `together` rows of n >= 1 elements, which begin `stride` elements apart. Planes as
+    /// `column` has them. Null: there is nothing better than row after row.
+    rows: ?*const fn (
+        base: [*]const u8,
+        n: usize,
+        stride: usize,
+        count: usize,
+        out: [*]Cell,
+    ) void,
+    /// How many rows `rows` takes at most.
+    together: usize,
     /// Rows at `offsets` (in elements, from `base`) of `width` columns. Reads max(width,
     /// lanes) columns. Plane p of column c goes to out[p * max_tile + c].
     column: *const fn (
@@ -55,7 +68,14 @@ pub const Kernel = struct {
 
 pub fn kernel(comptime T: type, comptime op: Op) Kernel {
     const K = Kernels(T, op);
-    return .{ .row = K.row, .column = K.column, .merge = K.merge, .identity = K.identity };
+    return .{
+        .row = K.row,
+        .rows = if (K.together) K.rows else null,
+        .together = simd.lanes(T),
+        .column = K.column,
+        .merge = K.merge,
+        .identity = K.identity,
+    };
 }
 
 fn Kernels(comptime T: type, comptime op: Op) type {
@@ -68,6 +88,9 @@ fn Kernels(comptime T: type, comptime op: Op) type {
     const extremum = float and (arg or op == .max or op == .min or op == .logsumexp);
 
     return struct {
+        /// Whether the ends of many rows are reduced together.
+        const together = float and !arg and op != .logsumexp and simd.has_fma;
+
         const start: T = switch (op) {
             .sum, .sum_of_squares, .sum_of_magnitudes, .moments => 0,
             .prod => 1,
@@ -106,12 +129,13 @@ fn Kernels(comptime T: type, comptime op: Op) type {
         inline fn stepPlain(a: V, x: V) V {
             return simd.pick(V, if (start < 0) x > a else x < a, x, a);
         }
-        /// The extremum of a row, nan if there is one: seen to apart, two vectors at a time.
-        fn extremumOfRow(p: [*]const T, n: usize) T {
+        /// The extrema of a row's lanes, nan if there is one: seen to apart, two vectors at a time.
+        inline fn extremaOfRow(p: [*]const T, n: usize) V {
             var acc: [4]V = @splat(@splat(start));
             var nans: [2]@Vector(lanes, bool) = @splat(@splat(false));
             var i: usize = 0;
             while (i + 4 * lanes <= n) : (i += 4 * lanes) {
+                ahead(4, p + i);
                 var x: [4]V = undefined;
                 inline for (&x, 0..) |*v, k| v.* = simd.load(T, p + i + k * lanes);
                 inline for (&acc, x) |*a, v| a.* = stepPlain(a.*, v);
@@ -119,30 +143,66 @@ fn Kernels(comptime T: type, comptime op: Op) type {
                     nan.* = nan.* | ((x[2 * k] != x[2 * k]) | (x[2 * k + 1] != x[2 * k + 1]));
             }
             while (i < n) : (i += lanes) {
+                ahead(1, p + i);
                 const x = loadOrPart(p + i, n - i, start);
                 acc[0] = stepPlain(acc[0], x);
                 nans[0] = nans[0] | (x != x);
             }
-            if (@reduce(.Or, nans[0] | nans[1])) return std.math.nan(T);
-            return simd.tree(stepPlain(stepPlain(acc[0], acc[1]), stepPlain(acc[2], acc[3])), plain);
-        }
-        inline fn plain(comptime W: type, a: W, b: W) W {
-            return simd.pick(W, if (start < 0) b > a else b < a, b, a);
+            const all = stepPlain(stepPlain(acc[0], acc[1]), stepPlain(acc[2], acc[3]));
+            return @select(T, nans[0] | nans[1], @as(V, @splat(std.math.nan(T))), all);
         }
 
-        fn reduceRow(p: [*]const T, n: usize) T {
-            if (extremum) return extremumOfRow(p, n);
+        /// Asks for the vectors that a row, or what follows it, reads a little later.
+        inline fn ahead(comptime vectors: comptime_int, p: [*]const T) void {
+            const far = @as([*]const u8, @ptrCast(p)) + prefetched;
+            inline for (0..vectors) |k| @prefetch(far + simd.vector_bytes * k, .{});
+        }
+
+        /// A row's total in every lane.
+        inline fn lanesOfRow(p: [*]const T, n: usize) V {
+            if (extremum) return extremaOfRow(p, n);
             var acc: [4]V = @splat(@splat(start));
             var i: usize = 0;
             while (i + 4 * lanes <= n) : (i += 4 * lanes) {
+                ahead(4, p + i);
                 inline for (0..4) |k| acc[k] = step(acc[k], simd.load(T, p + i + k * lanes));
             }
-            while (i + lanes <= n) : (i += lanes) acc[0] = step(acc[0], simd.load(T, p + i));
+            while (i + lanes <= n) : (i += lanes) {
+                ahead(1, p + i);
+                acc[0] = step(acc[0], simd.load(T, p + i));
+            }
             // `start` changes no accumulator, under any of the steps.
-            if (i < n) acc[1] = step(acc[1], simd.loadPart(T, p + i, n - i, start));
+            if (i < n) {
+                ahead(1, p + i);
+                acc[1] = step(acc[1], simd.loadPart(T, p + i, n - i, start));
+            }
             const low = combine(V, acc[0], acc[1]);
             const high = combine(V, acc[2], acc[3]);
-            return simd.tree(combine(V, low, high), combine);
+            return combine(V, low, high);
+        }
+        fn reduceRow(p: [*]const T, n: usize) T {
+            return simd.tree(lanesOfRow(p, n), combine);
+        }
+
+        fn rows(base: [*]const u8, n: usize, stride: usize, count: usize, out: [*]Cell) void {
+            const p: [*]const T = @ptrCast(@alignCast(base));
+            var totals: [lanes]V = @splat(@splat(0));
+            for (totals[0..count], 0..) |*total, k| total.* = lanesOfRow(p + k * stride, n);
+            const total = simd.trees(T, &totals, combine);
+            if (op != .moments) return writePlane(out, 0, total);
+            const each: f64 = @floatFromInt(n);
+            const means: [lanes]T = total / @as(V, @splat(@floatCast(each)));
+            var seconds: [lanes]V = @splat(@splat(0));
+            for (0..count) |k| totals[k], seconds[k] = deviations(p + k * stride, n, means[k]);
+            const firsts: [lanes]T = simd.trees(T, &totals, combine);
+            const squares: [lanes]T = simd.trees(T, &seconds, combine);
+            for (0..count) |k| setMoments(
+                .{ &out[k], &out[max_tile + k], &out[2 * max_tile + k] },
+                means[k],
+                firsts[k],
+                squares[k],
+                each,
+            );
         }
 
         inline fn loadOrPart(p: [*]const T, left: usize, fill: T) V {
@@ -183,6 +243,12 @@ fn Kernels(comptime T: type, comptime op: Op) type {
         fn rowMoments(p: [*]const T, n: usize, total: T, out: *State) void {
             const count: f64 = @floatFromInt(n);
             const mean: T = @floatCast(@as(f64, total) / count);
+            const first, const second = deviations(p, n, mean);
+            const d = simd.reduceAdd(first);
+            setMoments(.{ &out[0], &out[1], &out[2] }, mean, d, simd.reduceAdd(second), count);
+        }
+        /// The sums of deviations and of their squares, in every lane.
+        inline fn deviations(p: [*]const T, n: usize, mean: T) struct { V, V } {
             const m: V = @splat(mean);
             var first: [2]V = @splat(@splat(0));
             var second: [2]V = @splat(@splat(0));
@@ -198,13 +264,7 @@ fn Kernels(comptime T: type, comptime op: Op) type {
                 first[0] += d;
                 second[0] = simd.fma(V, d, d, second[0]);
             }
-            setMoments(
-                .{ &out[0], &out[1], &out[2] },
-                mean,
-                simd.reduceAdd(first[0] + first[1]),
-                simd.reduceAdd(second[0] + second[1]),
-                count,
-            );
+            return .{ first[0] + first[1], second[0] + second[1] };
         }
         inline fn setMoments(out: [3]*Cell, mean: T, first: T, second: T, count: f64) void {
             const d = @as(f64, first) / count;
@@ -269,8 +329,11 @@ fn Kernels(comptime T: type, comptime op: Op) type {
             var r: usize = 0;
             while (r + 8 <= offsets.len) : (r += 8) {
                 const o = offsets[r..][0..8];
+                // The eight rows after these, or these again
+                const later = offsets[if (r + 16 <= offsets.len) r + 8 else r..][0..8];
                 for (acc, 0..) |*a, k| {
                     const q = p + columnOf(k, width);
+                    inline for (0..8) |i| @prefetch(q + later[i], .{});
                     a.* = step8(a.*, q, o);
                 }
             }
@@ -372,7 +435,15 @@ fn Kernels(comptime T: type, comptime op: Op) type {
         }
 
         fn merge(a: [*]Cell, b: [*]const Cell, stride: usize, width: usize) void {
-            for (0..width) |k| mergeOne(a + k, b + k, stride);
+            var k: usize = 0;
+            const alone = !arg and op != .moments and op != .logsumexp;
+            if (alone) while (k + 8 <= width) : (k += 8) {
+                const C = if (float) f64 else i64;
+                const to: [*]C = @ptrCast(a + k);
+                const from: [*]const C = @ptrCast(b + k);
+                to[0..8].* = combine(@Vector(8, C), to[0..8].*, from[0..8].*);
+            };
+            while (k < width) : (k += 1) mergeOne(a + k, b + k, stride);
         }
         inline fn mergeOne(a: [*]Cell, b: [*]const Cell, stride: usize) void {
             switch (op) {

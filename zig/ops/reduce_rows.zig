@@ -40,7 +40,9 @@ fn rowsPiece(job: *const Job, begin: usize, end: usize) void {
         const column = i % inner.size;
         const n: usize = @min(end - i, inner.size - column, 64);
         const o = r.kept.at(i / inner.size);
-        for (0..n) |k| {
+        if (r.together) {
+            rowsTogether(job.plan, r, x, o.in + column * inner.stride, n, &buffer, &results);
+        } else for (0..n) |k| {
             const at = x + (o.in + (column + k) * inner.stride) * r.in_size;
             var state: State = undefined;
             if (r.blocks == 1) {
@@ -60,6 +62,71 @@ fn rowsPiece(job: *const Job, begin: usize, end: usize) void {
     }
 }
 
+/// The totals of n results of runs of one block; the first result's begin at element `begin`.
+fn rowsTogether(
+    p: *const Plan,
+    r: *const Reduction,
+    x: [*]const u8,
+    begin: usize,
+    n: usize,
+    buffer: *Buffer,
+    results: [*]Cell,
+) void {
+    const width = 16;
+    const group = max_tile / width;
+    var partial: [planes * max_tile]Cell = undefined;
+    const run = r.inner_reduced.size;
+    const most: usize = if (r.direct) r.kernel.together else @min(r.kernel.together, row_block / run);
+    var done: usize = 0;
+    while (done < n) {
+        const m: usize = @min(most, n - done);
+        const start = begin + done * r.inner_kept.stride;
+        const totals = results + done;
+        if (r.reduced.n == 0) {
+            runsTogether(p, r, x + start * r.in_size, m, buffer, totals);
+        } else for (0..r.blocks) |b| {
+            const at = b % group;
+            const src = x + (start + r.reduced.at(b).in) * r.in_size;
+            runsTogether(p, r, src, m, buffer, partial[at * width ..].ptr);
+            if (at + 1 < group and b + 1 < r.blocks) continue;
+            mergePairs(&r.kernel, &partial, at + 1, width, m);
+            if (b < group) {
+                inline for (0..planes) |q| @memcpy(totals[q * max_tile ..][0..m], partial[q * max_tile ..][0..m]);
+            } else r.kernel.merge(totals, &partial, max_tile, m);
+        }
+        done += m;
+    }
+}
+
+/// A run of each of m results.
+fn runsTogether(
+    p: *const Plan,
+    r: *const Reduction,
+    src: [*]const u8,
+    m: usize,
+    buffer: *Buffer,
+    out: [*]Cell,
+) void {
+    const rows = r.kernel.rows.?;
+    const kept = r.inner_kept.stride;
+    const run = r.inner_reduced;
+    if (r.direct) return rows(src, run.size, kept, m, out);
+    load(r, p.inputs()[0].dtype, src, m, kept, run.size, run.stride, buffer, 0, run.size);
+    if (r.map != .none) applyMap(r, buffer, m * run.size);
+    rows(&buffer.bytes, run.size, run.size, m, out);
+}
+
+/// The first of `count` partial results of `width` values, `apart` cells apart, becomes that
+/// of all: pairs, pairs of pairs ...
+pub fn mergePairs(k: *const Kernel, x: [*]Cell, count: usize, apart: usize, width: usize) void {
+    var step: usize = 1;
+    while (step < count) : (step *= 2) {
+        var i: usize = 0;
+        while (i + step < count) : (i += 2 * step)
+            k.merge(x + i * apart, x + (i + step) * apart, max_tile, width);
+    }
+}
+
 pub fn runRowsInBlocks(p: *const Plan, call: *Call) void {
     const r = p.stateAs(Reduction);
     const partial = services.allocSlice(State, r.results * r.blocks) orelse
@@ -71,12 +138,16 @@ pub fn runRowsInBlocks(p: *const Plan, call: *Call) void {
         fn piece(j: *const Job, begin: usize, end: usize) void {
             const x = j.call.ptr[j.r.outputs].?;
             var buffer: Buffer = undefined;
-            for (begin..end) |i| {
+            var i = begin;
+            while (i < end) {
                 const result = i / j.r.blocks;
                 const at = j.r.kept.at(result / j.r.inner_kept.size).in +
                     result % j.r.inner_kept.size * j.r.inner_kept.stride;
-                const out: *State = @ptrCast(j.partial + i * planes);
-                rowBlock(j.plan, j.r, x + at * j.r.in_size, i % j.r.blocks, &buffer, out);
+                const src = x + at * j.r.in_size;
+                const out: [*]State = @ptrCast(j.partial + i * planes);
+                const n = wholeBlocks(j.r, src, i % j.r.blocks, end - i, out);
+                if (n == 0) rowBlock(j.plan, j.r, src, i % j.r.blocks, &buffer, &out[0]);
+                i += @max(1, n);
             }
         }
     }.piece);
@@ -89,6 +160,24 @@ pub fn runRowsInBlocks(p: *const Plan, call: *Call) void {
         const o = r.kept.at(i / r.inner_kept.size);
         finish(p, r, call, &results, 1, o.out + i % r.inner_kept.size * r.inner_kept.out, 1);
     }
+}
+
+/// The partial results of whole blocks of one run of memory, at most `most`, that the kernel
+/// takes together; how many there were.
+fn wholeBlocks(r: *const Reduction, x: [*]const u8, block: usize, most: usize, out: [*]State) usize {
+    const rows = r.kernel.rows orelse return 0;
+    if (!r.direct) return 0;
+    const begin = block % r.blocks_in_run * row_block;
+    const whole = (r.inner_reduced.size - begin) / row_block;
+    const n = @min(r.kernel.together, whole, most);
+    if (n == 0) return 0;
+    var results: [planes * max_tile]Cell = undefined;
+    const at = r.reduced.at(block / r.blocks_in_run).in + begin;
+    rows(x + at * r.in_size, row_block, row_block, n, &results);
+    for (out[0..n], 0..) |*state, k| {
+        inline for (0..planes) |q| state[q] = results[q * max_tile + k];
+    }
+    return n;
 }
 
 /// The partial result of block `block` of the row that begins at `x`.

@@ -59,6 +59,8 @@ pub const Reduction = struct {
     counts: bool,
     /// The results are indices.
     arg: bool,
+    /// Rows: a run is one block, and the kernel takes those of several results.
+    together: bool,
     /// Columns: of a few, this many rows are taken for one, and their results joined.
     fold: usize,
     /// Columns: how many go into one tile. Rows: blocks a result is cut into.
@@ -185,12 +187,7 @@ pub fn finish(
     var values = totals;
     switch (r.finish) {
         .none => {},
-        .mean => if (r.compute == .f32) {
-            const share = 1 / length;
-            for (totals[0..n]) |*x| x.f *= share;
-        } else for (totals[0..n]) |*x| {
-            x.f /= length;
-        },
+        .mean => scale(totals, n, length, r.compute == .f32),
         .root => for (totals[0..n]) |*x| {
             x.f = @sqrt(x.f);
         },
@@ -226,6 +223,18 @@ pub fn finish(
     }
     put(p, call, 0, values, n, at, stride);
     if (r.outputs == 2) put(p, call, 1, totals, n, at, stride);
+}
+
+/// The totals over their number: times its reciprocal, where the result is rounded to f32 anyway.
+fn scale(totals: [*]Cell, n: usize, length: f64, reciprocal: bool) void {
+    const V = @Vector(8, f64);
+    const x: [*]f64 = @ptrCast(totals);
+    var i: usize = 0;
+    // Past n as well, up to the vector: there is room for it.
+    while (i < n) : (i += 8) {
+        const v: V = x[i..][0..8].*;
+        x[i..][0..8].* = if (reciprocal) v * @as(V, @splat(1 / length)) else v / @as(V, @splat(length));
+    }
 }
 
 fn put(
