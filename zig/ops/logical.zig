@@ -31,12 +31,12 @@ pub const Logical = struct {
     }
 
     /// Whether `read` and `place` give the operand's own memory.
-    pub fn direct(l: *const Logical, comptime T: type) bool {
+    pub inline fn direct(l: *const Logical, comptime T: type) bool {
         return l.contiguous and l.dtype == stage.native(T);
     }
 
     /// Elements [start, start + n), in the operand's memory or copied to `buffer`.
-    pub fn read(
+    pub inline fn read(
         l: *const Logical,
         comptime T: type,
         base: [*]const u8,
@@ -44,13 +44,20 @@ pub const Logical = struct {
         n: usize,
         buffer: [*]T,
     ) [*]const T {
+        if (l.direct(T)) return @ptrCast(@alignCast(base + start * @sizeOf(T)));
+        l.copy(T, base, start, n, buffer);
+        return buffer;
+    }
+    noinline fn copy(
+        l: *const Logical,
+        comptime T: type,
+        base: [*]const u8,
+        start: usize,
+        n: usize,
+        buffer: [*]T,
+    ) void {
         const size = l.dtype.size();
-        if (l.contiguous) {
-            const src = base + start * size;
-            if (l.dtype == stage.native(T)) return @ptrCast(@alignCast(src));
-            stage.load(T, l.dtype, src, n, 1, buffer, 1);
-            return buffer;
-        }
+        if (l.contiguous) return stage.load(T, l.dtype, base + start * size, n, 1, buffer, 1);
         var done: usize = 0;
         while (done < n) {
             const column = (start + done) % l.inner.size;
@@ -59,12 +66,11 @@ pub const Logical = struct {
             stage.load(T, l.dtype, base + o * size, m, l.inner.stride, buffer + done, 1);
             done += m;
         }
-        return buffer;
     }
 
     /// Where elements from `start` on are to be written: the operand's memory, or `buffer`,
     /// which `write` then takes there.
-    pub fn place(
+    pub inline fn place(
         l: *const Logical,
         comptime T: type,
         base: [*]u8,
@@ -75,7 +81,18 @@ pub const Logical = struct {
         return @ptrCast(@alignCast(base + start * @sizeOf(T)));
     }
 
-    pub fn write(
+    pub inline fn write(
+        l: *const Logical,
+        comptime T: type,
+        base: [*]u8,
+        start: usize,
+        n: usize,
+        src: [*]const T,
+    ) void {
+        if (l.direct(T) and @intFromPtr(base + start * @sizeOf(T)) == @intFromPtr(src)) return;
+        l.paste(T, base, start, n, src);
+    }
+    noinline fn paste(
         l: *const Logical,
         comptime T: type,
         base: [*]u8,
@@ -84,11 +101,7 @@ pub const Logical = struct {
         src: [*]const T,
     ) void {
         const size = l.dtype.size();
-        if (l.contiguous) {
-            const dst = base + start * size;
-            if (@intFromPtr(dst) == @intFromPtr(src)) return;
-            return stage.store(T, l.dtype, src, 1, n, dst, 1);
-        }
+        if (l.contiguous) return stage.store(T, l.dtype, src, 1, n, base + start * size, 1);
         var done: usize = 0;
         while (done < n) {
             const column = (start + done) % l.inner.size;
@@ -103,6 +116,11 @@ pub const Logical = struct {
 /// A virtual vector of which `left` lanes are there to read; `fill` in the others.
 pub inline fn part(comptime T: type, p: [*]const T, left: usize, fill: T) simd.Vec(T) {
     return if (left >= simd.lanes(T)) simd.load(T, p) else simd.loadPart(T, p, left, fill);
+}
+/// The first `left` lanes of v, 0 in the others.
+pub inline fn only(comptime T: type, left: usize, v: simd.Vec(T)) simd.Vec(T) {
+    if (left >= simd.lanes(T)) return v;
+    return @select(T, simd.firstLanes(T, left), v, @as(simd.Vec(T), @splat(0)));
 }
 pub inline fn put(comptime T: type, p: [*]T, left: usize, v: simd.Vec(T)) void {
     if (left >= simd.lanes(T)) simd.store(T, p, v) else simd.storePart(T, p, left, v);

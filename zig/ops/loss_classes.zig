@@ -17,6 +17,7 @@ const Call = plan.Call;
 const Logical = logical.Logical;
 const part = logical.part;
 const put = logical.put;
+const only = logical.only;
 
 const max_tile = 256;
 
@@ -316,12 +317,12 @@ fn Runner(comptime T: type) type {
             var total: [max_tile]T align(64) = undefined;
             var smooth: [max_tile]T align(64) = undefined;
             if (s.rows) {
-                for (0..width) |j| {
-                    const x = t.x + j * t.x_line;
-                    maximum[j] = rowMaximum(x, c);
-                    total[j] = rowExponentials(x, c, maximum[j]);
-                    if (s.smoothing != 0) smooth[j] = rowSmooth(x, job.weight, c, maximum[j]);
-                }
+                var j: usize = 0;
+                while (j < width) : (j += lanes)
+                    rows(t.x + j * t.x_line, t.x_line, c, width - j, maximum[j..], total[j..]);
+                if (s.smoothing != 0) for (0..width) |k| {
+                    smooth[k] = rowSmooth(t.x + k * t.x_line, job.weight, c, maximum[k]);
+                };
             } else {
                 columns(job, t.x, t.x_step, divCeil(width, lanes), .{ &maximum, &total, &smooth });
             }
@@ -357,8 +358,22 @@ fn Runner(comptime T: type) type {
             }
         }
 
-        /// nan may get lost: it comes back with the exponentials.
-        fn rowMaximum(x: [*]const T, n: usize) T {
+        /// The maxima of rows of n, `line` apart, and their sums of exponentials: of a vector's
+        /// lanes of them, or of the `left` that there are.
+        fn rows(x: [*]const T, line: usize, n: usize, left: usize, maximum: []T, total: []T) void {
+            const count = @min(lanes, left);
+            var ends: [lanes]V = @splat(@splat(0));
+            for (ends[0..count], 0..) |*end, k| end.* = rowMaximum(x + k * line, n);
+            simd.store(T, maximum.ptr, simd.trees(T, &ends, simd.maxFast));
+            for (ends[0..count], 0..) |*end, k|
+                end.* = rowExponentials(x + k * line, n, maximum[k]);
+            simd.store(T, total.ptr, simd.trees(T, &ends, add));
+        }
+        inline fn add(comptime W: type, a: W, b: W) W {
+            return a + b;
+        }
+        /// In every lane. nan may get lost: it comes back with the exponentials.
+        inline fn rowMaximum(x: [*]const T, n: usize) V {
             var m: [4]V = @splat(@splat(low));
             var i: usize = 0;
             while (i + 4 * lanes <= n) : (i += 4 * lanes) inline for (0..4) |k| {
@@ -367,11 +382,11 @@ fn Runner(comptime T: type) type {
             while (i < n) : (i += lanes) m[0] = simd.maxFast(V, part(T, x + i, n - i, low), m[0]);
             const a = simd.maxFast(V, m[0], m[1]);
             const b = simd.maxFast(V, m[2], m[3]);
-            return simd.tree(simd.maxFast(V, a, b), simd.maxFast);
+            return simd.maxFast(V, a, b);
         }
-        fn rowExponentials(x: [*]const T, n: usize, maximum: T) T {
+        inline fn rowExponentials(x: [*]const T, n: usize, maximum: T) V {
             const m: V = @splat(maximum);
-            var total: f64 = 0;
+            var total: V = @splat(0);
             var i: usize = 0;
             while (i < n) {
                 const end = @min(n, i + 4096);
@@ -379,11 +394,12 @@ fn Runner(comptime T: type) type {
                 while (i + 2 * lanes <= end) : (i += 2 * lanes) inline for (0..2) |k| {
                     sums[k] += math.exp(V, simd.load(T, x + i + k * lanes) - m);
                 };
-                while (i < end) : (i += lanes)
-                    sums[0] += math.exp(V, part(T, x + i, end - i, low) - m);
-                total += simd.reduceAdd(sums[0] + sums[1]);
+                // Not of -inf: what underflows takes several times as long.
+                while (i < end) : (i += lanes) sums[0] +=
+                    only(T, end - i, math.exp(V, part(T, x + i, end - i, maximum) - m));
+                total += sums[0] + sums[1];
             }
-            return @floatCast(total);
+            return total;
         }
         /// The sum of weight (x - maximum)
         fn rowSmooth(x: [*]const T, weight: [*]const T, n: usize, maximum: T) T {

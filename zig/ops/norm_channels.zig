@@ -13,6 +13,7 @@ const services = @import("../services.zig");
 const simd = @import("../simd.zig");
 const kernels = @import("reduce_kernels.zig");
 const logical = @import("logical.zig");
+const mergePairs = @import("reduce_rows.zig").mergePairs;
 const gradients = @import("norm_channels_backward.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
@@ -42,6 +43,7 @@ pub const Channels = struct {
     groups: usize,
     eps: f64,
     /// Columns: rows whose sums are joined in T before they join the others in f64; 0: planes.
+    /// (group: only results go by columns, and statistics by groups)
     row_block: usize,
 };
 const work_size = 1 << 14;
@@ -66,7 +68,10 @@ pub fn prepare(p: *Plan, x: plan.Operand, kind: Kind) plan.PrepareError!void {
         .in_group = if (groups == 0) 0 else c / groups,
         .groups = groups,
         .eps = if (p.floats.len > 0) p.floats[0] else 0,
-        .row_block = if (kind != .group and (plane < 16 or (plane < 64 and n >= 8))) std.math.clamp(n / 16, 16, 128) else 0,
+        .row_block = if (if (kind == .group) plane == 1 else plane < 16 or (plane < 64 and n >= 8))
+            std.math.clamp(n / 16, 16, 128)
+        else
+            0,
     };
     for (p.operands, 0..) |o, k| {
         s.operand[k] = try .init(o);
@@ -102,6 +107,8 @@ pub fn Runner(comptime T: type) type {
             b: [*]T = undefined,
             c: [*]T = undefined,
             states: [*]kernels.State = undefined,
+            /// Columns of channels: (tiles, blocks, planes, max_tile)
+            cells: [*]kernels.Cell = undefined,
             /// Elements that one state is of.
             run: usize = 0,
             sums: [*]Sums = undefined,
@@ -186,11 +193,14 @@ pub fn Runner(comptime T: type) type {
                     if (!planeStatistics(&job)) return outOfMemory(call);
                     const mean = call.at(T, 1);
                     const rstd = call.at(T, 2);
-                    for (0..s.n * s.c) |i| {
-                        const group = i / s.in_group;
-                        job.mean[i] = mean[group];
-                        job.a[i] = rstd[group] * weight[i % s.c];
-                        job.c[i] = bias[i % s.c];
+                    for (0..s.n * s.groups) |group| {
+                        const first = group * s.in_group;
+                        const channel = first % s.c;
+                        for (first.., channel..channel + s.in_group) |i, c| {
+                            job.mean[i] = mean[group];
+                            job.a[i] = rstd[group] * weight[c];
+                            job.c[i] = bias[c];
+                        }
                     }
                 },
             }
@@ -231,9 +241,11 @@ pub fn Runner(comptime T: type) type {
             const unbiased = state[1].f / (state[2].f - 1);
             for ([2]usize{ 3, 4 }, [2]f64{ state[0].f, unbiased }) |k, now| if (s.present[k]) {
                 var buffer: [1]T = undefined;
-                const old: f64 = s.operand[k].read(T, job.call.ptr[k].?, i, 1, &buffer)[0];
-                const new: [1]T = .{@floatCast(old + job.call.scalar[0].f * (now - old))};
-                s.operand[k].write(T, job.call.ptr[k].?, i, 1, &new);
+                const memory = job.call.ptr[k].?;
+                const old: f64 = s.operand[k].read(T, memory, i, 1, &buffer)[0];
+                const new = s.operand[k].place(T, memory, i, &buffer);
+                new[0] = @floatCast(old + job.call.scalar[0].f * (now - old));
+                s.operand[k].write(T, memory, i, 1, new);
             };
         }
 
@@ -262,8 +274,15 @@ pub fn Runner(comptime T: type) type {
             var scratch = scratchFor(s, &.{job.x}, n) orelse return outOfMemory(job.call);
             defer scratch.deinit();
             const buffer = slice(&scratch, n);
+            const together = moments.rows != null and n <= kernels.row_block and
+                s.operand[job.x].direct(T);
             for (begin..end) |i| {
                 const x = s.operand[job.x].read(T, job.call.ptr[job.x].?, i * n, n, buffer);
+                if (together) {
+                    if ((i - begin) % lanes == 0)
+                        momentsOfRows(x, n, job.states[i..@min(i + lanes, end)]);
+                    continue;
+                }
                 var k: usize = 0;
                 while (k < n) : (k += kernels.row_block) {
                     var state: kernels.State = undefined;
@@ -273,6 +292,15 @@ pub fn Runner(comptime T: type) type {
                     else
                         moments.merge(&job.states[i], &state, 1, 1);
                 }
+            }
+        }
+
+        /// The states of runs of n that lie one behind the other.
+        fn momentsOfRows(x: [*]const T, n: usize, states: []kernels.State) void {
+            var cells: [kernels.planes * kernels.max_tile]kernels.Cell = undefined;
+            moments.rows.?(@ptrCast(x), n, n, states.len, &cells);
+            for (states, 0..) |*state, i| {
+                inline for (state, 0..) |*cell, q| cell.* = cells[q * kernels.max_tile + i];
             }
         }
 
@@ -312,12 +340,14 @@ pub fn Runner(comptime T: type) type {
                 const at = i * columns;
                 const x = s.operand[job.x].read(T, job.call.ptr[job.x].?, at, columns, x_buffer);
                 const y = s.operand[0].place(T, job.call.ptr[0].?, at, y_buffer);
+                const tables = if (s.kind == .group) at else 0;
                 var j: usize = 0;
                 while (j < columns) : (j += lanes) {
                     const left = columns - j;
-                    const d = part(T, x + j, left, 0) - part(T, job.mean + j, left, 0);
-                    const scale = part(T, job.a + j, left, 0);
-                    put(T, y + j, left, simd.fma(V, d, scale, part(T, job.c + j, left, 0)));
+                    const k = tables + j;
+                    const d = part(T, x + j, left, 0) - part(T, job.mean + k, left, 0);
+                    const scale = part(T, job.a + k, left, 0);
+                    put(T, y + j, left, simd.fma(V, d, scale, part(T, job.c + k, left, 0)));
                 }
                 s.operand[0].write(T, job.call.ptr[0].?, at, columns, y);
             }
@@ -410,9 +440,50 @@ pub fn Runner(comptime T: type) type {
             return memory;
         }
 
+        /// Where a channel is a column of at least a vector of them in memory.
+        fn columnMoments(job: *Job) bool {
+            const s = job.s;
+            const size = kernels.planes * kernels.max_tile;
+            const tiles = std.math.divCeil(usize, s.c, kernels.max_tile) catch unreachable;
+            const blocks = std.math.divCeil(usize, s.n, kernels.column_block) catch unreachable;
+            const cells = services.allocSlice(kernels.Cell, tiles * blocks * size) orelse
+                return false;
+            defer services.free(@ptrCast(cells.ptr));
+            job.cells = cells.ptr;
+            const block: usize = kernels.column_block * @as(usize, @min(s.c, kernels.max_tile));
+            services.parallelFor(tiles * blocks, @max(1, work_size / block), job.*, momentTiles);
+            for (0..tiles) |tile| {
+                const first = tile * kernels.max_tile;
+                const width: usize = @min(kernels.max_tile, s.c - first);
+                const total = cells[tile * blocks * size ..];
+                mergePairs(&moments, total.ptr, blocks, size, width);
+                for (0..width) |c| {
+                    var state: kernels.State = undefined;
+                    inline for (&state, 0..) |*cell, q| cell.* = total[q * kernels.max_tile + c];
+                    setStatistics(job, first + c, &state);
+                }
+            }
+            return true;
+        }
+        fn momentTiles(job: *const Job, begin: usize, end: usize) void {
+            const s = job.s;
+            const blocks = std.math.divCeil(usize, s.n, kernels.column_block) catch unreachable;
+            for (begin..end) |i| {
+                const column = i / blocks * kernels.max_tile;
+                const row = i % blocks * kernels.column_block;
+                const rows: usize = @min(kernels.column_block, s.n - row);
+                var offsets: [kernels.column_block]usize = undefined;
+                for (offsets[0..rows], row..) |*o, r| o.* = r * s.c + column;
+                const width: usize = @min(kernels.max_tile, s.c - column);
+                const out = job.cells + i * kernels.planes * kernels.max_tile;
+                moments.column(job.call.ptr[job.x].?, offsets[0..rows], width, 0, out);
+            }
+        }
+
         /// Two passes: the means; then deviations from them, whose sum corrects their rounding.
         fn columnStatistics(job: *Job) bool {
             const s = job.s;
+            if (s.s == 1 and s.c >= lanes and s.operand[job.x].direct(T)) return columnMoments(job);
             const memory = allocPartial(job) orelse return false;
             defer services.free(@ptrCast(memory.ptr));
             const count: f64 = @floatFromInt(s.n * s.s);

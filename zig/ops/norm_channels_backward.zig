@@ -67,14 +67,14 @@ pub fn Backward(comptime T: type) type {
                 mean = call.at(T, 5);
                 rstd = call.at(T, 6);
             }
-            const repeat = if (s.row_block > 0) s.s else 1;
-            for (0..count) |i| job.mean[i] = mean[if (per_plane) i / s.in_group else i / repeat];
+            const repeat = if (per_plane) s.in_group else if (s.row_block > 0) s.s else 1;
+            for (0..count / repeat) |i| @memset(job.mean[i * repeat ..][0..repeat], mean[i]);
 
             // Sums of every channel (batch) or plane (group)
             const sums = services.allocSlice(Sums, @max(1, planes)) orelse return outOfMemory(call);
             defer services.free(@ptrCast(sums.ptr));
             job.sums = sums.ptr;
-            if (s.row_block > 0) {
+            if (s.row_block > 0 and !per_plane) {
                 const memory = allocPartial(&job) orelse return outOfMemory(call);
                 defer services.free(@ptrCast(memory.ptr));
                 walkRows(&job, sumRows(.gradients));
@@ -85,7 +85,9 @@ pub fn Backward(comptime T: type) type {
                 }
             } else {
                 walk(&job, sumPlanes);
-                if (per_plane) groupGradients(&job, rstd, weight) else for (0..s.c) |c| {
+                if (per_plane) {
+                    if (!groupGradients(&job, rstd, weight)) return outOfMemory(call);
+                } else for (0..s.c) |c| {
                     var channel: Sums = .{ 0, 0 };
                     for (0..s.n) |n| for (&channel, sums[n * s.c + c]) |*t, v| {
                         t.* += v;
@@ -102,7 +104,11 @@ pub fn Backward(comptime T: type) type {
         fn giveAffine(job: *const Job, c: usize, channel: Sums, rstd: T) void {
             const values: [2]T = .{ @floatCast(channel[1] * rstd), @floatCast(channel[0]) };
             for (values, 1..) |v, k| if (job.s.present[k]) {
-                job.s.operand[k].write(T, job.call.ptr[k].?, c, 1, &.{v});
+                var buffer: [1]T = undefined;
+                const memory = job.call.ptr[k].?;
+                const to = job.s.operand[k].place(T, memory, c, &buffer);
+                to[0] = v;
+                job.s.operand[k].write(T, memory, c, 1, to);
             };
         }
 
@@ -127,31 +133,32 @@ pub fn Backward(comptime T: type) type {
             }
         }
 
-        fn groupGradients(job: *const Job, rstd: [*]const T, weight: [*]const T) void {
+        fn groupGradients(job: *const Job, rstd: [*]const T, weight: [*]const T) bool {
             const s = job.s;
             const count: f64 = @floatFromInt(s.in_group * s.s);
-            for (0..s.c) |c| {
-                var channel: Sums = .{ 0, 0 };
-                for (0..s.n) |n| {
-                    const plane = job.sums[n * s.c + c];
-                    channel[0] += plane[0];
-                    channel[1] += plane[1] * rstd[n * s.groups + c / s.in_group];
-                }
-                giveAffine(job, c, channel, 1);
-            }
+            const of_channels = services.allocSlice(Sums, s.c) orelse return false;
+            defer services.free(@ptrCast(of_channels.ptr));
+            @memset(of_channels, .{ 0, 0 });
             for (0..s.n * s.groups) |group| {
                 const first = group * s.in_group;
+                const channel = first % s.c;
                 const r: f64 = rstd[group];
                 var total: Sums = .{ 0, 0 };
-                for (first..first + s.in_group) |i| for (&total, job.sums[i]) |*t, v| {
-                    t.* += v * weight[i % s.c];
-                };
-                for (first..first + s.in_group) |i| {
-                    job.a[i] = @floatCast(r * weight[i % s.c]);
-                    job.b[i] = @floatCast(-r * r * r * total[1] / count);
-                    job.c[i] = @floatCast(-r * total[0] / count);
+                for (job.sums[first..][0..s.in_group], channel..) |plane, c| {
+                    const w: f64 = weight[c];
+                    total[0] += plane[0] * w;
+                    total[1] += plane[1] * w;
+                    of_channels[c][0] += plane[0];
+                    of_channels[c][1] += plane[1] * r;
                 }
+                const b: T = @floatCast(-r * r * r * total[1] / count);
+                @memset(job.b[first..][0..s.in_group], b);
+                @memset(job.c[first..][0..s.in_group], @floatCast(-r * total[0] / count));
+                for (job.a[first..][0..s.in_group], channel..) |*a, c|
+                    a.* = @floatCast(r * weight[c]);
             }
+            for (of_channels, 0..) |sums, c| giveAffine(job, c, sums, 1);
+            return true;
         }
 
         fn sumPlanes(job: *const Job, begin: usize, end: usize) void {
@@ -161,46 +168,56 @@ pub fn Backward(comptime T: type) type {
             defer scratch.deinit();
             const x_buffer = slice(&scratch, s.s);
             const g_buffer = slice(&scratch, s.s);
-            var c = begin % s.c;
+            const short = s.s <= sum_block;
+            var firsts: [lanes]V = @splat(@splat(0));
+            var seconds: [lanes]V = @splat(@splat(0));
+            var channel = begin % s.c;
             for (begin..end) |i| {
                 const at = i * s.s;
                 const x = s.operand[job.x].read(T, job.call.ptr[job.x].?, at, s.s, x_buffer);
-                const g = s.operand[job.other].read(
-                    T,
-                    job.call.ptr[job.other].?,
-                    at,
-                    s.s,
-                    g_buffer,
-                );
-                const m = job.mean[if (s.kind == .group) i else c];
-                c = if (c + 1 == s.c) 0 else c + 1;
-                const mean: V = @splat(m);
-                var total: Sums = .{ 0, 0 };
-                var j: usize = 0;
-                while (j < s.s) {
-                    const stop = @min(s.s, j + sum_block);
-                    var first: [2]V = @splat(@splat(0));
-                    var second: [2]V = @splat(@splat(0));
-                    while (j + 2 * lanes <= stop) : (j += 2 * lanes) inline for (0..2) |k| {
-                        const u = simd.load(T, g + j + k * lanes);
-                        first[k] += u;
-                        second[k] = simd.fma(
-                            V,
-                            u,
-                            simd.load(T, x + j + k * lanes) - mean,
-                            second[k],
-                        );
-                    };
-                    while (j < stop) : (j += lanes) {
-                        const u = part(T, g + j, stop - j, 0);
-                        first[0] += u;
-                        second[0] = simd.fma(V, u, part(T, x + j, stop - j, m) - mean, second[0]);
+                const g_memory = job.call.ptr[job.other].?;
+                const g = s.operand[job.other].read(T, g_memory, at, s.s, g_buffer);
+                const mean = job.mean[if (s.kind == .group) i else channel];
+                channel = if (channel + 1 == s.c) 0 else channel + 1;
+                if (!short) {
+                    job.sums[i] = .{ 0, 0 };
+                    var j: usize = 0;
+                    while (j < s.s) : (j += sum_block) {
+                        const both = planeSums(x + j, g + j, @min(sum_block, s.s - j), mean);
+                        inline for (&job.sums[i], both) |*to, v| to.* += simd.reduceAdd(v);
                     }
-                    total[0] += simd.reduceAdd(first[0] + first[1]);
-                    total[1] += simd.reduceAdd(second[0] + second[1]);
+                    continue;
                 }
-                job.sums[i] = total;
+                // The ends of many planes are summed together.
+                const k = (i - begin) % lanes;
+                firsts[k], seconds[k] = planeSums(x, g, s.s, mean);
+                if (k + 1 < lanes and i + 1 < end) continue;
+                const first: [lanes]T = simd.trees(T, &firsts, add);
+                const second: [lanes]T = simd.trees(T, &seconds, add);
+                for (job.sums[i - k .. i + 1], 0..) |*to, r| to.* = .{ first[r], second[r] };
             }
+        }
+        inline fn add(comptime W: type, a: W, b: W) W {
+            return a + b;
+        }
+        /// The sums of g and g (x - mean) in every lane, of at most a block.
+        inline fn planeSums(x: [*]const T, g: [*]const T, n: usize, m: T) [2]V {
+            const mean: V = @splat(m);
+            var first: [2]V = @splat(@splat(0));
+            var second: [2]V = @splat(@splat(0));
+            var j: usize = 0;
+            while (j + 2 * lanes <= n) : (j += 2 * lanes) inline for (0..2) |k| {
+                const u = simd.load(T, g + j + k * lanes);
+                const d = simd.load(T, x + j + k * lanes) - mean;
+                first[k] += u;
+                second[k] = simd.fma(V, u, d, second[k]);
+            };
+            while (j < n) : (j += lanes) {
+                const u = part(T, g + j, n - j, 0);
+                first[0] += u;
+                second[0] = simd.fma(V, u, part(T, x + j, n - j, m) - mean, second[0]);
+            }
+            return .{ first[0] + first[1], second[0] + second[1] };
         }
 
         fn gradientPlanes(job: *const Job, begin: usize, end: usize) void {
@@ -261,22 +278,16 @@ pub fn Backward(comptime T: type) type {
                     buffers[1],
                 );
                 const gx = s.operand[0].place(T, job.call.ptr[0].?, at, buffers[2]);
+                const tables = if (s.kind == .group) at else 0;
                 var j: usize = 0;
                 while (j < columns) : (j += lanes) {
                     const left = columns - j;
-                    const d = part(T, x + j, left, 0) - part(T, job.mean + j, left, 0);
-                    const rest = simd.fma(
-                        V,
-                        d,
-                        part(T, job.b + j, left, 0),
-                        part(T, job.c + j, left, 0),
-                    );
-                    put(
-                        T,
-                        gx + j,
-                        left,
-                        simd.fma(V, part(T, g + j, left, 0), part(T, job.a + j, left, 0), rest),
-                    );
+                    const k = tables + j;
+                    const d = part(T, x + j, left, 0) - part(T, job.mean + k, left, 0);
+                    const b = part(T, job.b + k, left, 0);
+                    const rest = simd.fma(V, d, b, part(T, job.c + k, left, 0));
+                    const a = part(T, job.a + k, left, 0);
+                    put(T, gx + j, left, simd.fma(V, part(T, g + j, left, 0), a, rest));
                 }
                 s.operand[0].write(T, job.call.ptr[0].?, at, columns, gx);
             }

@@ -24,6 +24,8 @@ const Rows = struct {
     block: usize,
 };
 const work_size = 1 << 14;
+/// Rows up to this long have their statistics found together: they stay in the cache meanwhile.
+const short = 256;
 /// Elements that are summed in T before their sum joins the others in f64.
 const sum_block = 4096;
 
@@ -116,23 +118,45 @@ pub fn Runner(comptime T: type, comptime rms: bool) type {
             const x_buffer = slice(&scratch, s.d);
             const y_buffer = slice(&scratch, s.d);
             const eps = job.plan.floats[0];
+            const together = moments.rows != null and s.d <= short and
+                s.operand[forward_x].direct(T);
+            var mean: [lanes]T = @splat(0);
+            var rstd: [lanes]T = undefined;
             for (begin..end) |i| {
-                const x = s.operand[forward_x].read(
-                    T,
-                    call.ptr[forward_x].?,
-                    i * s.d,
-                    s.d,
-                    x_buffer,
-                );
-                const y = s.operand[0].place(T, call.ptr[0].?, i * s.d, y_buffer);
-                const mean, const rstd = statistics(x, s.d, eps);
+                const at = i * s.d;
+                const x = s.operand[forward_x].read(T, call.ptr[forward_x].?, at, s.d, x_buffer);
+                const y = s.operand[0].place(T, call.ptr[0].?, at, y_buffer);
+                const k = if (together) (i - begin) % lanes else 0;
+                if (!together)
+                    mean[0], rstd[0] = statistics(x, s.d, eps)
+                else if (k == 0)
+                    statisticsOfRows(x, s.d, @min(lanes, end - i), eps, &mean, &rstd);
                 if (s.present[forward_rstd]) {
-                    if (!rms) call.at(T, 1)[i] = mean;
-                    call.at(T, forward_rstd)[i] = rstd;
+                    if (!rms) call.at(T, 1)[i] = mean[k];
+                    call.at(T, forward_rstd)[i] = rstd[k];
                 }
-                normalize(y, x, s.d, mean, rstd, job.weight, job.bias);
-                s.operand[0].write(T, call.ptr[0].?, i * s.d, s.d, y);
+                normalize(y, x, s.d, mean[k], rstd[k], job.weight, job.bias);
+                s.operand[0].write(T, call.ptr[0].?, at, s.d, y);
             }
+        }
+
+        /// Of `count` rows of at most a block.
+        fn statisticsOfRows(
+            x: [*]const T,
+            d: usize,
+            count: usize,
+            eps: f64,
+            mean: *[lanes]T,
+            rstd: *[lanes]T,
+        ) void {
+            const W = @Vector(lanes, f64);
+            var cells: [kernels.planes * kernels.max_tile]kernels.Cell = undefined;
+            moments.rows.?(@ptrCast(x), d, d, count, &cells);
+            const planes: [*]const f64 = @ptrCast(&cells);
+            const squares: W = planes[if (rms) 0 else kernels.max_tile..][0..lanes].*;
+            const variance = squares / @as(W, @splat(@floatFromInt(d))) + @as(W, @splat(eps));
+            rstd.* = @as(V, @floatCast(@as(W, @splat(1)) / @sqrt(variance)));
+            if (!rms) mean.* = @as(V, @floatCast(@as(W, planes[0..lanes].*)));
         }
 
         fn statistics(x: [*]const T, d: usize, eps: f64) [2]T {

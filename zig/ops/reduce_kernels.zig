@@ -41,8 +41,8 @@ pub const Op = enum {
 pub const Kernel = struct {
     /// A contiguous block of n >= 1 elements, whose first has the number `first`.
     row: *const fn (block: [*]const u8, n: usize, first: i64, out: *State) void,
-    /// `count` <= `together` rows of n >= 1 elements, which begin `stride` elements apart. Planes as
-    /// `column` has them. Null: there is nothing better than row after row.
+    /// `count` <= `together` rows of n >= 1 elements, which begin `stride` elements apart. Planes
+    /// as `column` has them. Null: there is nothing better than row after row.
     rows: ?*const fn (
         base: [*]const u8,
         n: usize,
@@ -129,7 +129,7 @@ fn Kernels(comptime T: type, comptime op: Op) type {
         inline fn stepPlain(a: V, x: V) V {
             return simd.pick(V, if (start < 0) x > a else x < a, x, a);
         }
-        /// The extrema of a row's lanes, nan if there is one: seen to apart, two vectors at a time.
+        /// The extrema of a row's lanes, nan if there is one: seen to apart, two vectors at once.
         inline fn extremaOfRow(p: [*]const T, n: usize) V {
             var acc: [4]V = @splat(@splat(start));
             var nans: [2]@Vector(lanes, bool) = @splat(@splat(false));
@@ -191,18 +191,12 @@ fn Kernels(comptime T: type, comptime op: Op) type {
             const total = simd.trees(T, &totals, combine);
             if (op != .moments) return writePlane(out, 0, total);
             const each: f64 = @floatFromInt(n);
-            const means: [lanes]T = total / @as(V, @splat(@floatCast(each)));
+            const means = total / @as(V, @splat(@floatCast(each)));
+            const mean: [lanes]T = means;
             var seconds: [lanes]V = @splat(@splat(0));
-            for (0..count) |k| totals[k], seconds[k] = deviations(p + k * stride, n, means[k]);
-            const firsts: [lanes]T = simd.trees(T, &totals, combine);
-            const squares: [lanes]T = simd.trees(T, &seconds, combine);
-            for (0..count) |k| setMoments(
-                .{ &out[k], &out[max_tile + k], &out[2 * max_tile + k] },
-                means[k],
-                firsts[k],
-                squares[k],
-                each,
-            );
+            for (0..count) |k| totals[k], seconds[k] = deviations(p + k * stride, n, mean[k]);
+            const firsts = simd.trees(T, &totals, combine);
+            setMoments(lanes, out, max_tile, means, firsts, simd.trees(T, &seconds, combine), each);
         }
 
         inline fn loadOrPart(p: [*]const T, left: usize, fill: T) V {
@@ -244,8 +238,8 @@ fn Kernels(comptime T: type, comptime op: Op) type {
             const count: f64 = @floatFromInt(n);
             const mean: T = @floatCast(@as(f64, total) / count);
             const first, const second = deviations(p, n, mean);
-            const d = simd.reduceAdd(first);
-            setMoments(.{ &out[0], &out[1], &out[2] }, mean, d, simd.reduceAdd(second), count);
+            const d = .{simd.reduceAdd(first)};
+            setMoments(1, out, 1, .{mean}, d, .{simd.reduceAdd(second)}, count);
         }
         /// The sums of deviations and of their squares, in every lane.
         inline fn deviations(p: [*]const T, n: usize, mean: T) struct { V, V } {
@@ -266,13 +260,25 @@ fn Kernels(comptime T: type, comptime op: Op) type {
             }
             return .{ first[0] + first[1], second[0] + second[1] };
         }
-        inline fn setMoments(out: [3]*Cell, mean: T, first: T, second: T, count: f64) void {
-            const d = @as(f64, first) / count;
-            out[0].f = mean + d;
+        /// The planes of n values, `apart` from one another.
+        inline fn setMoments(
+            comptime n: comptime_int,
+            out: [*]Cell,
+            apart: usize,
+            mean: @Vector(n, T),
+            first: @Vector(n, T),
+            second: @Vector(n, T),
+            count: f64,
+        ) void {
+            const W = @Vector(n, f64);
+            const to: [*]f64 = @ptrCast(out);
+            const d = @as(W, first) / @as(W, @splat(count));
+            to[0..n].* = @as(W, mean) + d;
             // nan stays (@max would drop it); rounding must not make a variance negative.
-            const m2 = second - d * first;
-            out[1].f = if (m2 < 0) 0 else m2;
-            out[2].f = count;
+            const m2 = @as(W, second) - d * @as(W, first);
+            const zero: W = @splat(0);
+            (to + apart)[0..n].* = @select(f64, m2 < zero, zero, m2);
+            (to + 2 * apart)[0..n].* = @as(W, @splat(count));
         }
 
         /// What exp's argument is shifted by: the maximum, unless that is infinite (inf - inf).
@@ -284,9 +290,11 @@ fn Kernels(comptime T: type, comptime op: Op) type {
             const m = shift(V, @splat(maximum));
             var acc: V = @splat(0);
             var i: usize = 0;
-            while (i < n) : (i += lanes) {
-                const x = loadOrPart(p + i, n - i, start);
-                acc += math.exp(V, x - m);
+            while (i + lanes <= n) : (i += lanes) acc += math.exp(V, simd.load(T, p + i) - m);
+            // Not of -inf: what underflows takes several times as long.
+            if (i < n) {
+                const e = math.exp(V, simd.loadPart(T, p + i, n - i, m[0]) - m);
+                acc += @select(T, simd.firstLanes(T, n - i), e, @as(V, @splat(0)));
             }
             out[0].f = maximum;
             out[1].f = if (maximum == std.math.inf(T)) 1 else simd.reduceAdd(acc);
@@ -403,16 +411,7 @@ fn Kernels(comptime T: type, comptime op: Op) type {
                     first += d;
                     second = simd.fma(V, d, d, second);
                 }
-                const means: [lanes]T = mean;
-                const firsts: [lanes]T = first;
-                const seconds: [lanes]T = second;
-                for (0..lanes) |j| setMoments(
-                    .{ &out[c + j], &out[max_tile + c + j], &out[2 * max_tile + c + j] },
-                    means[j],
-                    firsts[j],
-                    seconds[j],
-                    count,
-                );
+                setMoments(lanes, out + c, max_tile, mean, first, second, count);
             }
         }
 

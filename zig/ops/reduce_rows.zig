@@ -76,7 +76,8 @@ fn rowsTogether(
     const group = max_tile / width;
     var partial: [planes * max_tile]Cell = undefined;
     const run = r.inner_reduced.size;
-    const most: usize = if (r.direct) r.kernel.together else @min(r.kernel.together, row_block / run);
+    const room = row_block / run;
+    const most: usize = if (r.direct) r.kernel.together else @min(r.kernel.together, room);
     var done: usize = 0;
     while (done < n) {
         const m: usize = @min(most, n - done);
@@ -91,7 +92,10 @@ fn rowsTogether(
             if (at + 1 < group and b + 1 < r.blocks) continue;
             mergePairs(&r.kernel, &partial, at + 1, width, m);
             if (b < group) {
-                inline for (0..planes) |q| @memcpy(totals[q * max_tile ..][0..m], partial[q * max_tile ..][0..m]);
+                inline for (0..planes) |q| {
+                    const plane = q * max_tile;
+                    @memcpy(totals[plane..][0..m], partial[plane..][0..m]);
+                }
             } else r.kernel.merge(totals, &partial, max_tile, m);
         }
         done += m;
@@ -164,7 +168,13 @@ pub fn runRowsInBlocks(p: *const Plan, call: *Call) void {
 
 /// The partial results of whole blocks of one run of memory, at most `most`, that the kernel
 /// takes together; how many there were.
-fn wholeBlocks(r: *const Reduction, x: [*]const u8, block: usize, most: usize, out: [*]State) usize {
+fn wholeBlocks(
+    r: *const Reduction,
+    x: [*]const u8,
+    block: usize,
+    most: usize,
+    out: [*]State,
+) usize {
     const rows = r.kernel.rows orelse return 0;
     if (!r.direct) return 0;
     const begin = block % r.blocks_in_run * row_block;

@@ -195,10 +195,10 @@ pub fn finish(
             x.f = math.pow(@Vector(8, f64), @splat(x.f), @splat(1 / r.parameter))[0];
         },
         .variance, .deviation => {
-            for (second[0..n]) |*x| {
-                x.f /= divisor;
-                if (r.finish == .deviation) x.f = @sqrt(x.f);
-            }
+            scale(second, n, divisor, false);
+            if (r.finish == .deviation) for (second[0..n]) |*x| {
+                x.f = @sqrt(x.f);
+            };
             // nan, not 0, is the mean of nothing
             if (r.length == 0) for (totals[0..n]) |*x| {
                 x.f = std.math.nan(f64);
@@ -233,7 +233,8 @@ fn scale(totals: [*]Cell, n: usize, length: f64, reciprocal: bool) void {
     // Past n as well, up to the vector: there is room for it.
     while (i < n) : (i += 8) {
         const v: V = x[i..][0..8].*;
-        x[i..][0..8].* = if (reciprocal) v * @as(V, @splat(1 / length)) else v / @as(V, @splat(length));
+        const over: V = @splat(if (reciprocal) 1 / length else length);
+        x[i..][0..8].* = if (reciprocal) v * over else v / over;
     }
 }
 

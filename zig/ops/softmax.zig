@@ -18,7 +18,11 @@ const simd = @import("../simd.zig");
 const math = @import("../math.zig");
 const stage = @import("reduce_stage.zig");
 const along = @import("along.zig");
+const logical = @import("logical.zig");
 const DType = @import("../dtype.zig").DType;
+const part = logical.part;
+const put = logical.put;
+const only = logical.only;
 const Plan = plan.Plan;
 const Call = plan.Call;
 
@@ -123,8 +127,18 @@ fn Runner(comptime T: type, comptime op: Op) type {
             const w = Workspace.init(s.direct, false, size) catch
                 return job.call.fail(.out_of_memory, .{ 0, 0, 0 });
             defer w.deinit();
-            for (begin..end) |line| {
+            const together = !backward and a.n <= short and s.direct[0] and s.direct[1];
+            var line = begin;
+            while (line < end) : (line += 1) {
+                const beside = @min(end - line, a.across.size - line % a.across.size);
                 const o = a.at(line / a.across.size, line % a.across.size);
+                if (together and beside >= lanes) {
+                    const y = job.call.at(T, 0) + o[0];
+                    const x = job.call.at(T, 1) + o[1];
+                    rowsForward(y, a.across.stride[0], x, a.across.stride[1], a.n);
+                    line += lanes - 1;
+                    continue;
+                }
                 var at: [count][*]T = undefined;
                 inline for (0..count) |k| {
                     const dtype = job.plan.operands[k].dtype;
@@ -217,62 +231,76 @@ fn Runner(comptime T: type, comptime op: Op) type {
             }
         }
 
-        inline fn part(p: [*]const T, left: usize, fill: T) V {
-            return if (left >= lanes) simd.load(T, p) else simd.loadPart(T, p, left, fill);
-        }
-        inline fn put(p: [*]T, left: usize, v: V) void {
-            if (left >= lanes) simd.store(T, p, v) else simd.storePart(T, p, left, v);
-        }
-
         /// x, y: (n). nan may get lost in the maximum: it comes back with the exponentials.
         fn rowForward(y: [*]T, x: [*]const T, n: usize) void {
-            const m: V = @splat(rowMaximum(x, n));
+            const m = simd.tree(rowMaximum(x, n), simd.maxFast);
             var total: f64 = 0;
             var i: usize = 0;
-            while (i < n) {
-                const end = @min(n, i + block);
-                var sums: [2]V = @splat(@splat(0));
-                while (i + 2 * lanes <= end) : (i += 2 * lanes) inline for (0..2) |k| {
-                    const e = math.exp(V, simd.load(T, x + i + k * lanes) - m);
-                    sums[k] += e;
-                    if (op == .softmax) simd.store(T, y + i + k * lanes, e);
-                };
-                while (i < end) : (i += lanes) {
-                    // The lanes beyond the end are exp(-inf) = 0.
-                    const e = math.exp(V, part(x + i, end - i, low) - m);
-                    sums[0] += e;
-                    if (op == .softmax) put(y + i, end - i, e);
-                }
-                i = end;
-                total += simd.reduceAdd(sums[0] + sums[1]);
-            }
-            if (op == .softmax)
-                finishRow(y, y, n, @splat(@floatCast(1 / total)), @splat(0))
-            else
-                finishRow(y, x, n, math.log(V, @splat(@floatCast(total))), m);
+            while (i < n) : (i += block)
+                total += simd.reduceAdd(exponentials(y + i, x + i, @min(block, n - i), m));
+            finishRow(y, x, n, ending(@splat(@floatCast(total)))[0], m);
         }
-        fn rowMaximum(x: [*]const T, n: usize) T {
+        /// As many rows as a vector has lanes, each of at most a block.
+        fn rowsForward(y: [*]T, y_line: usize, x: [*]const T, x_line: usize, n: usize) void {
+            var ends: [lanes]V = undefined;
+            for (&ends, 0..) |*end, k| end.* = rowMaximum(x + k * x_line, n);
+            const m: [lanes]T = simd.trees(T, &ends, simd.maxFast);
+            for (&ends, 0..) |*end, k|
+                end.* = exponentials(y + k * y_line, x + k * x_line, n, m[k]);
+            const numbers: [lanes]T = ending(simd.trees(T, &ends, add));
+            for (0..lanes) |k| finishRow(y + k * y_line, x + k * x_line, n, numbers[k], m[k]);
+        }
+        inline fn add(comptime W: type, a: W, b: W) W {
+            return a + b;
+        }
+        /// What `finishRow` takes, of totals.
+        inline fn ending(total: V) V {
+            return if (op == .softmax) @as(V, @splat(1)) / total else math.log(V, total);
+        }
+        /// The sum of e^(x - maximum) in every lane, of at most a block. softmax: y becomes them.
+        fn exponentials(y: [*]T, x: [*]const T, n: usize, maximum: T) V {
+            const m: V = @splat(maximum);
+            var sums: [2]V = @splat(@splat(0));
+            var i: usize = 0;
+            while (i + 2 * lanes <= n) : (i += 2 * lanes) inline for (0..2) |k| {
+                const e = math.exp(V, simd.load(T, x + i + k * lanes) - m);
+                sums[k] += e;
+                if (op == .softmax) simd.store(T, y + i + k * lanes, e);
+            };
+            while (i < n) : (i += lanes) {
+                // Not of -inf: what underflows takes several times as long.
+                const e = math.exp(V, part(T, x + i, n - i, maximum) - m);
+                sums[0] += only(T, n - i, e);
+                if (op == .softmax) put(T, y + i, n - i, e);
+            }
+            return sums[0] + sums[1];
+        }
+        fn rowMaximum(x: [*]const T, n: usize) V {
             var maxima: [4]V = @splat(@splat(low));
             var i: usize = 0;
             while (i + 4 * lanes <= n) : (i += 4 * lanes) inline for (0..4) |k| {
                 maxima[k] = simd.maxFast(V, simd.load(T, x + i + k * lanes), maxima[k]);
             };
             while (i < n) : (i += lanes)
-                maxima[0] = simd.maxFast(V, part(x + i, n - i, low), maxima[0]);
+                maxima[0] = simd.maxFast(V, part(T, x + i, n - i, low), maxima[0]);
             const a = simd.maxFast(V, maxima[0], maxima[1]);
             const b = simd.maxFast(V, maxima[2], maxima[3]);
-            return simd.tree(simd.maxFast(V, a, b), simd.maxFast);
+            return simd.maxFast(V, a, b);
         }
-        /// y = x scale, or (x - m) - log_total
-        inline fn finishRow(y: [*]T, x: [*]const T, n: usize, scale: V, m: V) void {
+        /// softmax: y = y number; else y = (x - maximum) - number
+        fn finishRow(y: [*]T, row: [*]const T, n: usize, number: T, maximum: T) void {
+            const x: [*]const T = if (op == .softmax) y else row;
+            const scale: V = @splat(number);
+            const m: V = @splat(maximum);
             var i: usize = 0;
             while (i + 2 * lanes <= n) : (i += 2 * lanes) inline for (0..2) |k| {
                 const v = simd.load(T, x + i + k * lanes);
-                simd.store(T, y + i + k * lanes, if (op == .softmax) v * scale else (v - m) - scale);
+                const done = if (op == .softmax) v * scale else (v - m) - scale;
+                simd.store(T, y + i + k * lanes, done);
             };
             while (i < n) : (i += lanes) {
-                const v = part(x + i, n - i, 0);
-                put(y + i, n - i, if (op == .softmax) v * scale else (v - m) - scale);
+                const v = part(T, x + i, n - i, 0);
+                put(T, y + i, n - i, if (op == .softmax) v * scale else (v - m) - scale);
             }
         }
 
@@ -296,15 +324,17 @@ fn Runner(comptime T: type, comptime op: Op) type {
                     sums[k] = term(simd.load(T, g + j), simd.load(T, y + j), sums[k]);
                 };
                 while (i < end) : (i += lanes)
-                    sums[0] = term(part(g + i, end - i, 0), part(y + i, end - i, 0), sums[0]);
+                    sums[0] = term(part(T, g + i, end - i, 0), part(T, y + i, end - i, 0), sums[0]);
                 total += simd.reduceAdd((sums[0] + sums[1]) + (sums[2] + sums[3]));
             }
             const sum: V = @splat(@floatCast(total));
             i = 0;
             while (i + lanes <= n) : (i += lanes)
                 simd.store(T, gx + i, gradient(simd.load(T, g + i), simd.load(T, y + i), sum));
-            if (i < n)
-                put(gx + i, n - i, gradient(part(g + i, n - i, 0), part(y + i, n - i, 0), sum));
+            if (i < n) {
+                const left = n - i;
+                put(T, gx + i, left, gradient(part(T, g + i, left, 0), part(T, y + i, left, 0), sum));
+            }
         }
 
         const Tile = [max_tile / lanes]V;
@@ -381,6 +411,8 @@ fn Runner(comptime T: type, comptime op: Op) type {
     };
 }
 
+/// Rows up to this long are taken several at a time: they stay in the cache meanwhile.
+const short = 256;
 /// Elements that are summed in T before their sum joins the others in f64.
 const block = 4096;
 
