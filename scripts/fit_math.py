@@ -214,6 +214,15 @@ def trig():
 
     table("cos", 64, fit(cosine, 0, top, 6, weight=lambda z: z**2 + mp.mpf(10) ** -30),
           "cos(x) = 1 - x^2/2 + x^4 P(x^2):")
+    r = fit(odd(mp.sin), 0, top, 3, weight=lambda z: z + mp.mpf(10) ** -30)
+    table("sin", 32, r, "sin(x) = x + x^3 P(x^2):")
+    table("cos", 32, fit(cosine, 0, top, 3, weight=lambda z: z**2 + mp.mpf(10) ** -30),
+          "cos(x) = 1 - x^2/2 + x^4 P(x^2):")
+    rest, pieces = +mp.pi / 2, []
+    for _ in range(3):
+        pieces.append(mp.mpf(struct.unpack("f", struct.pack("f", float(rest)))[0]))
+        rest -= pieces[-1]
+    table("half_pi", 32, (0, pieces), "pi/2 in floats, of which the next takes what the last left")
     # pi/2 in pieces of 33 bits, so that a multiple below 2^20 of all but the last is exact
     rest, pieces = mp.pi / 2, []
     with mp.workdps(100):
@@ -434,6 +443,8 @@ def pow():
           "log((1+s)/(1-s)) = 2s + 2/3 s^3 + s^5 P(s^2), s <= 0.2:")
     r = fit(f, 0, mp.mpf("0.0296"), 4, weight=lambda z: z**2 + mp.mpf(10) ** -30)
     table("pow_log_short", 64, r, "the same for float32:")
+    r = fit(lambda z: f(z) / 2, 0, mp.mpf("0.0296"), 3, weight=lambda z: z**2 + mp.mpf(10) ** -30)
+    table("pow_log_short", 32, r, "half of it:")
     half = LN2 / 2 * mp.mpf("1.001")
     r = fit(tail(mp.exp, [1, 1]), -half, half, 5, weight=lambda x: x**2 + mp.mpf(10) ** -30)
     table("exp_short", 64, r, "exp(r) = 1 + r + r^2 P(r):")

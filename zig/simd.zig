@@ -92,6 +92,9 @@ const masked: enum { none, avx2, avx512 } = switch (builtin.cpu.arch) {
     else => .none,
 };
 
+/// Whether there is an instruction for p 2^k, over a whole virtual vector.
+pub const has_scale = masked == .avx512;
+
 fn Lanes(comptime T: type) type {
     return @Vector(lanes(T), bool);
 }

@@ -112,6 +112,23 @@ pub const cos_f64 = [_]f64{
     -2.7557314352863913e-07, 2.08757233298363e-09,  -1.1359650108412548e-11,
 };
 
+/// sin(x) = x + x^3 P(x^2):
+/// error below 2^-28.05
+pub const sin_f32 = [_]f32{
+    -0.166666552, 0.008332178, -0.000195172324,
+};
+
+/// cos(x) = 1 - x^2/2 + x^4 P(x^2):
+/// error below 2^-33.28
+pub const cos_f32 = [_]f32{
+    0.0416666456, -0.00138873677, 2.4438421e-05,
+};
+
+/// pi/2 in floats, of which the next takes what the last left
+pub const half_pi_f32 = [_]f32{
+    1.57079637, -4.37113883e-08, -1.71512451e-15,
+};
+
 /// pi/2 in pieces of 33 bits and a rest
 pub const half_pi_f64 = [_]f64{
     1.5707963267341256,  6.077100506303966e-11, 2.0222662487111665e-21,
@@ -389,6 +406,12 @@ pub const pow_log_f64 = [_]f64{
 pub const pow_log_short_f64 = [_]f64{
     0.3999999813352614, 0.28571881405053007, 0.22184589465945406,
     0.194752744090566,
+};
+
+/// half of it:
+/// error below 2^-36.74
+pub const pow_log_short_f32 = [_]f32{
+    0.200000778, 0.142734334, 0.117126524,
 };
 
 /// exp(r) = 1 + r + r^2 P(r):

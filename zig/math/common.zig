@@ -113,11 +113,16 @@ pub inline fn floatFromInt(comptime V: type, k: Ints(V)) V {
     return @as(V, @bitCast(k +% @as(Ints(V), @bitCast(magic(V))))) - magic(V);
 }
 
+pub inline fn exponentBias(comptime V: type) comptime_int {
+    return (1 << (std.math.floatExponentBits(Float(V)) - 1)) - 1;
+}
 /// 2^k for the exponents of normal numbers.
 pub inline fn powerOfTwo(comptime V: type, k: Ints(V)) V {
-    const bias = (1 << (std.math.floatExponentBits(Float(V)) - 1)) - 1;
-    const biased: Bits(V) = @bitCast(k +% @as(Ints(V), @splat(bias)));
-    return @bitCast(biased << @splat(mantissaBits(Float(V))));
+    return shiftedPower(V, @bitCast(k +% @as(Ints(V), @splat(exponentBias(V)))));
+}
+/// The same from a float with k and the bias in its lowest bits.
+pub inline fn shiftedPower(comptime V: type, shifted: V) V {
+    return @bitCast(bits(V, shifted) << @splat(mantissaBits(Float(V))));
 }
 
 /// p 2^k with one rounding, for p about 1 and k to twice the range of normal numbers:
@@ -125,6 +130,27 @@ pub inline fn powerOfTwo(comptime V: type, k: Ints(V)) V {
 pub inline fn scale(comptime V: type, p: V, k: Ints(V)) V {
     const half = k >> @splat(1);
     return p * powerOfTwo(V, half) * powerOfTwo(V, k -% half);
+}
+
+/// The same for a k that is an integer as a float.
+pub inline fn scaleFloat(comptime V: type, p: V, k: V) V {
+    if (comptime !simd.has_scale or @sizeOf(V) % simd.vector_bytes != 0) {
+        const integer = bits(V, k + magic(V)) -% bits(V, magic(V));
+        return scale(V, p, @bitCast(integer));
+    }
+    const n = comptime count(V);
+    const half = comptime @as(usize, n) / 2;
+    if (comptime @sizeOf(V) > simd.vector_bytes) {
+        const low = scaleFloat(@Vector(half, Float(V)), std.simd.extract(p, 0, half), std.simd.extract(k, 0, half));
+        const high = scaleFloat(@Vector(half, Float(V)), std.simd.extract(p, half, half), std.simd.extract(k, half, half));
+        return @shuffle(Float(V), low, high, std.simd.join(simd.iota(half, i32), ~simd.iota(half, i32)));
+    }
+    const name = comptime if (isSingle(V)) "vscalefps" else "vscalefpd";
+    return asm (name ++ " %[k], %[p], %[out]"
+        : [out] "=v" (-> V),
+        : [p] "v" (p),
+          [k] "v" (k),
+    );
 }
 
 // --- Numbers in two parts: high + low, |low| <= ulp(high) / 2 ----------------------------

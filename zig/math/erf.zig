@@ -108,7 +108,9 @@ inline fn upperTail(comptime V: type, size: V, factor: V) V {
 /// x ndtr(x); -0 at -infinity.
 /// Error below 6.3 ulp (float32; 3.7 above -1, 1.2 above 1), 1.68 (float64).
 pub fn gelu(comptime V: type, x: V) V {
-    if (comptime common.isSingle(V)) return geluSingle(V, x);
+    if (comptime common.isSingle(V)) {
+        return if (comptime common.has_fma) geluSingle(V, x) else common.wide1(V, x, gelu);
+    }
     const size = @abs(x);
     const end = c(V, 40);
     const lost = upperTail(V, size, pick(V, size > end, end, size));
@@ -122,16 +124,16 @@ inline fn tailParts(comptime V: type, a: V) struct { density: V, ratio: V } {
     const per_square = -0.5 * 1.44269504088896340735992468100189214; // -log2(e) / 2
     const square = a * a;
     const rest = fma(V, a, a, -square);
-    const shifted = fma(V, square, c(V, per_square), common.magic(V));
-    const k = shifted - common.magic(V);
+    const magic = common.magic(V) + c(V, 40 + common.exponentBias(V));
+    const shifted = fma(V, square, c(V, per_square), magic);
+    const k = shifted - magic;
     const exact = fma(V, square, c(V, per_square), -k);
-    const r = exact + fma(V, square, comptime common.lowOf(V, per_square), rest * c(V, per_square));
+    const low = fma(V, square, comptime common.lowOf(V, per_square), exact);
+    const r = fma(V, rest, c(V, per_square), low);
     const ln2 = 0.693147180559945309417232121458176568;
     const p = fma(V, r, fma(V, r, poly(V, r, "exp2_tail"), c(V, ln2)), c(V, 1));
-    const I = common.Ints(V);
-    const up = @as(I, @bitCast(shifted)) -% @as(I, @bitCast(common.magic(V))) +% @as(I, @splat(40));
     return .{
-        .density = p * common.powerOfTwo(V, up),
+        .density = p * common.shiftedPower(V, shifted),
         .ratio = poly(V, a, "gelu_over") / poly(V, a, "gelu_under"),
     };
 }
@@ -151,6 +153,7 @@ pub fn geluSlope(comptime V: type, x: V) V {
         const density = exponential.exp(V, x * x * c(V, -0.5)) * c(V, at_zero);
         return ndtr(V, x) + x * density;
     }
+    if (comptime !common.has_fma) return common.wide1(V, x, geluSlope);
     const size = @abs(x);
     const a = pick(V, size > c(V, tail_end), c(V, tail_end), size);
     const t = tailParts(V, a);

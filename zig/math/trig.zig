@@ -1,8 +1,8 @@
 //! The circular functions and their inverses.
 //!
-//! float32 sines are computed in float64, where arguments reduce without tricks and short
-//! polynomials do; a whole vector with an argument beyond 2^20 takes the slow way, which is
-//! right for every float.
+//! float32 sines to 2^15 are computed in float32 with the fma, beyond (and tangents) in float64,
+//! where arguments reduce without tricks and short polynomials do. A whole vector with an
+//! argument beyond 2^20 takes the slow way, which is right for every float.
 const std = @import("std");
 const common = @import("common.zig");
 const coefficients = @import("coefficients.zig");
@@ -153,7 +153,7 @@ inline fn odd(comptime V: type, quadrant: Bits(V)) Bools(V) {
 /// y, or -y in the second half of a turn.
 inline fn turned(comptime V: type, y: V, quadrant: Bits(V)) V {
     const half = quadrant & @as(Bits(V), @splat(2));
-    return @bitCast(common.bits(V, y) ^ (half << @splat(62)));
+    return @bitCast(common.bits(V, y) ^ (half << @splat(@bitSizeOf(common.Float(V)) - 2)));
 }
 
 inline fn turn(comptime V: type, b: Both(V), quadrant: Bits(V)) Both(V) {
@@ -165,7 +165,14 @@ inline fn turn(comptime V: type, b: Both(V), quadrant: Bits(V)) Both(V) {
 }
 
 /// Sine and cosine for little more than the price of one.
-pub fn sincos(comptime V: type, x: V) Both(V) {
+pub inline fn sincos(comptime V: type, x: V) Both(V) {
+    if (comptime !has_near or !common.isSingle(V)) return sincosWide(V, x);
+    return .{ .sin = sin(V, x), .cos = cos(V, x) }; // their common part is computed once
+}
+const has_near = common.has_fma;
+
+/// By float64 for float32.
+fn sincosWide(comptime V: type, x: V) Both(V) {
     const W = Wide(V);
     const single = comptime common.isSingle(V);
     const r = reduce(W, @as(W, x), single);
@@ -173,16 +180,45 @@ pub fn sincos(comptime V: type, x: V) Both(V) {
     const s: V = @floatCast(t.sin);
     return .{ .sin = pick(V, x == c(V, 0), x, s), .cos = @floatCast(t.cos) };
 }
-/// nan at infinity. Right for arguments of any size.
-/// Error below 0.51 ulp (float32), 0.74 (float64).
-pub fn sin(comptime V: type, x: V) V {
-    return sincos(V, x).sin;
+
+/// Of float32 up to 2^15: with k below 2^15, x - k piece[0] is exact.
+inline fn sincosNear(comptime V: type, x: V) Both(V) {
+    const piece = coefficients.half_pi_f32;
+    const shifted = fma(V, x, c(V, two_over_pi), common.magic(V));
+    const k = shifted - common.magic(V);
+    var r = x;
+    inline for (piece) |p| r = fma(V, k, c(V, -p), r);
+    const z = r * r;
+    const sine = fma(V, z * r, poly(V, z, "sin"), r);
+    const cosine = fma(V, z, fma(V, z, poly(V, z, "cos"), c(V, -0.5)), c(V, 1));
+    const t = turn(V, .{ .sin = sine, .cos = cosine }, common.bits(V, shifted));
+    return .{ .sin = pick(V, x == c(V, 0), x, t.sin), .cos = t.cos };
 }
 /// nan at infinity. Right for arguments of any size.
-/// Error below 0.51 ulp (float32), 0.72 (float64).
-pub fn cos(comptime V: type, x: V) V {
-    return sincos(V, x).cos;
+/// Error below 1.45 ulp (float32), 0.74 (float64).
+pub inline fn sin(comptime V: type, x: V) V {
+    return oneOf(V, x, "sin");
 }
+/// nan at infinity. Right for arguments of any size.
+/// Error below 1.46 ulp (float32), 0.72 (float64).
+pub inline fn cos(comptime V: type, x: V) V {
+    return oneOf(V, x, "cos");
+}
+inline fn oneOf(comptime V: type, x: V, comptime which: []const u8) V {
+    if (comptime !has_near or !common.isSingle(V)) return @field(sincosWide(V, x), which);
+    const near = @field(sincosNear(V, x), which);
+    if (common.any(@abs(x) > c(V, near_end))) {
+        @branchHint(.unlikely);
+        return farLanes(V, x, near, which);
+    }
+    return near;
+}
+const near_end = 0x1p15;
+noinline fn farLanes(comptime V: type, x: V, near: V, comptime which: []const u8) V {
+    const y = @field(sincosWide(V, x), which);
+    return pick(V, @abs(x) > c(V, near_end), y, near);
+}
+
 /// nan at infinity. Right for arguments of any size.
 /// Error below 0.51 ulp (float32), 1.85 (float64).
 pub fn tan(comptime V: type, x: V) V {

@@ -69,7 +69,7 @@ pub const Job = struct {
     /// The kernel over rows of an output in place.
     fn compute(j: *const Job, n: usize, rows_: usize, out: [*]u8, step: usize, in: *Sources) void {
         if (!j.streams() or isInput(j.s, out, in)) {
-            return j.kernel(n, rows_, out, step, in, j.call);
+            return j.kernel.run(n, rows_, out, step, in, j.call);
         }
         j.streamed(n, rows_, out, step, in);
     }
@@ -85,7 +85,7 @@ pub const Job = struct {
             const several = limit / n;
             while (row < rows_) {
                 const m = @min(several, rows_ - row);
-                j.kernel(n, m, &tile, step, in, j.call);
+                j.kernel.run(n, m, &tile, step, in, j.call);
                 stream.copy(out + row * step, &tile, m * step);
                 for (in[0..s.n_in]) |*source| source.ptr += m * source.row_step;
                 row += m;
@@ -97,7 +97,7 @@ pub const Job = struct {
             var done: usize = 0;
             while (done < n) {
                 const m = @min(limit, n - done);
-                j.kernel(m, 1, &tile, 0, &part, j.call);
+                j.kernel.run(m, 1, &tile, 0, &part, j.call);
                 stream.copy(out + row * step + done * size, &tile, m * size);
                 for (s.in[0..s.n_in], part[0..s.n_in]) |slot, *source| {
                     if (!source.repeated) source.ptr += m * slot.tile.size();
@@ -196,7 +196,7 @@ pub const Job = struct {
         var from: Source = .{ .ptr = &buffers[max_inputs], .row_step = n * size };
         if (s.is_move and !in[0].repeated) {
             from = in[0];
-        } else j.kernel(n, count, from.ptr, from.row_step, in, j.call);
+        } else j.kernel.run(n, count, from.ptr, from.row_step, in, j.call);
         for (0..count) |row| {
             s.out.move(from.ptr + row * from.row_step, result + row * out_step, n, out_stride);
         }
@@ -245,7 +245,7 @@ pub const Job = struct {
                 j.compute(n, 1, result, 0, &in);
             } else {
                 const tile = if (s.is_move and !in[0].repeated) in[0].ptr else &buffers[max_inputs];
-                j.kernel(n, 1, tile, 0, &in, j.call);
+                j.kernel.run(n, 1, tile, 0, &in, j.call);
                 if (s.out.place == .flat_convert) {
                     s.out.move(tile, base + at * v.element[0], n, v.element[0]);
                 } else walking.walk(v, 0, s.out, base, tile, at, n);
@@ -294,7 +294,7 @@ pub const Job = struct {
                 move(in[i].ptr, memory, extent[0], extent[1], in[i].row_step, v.innerStride(k));
             }
             const out = j.call.ptr[0].? + offset[0];
-            j.kernel(extent[1], extent[0], out, v.strides[0][s.along], &in, j.call);
+            j.kernel.run(extent[1], extent[0], out, v.strides[0][s.along], &in, j.call);
         }
     }
 

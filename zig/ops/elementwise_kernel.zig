@@ -14,17 +14,99 @@ pub const Source = struct {
     repeated: bool = false,
 };
 
-/// Computes `rows` rows of n elements, `out_step` bytes from one to the next. Scalars, and
-/// where to report a failure, are in the call.
-pub const Kernel = *const fn (
-    n: usize,
-    rows: usize,
-    out: [*]u8,
-    out_step: usize,
-    in: *const Sources,
-    call: *Call,
-) void;
 pub const Sources = [max_inputs]Source;
+
+/// An operation over packed elements.
+pub const Kernel = struct {
+    /// None: the elements are moved as they are.
+    core: ?*const Core,
+    /// Elements of a chunk.
+    lanes: u8 = 0,
+    n_in: u8 = 1,
+    /// Bytes of an element.
+    out_size: u8,
+    in_size: [max_inputs]u8 = @splat(0),
+
+    /// Computes `rows` rows of n elements, `out_step` bytes from one to the next. Scalars, and
+    /// where to report a failure, are in the call.
+    pub fn run(
+        k: *const Kernel,
+        n: usize,
+        rows: usize,
+        out_rows: [*]u8,
+        out_step: usize,
+        in: *const Sources,
+        call: *Call,
+    ) void {
+        const core = k.core orelse return k.move(n, rows, out_rows, out_step, in);
+        const lanes: usize = k.lanes;
+        const whole = n / lanes;
+        const left = n % lanes;
+        var part: [max_inputs][part_bytes]u8 align(64) = undefined;
+        var in_place = false;
+        const m = k.n_in;
+        for (in[0..m]) |source| in_place = in_place or source.ptr == out_rows;
+        for (0..rows) |row| {
+            var out = out_rows + row * out_step;
+            var at: Chunks = undefined;
+            for (at[0..m], in[0..m], part[0..m], k.in_size[0..m]) |*chunk, source, *buffer, size| {
+                const p = source.ptr + row * source.row_step;
+                chunk.* = .{ .ptr = p, .step = size * lanes };
+                if (!source.repeated) continue;
+                spread(size, buffer, p, size * lanes);
+                chunk.* = .{ .ptr = buffer, .step = 0 };
+            }
+            if (whole > 0) core(whole, out, &at, call);
+            if (left == 0) continue;
+            if (whole > 0 and !in_place) {
+                // The last whole chunk, part of which is done already.
+                for (at[0..m]) |*chunk| chunk.ptr += chunk.step / lanes * (n - lanes);
+                core(1, out + k.out_size * (n - lanes), &at, call);
+                continue;
+            }
+            for (at[0..m], part[0..m], k.in_size[0..m]) |*chunk, *buffer, size| {
+                if (chunk.step == 0) continue;
+                const p = chunk.ptr + chunk.step * whole;
+                // The rest of the chunk: numbers that are harmless, as they are there anyway.
+                spread(size, buffer, p, size * lanes);
+                copyPart(buffer, p, size * left);
+                chunk.ptr = buffer;
+            }
+            out += k.out_size * lanes * whole;
+            var part_out: [part_bytes]u8 align(64) = undefined;
+            core(1, &part_out, &at, call);
+            copyPart(out, &part_out, k.out_size * left);
+        }
+    }
+
+    /// A tensor may be moved onto itself.
+    fn move(k: *const Kernel, n: usize, rows: usize, out: [*]u8, out_step: usize, in: *const Sources) void {
+        if (!in[0].repeated and out == in[0].ptr) return;
+        const bytes = n * k.out_size;
+        for (0..rows) |row| {
+            const to = out + row * out_step;
+            const from = in[0].ptr + row * in[0].row_step;
+            if (!in[0].repeated) {
+                @memcpy(to[0..bytes], from[0..bytes]);
+                continue;
+            }
+            var line: [64]u8 align(64) = undefined;
+            spread(k.out_size, &line, from, line.len);
+            var i: usize = 0;
+            while (i + line.len <= bytes) : (i += line.len) to[i..][0..line.len].* = line;
+            copyPart(to + i, &line, bytes - i);
+        }
+    }
+};
+
+/// Computes `count` chunks, one after the other.
+const Core = fn (count: usize, out: [*]u8, in: *const Chunks, call: *Call) void;
+/// Where the first chunk of an input is, and how many bytes behind it the next.
+const Chunk = struct { ptr: [*]const u8, step: usize };
+const Chunks = [max_inputs]Chunk;
+
+/// Room for a chunk of any kernel: 64 elements of 8 bytes.
+const part_bytes = 512;
 
 pub const KernelOptions = struct {
     /// Run-time scalars that the function takes after its inputs.
@@ -56,175 +138,79 @@ pub fn kernelMixed(
 ) Kernel {
     const lanes = simd.elementwiseLanes(T);
     const V = @Vector(lanes, T);
-    return struct {
-        fn kernel(
-            n: usize,
-            rows: usize,
-            out_rows: [*]u8,
-            out_step: usize,
-            in: *const Sources,
-            call: *Call,
-        ) void {
-            const R = if (options.to_bool) u8 else T;
-            var scalars: [options.scalars]V = undefined;
-            inline for (&scalars, 0..) |*s, i| s.* = @splat(scalarAs(T, call.scalar[i]));
-            var steps: [n_in]usize = undefined;
-            var in_place = false;
-            inline for (&steps, 0..) |*step, k| {
-                step.* = if (in[k].repeated) 0 else lanes * @sizeOf(Ins[k]);
-                in_place = in_place or in[k].ptr == out_rows;
-            }
-            const overlap = n >= lanes and !in_place;
-            var part: [n_in][lanes * 8]u8 align(64) = undefined;
-            var part_out: [lanes * 8]u8 align(64) = undefined;
-            for (0..rows) |row| {
-                var sources: [n_in][*]const u8 = undefined;
-                inline for (&sources, 0..) |*source, k| {
-                    source.* = in[k].ptr + row * in[k].row_step;
-                    if (in[k].repeated) {
-                        const one: *const Ins[k] = @ptrCast(@alignCast(source.*));
-                        @as(*[lanes]Ins[k], @ptrCast(&part[k])).* = @splat(one.*);
-                        source.* = &part[k];
-                    }
-                }
-                const row_out = out_rows + row * out_step;
-                var out = row_out;
-                var left = n;
-                // One copy of f in the code: a last part goes through memory of its own.
-                while (left != 0) {
-                    var whole = left / lanes;
-                    if (whole == 0 and overlap) {
-                        // The last whole vector, part of which is done already.
-                        inline for (&sources, steps) |*source, step| {
-                            source.* -= step / lanes * (lanes - left);
-                        }
-                        out -= @sizeOf(R) * (lanes - left);
-                        left = lanes;
-                        whole = 1;
-                    } else if (whole == 0) {
-                        inline for (0..n_in) |k| {
-                            if (steps[k] != 0) {
-                                const p: *[lanes]Ins[k] = @ptrCast(&part[k]);
-                                // Ones are harmless everywhere: also as a divisor.
-                                p.* = @splat(1);
-                                const q: [*]const Ins[k] = @ptrCast(@alignCast(sources[k]));
-                                copyPart(Ins[k], lanes, p, q, left);
-                                sources[k] = &part[k];
-                            }
-                        }
-                        out = &part_out;
-                    }
-                    for (0..@max(whole, 1)) |_| {
-                        apply(&sources, out, &scalars, call);
-                        inline for (&sources, steps) |*source, step| source.* += step;
-                        out += lanes * @sizeOf(R);
-                    }
-                    if (whole == 0) {
-                        const q: [*]R = @ptrCast(@alignCast(row_out));
-                        const p: [*]const R = @ptrCast(@alignCast(&part_out));
-                        copyPart(R, lanes, q + (n - left), p, left);
-                        break;
-                    }
-                    left -= whole * lanes;
-                }
-            }
-        }
-
-        inline fn apply(
-            sources: *const [n_in][*]const u8,
-            out: [*]u8,
-            scalars: *const [options.scalars]V,
-            call: *Call,
-        ) void {
-            const a = switch (n_in) {
-                1 => .{vectorAt(Ins[0], sources[0])},
-                2 => .{ vectorAt(Ins[0], sources[0]), vectorAt(Ins[1], sources[1]) },
-                3 => .{
-                    vectorAt(Ins[0], sources[0]),
-                    vectorAt(Ins[1], sources[1]),
-                    vectorAt(Ins[2], sources[2]),
-                },
-                else => @compileError("one to three inputs"),
-            };
+    const R = if (options.to_bool) u8 else T;
+    const Of = struct {
+        fn core(count: usize, first: [*]u8, in: *const Chunks, call: *Call) void {
             const s = switch (options.scalars) {
                 0 => .{},
-                1 => .{scalars[0]},
-                2 => .{ scalars[0], scalars[1] },
-                3 => .{ scalars[0], scalars[1], scalars[2] },
+                1 => .{number(call, 0)},
+                2 => .{ number(call, 0), number(call, 1) },
+                3 => .{ number(call, 0), number(call, 1), number(call, 2) },
                 else => @compileError("at most three scalars"),
             };
             const c = if (options.with_call) .{call} else .{};
-            const result = @call(.auto, f, .{V} ++ a ++ s ++ c);
-            const R = if (options.to_bool) u8 else T;
-            const p: *[lanes]R = @ptrCast(@alignCast(out));
-            const Out = @Vector(lanes, R);
-            p.* = if (options.to_bool) @as(Out, @intFromBool(result)) else result;
+            var at = in.*;
+            var out = first;
+            for (0..count) |_| {
+                const a = switch (n_in) {
+                    1 => .{vectorAt(Ins[0], at[0].ptr)},
+                    2 => .{ vectorAt(Ins[0], at[0].ptr), vectorAt(Ins[1], at[1].ptr) },
+                    3 => .{
+                        vectorAt(Ins[0], at[0].ptr),
+                        vectorAt(Ins[1], at[1].ptr),
+                        vectorAt(Ins[2], at[2].ptr),
+                    },
+                    else => @compileError("one to three inputs"),
+                };
+                const result = @call(.always_inline, f, .{V} ++ a ++ s ++ c);
+                const p: *[lanes]R = @ptrCast(@alignCast(out));
+                const Out = @Vector(lanes, R);
+                p.* = if (options.to_bool) @as(Out, @intFromBool(result)) else result;
+                inline for (at[0..n_in]) |*chunk| chunk.ptr += chunk.step;
+                out += lanes * @sizeOf(R);
+            }
+        }
+
+        inline fn number(call: *const Call, comptime i: usize) V {
+            return @splat(scalarAs(T, call.scalar[i]));
         }
 
         inline fn vectorAt(comptime E: type, p: [*]const u8) @Vector(lanes, E) {
             const q: *const [lanes]E = @ptrCast(@alignCast(p));
             return q.*;
         }
-    }.kernel;
+    };
+    return .{ .core = Of.core, .lanes = lanes, .n_in = n_in, .out_size = @sizeOf(R), .in_size = .{ @sizeOf(Ins[0]), @sizeOf(Ins[1]), @sizeOf(Ins[2]) } };
 }
 
-/// n < lanes elements, in pieces of powers of two.
-inline fn copyPart(
-    comptime T: type,
-    comptime lanes: usize,
-    to: [*]T,
-    from: [*]const T,
-    n: usize,
-) void {
+/// out = a, of elements of this many bytes.
+pub fn moveKernel(size: usize) Kernel {
+    return .{ .core = null, .out_size = @intCast(size) };
+}
+
+/// One element again and again, to at least n bytes, in whole lines of 64.
+fn spread(size: usize, to: [*]align(64) u8, from: [*]const u8, n: usize) void {
+    switch (size) {
+        inline 1, 2, 4, 8 => |bytes| {
+            const T = @Int(.unsigned, bytes * 8);
+            const x: simd.Vec(T) = @splat(@as(*const T, @ptrCast(@alignCast(from))).*);
+            const p: [*]simd.Vec(T) = @ptrCast(to);
+            for (0..(n + 63) / 64) |i| p[i] = x;
+        },
+        else => unreachable,
+    }
+}
+
+/// n < part_bytes bytes, in pieces of powers of two.
+fn copyPart(to: [*]u8, from: [*]const u8, n: usize) void {
     var i: usize = 0;
-    comptime var piece = lanes / 2;
+    comptime var piece = part_bytes / 2;
     inline while (piece > 0) : (piece /= 2) {
         if (n & piece != 0) {
             to[i..][0..piece].* = from[i..][0..piece].*;
             i += piece;
         }
     }
-}
-
-/// out = a, of elements of this many bytes.
-pub fn moveKernel(size: usize) Kernel {
-    const Of = struct {
-        fn kernel(comptime bytes: usize) Kernel {
-            return struct {
-                fn move(
-                    n: usize,
-                    rows: usize,
-                    out_rows: [*]u8,
-                    out_step: usize,
-                    in: *const Sources,
-                    _: *Call,
-                ) void {
-                    // A tensor may be copied onto itself.
-                    if (!in[0].repeated and out_rows == in[0].ptr) return;
-                    for (0..rows) |row| {
-                        const out = out_rows + row * out_step;
-                        const from = in[0].ptr + row * in[0].row_step;
-                        if (in[0].repeated) {
-                            const T = @Int(.unsigned, bytes * 8);
-                            const lanes = simd.lanes(T);
-                            const one: *const T = @ptrCast(@alignCast(from));
-                            const x: [lanes]T align(64) = @splat(one.*);
-                            const p: [*]T = @ptrCast(@alignCast(out));
-                            var i: usize = 0;
-                            while (i + lanes <= n) : (i += lanes) p[i..][0..lanes].* = x;
-                            copyPart(T, lanes, p + i, &x, n - i);
-                        } else @memcpy(out[0 .. n * bytes], from[0 .. n * bytes]);
-                    }
-                }
-            }.move;
-        }
-    };
-    return switch (size) {
-        1 => Of.kernel(1),
-        2 => Of.kernel(2),
-        4 => Of.kernel(4),
-        else => Of.kernel(8),
-    };
 }
 
 /// Scalars are .f for float kernels, .i for integer ones.

@@ -134,10 +134,9 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     const o = p.operands;
     if (o[0].dtype == o[1].dtype and (o[0].dtype == .bfloat16 or o[0].dtype == .float16)) {
         // Their signs are bits.
-        if (isRow(row, "neg")) spec.kernel = sign_flip else if (isRow(row, "abs")) {
-            spec.kernel = sign_clear;
-        }
-        if (spec.kernel == sign_flip or spec.kernel == sign_clear) {
+        const kernel = if (isRow(row, "neg")) sign_flip else sign_clear;
+        if (isRow(row, "neg") or isRow(row, "abs")) {
+            spec.kernel = kernel;
             spec.out = .raw2;
             spec.in[0] = .raw2;
         }
