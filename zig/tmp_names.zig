@@ -1,1 +1,0 @@
-pub const unary = [_][]const u8{"exp","sigmoid","silu","tanh","log","log1p","sin","cos","erf","gelu","softplus","geluSlope","logSigmoid","cosh","sinh","expm1"}; pub const binary = [_][]const u8{"pow"}; pub const unroll=1;
