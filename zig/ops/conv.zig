@@ -27,7 +27,7 @@
 //! Winograd's algorithm, with its own order and error (conv_winograd.zig). The other float32
 //! gradients of weights over 16, 32 ... channels sum in shorter chains (conv_pixels.zig), those
 //! over few channels in fixed lanes (conv_lanes.zig). Depthwise convolutions
-//! (conv_depthwise.zig) sum over taps in one chain, in order or by columns of a 3 or 5 high
+//! (conv_depthwise.zig, conv_depthwise_pixels.zig) sum over taps in one chain, in order or by columns of a 3 or 5 high
 //! window, and their grad_weight in fixed lanes.
 const std = @import("std");
 const DType = @import("../dtype.zig").DType;
@@ -37,7 +37,9 @@ const simd = @import("../simd.zig");
 const pack = @import("gemm_pack.zig");
 const gemm = @import("gemm.zig");
 const conv_image = @import("conv_image.zig");
+const conv_across = @import("conv_across.zig");
 const conv_depthwise = @import("conv_depthwise.zig");
+const depthwise_pixels = @import("conv_depthwise_pixels.zig");
 const conv_direct = @import("conv_direct.zig");
 const conv_lanes = @import("conv_lanes.zig");
 const conv_pixels = @import("conv_pixels.zig");
@@ -134,6 +136,7 @@ fn Convolution(comptime T: type) type {
         const G = gemm.Gemm(T);
         const Images = conv_image.Images(T);
         const Depthwise = conv_depthwise.Depthwise(T);
+        const Across = conv_across.Across(T);
         const Direct = conv_direct.Direct(T);
         const native: DType = if (T == f32) .float32 else .float64;
 
@@ -145,25 +148,73 @@ fn Convolution(comptime T: type) type {
 
         fn run(p: *const Plan, call: *Call) void {
             const g = &p.stateAs(State).geometry;
-            dispatch(p, g, call) catch call.fail(.out_of_memory, .{ 0, 0, 0 });
+            if (call.ptr[0] == null or p.operands[0].numel() == 0) return;
+            const done = if (p.operands[0].dtype == native) dispatch(p, g, call) else widened(p, g, call);
+            done catch call.fail(.out_of_memory, .{ 0, 0, 0 });
         }
 
+        /// In T from copies of the operands, and rounded once.
+        fn widened(p: *const Plan, g: *const Geometry, call: *Call) Failure!void {
+            var inner = p.*;
+            var operands: [4]plan.Operand = undefined;
+            inner.operands = operands[0..p.operands.len];
+            var strides: [4][5]i64 = undefined;
+            var copies: Call = .{};
+            defer for (copies.ptr[0..p.operands.len]) |memory| if (memory) |m| services.free(@alignCast(m));
+            for (p.operands, operands[0..p.operands.len], 0..) |from, *to, i| {
+                var step: i64 = 1;
+                for (0..from.ndim()) |back| {
+                    const d = from.ndim() - 1 - back;
+                    strides[i][d] = step;
+                    step *= from.shape[d];
+                }
+                to.* = .{ .dtype = native, .shape = from.shape, .strides = strides[i][0..from.ndim()] };
+                const source = call.ptr[i] orelse continue;
+                const copy = try allocSlice(from.numel() + conv_image.slack);
+                copies.ptr[i] = @ptrCast(copy.ptr);
+                if (i == 0) continue;
+                if (from.ndim() == 1) {
+                    pack.load(T, from.dtype, copy.ptr, source, from.numel(), @intCast(from.strides[0]));
+                } else if (from.ndim() > 1) {
+                    const t = tensor(p, call, i);
+                    const layout: Layout = .{ .left = @splat(0), .size = t.size };
+                    Images.stage(t, layout, @intCast(from.shape[1]), 0, @intCast(from.shape[0]), copy.ptr);
+                }
+            }
+            try dispatch(&inner, g, &copies);
+            const status = copies.status.load(.monotonic);
+            if (status != 0) return error.OutOfMemory;
+            const rounding: Rounding = .{
+                .from = @ptrCast(@alignCast(copies.ptr[0].?)),
+                .to = call.ptr[0].?,
+                .dtype = p.operands[0].dtype,
+            };
+            services.parallelFor(p.operands[0].numel(), gemm.piece_packed, rounding, Rounding.run);
+        }
+
+        const Rounding = struct {
+            from: [*]const T,
+            to: [*]u8,
+            dtype: DType,
+            fn run(r: *const Rounding, begin: usize, end: usize) void {
+                pack.store(T, r.dtype, r.to + begin * r.dtype.size(), r.from + begin, end - begin);
+            }
+        };
+
         fn dispatch(p: *const Plan, g: *const Geometry, call: *Call) Failure!void {
-            const d = p.operands[0].dtype;
             const row: Row = @fromBackingInt(p.op);
-            const out = call.ptr[0] orelse return;
+            const out: [*]T = @ptrCast(@alignCast(call.ptr[0].?));
             const numel = p.operands[0].numel();
-            if (numel == 0) return;
             if (row == .conv_grad_weight) {
-                if (g.images * product(g.out) == 0) return @memset(out[0 .. numel * d.size()], 0);
+                if (g.images * product(g.out) == 0) return @memset(out[0..numel], 0);
                 const gout = tensor(p, call, 1);
                 const x = tensor(p, call, 2);
-                if (g.isDepthwise()) return Depthwise.gradWeight(g, gout, x, out, d);
-                if (T == f32 and simd.has_fma and d == .float32) {
+                if (g.isDepthwise()) return Depthwise.gradWeight(g, gout, x, out);
+                if (T == f32 and simd.has_fma) {
                     if (conv_winograd.fits(g)) return conv_winograd.gradWeight(g, gout, x, out);
                     if (conv_pixels.fits(g)) return conv_pixels.gradWeight(g, gout, x, out);
                 }
-                return gradWeight(g, gout, x, out, d, call);
+                return gradWeight(g, gout, x, out, call);
             }
             // Nothing to sum: only the bias is left. (No staged image could be read.)
             const read = if (row == .conv) g.ci * product(g.in) else g.co * product(g.out);
@@ -171,37 +222,37 @@ fn Convolution(comptime T: type) type {
             const bias = try allocSlice(channels);
             defer services.free(@ptrCast(bias.ptr));
             if (g.has_bias) {
-                const b = p.operands[3];
-                pack.load(T, b.dtype, bias.ptr, call.ptr[3].?, channels, @intCast(b.strides[0]));
+                pack.load(T, native, bias.ptr, call.ptr[3].?, channels, @intCast(p.operands[3].strides[0]));
             } else @memset(bias, 0);
             if (read == 0) return Output.fillBias(
                 bias,
                 numel / (g.images * channels),
                 g.images,
                 out,
-                d,
             );
 
             const image = tensor(p, call, 1);
-            if (T == f32 and simd.has_fma and d == .float32) {
+            if (T == f32 and simd.has_fma) {
                 if (conv_winograd.fits(g))
                     return conv_winograd.forward(g, image, tensor(p, call, 2), bias, out, row != .conv);
             }
-            const weight = try Weight.from(tensor(p, call, 2), g);
-            defer weight.free();
+            const weight: Weight = .from(tensor(p, call, 2));
             const job: Job = .{
                 .g = g,
                 .call = call,
                 .out = out,
-                .dtype = d,
                 .bias = bias,
                 .weight = weight,
             };
             if (g.isDepthwise()) {
+                if (T == f32 and row == .conv and depthwise_pixels.fits(g, g.out[2], g.stride[2]))
+                    return depthwise_pixels.forward(g, image, weight.view(), bias, out);
+                if (T == f32 and row != .conv and product(g.stride) == 1 and depthwise_pixels.fits(g, g.in[2], 1))
+                    return depthwise_pixels.gradInput(g, image, weight.view(), bias, out);
                 return if (row == .conv)
-                    Depthwise.forward(g, image, weight.view(), bias, out, d)
+                    Depthwise.forward(g, image, weight.view(), bias, out)
                 else
-                    Depthwise.gradInput(g, image, weight.view(), bias, out, d);
+                    Depthwise.gradInput(g, image, weight.view(), bias, out);
             }
             if (row == .conv) try job.forward(image) else try job.gradInput(image);
         }
@@ -210,40 +261,24 @@ fn Convolution(comptime T: type) type {
             return services.allocSlice(T, n) orelse error.OutOfMemory;
         }
 
-        /// w[o, i, tap] in T, in place or copied.
+        /// w[o, i, tap].
         const Weight = struct {
             ptr: [*]const T,
             /// Strides of o, i and of the taps' three dimensions.
             o: usize,
             i: usize,
             step: [3]usize,
-            owned: bool,
 
-            fn from(t: Tensor, g: *const Geometry) Failure!Weight {
-                if (t.dtype == native) return .{
+            fn from(t: Tensor) Weight {
+                return .{
                     .ptr = @ptrCast(@alignCast(t.ptr)),
                     .o = t.image,
                     .i = t.channel,
                     .step = t.step,
-                    .owned = false,
-                };
-                const n = g.taps();
-                const copy = try allocSlice(g.groups * g.co * g.ci * n);
-                const layout: Layout = .{ .left = @splat(0), .size = g.kernel };
-                Images.stage(t, layout, g.ci, 0, g.groups * g.co, copy.ptr);
-                return .{
-                    .ptr = copy.ptr,
-                    .o = g.ci * n,
-                    .i = n,
-                    .step = .{ g.kernel[1] * g.kernel[2], g.kernel[2], 1 },
-                    .owned = true,
                 };
             }
             fn at(w: Weight, t: [3]usize) usize {
                 return t[0] * w.step[0] + t[1] * w.step[1] + t[2] * w.step[2];
-            }
-            fn free(w: Weight) void {
-                if (w.owned) services.free(@ptrCast(@constCast(w.ptr)));
             }
             fn view(w: Weight) Depthwise.Weight {
                 return .{ .ptr = w.ptr, .o = w.o, .step = w.step };
@@ -290,8 +325,7 @@ fn Convolution(comptime T: type) type {
         const Job = struct {
             g: *const Geometry,
             call: *Call,
-            out: [*]u8,
-            dtype: DType,
+            out: [*]T,
             bias: []const T,
             weight: Weight,
 
@@ -301,10 +335,17 @@ fn Convolution(comptime T: type) type {
                 defer services.free(@ptrCast(taps.image.ptr));
                 // Short rows, too: a vector may read beyond one that is staged.
                 const short = g.out[2] < short_row and g.taps() > 1 and g.co <= 64;
-                const staged = short or needsStage(x, g);
+                const across = goesAcross(
+                    g.co,
+                    if (isPlain(g)) product(g.out) else g.out[2],
+                    g.stride[2],
+                );
+                var layout = g.inputLayout();
+                if (across) layout.phases = 1;
+                const staged = if (across) isPadded(g) else short or needsStage(x, g);
                 // In place, and with no sums to keep, all images at once.
-                const slab = if (staged or job.dtype != native) g.slab() else g.images;
-                const source: Source = try .init(x, g.inputLayout(), g.groups * g.ci, slab, staged);
+                const slab = if (staged) g.slab() else g.images;
+                const source: Source = try .init(x, layout, g.groups * g.ci, slab, staged);
                 defer source.deinit();
                 windowTaps(g, &source, taps.image);
                 var all_taps: TapIterator = .{ .kernel = g.kernel };
@@ -326,6 +367,8 @@ fn Convolution(comptime T: type) type {
                         .size = g.out,
                         .origin = .{ 0, 0, 0 },
                         .step = .{ 1, 1, 1 },
+                        .across = across,
+                        .column = if (!across) 1 else if (staged) g.stride[2] else g.stride[2] * x.step[2],
                     });
                 }
             }
@@ -339,7 +382,7 @@ fn Convolution(comptime T: type) type {
                 const layout = phases.layout;
                 const taps = try allocTaps(g.taps());
                 defer services.free(@ptrCast(taps.image.ptr));
-                const plain = g.taps() == 1 and product(g.stride) == 1;
+                const plain = isPlain(g);
                 const staged = !plain or needsStage(gout, g);
                 const largest = g.groups * @max(g.co * layout.channel(), g.ci * product(g.in));
                 const slab = conv_geometry.slabOf(g.images, largest);
@@ -373,6 +416,8 @@ fn Convolution(comptime T: type) type {
                             .size = g.in,
                             .origin = .{ d0.origin, d1.origin, d2.origin },
                             .step = g.stride,
+                            .across = goesAcross(g.ci, if (plain) product(grid) else grid[2], 1),
+                            .column = if (staged) 1 else gout.step[2],
                         });
                     };
                 }
@@ -393,6 +438,9 @@ fn Convolution(comptime T: type) type {
                 size: [3]usize,
                 origin: [3]usize,
                 step: [3]usize,
+                /// Vectors go across channels.
+                across: bool,
+                column: usize,
             };
 
             const Groups = struct { job: *const Job, w: *const Window, sum: ?[*]T };
@@ -401,14 +449,14 @@ fn Convolution(comptime T: type) type {
                 // Rows without gaps in the image are one, but not where the output has gaps.
                 var images = w.images;
                 if (product(w.step) != 1) images.grid = w.grid;
-                if (simd.has_fma and job.dtype == native and Direct.fits(&images, w.rows))
+                if (T == f32 and simd.has_fma and w.across) return job.slideAcross(images, w);
+                if (simd.has_fma and Direct.fits(&images, w.rows))
                     return job.slide(images, w);
                 const whole = product(w.step) == 1;
-                const direct = whole and job.dtype == native;
                 const columns = w.count * product(w.grid);
-                const sum = try allocSlice(if (direct) 0 else job.g.groups * w.rows * columns);
+                const sum = try allocSlice(if (whole) 0 else job.g.groups * w.rows * columns);
                 defer services.free(@ptrCast(sum.ptr));
-                const ctx: Groups = .{ .job = job, .w = &w, .sum = if (direct) null else sum.ptr };
+                const ctx: Groups = .{ .job = job, .w = &w, .sum = if (whole) null else sum.ptr };
                 const flops = 2 * w.rows * columns * w.channels * @max(1, w.weight_taps.len);
                 // Large groups one after the other, each by all threads.
                 const groups = job.g.groups;
@@ -416,11 +464,40 @@ fn Convolution(comptime T: type) type {
                 services.parallelFor(groups, grain, ctx, runGroups);
             }
 
+            fn slideAcross(job: *const Job, merged: Images, w: Window) Failure!void {
+                const g = job.g;
+                const size = product(w.size);
+                const origin = (w.origin[0] * w.size[1] + w.origin[1]) * w.size[2] + w.origin[2];
+                var images = merged;
+                images.grid = w.grid;
+                try Across.run(&.{
+                    .images = images,
+                    .column = w.column,
+                    .count = w.count,
+                    .groups = g.groups,
+                    .channels = w.channels,
+                    .rows = w.rows,
+                    .weights = job.weight.ptr,
+                    .weight_group = g.co * job.weight.o,
+                    .weight_row = w.weight_row,
+                    .weight_channel = w.weight_channel,
+                    .weight_taps = w.weight_taps,
+                    .bias = job.bias,
+                    .out = job.out + w.first * g.groups * w.rows * size + origin,
+                    .out_image = g.groups * w.rows * size,
+                    .out_channel = size,
+                    .out_step = .{
+                        w.step[0] * w.size[1] * w.size[2],
+                        w.step[1] * w.size[2],
+                        w.step[2],
+                    },
+                });
+            }
+
             fn slide(job: *const Job, images: Images, w: Window) Failure!void {
                 const g = job.g;
                 const size = product(w.size);
                 const origin = (w.origin[0] * w.size[1] + w.origin[1]) * w.size[2] + w.origin[2];
-                const out: [*]T = @ptrCast(@alignCast(job.out));
                 try Direct.run(&.{
                     .images = images,
                     .count = w.count,
@@ -433,7 +510,7 @@ fn Convolution(comptime T: type) type {
                     .weight_channel = w.weight_channel,
                     .weight_taps = w.weight_taps,
                     .bias = job.bias,
-                    .out = out + w.first * g.groups * w.rows * size + origin,
+                    .out = job.out + w.first * g.groups * w.rows * size + origin,
                     .out_image = g.groups * w.rows * size,
                     .out_channel = size,
                     .out_step = .{
@@ -454,14 +531,13 @@ fn Convolution(comptime T: type) type {
                 for (begin..end) |group| {
                     const at = (w.first * all_rows + group * w.rows) * size +
                         (w.origin[0] * w.size[1] + w.origin[1]) * w.size[2] + w.origin[2];
-                    const out = job.out + at * job.dtype.size();
+                    const out = job.out + at;
                     const sum: ?[*]T = if (ctx.sum) |s| s + group * w.rows * columns else null;
                     var finish: Output = .{
                         .sum = sum,
                         .stride = columns,
                         .bias = job.bias[group * w.rows ..][0..w.rows],
                         .out = out,
-                        .dtype = job.dtype,
                         .image = all_rows * size,
                         .channel = size,
                         .grid = w.grid,
@@ -485,7 +561,7 @@ fn Convolution(comptime T: type) type {
                         .ptr = s,
                         .rs = columns,
                     } else .{
-                        .ptr = @ptrCast(@alignCast(out)),
+                        .ptr = out,
                         .rs = size,
                         .group = size,
                         .group_stride = all_rows * size,
@@ -512,8 +588,26 @@ fn Convolution(comptime T: type) type {
 
         /// Whether positions aren't neighbours in memory as they are, or there is padding.
         fn needsStage(t: Tensor, g: *const Geometry) bool {
-            return t.dtype != native or (t.step[2] != 1 and t.size[2] != 1) or g.stride[2] != 1 or
-                g.padding[0] != 0 or g.padding[1] != 0 or g.padding[2] != 0;
+            return (t.step[2] != 1 and t.size[2] != 1) or g.stride[2] != 1 or
+                isPadded(g);
+        }
+        /// 1x1: a matrix product of the image as it is.
+        fn isPlain(g: *const Geometry) bool {
+            return g.taps() == 1 and product(g.stride) == 1 and !isPadded(g);
+        }
+        fn isPadded(g: *const Geometry) bool {
+            return g.padding[0] != 0 or g.padding[1] != 0 or g.padding[2] != 0;
+        }
+
+        /// Whether vectors go across the `rows` output channels rather than along output rows of
+        /// `length`: where they would fill those less, or read columns far apart.
+        fn goesAcross(rows: usize, length: usize, stride: usize) bool {
+            if (T != f32 or !simd.has_fma) return false;
+            const vl = G.Micro.vl;
+            const filled = 100 * length / ((length + vl - 1) / vl * vl);
+            if (rows % G.Micro.nr == 0) return filled < 90 or stride > 2;
+            // One vector of channels: as many broadcasts as products, which take twice as long.
+            return rows == vl and filled <= 65;
         }
 
         const Taps = struct { image: []usize, weight: []usize };
@@ -540,16 +634,10 @@ fn Convolution(comptime T: type) type {
             g: *const Geometry,
             gout: Tensor,
             x: Tensor,
-            out: [*]u8,
-            d: DType,
+            sum: [*]T,
             call: *Call,
         ) Failure!void {
             const slab = g.slab();
-            const numel = g.groups * g.co * g.ci * g.taps();
-            const rounded = try allocSlice(if (d == native) 0 else numel);
-            defer services.free(@ptrCast(rounded.ptr));
-            const sum: [*]T = if (d == native) @ptrCast(@alignCast(out)) else rounded.ptr;
-
             const images: Source = try .init(
                 x,
                 g.inputLayout(),
@@ -564,7 +652,7 @@ fn Convolution(comptime T: type) type {
                 .{ .left = @splat(0), .size = g.out },
                 g.groups * g.co,
                 slab,
-                gout.dtype != native or rows_apart,
+                rows_apart,
             );
             defer grads.deinit();
             const taps = try allocTaps(g.taps());
@@ -601,7 +689,6 @@ fn Convolution(comptime T: type) type {
                 const grain = if (flops > large_group) g.groups else gemm.grain(gemm.piece_flops, flops);
                 services.parallelFor(g.groups, grain, job, slabGroups);
             }
-            if (d != native) pack.store(T, d, out, sum, numel);
         }
 
         const Slab = struct {

@@ -1,10 +1,8 @@
 //! Convolutions with one input channel a group: no matrix product worth the name, so each
 //! plane is staged and the window slides over it, vectors along the output's rows.
 const std = @import("std");
-const DType = @import("../dtype.zig").DType;
 const services = @import("../services.zig");
 const simd = @import("../simd.zig");
-const pack = @import("gemm_pack.zig");
 const gemm = @import("gemm.zig");
 const conv_geometry = @import("conv_geometry.zig");
 const conv_image = @import("conv_image.zig");
@@ -21,7 +19,6 @@ pub fn Depthwise(comptime T: type) type {
         const W = simd.lanes(T);
         const V = simd.Vec(T);
         const Failure = error{OutOfMemory};
-        const native: DType = if (T == f32) .float32 else .float64;
 
         /// w[o, tap] of all output channels.
         pub const Weight = struct {
@@ -29,7 +26,7 @@ pub fn Depthwise(comptime T: type) type {
             o: usize,
             step: [3]usize,
 
-            fn at(w: Weight, o: usize, t: [3]usize) T {
+            pub fn at(w: Weight, o: usize, t: [3]usize) T {
                 return w.ptr[o * w.o + t[0] * w.step[0] + t[1] * w.step[1] + t[2] * w.step[2]];
             }
         };
@@ -39,8 +36,7 @@ pub fn Depthwise(comptime T: type) type {
             image: Tensor,
             weight: Weight,
             bias: []const T,
-            out: [*]u8,
-            dtype: DType,
+            out: [*]T,
             phases: ?*const Phases,
             failed: *std.atomic.Value(bool),
         };
@@ -50,8 +46,7 @@ pub fn Depthwise(comptime T: type) type {
             x: Tensor,
             w: Weight,
             bias: []const T,
-            out: [*]u8,
-            d: DType,
+            out: [*]T,
         ) Failure!void {
             var failed: std.atomic.Value(bool) = .init(false);
             const job: Job = .{
@@ -60,7 +55,6 @@ pub fn Depthwise(comptime T: type) type {
                 .weight = w,
                 .bias = bias,
                 .out = out,
-                .dtype = d,
                 .phases = null,
                 .failed = &failed,
             };
@@ -105,9 +99,8 @@ pub fn Depthwise(comptime T: type) type {
                         .count = n,
                         .grid = g.out,
                         .bias = job.bias[o],
-                        .out = job.out + at * job.dtype.size(),
+                        .out = job.out + at,
                         .out_step = .{ g.out[1] * g.out[2], g.out[2], 1 },
-                        .dtype = job.dtype,
                         .kernel = g.kernel[1..3].*,
                     });
                 }
@@ -119,8 +112,7 @@ pub fn Depthwise(comptime T: type) type {
             gout: Tensor,
             w: Weight,
             bias: []const T,
-            out: [*]u8,
-            d: DType,
+            out: [*]T,
         ) Failure!void {
             const phases: Phases = try .init(g);
             defer phases.deinit();
@@ -131,7 +123,6 @@ pub fn Depthwise(comptime T: type) type {
                 .weight = w,
                 .bias = bias,
                 .out = out,
-                .dtype = d,
                 .phases = &phases,
                 .failed = &failed,
             };
@@ -169,7 +160,7 @@ pub fn Depthwise(comptime T: type) type {
                         planes.ptr + o * layout.channel(),
                     );
                 }
-                const out = job.out + item * product(g.in) * job.dtype.size();
+                const out = job.out + item * product(g.in);
                 for (phases.of[0]) |d0| for (phases.of[1]) |d1| for (phases.of[2]) |d2| {
                     const grid = [3]usize{ d0.count, d1.count, d2.count };
                     if (product(grid) == 0) continue;
@@ -191,13 +182,12 @@ pub fn Depthwise(comptime T: type) type {
                         .count = n,
                         .grid = grid,
                         .bias = job.bias[group],
-                        .out = out + at * job.dtype.size(),
+                        .out = out + at,
                         .out_step = .{
                             g.stride[0] * g.in[1] * g.in[2],
                             g.stride[1] * g.in[2],
                             g.stride[2],
                         },
-                        .dtype = job.dtype,
                         .kernel = .{ d1.taps, d2.taps },
                     });
                 };
@@ -250,9 +240,8 @@ pub fn Depthwise(comptime T: type) type {
             count: usize,
             grid: [3]usize,
             bias: T,
-            out: [*]u8,
+            out: [*]T,
             out_step: [3]usize,
-            dtype: DType,
             /// Taps that lie in a plane: rows and columns of them.
             kernel: [2]usize,
 
@@ -332,7 +321,7 @@ pub fn Depthwise(comptime T: type) type {
             acc: *const [rows][n]V,
         ) void {
             const b: V = @splat(s.bias);
-            const whole = s.dtype == native and s.out_step[2] == 1 and s.grid[2] >= W;
+            const whole = s.out_step[2] == 1 and s.grid[2] >= W;
             var sums: [rows][n]V = undefined;
             inline for (0..rows) |r| inline for (0..n) |j| {
                 sums[r][j] = acc[r][j] + b;
@@ -341,22 +330,15 @@ pub fn Depthwise(comptime T: type) type {
                 const to = p0 * s.out_step[0] + r * s.out_step[1];
                 for (row, x[0..n]) |sum, column| {
                     if (whole) {
-                        simd.store(T, @as([*]T, @ptrCast(@alignCast(s.out))) + to + column, sum);
+                        simd.store(T, s.out + to + column, sum);
                     } else putPart(s, to + column * s.out_step[2], &@as([W]T, sum));
                 }
             }
         }
 
         noinline fn putPart(s: *const Slide, at: usize, values: *const [W]T) void {
-            const n = @min(W, s.grid[2]);
-            const bytes = s.dtype.size();
-            const to = s.out + at * bytes;
-            if (s.out_step[2] == 1) return pack.store(T, s.dtype, to, values, n);
-            if (s.dtype == native) {
-                const own: [*]T = @ptrCast(@alignCast(to));
-                for (values[0..n], 0..) |v, i| own[i * s.out_step[2]] = v;
-            } else for (values[0..n], 0..) |*v, i|
-                pack.store(T, s.dtype, to + i * s.out_step[2] * bytes, v[0..1], 1);
+            const to = s.out + at;
+            for (values[0..@min(W, s.grid[2])], 0..) |v, i| to[i * s.out_step[2]] = v;
         }
 
         fn slideRows(comptime rows: usize, comptime n: usize, s: *const Slide, p0: usize, p1: usize) void {
@@ -386,8 +368,7 @@ pub fn Depthwise(comptime T: type) type {
             g: *const Geometry,
             gout: Tensor,
             x: Tensor,
-            out: [*]u8,
-            dtype: DType,
+            out: [*]T,
             failed: *std.atomic.Value(bool),
         };
 
@@ -397,8 +378,7 @@ pub fn Depthwise(comptime T: type) type {
             g: *const Geometry,
             gout: Tensor,
             x: Tensor,
-            out: [*]u8,
-            d: DType,
+            out: [*]T,
         ) Failure!void {
             var failed: std.atomic.Value(bool) = .init(false);
             const job: Grad = .{
@@ -406,7 +386,6 @@ pub fn Depthwise(comptime T: type) type {
                 .gout = gout,
                 .x = x,
                 .out = out,
-                .dtype = d,
                 .failed = &failed,
             };
             const flops = 8 * g.co * g.taps() * product(g.out) * g.images;
@@ -462,9 +441,7 @@ pub fn Depthwise(comptime T: type) type {
                     }
                 }
                 for (0..g.co * n_taps) |i| {
-                    const total = [1]T{simd.reduceAdd(simd.load(T, sums.ptr + i * W))};
-                    const at = group * g.co * n_taps + i;
-                    pack.store(T, job.dtype, job.out + at * job.dtype.size(), &total, 1);
+                    job.out[group * g.co * n_taps + i] = simd.reduceAdd(simd.load(T, sums.ptr + i * W));
                 }
             }
         }

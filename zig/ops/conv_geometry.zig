@@ -3,8 +3,8 @@ const services = @import("../services.zig");
 const builtin = @import("builtin");
 const Layout = @import("conv_image.zig").Layout;
 
-/// Elements staged at a time: 8 MB of float32. Tests make do with less, to have several slabs.
-pub const slab_elements: usize = if (builtin.is_test) 1 << 16 else 1 << 21;
+/// Elements staged at a time: 1 MB of float32, what an L2 cache holds. Tests make do with less, to have several slabs.
+pub const slab_elements: usize = if (builtin.is_test) 1 << 16 else 1 << 18;
 
 /// How many images of `size` elements, at least one.
 pub fn slabOf(images: usize, size: usize) usize {

@@ -134,7 +134,7 @@ const Run = struct {
 // --- The gradient of the weights ------------------------------------------------------------------
 
 /// Elements of an image's copy at a time. (In tests less, to have several slabs.)
-const slab_elements: usize = if (builtin.is_test) 1 << 16 else 1 << 21;
+const slab_elements: usize = if (builtin.is_test) 1 << 16 else 1 << 18;
 /// Positions in a chain, about; channels in an item.
 const chain_positions = 64;
 const item_outputs = 64;
@@ -365,7 +365,7 @@ fn put(to: [*]f32, from: [*]const f32, n: usize) void {
 }
 
 /// out (co, ci, *kernel) of gout and x. Sums go over positions, in chains of about 64.
-pub fn gradWeight(g: *const Geometry, gout: Tensor, x: Tensor, out: [*]u8) Failure!void {
+pub fn gradWeight(g: *const Geometry, gout: Tensor, x: Tensor, out: [*]f32) Failure!void {
     var size: [3]usize = undefined;
     for (0..3) |d| size[d] = (g.out[d] - 1) * g.stride[d] + (g.kernel[d] - 1) * g.dilation[d] + 1;
     const largest = @max(product(size) * apart(g.ci), product(g.out) * apart(g.co));
@@ -382,7 +382,7 @@ pub fn gradWeight(g: *const Geometry, gout: Tensor, x: Tensor, out: [*]u8) Failu
         .gout = &gout_pixels,
         .images = 0,
         .sums = sums.ptr,
-        .out = @ptrCast(@alignCast(out)),
+        .out = out,
         .adds = false,
         .taps = Gradient.tapsTogether(g),
     };

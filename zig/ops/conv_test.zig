@@ -262,6 +262,14 @@ test "conv and its gradients" {
         .{ .dims = 2, .n = 1, .ci = 2, .co = 2, .in = .{ 1, 3, 4 }, .kernel = .{ 1, 2, 2 }, .padding = .{ 0, 4, 5 }, .stride = .{ 1, 3, 2 } },
         .{ .dims = 2, .n = 0, .ci = 2, .co = 2, .in = .{ 1, 3, 4 }, .kernel = .{ 1, 2, 2 } },
         .{ .dims = 3, .n = 2, .ci = 2, .co = 3, .in = .{ 5, 6, 7 }, .kernel = .{ 2, 3, 3 }, .padding = .{ 1, 1, 0 }, .stride = .{ 2, 1, 2 }, .bias = true },
+        // Vectors across output channels.
+        .{ .dims = 2, .n = 3, .ci = 3, .co = 32, .in = .{ 1, 10, 10 }, .kernel = .{ 1, 5, 5 }, .padding = .{ 0, 1, 0 }, .bias = true },
+        .{ .dims = 1, .n = 2, .groups = 2, .ci = 3, .co = 64, .in = .{ 1, 1, 70 }, .kernel = .{ 1, 1, 9 }, .stride = .{ 1, 1, 4 }, .bias = true },
+        .{ .dims = 2, .n = 3, .ci = 32, .co = 16, .in = .{ 1, 7, 9 }, .kernel = .{ 1, 2, 3 }, .stride = .{ 1, 3, 2 } },
+        // 16 channels of a depthwise one together.
+        .{ .dims = 2, .n = 2, .groups = 32, .ci = 1, .co = 1, .in = .{ 1, 9, 7 }, .kernel = .{ 1, 7, 7 }, .padding = .{ 0, 3, 3 }, .bias = true },
+        .{ .dims = 2, .n = 2, .groups = 16, .ci = 1, .co = 1, .in = .{ 1, 12, 29 }, .kernel = .{ 1, 3, 3 }, .stride = .{ 1, 2, 2 }, .padding = .{ 0, 1, 1 }, .last = true },
+        .{ .dims = 1, .n = 2, .groups = 16, .ci = 1, .co = 1, .in = .{ 1, 1, 40 }, .kernel = .{ 1, 1, 4 }, .padding = .{ 0, 0, 3 }, .dilation = .{ 1, 1, 2 }, .bias = true },
         .{ .dims = 3, .n = 1, .groups = 2, .ci = 1, .co = 1, .in = .{ 5, 6, 7 }, .kernel = .{ 2, 2, 3 }, .dilation = .{ 2, 1, 1 }, .last = true },
     };
     for (cases) |c| {

@@ -44,7 +44,7 @@ const chunk_tiles = 28;
 const chain_channels = 128;
 const chain_tiles = 192;
 /// Elements of transformed images at a time. (In tests less, to have several slabs.)
-const slab_elements: usize = if (builtin.is_test) 1 << 17 else 1 << 21;
+const slab_elements: usize = if (builtin.is_test) 1 << 17 else 1 << 19;
 
 /// Whether the convolution is computed here: a matter of its shape.
 pub fn fits(g: *const Geometry) bool {
@@ -465,7 +465,7 @@ pub fn forward(
     image: Tensor,
     weights: Tensor,
     bias: []const f32,
-    out: [*]u8,
+    out: [*]f32,
     transposed: bool,
 ) Failure!void {
     const grid: Grid = .init(if (transposed) g.in else g.out);
@@ -504,7 +504,7 @@ pub fn forward(
             .grid = grid,
             .total = total,
             .part = chunk_tiles * partChunks(total, channels, outputs),
-            .out = @as([*]f32, @ptrCast(@alignCast(out))) + first * outputs * grid.height * grid.length,
+            .out = out + first * outputs * grid.height * grid.length,
             .bias = bias,
             .failed = &failed,
         };
@@ -617,7 +617,7 @@ const Gradient = struct {
 };
 
 /// out (co, ci, 3, 3) of gout and x.
-pub fn gradWeight(g: *const Geometry, gout: Tensor, x: Tensor, out: [*]u8) Failure!void {
+pub fn gradWeight(g: *const Geometry, gout: Tensor, x: Tensor, out: [*]f32) Failure!void {
     const grid: Grid = .init(g.out);
     const slab = slabOf(g.images, grid.tiles() * points * apart(@max(g.ci, g.co)));
     const total = slab * grid.tiles();
@@ -664,7 +664,7 @@ pub fn gradWeight(g: *const Geometry, gout: Tensor, x: Tensor, out: [*]u8) Failu
                     .outputs = @min(block_channels, g.co - o),
                     .inputs = @min(block_channels, g.ci - i),
                     .sums = sums.ptr,
-                    .out = @ptrCast(@alignCast(out)),
+                    .out = out,
                     .adds = first > 0,
                 };
                 const flops = s.tiles * s.outputs * s.inputs;

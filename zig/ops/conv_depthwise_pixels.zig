@@ -1,0 +1,184 @@
+//! Depthwise convolutions over small planes, or with windows that are spread: 16 channels at a
+//! time, channels last, so that vectors are full whatever the rows are. Each output is one chain
+//! over the taps, in order.
+const std = @import("std");
+const builtin = @import("builtin");
+const services = @import("../services.zig");
+const simd = @import("../simd.zig");
+const gemm = @import("gemm.zig");
+const pixels = @import("conv_pixels.zig");
+const conv_geometry = @import("conv_geometry.zig");
+const Depthwise = @import("conv_depthwise.zig").Depthwise(f32);
+const transpose = @import("gemm_pack.zig").transpose;
+const Geometry = conv_geometry.Geometry;
+const Phases = conv_geometry.Phases;
+const TapIterator = conv_geometry.TapIterator;
+const Tensor = @import("conv_image.zig").Tensor;
+const W = pixels.W;
+const V = pixels.V;
+const Failure = pixels.Failure;
+const ceilDiv = pixels.ceilDiv;
+
+/// Positions whose sums are in registers together.
+const height = if (builtin.cpu.arch == .x86_64 and !builtin.cpu.has(.x86, .avx512f)) 4 else 8;
+
+/// Whether `length` long rows of outputs are computed here, which are `stride` apart in the image.
+pub fn fits(g: *const Geometry, length: usize, stride: usize) bool {
+    if (!simd.has_fma or g.co != 1 or g.groups % W != 0) return false;
+    if (g.in[0] != 1 or g.out[0] != 1 or g.kernel[0] != 1) return false;
+    const size = g.inputLayout();
+    if (size.size[1] * size.size[2] > 1 << 14) return false;
+    if (stride > 1 or g.dilation[1] > 1 or g.dilation[2] > 1) return true;
+    return length < 24 or (g.kernel[1] != 3 and g.kernel[1] != 5);
+}
+
+const Job = struct {
+    images: usize,
+    channels: usize,
+    image: Tensor,
+    part: pixels.Part,
+    /// Of each tap, and of 16 channels after the others its weights.
+    offsets: []const usize,
+    weights: []const f32,
+    bias: []const f32,
+    out: [*]f32,
+    grid: [2]usize,
+    /// From a position to the next below, and beside, in elements of the staged image.
+    step: [2]usize,
+    failed: *std.atomic.Value(bool),
+
+    fn run(job: Job) Failure!void {
+        const flops = 4 * W * job.offsets.len * job.grid[0] * job.grid[1];
+        const items = job.images * job.channels / W;
+        services.parallelFor(items, gemm.grain(gemm.piece_flops, flops), job, computeItems);
+        if (job.failed.load(.monotonic)) return error.OutOfMemory;
+    }
+
+    fn computeItems(job: *const Job, begin: usize, end: usize) void {
+        job.compute(begin, end) catch job.failed.store(true, .monotonic);
+    }
+
+    fn compute(job: *const Job, begin: usize, end: usize) Failure!void {
+        const t = job.image;
+        const own: [*]const f32 = @ptrCast(@alignCast(t.ptr));
+        const staged = try pixels.alloc(job.part.rows * job.part.length * W);
+        defer pixels.free(staged);
+        const blocks = job.channels / W;
+        const positions = job.grid[0] * job.grid[1];
+        for (begin..end) |item| {
+            const channel = item % blocks * W;
+            const image = item / blocks;
+            pixels.stage(t, own + image * t.image + channel * t.channel, job.part, staged.ptr);
+            const weights = job.weights[channel * job.offsets.len ..].ptr;
+            const bias: V = job.bias[channel..][0..W].*;
+            const to = job.out + (image * job.channels + channel) * positions;
+            var q: usize = 0;
+            while (q < positions) : (q += W) {
+                const n = @min(W, positions - q);
+                var sums: [W]V = undefined;
+                var i: usize = 0;
+                while (i < n) : (i += height) {
+                    var from: [height][*]const f32 = undefined;
+                    for (&from, q + i..) |*f, p| {
+                        const at = @min(p, positions - 1);
+                        f.* = staged.ptr + at / job.grid[1] * job.step[0] + at % job.grid[1] * job.step[1];
+                    }
+                    chains(&from, job.offsets, weights, sums[i..][0..height]);
+                }
+                for (sums[0..n]) |*s| s.* += bias;
+                transpose(f32, W, &sums);
+                for (sums, 0..) |s, c| {
+                    const values: [W]f32 = s;
+                    const row = to + c * positions + q;
+                    if (n == W) row[0..W].* = values else @memcpy(row[0..n], values[0..n]);
+                }
+            }
+        }
+    }
+
+    fn chains(from: *const [height][*]const f32, offsets: []const usize, weights: [*]const f32, sums: *[height]V) void {
+        var acc: [height]V = @splat(@splat(0));
+        for (offsets, 0..) |offset, k| {
+            const w: V = weights[k * W ..][0..W].*;
+            inline for (0..height) |i| acc[i] = simd.fma(V, from[i][offset..][0..W].*, w, acc[i]);
+        }
+        sums.* = acc;
+    }
+};
+
+/// out (N, C, *out) of x.
+pub fn forward(g: *const Geometry, x: Tensor, w: Depthwise.Weight, bias: []const f32, out: [*]f32) Failure!void {
+    const size = g.inputLayout().size;
+    const part: pixels.Part = .{
+        .top = -g.padding[1],
+        .left = -g.padding[2],
+        .rows = size[1],
+        .length = size[2],
+        .pixel = W,
+    };
+    const steps = [2]usize{ g.stride[1] * size[2] * W, g.stride[2] * W };
+    try run(g, x, part, w, bias, out, .{ g.out[1], g.out[2] }, steps, null);
+}
+
+/// gx (N, C, *in) of gout, where the stride is 1.
+pub fn gradInput(g: *const Geometry, gout: Tensor, w: Depthwise.Weight, bias: []const f32, out: [*]f32) Failure!void {
+    const phases: Phases = try .init(g);
+    defer phases.deinit();
+    const layout = phases.layout;
+    const part: pixels.Part = .{
+        .top = -layout.left[1],
+        .left = -layout.left[2],
+        .rows = layout.size[1],
+        .length = layout.size[2],
+        .pixel = W,
+    };
+    const steps = [2]usize{ layout.size[2] * W, W };
+    try run(g, gout, part, w, bias, out, .{ g.in[1], g.in[2] }, steps, &phases);
+}
+
+fn run(
+    g: *const Geometry,
+    image: Tensor,
+    part: pixels.Part,
+    w: Depthwise.Weight,
+    bias: []const f32,
+    out: [*]f32,
+    grid: [2]usize,
+    step: [2]usize,
+    phases: ?*const Phases,
+) Failure!void {
+    const offsets = services.allocSlice(usize, g.taps()) orelse return error.OutOfMemory;
+    defer services.free(@ptrCast(offsets.ptr));
+    const weights = try pixels.alloc(g.groups * g.taps());
+    defer pixels.free(weights);
+    var all: TapIterator = .{ .kernel = g.kernel };
+    for (offsets, 0..) |*offset, k| {
+        const t = all.next().?;
+        var at: [3]usize = undefined;
+        var tap = t;
+        if (phases) |p| {
+            const met = p.meet(g, .{ p.of[0][0], p.of[1][0], p.of[2][0] }, t);
+            at = met.at;
+            tap = met.tap;
+        } else for (0..3) |d| {
+            at[d] = t[d] * g.dilation[d];
+        }
+        offset.* = (at[1] * part.length + at[2]) * W;
+        for (0..g.groups) |c| weights[(c / W * offsets.len + k) * W + c % W] = w.at(c, tap);
+    }
+    var failed: std.atomic.Value(bool) = .init(false);
+    const job: Job = .{
+        .images = g.images,
+        .channels = g.groups,
+        .image = image,
+        .part = part,
+        .offsets = offsets,
+        .weights = weights,
+        .bias = bias,
+        .out = out,
+        .grid = grid,
+        .step = step,
+        .failed = &failed,
+    };
+    try job.run();
+}
