@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ._native import native
+
 __all__ = ["dtype", "finfo", "iinfo", "promote_types", "can_cast", "get_default_dtype", "set_default_dtype"]
 
 
@@ -129,6 +131,8 @@ def set_default_dtype(d):
     if not isinstance(d, dtype) or not d.is_floating_point:
         raise TypeError(f"set_default_dtype(): only floating point types are supported as the default, got {d!r}")
     _default = d
+    if native is not None:
+        native["forget_all"]()  # what functions have done so far, they may do in another way now
 
 
 # name: bits, eps, max, tiny (smallest normal), resolution

@@ -149,6 +149,25 @@ def learn(op, key, plan):
         op.remember(*key, plan)
 
 
+def memo(function):
+    """`function` as one that need not be asked again for arguments that it was asked for twice, where all it did was to
+    return one of its tensors or a view of it, or to run one plan on them (zig/python/memo.zig). Its way may depend on
+    nothing but layouts and the other arguments' values: not on elements, addresses, or global state (`forget_all`)."""
+    if native is None or type(function) is native["Memo"]:
+        return function
+    made = native["Memo"](function)
+    made.__reduce_ex__ = lambda protocol: made.__qualname__  # pickled by its name, as functions are
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+        setattr(made, name, getattr(function, name))
+    return made
+
+
+def not_again():
+    """Says that what goes on depends on more than a memo's key, so that no memo learns it."""
+    if native is not None:
+        native["note_other"]()
+
+
 def raise_failure(name, outputs, inputs):
     """Turns the kernel library's last failure into a Python exception."""
     detail = ffi.new("int64_t[4]")

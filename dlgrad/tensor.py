@@ -70,7 +70,8 @@ class Tensor:
     # requires_grad, or graph.edge_of).  _grad_fn: a graph Node, or the
     # Output of one with several.  _view: the tensor whose memory this one is a differentiable view of
     # (never itself a view), or None; _view_version: the storage's version when _grad_fn was last right.
-    __slots__ = ("_ptr", "_layout", "_storage", "_requires_grad", "_grad_fn", "_view", "_view_version",
+    # _view_mode: "no_grad", "multi", "function": how a view was made, when that forbids writing through it.
+    __slots__ = ("_ptr", "_layout", "_storage", "_requires_grad", "_grad_fn", "_view", "_view_version", "_view_mode",
                  "__dict__", "__weakref__")  # fmt: skip
 
     # What few tensors have lives in __dict__, over these defaults.
@@ -78,9 +79,6 @@ class Tensor:
     _hooks = None  # leaf: {id: hook}, run on the gradient before it is accumulated
     _post_hooks = None  # leaf: {id: hook}, run after it was accumulated
     _retain = False
-    _view_mode = (
-        None  # "no_grad", "multi": how the view was made, when that forbids writing through it
-    )
     name = None
 
     def __new__(cls, *args, **kwargs):
@@ -467,11 +465,11 @@ def make_tensor(ptr, layout: Layout, storage) -> Tensor:
     t._storage = storage
     t._requires_grad = False
     t._grad_fn = None
-    t._view = None
+    t._view = t._view_mode = None
     return t
 
 
-_SLOTS = ("_ptr", "_layout", "_storage", "_requires_grad", "_grad_fn", "_view")
+_SLOTS = ("_ptr", "_layout", "_storage", "_requires_grad", "_grad_fn", "_view", "_view_version", "_view_mode")
 if native is not None:
     native["bind_tensor"](Tensor, *offsets(Tensor, _SLOTS))
     make_tensor = native["make_tensor"]  # noqa: F811

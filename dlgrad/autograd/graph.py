@@ -14,6 +14,8 @@ import threading
 import weakref
 
 from .._native import native, offsets
+from ..dtypes import dtype
+from ..layout import Layout, Size
 from ..tensor import MAYBE, Tensor, make_tensor
 from .mode import mode
 
@@ -354,7 +356,7 @@ def record(out, name, rule, inputs, saved=(), own=-1):
     return out
 
 
-RESULT = 255  # in a recipe's `kept`: the result
+RESULT, ANOTHER = 255, 512  # in a recipe's `kept`: the result, the first of several
 
 
 def record_by(recipe, plan, out, inputs):
@@ -372,6 +374,59 @@ def record_by(recipe, plan, out, inputs):
     out._grad_fn = Node(name, edges, rule, *save(saved), own)
     out._requires_grad = True
     return out
+
+
+def recipe_of(out, inputs, edges, results):
+    """The recipe by which `out` was recorded, with a fifth item that says for each edge of its node which of `inputs` it
+    belongs to; constants among what is kept are in tuples of one, and ANOTHER + i is the item i of `results`, of which `out`
+    is one. None where a node says more than a recipe can."""
+    node = out._grad_fn
+    if type(node) is not Node or node.outputs or node.hooks or node.trace or node.__dict__ or node.saved is FREED:
+        return None
+    wanted = [e for e in edges if e is not None]
+    if len({id(e) for e in wanted}) < len(wanted) or not _is_constant(node.rule):
+        return None
+    try:
+        places = tuple([255 if e is None else _place(e, edges) for e in node.edges])
+        kept = tuple([
+            RESULT if i == node.own else _kept(v, inputs, results) if isinstance(v, Tensor) else (v,)
+            for i, v in enumerate(node.saved)
+        ])  # fmt: skip
+    except ValueError:
+        return None
+    if not all([_is_constant(k[0]) for k in kept if type(k) is tuple]):
+        return None
+    return node.name_, node.rule, kept, node.own, places
+
+
+def _kept(x, inputs, results):
+    try:
+        return _place(x, inputs)
+    except ValueError:
+        return ANOTHER + _place(x, results or ())
+
+
+def _place(x, items):
+    for i, item in enumerate(items):
+        if item is x:
+            return i
+    raise ValueError
+
+
+_CONSTANTS = frozenset("NoneType bool int float complex str Size Layout dtype slice ellipsis type Function Memo builtin_function_or_method"
+                       " method_descriptor".split())  # fmt: skip
+
+
+def _is_constant(x, depth=6):
+    """Whether neither `x` nor what a function sees from outside holds on to a tensor."""
+    if depth == 0:
+        return False
+    if type(x) in (tuple, list):
+        return all([_is_constant(v, depth - 1) for v in x])
+    if callable(x) and hasattr(x, "__code__"):
+        cells = [c.cell_contents for c in x.__closure__ or ()]
+        return all([_is_constant(v, depth - 1) for v in (*cells, *(x.__defaults__ or ()))])
+    return type(x).__name__ in _CONSTANTS
 
 
 def record_several(outs, name, rule, inputs, saved=(), differentiable=None):
@@ -398,6 +453,10 @@ def record_several(outs, name, rule, inputs, saved=(), differentiable=None):
             o._requires_grad = True
             o._grad_fn = Output(node, i)
     return outs
+
+
+if native is not None:
+    native["bind_memo"](recipe_of, MAYBE, Layout, dtype, Size, ...)
 
 
 # ---------------------------------------------------------------------- hooks on tensors

@@ -17,7 +17,7 @@ def _share(cls, data, requires_grad):
     leaf._storage = data._storage
     leaf._requires_grad = False
     leaf._grad_fn = None
-    leaf._view = None
+    leaf._view = leaf._view_mode = None
     return leaf.requires_grad_() if requires_grad else leaf
 
 

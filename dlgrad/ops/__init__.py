@@ -4,6 +4,7 @@ from . import (  # noqa: F401  (methods only)
     convert,
     indexing,  # noqa: F401
     inplace,
+    memos,
 )
 from .added_products import addbmm, addmm, addmv, addr, baddbmm  # noqa: F401
 from .arrange import (  # noqa: F401
@@ -365,3 +366,5 @@ for _name in __all__:
     _function = globals()[_name]
     if getattr(_function, "__module__", "").rpartition(".")[2] in _UNASKED:
         globals()[_name] = checked(_function)
+memos.remember_functions(globals())
+memos.remember_methods()

@@ -12,6 +12,7 @@ from ..layout import broadcast_shapes, expanded
 from ..plan import make_plan, remember, write_plan
 from ..tensor import Tensor, method
 from .elementwise import (
+    ROWS,
     binary,
     is_scalar,
     result_type,
@@ -21,7 +22,7 @@ from .elementwise import (
     write_out,
 )
 from .numbered import fused, plain
-from .writing import apart
+from .writing import apart, write_directly
 
 _add = binary("add", lambda g: g, lambda g: g, "a + b.")
 _sub = binary("sub", lambda g: g, lambda g: -g, "a - b.", kind="number", aliases=("subtract",),
@@ -233,9 +234,13 @@ _ADD_SCALED_SLOPES = (
 )
 
 
-def _with_alpha(name, op):
+def _with_alpha(row):
+    name, op = row.name, row.op
     def f(input, other, *, alpha=1, out=None):
         if alpha == 1:
+            if isinstance(out, Tensor) and isinstance(input, Tensor) and isinstance(other, Tensor):
+                if write_directly(row.plans.get((input._layout, other._layout)), out, input, other):
+                    return out
             result = op(input, other)
         else:
             result = _add_scaled(input, other, alpha if name == "add" else -alpha)
@@ -248,9 +253,9 @@ def _with_alpha(name, op):
     return f
 
 
-add = _with_alpha("add", _add.op)
+add = _with_alpha(ROWS["add"])
 add.__doc__ = "a + alpha b."
-sub = _with_alpha("sub", _sub.op)
+sub = _with_alpha(ROWS["sub"])
 sub.__doc__ = "a - alpha b."
 subtract = sub
 _right_sub = _sub.op
@@ -411,8 +416,6 @@ def _inplace_operator(name):
 
 
 def _operators():
-    from .elementwise import ROWS
-
     # The four of arithmetic go straight to the row: every call between counts here.
     for sign, row in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div")):
         setattr(Tensor, f"__{sign}__", ROWS[row].op)

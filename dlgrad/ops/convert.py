@@ -12,9 +12,8 @@ from .._native import native, pointer
 from ..autograd.graph import record
 from ..batched import unreadable
 from ..layout import Layout
-from ..plan import make_plan, remember, run1
-from ..storage import Storage
-from ..tensor import Tensor, make_tensor, method
+from ..plan import make_plan, not_again, remember
+from ..tensor import Tensor, method
 from ..tensor import device as Device
 from . import complex_numbers
 from .checked import checked
@@ -30,11 +29,7 @@ def to_dtype(x, dtype):
         return x
     plan = _casts.get((lay, dtype))
     if plan is not None:
-        ptr = run1(plan.handle, x._ptr)
-        if not ptr:
-            plan.fail(x)
-        out = plan.layout
-        out = make_tensor(ptr, out, Storage(ptr, out.nbytes))
+        out = door.run(plan, x)
         if x._requires_grad and dtype.is_floating_point:
             old = lay.dtype
             record(out, "ToCopyBackward0", lambda g: to_dtype(g, old), (x,))
@@ -149,6 +144,7 @@ _cast = ffi.cast
 
 def _numbers(x):
     """All elements as a flat list of Python numbers."""
+    not_again()
     lay = x._layout
     if type(lay) is not Layout:
         raise unreadable("tolist")
@@ -195,6 +191,7 @@ if native is not None:
 @method
 def tolist(self):
     """Nested lists of Python numbers (a number for a 0-d tensor)."""
+    not_again()
     lay = self._layout
     shape = lay.shape
     if not shape:

@@ -11,7 +11,7 @@ from ..batched import each_member, per_member, with_room
 from ..layout import MAX_NUMEL, Layout
 from ..layout import contiguous as row_major_layout
 from ..layout import layout as make_layout
-from ..plan import NULL, fresh, intof, intoi, make_plan, remember, run0f, run0i, run1f, run1i
+from ..plan import make_plan, remember, run, write
 from ..storage import Storage, _alloc, allocate
 from ..tensor import Tensor, make_tensor, method  # noqa: N812
 from ..tensor import device as Device
@@ -127,11 +127,10 @@ def fill_quickly(t, value):
             return False
         kind = 0 if lay.dtype.is_floating_point else 1
         plan = remember(_fills_into, lay, make_plan("fill", "fill", (lay,), (), (kind,), name="fill_", into=True))
-        plan.run = intoi if kind else intof
-    if plan.run is intoi and not (type(value) is int and -(1 << 31) < value < 1 << 31):
+        plan.extra = int if kind else float
+    if plan.extra is int and not (type(value) is int and -(1 << 31) < value < 1 << 31):
         return False
-    plan.run(plan.handle, t._ptr, NULL, NULL, value)
-    t._storage.version += 1
+    write(plan, t, plan.extra(value))
     return True
 
 
@@ -152,30 +151,26 @@ def _write_range(op, out, dtype, values):
     return write_out(op, _fitted(op, out, dtype, tuple(shape)), values)
 
 
-_fills: dict = {}  # (dtype, shape) -> plan
+_fills: dict = {}  # (operation, dtype, shape) -> plan
 _default = dt.get_default_dtype
 _FLOATS = (dt.float32, dt.float64)
 
 
-def _fill_plan(dtype, shape):
+def _fill_plan(op, dtype, shape):
     """A plan that makes a tensor filled with a number."""
     lay = row_major_layout(dtype, shape)
     kind = 0 if dtype.is_floating_point else 1
-    plan = remember(_fills, (dtype, shape), make_plan("fill", "fill", (lay,), (), (kind,), name="full"))
-    plan.run = run1i if kind else run1f
+    plan = remember(_fills, (op, dtype, shape), make_plan("fill", "fill", (lay,), (), (kind,), name=op))
+    plan.extra = int if kind else float
     return plan
 
 
 def _new_filled(value, shape, dtype, requires_grad=False, op="full"):
     """A tensor filled with a number that is known to fit the dtype."""
-    plan = _fills.get((dtype, shape))
+    plan = _fills.get((op, dtype, shape))
     if plan is None:
-        plan = _fill_plan(dtype, shape)
-    ptr = plan.run(plan.handle, NULL, value)
-    lay = plan.layout
-    if not ptr:
-        allocate(lay.nbytes, f"{op} of shape {list(shape)}")  # raises
-    t = make_tensor(ptr, lay, Storage(ptr, lay.nbytes))
+        plan = _fill_plan(op, dtype, shape)
+    t = run(plan, plan.extra(value))
     return t.requires_grad_() if requires_grad else t
 
 
@@ -183,10 +178,10 @@ def _filled(op, value, size, out, dtype, device, requires_grad):
     if out is None and device is None:
         dtype = _default() if dtype is None else dtype
         shape = sizes_of(size, op)
-        if (dtype, shape) in _fills and (type(value) is int and -1 < value < 2 or (type(value) is float and dtype in _FLOATS)):
+        if (op, dtype, shape) in _fills and (type(value) is int and -1 < value < 2 or (type(value) is float and dtype in _FLOATS)):
             return _new_filled(value, shape, dtype, requires_grad, op)
         if type(dtype) is dt.dtype and not dtype.is_complex:
-            _fill_plan(dtype, _sizes(op, shape))
+            _fill_plan(op, dtype, _sizes(op, shape))
     if out is not None:
         return fill_with(_fitted(op, out, dtype, _sizes(op, size)), value, op)
     t = new_tensor(row_major_layout(_check(op, dtype, device), _sizes(op, size)), op)
@@ -403,11 +398,7 @@ def _arange(n, start, step, dtype, requires_grad=False):
         whole = not dtype.is_floating_point
         lay = row_major_layout(dtype, (n,))
         plan = remember(_aranges, (dtype, n), make_plan("fill", "arange", (lay,), (), (int(whole),)))
-        plan.run = run0i if whole else run0f
-    ptr = plan.run(plan.handle, start, step)
-    if not ptr:
-        plan.fail()
-    t = fresh(plan, ptr)
+    t = run(plan, start, step)
     return t.requires_grad_() if requires_grad else t
 
 

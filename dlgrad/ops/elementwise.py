@@ -18,7 +18,7 @@ from ..autograd.mode import mode
 from ..layout import Layout, broadcast_shapes, contiguous, expanded, layout
 from ..plan import learn, make_plan, quick, remember, run
 from ..tensor import Tensor, make_tensor
-from .writing import write_inplace, write_out
+from .writing import write_directly, write_inplace, write_out
 
 ROWS: dict = {}  # name -> Row: what the tests, the stubs and the reference pages are made from
 
@@ -294,6 +294,8 @@ def unary(name, derivative=None, doc="", *, kind="float", kernel=None, family="u
     def function(input, *, out=None):
         if out is None:
             return op(input)
+        if isinstance(out, Tensor) and isinstance(input, Tensor) and write_directly(plans.get(input._layout), out, input):
+            return out
         d = input._layout.dtype
         exact = (kind == "whole" and not d.is_floating_point) or (name == "abs" and not d.is_complex)
         return write_out(name, out, op(input), exact=exact)
@@ -474,7 +476,11 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
             raise TypeError(
                 f"{name}(): argument {'other' if first else 'input'!r} must be Tensor, not {type(other if first else input).__name__}"
             )
-        return op(input, other) if out is None else write_out(name, out, op(input, other))
+        if out is None:
+            return op(input, other)
+        if first and second and isinstance(out, Tensor) and write_directly(plans.get((input._layout, other._layout)), out, input, other):
+            return out
+        return write_out(name, out, op(input, other))
 
     def method_(self, other):
         if not right_number and not isinstance(other, Tensor):

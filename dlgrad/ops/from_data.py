@@ -281,7 +281,7 @@ def legacy_constructor(cls, args, kwargs):
 def adopt(t, other):
     """Makes `t` (a bare object of a Tensor class) hold what `other` holds."""
     t._ptr, t._layout, t._storage = other._ptr, other._layout, other._storage
-    t._requires_grad, t._grad_fn, t._view = False, None, None
+    t._requires_grad, t._grad_fn, t._view, t._view_mode = False, None, None, None
     return t
 
 

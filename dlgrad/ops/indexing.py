@@ -11,8 +11,7 @@ from ..autograd.graph import edge_of, record
 from ..autograd.mode import mode
 from ..batched import with_room
 from ..layout import Layout, Size, broadcast_shapes, layout, remember_view
-from ..plan import NULL, into, make_plan, remember, run2, run3
-from ..storage import Storage
+from ..plan import make_plan, remember, run, write
 from ..tensor import Tensor, make_tensor
 from .create import _new_filled, fill_quickly, zeros
 from .elementwise import expanded, is_scalar
@@ -306,25 +305,18 @@ def _position_getter(self, x, tensors, key):
     if k > 2 or any([i._ptr != t._ptr for i, t in zip(indices, given)]):
         return None
     plan = positions_plan(x._layout, [i._layout for i in indices], start, tuple(shape))
-    lay, whole, before = plan.layout, x._layout is self._layout and k == 1, tuple(self._layout.shape)
+    x_lay, whole, before = x._layout, x._layout is self._layout and k == 1, tuple(self._layout.shape)
 
     def getter(t, key):
         recorded = t._requires_grad and mode.enabled and edge_of(t) is not None
         if recorded and not whole:
             y, tensors = _views(t, key)
             return take_positions(y, tensors)
-        p = t._ptr + offset if offset else t._ptr
-        if k == 1:
-            i = key if type(key) is Tensor else next(i for i in key if type(i) is Tensor)
-            ptr = run2(plan.handle, p, i._ptr)
-        else:
-            i, j = [i for i in key if type(i) is Tensor]
-            ptr = run3(plan.handle, p, i._ptr, j._ptr)
-        if not ptr:
-            plan.fail(t)
-        result = make_tensor(ptr, lay, Storage(ptr, lay.nbytes))
+        given = (key,) if type(key) is Tensor else [i for i in key if type(i) is Tensor]
+        source = make_tensor(t._ptr + offset, x_lay, t._storage) if offset else t
+        result = run(plan, source, *given)
         if recorded:
-            record(result, "IndexBackward0", lambda g, i: put_new(before, g, (i,), start), (t,), (i,))
+            record(result, "IndexBackward0", lambda g, i: put_new(before, g, (i,), start), (t,), (*given,))
         return result
 
     return getter
@@ -449,10 +441,7 @@ def _put_quickly(self, index, value, number, accumulate=False):
         except RuntimeError:
             return False
         plan = remember(_puts, key, make_plan("index", "index_put", (lay,), (given, wide), (1, 0, 1, int(accumulate)), name="__setitem__", into=True))
-    status = into(plan.handle, self._ptr, index._ptr, value._ptr, NULL)
-    self._storage.version += 1
-    if status:
-        plan.fail(index)
+    write(plan, self, index, value)
     return True
 
 

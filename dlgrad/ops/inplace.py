@@ -8,7 +8,7 @@ from ..autograd.graph import record
 from ..autograd.mode import mode
 from ..layout import Layout
 from ..layout import contiguous as row_major_layout
-from ..plan import NULL, into, make_plan, remember
+from ..plan import make_plan, remember, write
 from ..storage import allocate
 from ..tensor import Tensor, method
 from .checked import checked
@@ -76,10 +76,7 @@ def copy_(self, src, non_blocking=False):
     ):
         plan = _copies.get((self._layout, src._layout))
         if plan is not None:
-            status = into(plan.handle, self._ptr, src._ptr, NULL, NULL)
-            self._storage.version += 1
-            if status:
-                plan.fail(src)
+            write(plan, self, src)
             return self
         if self._layout.shape == src._layout.shape:
             _keep_copy_plan(self._layout, src._layout)

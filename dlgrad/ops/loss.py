@@ -235,6 +235,6 @@ def _pointwise_again(g, x, t, reduction, composed):
     x, t = x.view_as(x), t.view_as(t)
     loss = composed(x, t)
     loss = loss if reduction == "none" else loss.mean() if reduction == "mean" else loss.sum()
-    wanted = [v for v in (x, t) if v._requires_grad]
+    wanted = [v for v in (x, t) if v.requires_grad]
     found = iter(grad(loss, wanted, g, create_graph=True))
-    return tuple([next(found) if v._requires_grad else None for v in (x, t)])
+    return tuple([next(found) if v.requires_grad else None for v in (x, t)])

@@ -14,7 +14,6 @@ from ..autograd.mode import no_grad
 from ..batched import drawn, every_member, levels
 from ..layout import Layout, contiguous
 from ..random import block_of
-from ..storage import Storage
 from ..tensor import Tensor, make_tensor, method
 from ._draw import (
     check_floating,
@@ -87,10 +86,7 @@ def _fresh(row, size, dtype, device, generator, requires_grad):
     if plan is None:
         check_floating(row, lay)
         plan = door.remember(plans, key, door.make_plan("random", row, (lay,), (block._layout,)))
-    ptr = door.run1(plan.handle, block._ptr)
-    if not ptr:
-        plan.fail()
-    t = make_tensor(ptr, lay, Storage(ptr, lay.nbytes))
+    t = door.run(plan, block)
     return t.requires_grad_() if requires_grad else t
 
 

@@ -184,9 +184,7 @@ def fill_masked(t, mask, value):
     value = _number_for(t._layout.dtype, value)
     if value is None:
         return False
-    run = door.intof if type(value) is float else door.intoi
-    run(plan.handle, t._ptr, mask._ptr, t._ptr, value)
-    t._storage.version += 1
+    door.write(plan, t, mask, t, value)
     return True
 
 
@@ -203,11 +201,7 @@ def masked_fill(input, mask, value):
                 door.remember(_fills, key, plan)
         number = None if plan is None else _number_for(input._layout.dtype, value)
         if number is not None:
-            run = door.run2f if type(number) is float else door.run2i
-            ptr = run(plan.handle, mask._ptr, input._ptr, number)
-            if not ptr:
-                plan.fail(input, mask)
-            result = door.fresh(plan, ptr)
+            result = door.run(plan, mask, input, number)
             if input._requires_grad:
                 record(result, "MaskedFillBackward0", lambda g, m: masked_fill(g, m, 0.0), (input,), (mask,))
             return result

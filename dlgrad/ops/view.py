@@ -18,8 +18,7 @@ from ..layout import (
     wrap_dim,
 )
 from ..layout import contiguous as row_major_layout
-from ..plan import make_plan, remember, run1
-from ..storage import Storage
+from ..plan import make_plan, not_again, remember, run
 from ..tensor import Tensor, make_tensor, method
 from .checked import checked
 from .elementwise import result_layout, sum_to
@@ -78,6 +77,7 @@ def view(self, *shape, dtype=None):
 
 
 def _view_dtype(self, dtype):
+    not_again()  # a wider type needs an address that fits it
     lay = self._layout
     old, new = lay.dtype.itemsize, dtype.itemsize
     if not (dtype.is_floating_point or dtype.is_complex):
@@ -442,11 +442,7 @@ def clone(input, *, memory_format=None):
         raise TypeError(f"clone(): argument 'input' must be Tensor, not {type(input).__name__}") from None
     if plan is None:
         plan = _clone_plan(lay, memory_format)
-    ptr = run1(plan.handle, input._ptr)
-    if not ptr:
-        plan.fail(input)
-    lay = plan.layout
-    out = make_tensor(ptr, lay, Storage(ptr, lay.nbytes))
+    out = run(plan, input)
     if input._requires_grad:
         record(out, "CloneBackward0", _same, (input,))
     return out

@@ -29,11 +29,10 @@ def make_view(x, lay, offset, name, rule):
     t._view_version = storage.version
     t._grad_fn = None
     t._requires_grad = MAYBE
+    t._view_mode = x._view_mode
     if base is None:
         t._view = x
         if not x._requires_grad:
-            if x._view_mode is not None:
-                t._view_mode = x._view_mode
             return t
     else:
         t._view = base
@@ -47,9 +46,8 @@ def make_view(x, lay, offset, name, rule):
                 t._requires_grad = True
         elif x.requires_grad:
             t._requires_grad = False
-            t._view_mode = "no_grad"
-    if x._view_mode is not None:
-        t._view_mode = x._view_mode
+            if t._view_mode is None:
+                t._view_mode = "no_grad"
     return t
 
 
@@ -71,8 +69,7 @@ def make_views(x, parts, name, join):
         t._grad_fn = None
         t._view = base
         t._view_version = version
-        if how is not None:
-            t._view_mode = how
+        t._view_mode = how
         outs.append(t)
     return record_several(tuple(outs), name, join, (x,)) if wants else tuple(outs)
 

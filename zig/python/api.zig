@@ -49,11 +49,27 @@ pub const Api = struct {
     PyObject_IsTrue: *const fn (O) callconv(.c) c_int,
     PyErr_SetString: *const fn (O, [*:0]const u8) callconv(.c) void,
     PyErr_Occurred: *const fn () callconv(.c) ?O,
+    PyErr_ExceptionMatches: *const fn (O) callconv(.c) c_int,
     PyErr_Clear: *const fn () callconv(.c) void,
     PyErr_NoMemory: *const fn () callconv(.c) ?O,
+    PyList_Size: *const fn (O) callconv(.c) isize,
+    PyList_GetItem: *const fn (O, isize) callconv(.c) ?O,
+    PyObject_GetAttr: *const fn (O, O) callconv(.c) ?O,
+    PyObject_GenericGetAttr: *const fn (O, O) callconv(.c) ?O,
+    PyObject_GenericGetDict: *const fn (O, ?*anyopaque) callconv(.c) ?O,
+    PyMem_RawMalloc: *const fn (usize) callconv(.c) ?*anyopaque,
+    PyMem_RawFree: *const fn (?*anyopaque) callconv(.c) void,
+    // Objects that lie in the interpreter.
+    PyLong_Type: O,
+    PyFloat_Type: O,
+    PyUnicode_Type: O,
+    PyTuple_Type: O,
+    PyList_Type: O,
+    PySlice_Type: O,
     // Variables: addresses of the objects' addresses.
     PyExc_TypeError: *const O,
     PyExc_ValueError: *const O,
+    PyExc_AttributeError: *const O,
 };
 pub var py: Api = undefined;
 
@@ -130,9 +146,11 @@ pub const Slot = extern struct {
     pub const dealloc = 52;
     pub const descr_get = 54;
     pub const new = 65;
+    pub const getattro = 58;
     pub const traverse = 71;
     pub const members = 72;
     pub const getset = 73;
+    pub const methods = 64;
 };
 
 pub const Spec = extern struct {
@@ -157,6 +175,8 @@ pub const offset_bit: usize = 1 << (@bitSizeOf(usize) - 1);
 pub var none: O = undefined;
 pub var true_: O = undefined;
 pub var false_: O = undefined;
+/// types.MethodType
+pub var method_type: O = undefined;
 
 pub inline fn keep(o: O) O {
     py.Py_IncRef(o);

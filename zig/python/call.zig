@@ -3,6 +3,7 @@
 const std = @import("std");
 const api = @import("api.zig");
 const objects = @import("objects.zig");
+const memo = @import("memo.zig");
 const memory = @import("../memory.zig");
 const plan_zig = @import("../plan.zig");
 const running = @import("../run.zig");
@@ -93,11 +94,18 @@ fn run(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
     const inputs = args[1..@intCast(n)];
     var call: Call = .{};
     if (!fill(p, &call, p.plan.n_out, inputs)) return null;
-    if (p.plan.n_out == 1) return newTensor(p, &call) orelse raise(p, inputs);
-    return runSeveral(p, &call) orelse raise(p, inputs);
+    if (p.plan.n_out == 1) {
+        const t = newTensor(p, &call) orelse return raise(p, inputs);
+        memo.note(p, t, inputs[0 .. p.plan.operands.len - 1], &call);
+        return t;
+    }
+    const results = runSeveral(p, &call) orelse return raise(p, inputs);
+    memo.note(p, results, inputs[0 .. p.plan.operands.len - p.plan.n_out], &call);
+    return results;
 }
 
-fn runSeveral(p: *const PlanObject, call: *Call) ?O {
+/// Allocates all results, computes them, and makes a tuple of tensors of them (plan.outs; None: left out).
+pub fn runSeveral(p: *const PlanObject, call: *Call) ?O {
     const outs = p.outs orelse api.none;
     const n = p.plan.n_out;
     if (py.PyTuple_Size(outs) != n) return api.typeError("a plan with another number of results");
@@ -147,6 +155,7 @@ fn write(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
         if (objects.Storage.of(Tensor.slots.get(t, "_storage").?)) |s| s.version += 1;
     }
     if (!done) return raise(p, operands[p.plan.n_out..]);
+    memo.note(p, null, operands[0..p.plan.operands.len], &call);
     return api.keep(api.none);
 }
 
@@ -173,6 +182,7 @@ fn byAddress(comptime into: bool, comptime addresses: usize, comptime number: Nu
                 .i => .{ .i = py.PyLong_AsLongLong(a) },
             };
             if (py.PyErr_Occurred() != null) return null;
+            memo.noteOther();
             const state = py.PyEval_SaveThread();
             const done: usize = if (into)
                 @intCast(running.execute(plan, &call))
@@ -193,6 +203,7 @@ fn runAt(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
     var call: Call = .{};
     for (addresses, call.ptr[0..addresses.len]) |a, *ptr| ptr.* = @ptrFromInt(py.PyLong_AsSize_t(a));
     if (py.PyErr_Occurred() != null) return null;
+    memo.noteOther();
     const state = py.PyEval_SaveThread();
     const status = running.execute(plan, &call);
     py.PyEval_RestoreThread(state);
@@ -209,13 +220,20 @@ fn alloc(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
     return py.PyLong_FromSize_t(@intFromPtr(block));
 }
 
+/// A tensor over a new block; null: there is none.
+pub fn newEmpty(bytes: usize, layout: O) ?O {
+    const block = memory.alloc(bytes) orelse return null;
+    const t = Tensor.make(block, bytes, layout) orelse return null;
+    memo.noteEmpty(t);
+    return t;
+}
+
 /// empty(nbytes, layout): a tensor over a new block, or None.
 fn empty(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
     if (n != 2) return api.typeError("empty(): expected a number of bytes and a layout");
     const bytes = py.PyLong_AsSize_t(args[0]);
     if (py.PyErr_Occurred() != null) return null;
-    const block = memory.alloc(bytes) orelse return api.keep(api.none);
-    return Tensor.make(block, bytes, args[1]);
+    return newEmpty(bytes, args[1]) orelse api.keep(api.none);
 }
 
 pub const functions = [_]api.MethodDef{

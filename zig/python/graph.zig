@@ -15,25 +15,40 @@ var special: bool = false;
 var edge_of: O = undefined;
 /// Stands in `kept` for the result.
 const result = 255;
+/// Is what a tuple of one stands for.
+const constant = 256;
+/// From here on: the others of several results.
+const another = 512;
 
 /// Where a gradient of `t` goes (a new reference), None, or null for an exception.
 pub inline fn edgeOf(t: O) ?O {
-    if (Tensor.slots.get(t, "_view") != api.none) {
-        return api.callObject(edge_of, &.{t});
-    }
+    if (Tensor.slots.get(t, "_view") != api.none) return edgeOfView(t);
     const f = Tensor.slots.get(t, "_grad_fn").?;
     return api.keep(if (f == api.none) t else f);
 }
 
+fn edgeOfView(t: O) ?O {
+    if (!Tensor.wants(t)) return api.keep(api.none);
+    const storage = objects.Storage.of(Tensor.slots.get(t, "_storage").?);
+    const version = Tensor.slots.get(t, "_view_version");
+    if (storage == null or version == null or py.PyLong_AsSsize_t(version.?) != storage.?.version) {
+        return api.callObject(edge_of, &.{t});
+    }
+    const f = Tensor.slots.get(t, "_grad_fn").?;
+    if (f == api.none and Tensor.slots.get(t, "_requires_grad") != Tensor.maybe) return api.keep(t);
+    return api.keep(f);
+}
+
 /// Makes the node of result `t` by a recipe (row.zig). Takes the edges over.
-pub fn record(recipe: O, t: O, args: []const O, edges: []?O) bool {
-    const node = make(recipe, t, args, edges) orelse return false;
+/// results: of a plan with several, all of them.
+pub fn record(recipe: O, t: O, args: []const O, edges: []?O, results: ?O) bool {
+    const node = make(recipe, t, args, edges, results) orelse return false;
     Tensor.slots.set(t, "_requires_grad", api.keep(api.true_));
     Tensor.slots.set(t, "_grad_fn", node);
     return true;
 }
 
-fn make(recipe: O, t: O, args: []const O, edges: []?O) ?O {
+fn make(recipe: O, t: O, args: []const O, edges: []?O, results: ?O) ?O {
     const kept = py.PyTuple_GetItem(recipe, 2).?;
     const n: usize = @intCast(py.PyTuple_Size(kept));
     const edge_tuple = py.PyTuple_New(@intCast(edges.len)) orelse return null;
@@ -50,8 +65,13 @@ fn make(recipe: O, t: O, args: []const O, edges: []?O) ?O {
         saved = py.PyTuple_New(@intCast(n)) orelse return null;
         versions = py.PyTuple_New(@intCast(n)) orelse return null;
         for (0..n) |i| {
-            const which = py.PyLong_AsSize_t(py.PyTuple_GetItem(kept, @intCast(i)).?);
-            const value = if (which == result) Tensor.alias(t) orelse return null else api.keep(args[which]);
+            const what = py.PyTuple_GetItem(kept, @intCast(i)).?;
+            const which = if (what.kind == py.PyTuple_Type) constant else py.PyLong_AsSize_t(what);
+            const value = if (which == constant)
+                api.keep(py.PyTuple_GetItem(what, 0).?)
+            else if (which >= another)
+                api.keep(py.PyTuple_GetItem(results.?, @intCast(which - another)).?)
+            else if (which == result) Tensor.alias(t) orelse return null else api.keep(args[which]);
             _ = py.PyTuple_SetItem(saved, @intCast(i), value);
             _ = py.PyTuple_SetItem(versions, @intCast(i), versionOf(value));
         }

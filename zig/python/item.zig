@@ -2,6 +2,7 @@
 //! and where there is none or several, Python's own `item` (the slow one) reads it or raises, and
 //! leaves with `remember_item(layout, format)` what the next ones need.
 const api = @import("api.zig");
+const memo = @import("memo.zig");
 const objects = @import("objects.zig");
 const Tensor = objects.Tensor;
 const O = *api.Object;
@@ -17,6 +18,7 @@ fn place(layout: O) *Known {
 }
 
 fn item(t: O, _: ?O) callconv(.c) ?O {
+    memo.noteOther(); // what follows may depend on the element
     const layout = Tensor.slots.get(t, "_layout") orelse return slowly(t);
     const k = place(layout);
     if (k.layout != layout) return slowly(t);

@@ -281,12 +281,14 @@ pub const Node = Slots(&.{
 });
 
 const TensorSlots = Slots(&.{
-    "_ptr", "_layout", "_storage", "_requires_grad", "_grad_fn", "_view",
+    "_ptr", "_layout", "_storage", "_requires_grad", "_grad_fn", "_view", "_view_version", "_view_mode",
 });
 pub const Tensor = struct {
     pub const slots = TensorSlots;
     /// Its subclass of which most inputs are.
     pub var parameter: ?O = null;
+    /// tensor.MAYBE
+    pub var maybe: ?O = null;
 
     pub inline fn is(o: O) bool {
         return o.kind == slots.kind or o.kind == parameter or isOther(o);
@@ -312,7 +314,35 @@ pub const Tensor = struct {
         slots.init(t, "_requires_grad", api.keep(api.false_));
         slots.init(t, "_grad_fn", api.keep(api.none));
         slots.init(t, "_view", api.keep(api.none));
+        slots.init(t, "_view_mode", api.keep(api.none));
         return t;
+    }
+
+    /// A view of `x` that wants no gradient of itself, `offset` bytes behind its first element (make_view in
+    /// ops/view_graph.py).
+    pub fn view(x: O, layout: O, offset: usize) ?O {
+        const storage = slots.get(x, "_storage").?;
+        const version = py.PyLong_FromSsize_t(if (Storage.of(storage)) |s| s.version else 0) orelse return null;
+        const old = slots.get(x, "_ptr").?;
+        const ptr = if (offset == 0) api.keep(old) else py.PyLong_FromSize_t(py.PyLong_AsSize_t(old) +% offset);
+        const t = assemble(ptr, layout, api.keep(storage)) orelse {
+            api.drop(version);
+            return null;
+        };
+        const base = slots.get(x, "_view").?;
+        slots.init(t, "_view_version", version);
+        slots.set(t, "_requires_grad", api.keep(maybe.?));
+        slots.set(t, "_view", api.keep(if (base == api.none) x else base));
+        return t;
+    }
+
+    /// Whether a gradient of `t` may be wanted: _requires_grad, without that of a view whose base wants none.
+    pub inline fn wants(t: O) bool {
+        const wanted = slots.get(t, "_requires_grad");
+        if (wanted == api.false_) return false;
+        if (wanted != maybe) return true;
+        const base = slots.get(t, "_view").?;
+        return base == api.none or slots.get(base, "_requires_grad") != api.false_;
     }
 
     /// Over a new block, which it takes over.

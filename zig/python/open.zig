@@ -4,6 +4,7 @@ const api = @import("api.zig");
 const call = @import("call.zig");
 const graph = @import("graph.zig");
 const item = @import("item.zig");
+const memo = @import("memo.zig");
 const objects = @import("objects.zig");
 const row = @import("row.zig");
 
@@ -22,10 +23,10 @@ pub fn open(numbers: []const usize) bool {
     api.true_ = @ptrFromInt(numbers[3]);
     api.false_ = @ptrFromInt(numbers[4]);
     call.float_type = @ptrFromInt(numbers[5]);
-    row.method_type = @ptrFromInt(numbers[6]);
+    api.method_type = @ptrFromInt(numbers[6]);
     const done = objects.register(namespace) and objects.putAll(namespace, &call.functions) and
         objects.putAll(namespace, &graph.functions) and
-        objects.putAll(namespace, &item.functions) and row.register(namespace);
+        objects.putAll(namespace, &item.functions) and row.register(namespace) and memo.register(namespace);
     if (!done) api.py.PyErr_Clear();
     return done;
 }

@@ -11,6 +11,7 @@ const api = @import("api.zig");
 const call_zig = @import("call.zig");
 const graph = @import("graph.zig");
 const objects = @import("objects.zig");
+const memo = @import("memo.zig");
 const memory = @import("../memory.zig");
 const plan_zig = @import("../plan.zig");
 const Object = api.Object;
@@ -123,6 +124,7 @@ const Function = extern struct {
         _ = api.keep(&plan.head); // another thread may drop it from the cache
         defer api.drop(&plan.head);
         const t = call_zig.newTensor(plan, &call) orelse return .{ .done = f.failed(plan, args) };
+        f.note(plan, t, args, &call);
         if (wanting != 0 and objects.Mode.enabled) {
             if (!f.record(key, plan, t, args, wanting)) {
                 api.drop(t);
@@ -130,6 +132,13 @@ const Function = extern struct {
             }
         }
         return .{ .done = t };
+    }
+
+    inline fn note(_: *Function, plan: *const PlanObject, t: O, args: []const O, call: *const plan_zig.Call) void {
+        // A number is none of the plan's operands.
+        const n = plan.plan.operands.len - 1;
+        const first = if (args.len > n and !Tensor.is(args[0])) args.len - n else 0;
+        memo.note(plan, t, args[first..][0..n], call);
     }
 
     fn failed(_: *Function, plan: *const PlanObject, args: []const O) ?O {
@@ -162,7 +171,7 @@ const Function = extern struct {
         const recipe = f.recipeFor(key, plan, choice) orelse return false;
         defer api.drop(recipe);
         if (recipe == api.none) return true;
-        return graph.record(recipe, t, args, edges[0..args.len]);
+        return graph.record(recipe, t, args, edges[0..args.len], null);
     }
 
     fn recipeFor(f: *Function, key: [max_inputs]?O, plan: *PlanObject, choice: u8) ?O {
@@ -294,7 +303,7 @@ const Function = extern struct {
     fn get(o: O, instance: ?O, _: ?O) callconv(.c) ?O {
         const self = instance orelse return api.keep(o);
         if (self == api.none) return api.keep(o);
-        return api.callObject(method_type, &.{ o, self });
+        return api.callObject(api.method_type, &.{ o, self });
     }
 
     const bound_methods = [_]api.MethodDef{
@@ -318,13 +327,11 @@ const Function = extern struct {
             .{ .number = api.Slot.call, .value = undefined },
             .{ .number = api.Slot.descr_get, .value = &get },
             .{ .number = api.Slot.members, .value = &members },
-            .{ .number = 64, .value = &bound_methods },
+            .{ .number = api.Slot.methods, .value = &bound_methods },
             .{},
         },
     };
 };
-
-pub var method_type: O = undefined;
 
 pub fn register(namespace: O) bool {
     // The slot's value is known only now.

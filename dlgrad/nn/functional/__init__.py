@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import importlib
 
+from ...ops.memos import LAYERS
+from ...plan import memo
+
 # file -> the names in it
 _FILES = {
     "_activation": """threshold threshold_ relu relu_ glu hardtanh hardtanh_ relu6 elu elu_ selu selu_
@@ -50,6 +53,8 @@ def __getattr__(name):
     module = importlib.import_module("." + file, __name__)
     # The whole family at once: the next look-up of any of it costs no call.
     for each in _FILES[file].split():
+        if each in LAYERS:
+            setattr(module, each, memo(getattr(module, each)))
         globals().setdefault(each, getattr(module, each))
     return globals()[name]
 

@@ -1,0 +1,771 @@
+//! `Memo`: a Python function whose answers of a usual kind are given again without it.
+//!
+//! Memo(slow) is called like slow(...). What it is called with is read as a key: tensors by their
+//! layout, all else (ints, floats, strings, dtypes, None, slices, tuples and lists of these) by
+//! value. Where slow() did nothing but one of these, the next call with that key does it here:
+//!   same   returned one of its tensors
+//!   view   returned a view of its first tensor
+//!   views  returned a tuple of views of its first tensor, none of which is recorded
+//!   plan   ran one plan over its tensors, and recorded the result (the first, where it has several) by a rule
+//!   all    ran one plan, and returned all its results as a tuple, none of which is recorded
+//!   empty  made a tensor that nothing was written to
+//!   write  ran one plan into (a part of) one of its tensors, and returned that or None
+//! What it did is seen from outside: from the plans that were run meanwhile (`note`) and from the
+//! result, whose node Python reads (`recipe_of` in autograd/graph.py). A key is learned when it comes
+//! for the second time. Only functions whose way depends on nothing but the key may be wrapped.
+const std = @import("std");
+const api = @import("api.zig");
+const call_zig = @import("call.zig");
+const graph = @import("graph.zig");
+const key_zig = @import("key.zig");
+const objects = @import("objects.zig");
+const plan_zig = @import("../plan.zig");
+const Key = key_zig.Key;
+const Object = api.Object;
+const PlanObject = objects.PlanObject;
+const Tensor = objects.Tensor;
+const O = *Object;
+const py = &api.py;
+
+// ------------------------------------------------------------------ what a function did
+
+/// The plan that this thread ran last, kept while some Memo asks its function.
+const Watch = struct {
+    depth: usize = 0,
+    count: usize = 0,
+    plan: ?O = null,
+    result: ?O = null,
+    operands: [plan_zig.max_operands]?O = @splat(null),
+    scalars: [plan_zig.max_scalars]plan_zig.Scalar = undefined,
+
+    fn clear(w: *Watch) void {
+        const old = w.*;
+        w.plan = null;
+        w.result = null;
+        w.operands = @splat(null);
+        api.drop(old.plan);
+        api.drop(old.result);
+        for (old.operands) |o| api.drop(o);
+    }
+};
+threadlocal var watch: Watch = .{};
+
+/// A plan was run on these tensors (None: left out): its inputs, where there is a new result, else
+/// the one that was written to and its inputs.
+pub inline fn note(p: *const PlanObject, result: ?O, tensors: []const O, call: *const plan_zig.Call) void {
+    if (watch.depth > 0) remember(p, result, tensors, call);
+}
+
+/// A tensor was made of memory that nothing was written to.
+pub inline fn noteEmpty(t: O) void {
+    if (watch.depth == 0) return;
+    watch.clear();
+    watch.count += 1;
+    watch.result = api.keep(t);
+}
+
+/// Something was done that no Memo can repeat.
+pub inline fn noteOther() void {
+    watch.count += 2;
+}
+
+fn remember(p: *const PlanObject, result: ?O, tensors: []const O, call: *const plan_zig.Call) void {
+    @branchHint(.cold);
+    watch.clear();
+    watch.count += 1;
+    watch.plan = api.keep(@constCast(&p.head));
+    if (result) |r| watch.result = api.keep(r);
+    for (tensors, watch.operands[0..tensors.len]) |t, *o| o.* = api.keep(t);
+    watch.scalars = call.scalar;
+}
+
+// ------------------------------------------------------------------ what is known
+
+const Action = enum { nothing, same, view, views, plan, all, write, empty };
+const left_out = 255;
+
+const Entry = struct {
+    key: []u64,
+    hash: u64,
+    /// The table, and the calls that are answered by it now.
+    holders: usize = 1,
+    /// How often it was not what it took.
+    failures: u8 = 0,
+    action: Action = .nothing,
+    /// Which of the tensors is returned.
+    which: u8 = 0,
+    n_operands: u8 = 0,
+    /// For each operand of the plan in which of the tensors it lies, and how many bytes behind its first element.
+    operands: [plan_zig.max_operands]u8 = undefined,
+    shifts: [plan_zig.max_operands]usize = undefined,
+    /// Whether None is returned.
+    silent: bool = false,
+    scalars: [plan_zig.max_scalars]plan_zig.Scalar = undefined,
+    plan: ?O = null,
+    /// Of the result; of views the layouts; of all results what makes them out of a tuple (None: the tuple itself).
+    layout: ?O = null,
+    /// Of views, in a tuple.
+    offsets: ?O = null,
+    /// Of a view, in bytes; of an empty tensor: how many bytes.
+    offset: usize = 0,
+    /// The tensors that want a gradient (bit i: tensor i), and how the result is recorded; null: not at all.
+    choice: u32 = 0,
+    recipe: ?O = null,
+
+    fn make(key: *const Key) ?*Entry {
+        const e: *Entry = @ptrCast(@alignCast(py.PyMem_RawMalloc(@sizeOf(Entry)) orelse return null));
+        const words: [*]u64 = @ptrCast(@alignCast(py.PyMem_RawMalloc(8 * key.n) orelse {
+            py.PyMem_RawFree(e);
+            return null;
+        }));
+        @memcpy(words[0..key.n], key.tokens[0..key.n]);
+        e.* = .{ .key = words[0..key.n], .hash = key.hash };
+        key_zig.keepAll(e.key);
+        return e;
+    }
+
+    fn release(e: *Entry) void {
+        e.holders -= 1;
+        if (e.holders > 0) return;
+        key_zig.dropAll(e.key);
+        api.drop(e.plan);
+        api.drop(e.layout);
+        api.drop(e.offsets);
+        api.drop(e.recipe);
+        py.PyMem_RawFree(e.key.ptr);
+        py.PyMem_RawFree(e);
+    }
+
+    // -------------------------------------------------------------- answers
+
+    const Answer = union(enum) { done: ?O, unknown };
+
+    inline fn answer(e: *Entry, key: *const Key) Answer {
+        return switch (e.action) {
+            .nothing => .unknown,
+            .same => .{ .done = api.keep(key.tensors[e.which]) },
+            .view => e.takeView(key),
+            .views => e.takeViews(key),
+            .plan, .all => e.runPlan(key),
+            .write => e.writePlan(key),
+            .empty => .{ .done = call_zig.newEmpty(e.offset, e.layout.?) orelse return .unknown },
+        };
+    }
+
+    fn fill(e: *const Entry, key: *const Key, call: *plan_zig.Call, first: usize) bool {
+        const n = e.n_operands;
+        for (e.operands[0..n], e.shifts[0..n], call.ptr[first..][0..n]) |i, shift, *ptr| {
+            if (i != left_out) ptr.* = @ptrFromInt((Tensor.address(key.tensors[i]) orelse return false) +% shift);
+        }
+        call.scalar = e.scalars;
+        return true;
+    }
+
+    fn runPlan(e: *Entry, key: *const Key) Answer {
+        var edges: Edges = .{};
+        defer edges.release();
+        if (!edges.find(key)) return .{ .done = null };
+        if (edges.choice != e.choice) return .unknown;
+        var call: plan_zig.Call = .{};
+        const plan: *PlanObject = @ptrCast(e.plan.?);
+        if (!e.fill(key, &call, plan.plan.n_out)) return .unknown;
+        if (plan.plan.n_out > 1) return .{ .done = e.runSeveral(key, plan, &call, &edges) };
+        const t = call_zig.newTensor(plan, &call) orelse return .{ .done = e.failed(plan, key) };
+        if (watch.depth > 0) e.noteRun(key, plan, t, &call);
+        return .{ .done = e.recorded(t, key, &edges, null) };
+    }
+
+    /// `t` in the graph, if it belongs there.
+    inline fn recorded(e: *Entry, t: O, key: *const Key, edges: *Edges, results: ?O) ?O {
+        const how = e.recipe orelse return t;
+        if (edges.record(how, t, key, results)) return t;
+        api.drop(t);
+        return null;
+    }
+
+    fn runSeveral(e: *Entry, key: *const Key, plan: *PlanObject, call: *plan_zig.Call, edges: *Edges) ?O {
+        const results = call_zig.runSeveral(plan, call) orelse return e.failed(plan, key);
+        if (watch.depth > 0) e.noteRun(key, plan, results, call);
+        if (e.action == .all) {
+            if (e.layout.? == api.none) return results;
+            defer api.drop(results);
+            return api.callObject(e.layout.?, &.{results});
+        }
+        defer api.drop(results);
+        return e.recorded(api.keep(py.PyTuple_GetItem(results, e.which).?), key, edges, results);
+    }
+
+    fn noteRun(e: *const Entry, key: *const Key, plan: *const PlanObject, t: ?O, call: *const plan_zig.Call) void {
+        var list: [plan_zig.max_operands]O = undefined;
+        for (e.operands[0..e.n_operands], list[0..e.n_operands]) |i, *o| {
+            o.* = if (i == left_out) api.none else key.tensors[i];
+        }
+        note(plan, t, list[0..e.n_operands], call);
+    }
+
+    fn failed(e: *const Entry, plan: *const PlanObject, key: *const Key) ?O {
+        _ = e;
+        return call_zig.raise(plan, key.tensors[0..key.n_tensors]);
+    }
+
+    fn writePlan(e: *Entry, key: *const Key) Answer {
+        const target = key.tensors[e.which];
+        const storage = Tensor.slots.get(target, "_storage").?;
+        const s = objects.Storage.of(storage) orelse return .unknown;
+        if (!mayWrite(key, target, storage)) return .unknown;
+        var call: plan_zig.Call = .{};
+        if (!e.fill(key, &call, 0)) return .unknown;
+        const plan: *PlanObject = @ptrCast(e.plan.?);
+        const done = call_zig.execute(plan, &call);
+        s.version += 1;
+        if (!done) return .{ .done = e.failed(plan, key) };
+        if (watch.depth > 0) e.noteRun(key, plan, null, &call);
+        return .{ .done = api.keep(if (e.silent) api.none else target) };
+    }
+
+    /// Whether a view of `x` is one like all others.
+    inline fn isPlain(x: O) bool {
+        return Tensor.slots.get(x, "_view_mode") == api.none and (objects.Mode.enabled or !Tensor.wants(x));
+    }
+
+    fn takeView(e: *Entry, key: *const Key) Answer {
+        var edges: Edges = .{};
+        defer edges.release();
+        if (!edges.find(key)) return .{ .done = null };
+        const x = key.tensors[0];
+        if (edges.choice != e.choice or !isPlain(x)) return .unknown;
+        const t = Tensor.view(x, e.layout.?, e.offset) orelse return .{ .done = null };
+        return .{ .done = e.recorded(t, key, &edges, null) };
+    }
+
+    fn takeViews(e: *Entry, key: *const Key) Answer {
+        const x = key.tensors[0];
+        if (!isPlain(x) or Tensor.wants(x)) return .unknown;
+        const n = py.PyTuple_Size(e.layout.?);
+        const views = py.PyTuple_New(n) orelse return .{ .done = null };
+        var i: isize = 0;
+        while (i < n) : (i += 1) {
+            const offset = py.PyLong_AsSize_t(py.PyTuple_GetItem(e.offsets.?, i).?);
+            const t = Tensor.view(x, py.PyTuple_GetItem(e.layout.?, i).?, offset) orelse {
+                api.drop(views);
+                return .{ .done = null };
+            };
+            _ = py.PyTuple_SetItem(views, i, t);
+        }
+        return .{ .done = views };
+    }
+};
+
+/// Whether autograd does not care that `target` is written to, and no other of the tensors lies in its memory.
+fn mayWrite(key: *const Key, target: O, storage: O) bool {
+    const recording = objects.Mode.enabled;
+    for (key.tensors[0..key.n_tensors]) |t| {
+        if (t == target) continue;
+        if (Tensor.slots.get(t, "_storage") == storage) return false;
+        if (recording and Tensor.wants(t)) return false;
+    }
+    if (!recording) return true;
+    const wanted = Tensor.slots.get(target, "_requires_grad");
+    const base = Tensor.slots.get(target, "_view").?;
+    if (base == api.none) return wanted == api.false_;
+    return wanted != api.true_ and Tensor.slots.get(base, "_requires_grad") == api.false_ and
+        Tensor.slots.get(target, "_view_mode") == api.none;
+}
+
+/// Where gradients of a call's tensors go.
+const Edges = struct {
+    list: [key_zig.max_tensors]?O = undefined,
+    n: usize = 0,
+    choice: u32 = 0,
+
+    /// False: an exception.
+    inline fn find(s: *Edges, key: *const Key) bool {
+        if (!objects.Mode.enabled) return true;
+        for (key.tensors[0..key.n_tensors]) |t| {
+            if (Tensor.wants(t)) return s.findAll(key);
+        }
+        return true;
+    }
+    fn findAll(s: *Edges, key: *const Key) bool {
+        for (key.tensors[0..key.n_tensors], 0..) |t, i| {
+            var edge: ?O = null;
+            if (Tensor.wants(t)) {
+                edge = graph.edgeOf(t) orelse return false;
+                if (edge == api.none) {
+                    api.drop(edge);
+                    edge = null;
+                } else s.choice |= @as(u32, 1) << @intCast(i);
+            }
+            s.list[i] = edge;
+            s.n = i + 1;
+        }
+        return true;
+    }
+    fn release(s: *Edges) void {
+        for (s.list[0..s.n]) |e| api.drop(e);
+    }
+    /// recipe: (name, rule, kept, own, places): places[i] is the tensor that the node's edge i belongs to.
+    fn record(s: *Edges, recipe: O, t: O, key: *const Key, results: ?O) bool {
+        const places = py.PyTuple_GetItem(recipe, 4).?;
+        const n: usize = @intCast(py.PyTuple_Size(places));
+        var edges: [key_zig.max_tensors]?O = undefined;
+        for (edges[0..n], 0..) |*e, i| {
+            const place = py.PyLong_AsSize_t(py.PyTuple_GetItem(places, @intCast(i)).?);
+            e.* = if (place == left_out) null else api.keep(s.list[place].?);
+        }
+        return graph.record(recipe, t, key.tensors[0..key.n_tensors], edges[0..n], results);
+    }
+};
+
+// ------------------------------------------------------------------ the type
+
+/// graph.recipe_of
+var recipe_of: ?O = null;
+/// Hashes that came once.
+var sightings: [4096]u64 = @splat(0);
+
+const Memo = extern struct {
+    head: Object,
+    vectorcall: *const fn (O, [*]const O, usize, ?O) callconv(.c) ?O,
+    slow: O,
+    dict: ?O,
+    weak: ?O,
+    /// Open addressing; a power of two, at most half of it in use.
+    entries: ?[*]?*Entry,
+    size: usize,
+    used: usize,
+
+    var kind: O = undefined;
+    const most = 2048;
+
+    fn call(o: O, args: [*]const O, nf: usize, names: ?O) callconv(.c) ?O {
+        const m: *Memo = @ptrCast(o);
+        var key: Key = .start();
+        if (!key.read(args, nf & ~api.offset_bit, names)) return m.ask(args, nf, names);
+        if (m.find(&key)) |e| {
+            e.holders += 1;
+            defer e.release();
+            switch (e.answer(&key)) {
+                .done => |result| return result,
+                .unknown => {},
+            }
+            if (e.failures > 2) return m.ask(args, nf, names);
+        } else {
+            const sighting = &sightings[@intCast(key.hash % sightings.len)];
+            if (sighting.* != key.hash) {
+                sighting.* = key.hash;
+                return m.ask(args, nf, names);
+            }
+        }
+        return m.askAndLearn(&key, args, nf, names);
+    }
+
+    /// slow(...)
+    fn ask(m: *Memo, args: [*]const O, nf: usize, names: ?O) ?O {
+        const n = nf & ~api.offset_bit;
+        const keywords = if (names) |list| keywordsOf(list, args + n) orelse return null else null;
+        defer api.drop(keywords);
+        return py.PyObject_VectorcallDict(m.slow, @ptrCast(args), nf, keywords);
+    }
+
+    fn keywordsOf(names: O, values: [*]const O) ?O {
+        const dict = py.PyDict_New() orelse return null;
+        for (0..@intCast(py.PyTuple_Size(names))) |i| {
+            const name = py.PyTuple_GetItem(names, @intCast(i)).?;
+            if (py.PyDict_SetItem(dict, name, values[i]) != 0) {
+                api.drop(dict);
+                return null;
+            }
+        }
+        return dict;
+    }
+
+    fn askAndLearn(m: *Memo, key: *const Key, args: [*]const O, nf: usize, names: ?O) ?O {
+        @branchHint(.cold);
+        const before = watch.count;
+        watch.depth += 1;
+        const result = m.ask(args, nf, names);
+        watch.depth -= 1;
+        if (result) |r| m.learn(key, r, watch.count - before);
+        if (watch.depth == 0) watch.clear();
+        return result;
+    }
+
+    // -------------------------------------------------------------- learning
+
+    fn learn(m: *Memo, key: *const Key, result: O, ran: usize) void {
+        const e = m.find(key) orelse m.add(key) orelse return;
+        e.holders += 1;
+        defer e.release();
+        if (!whatWasDone(e, key, result, ran)) e.failures +|= 1;
+        if (py.PyErr_Occurred() != null) py.PyErr_Clear();
+    }
+
+    fn whatWasDone(e: *Entry, key: *const Key, result: O, ran: usize) bool {
+        for (key.tensors[0..key.n_tensors], 0..) |t, i| if (t == result) {
+            if (ran == 1) return learnWrite(e, key, @intCast(i), false);
+            if (ran > 0 or e.action != .nothing) return false;
+            e.which = @intCast(i);
+            e.action = .same;
+            return true;
+        };
+        if (e.action != .nothing) return false;
+        if (result == api.none) return ran == 1 and key.n_tensors > 0 and learnWrite(e, key, 0, true);
+        if (result.kind != Tensor.slots.kind) {
+            if (ran == 0) return learnViews(e, key, result);
+            return ran == 1 and learnAll(e, key, result);
+        }
+        if (ran == 1 and watch.plan == null) return watch.result == result and learnEmpty(e, result);
+        if (ran == 1) return learnPlan(e, key, result);
+        return ran == 0 and learnView(e, key, result);
+    }
+
+    fn learnWrite(e: *Entry, key: *const Key, which: u8, silent: bool) bool {
+        const storage = Tensor.slots.get(key.tensors[which], "_storage").?;
+        if (e.action != .nothing or watch.plan == null or watch.result != null or
+            !mayWrite(key, key.tensors[which], storage) or !learnOperands(e, key)) return false;
+        if (e.operands[0] != which or !silent and watch.operands[0] != key.tensors[which]) return false;
+        e.which = which;
+        e.silent = silent;
+        e.action = .write;
+        return true;
+    }
+
+    fn learnEmpty(e: *Entry, result: O) bool {
+        const storage = objects.Storage.of(Tensor.slots.get(result, "_storage").?) orelse return false;
+        if (Tensor.slots.get(result, "_requires_grad") != api.false_) return false;
+        e.layout = api.keep(Tensor.slots.get(result, "_layout").?);
+        e.offset = @intCast(storage.nbytes);
+        e.action = .empty;
+        return true;
+    }
+
+    fn learnPlan(e: *Entry, key: *const Key, result: O) bool {
+        const made = watch.result orelse return false;
+        var results: ?O = null;
+        if (made != result) {
+            results = made;
+            if (made.kind != py.PyTuple_Type) return false;
+            e.which = for (0..@intCast(py.PyTuple_Size(made))) |i| {
+                if (py.PyTuple_GetItem(made, @intCast(i)) == result) break @intCast(i);
+            } else return false;
+        }
+        if (Tensor.slots.get(result, "_view") != api.none or !learnOperands(e, key) or
+            !learnRecipe(e, key, result, results)) return false;
+        e.action = .plan;
+        return true;
+    }
+
+    /// A tuple (or one of its classes) of all that a plan has made.
+    fn learnAll(e: *Entry, key: *const Key, result: O) bool {
+        const made = watch.result orelse return false;
+        if (made.kind != py.PyTuple_Type or py.PyType_IsSubtype(result.kind, py.PyTuple_Type) == 0) return false;
+        const n = py.PyTuple_Size(made);
+        if (py.PyTuple_Size(result) != n) return false;
+        var i: isize = 0;
+        while (i < n) : (i += 1) {
+            const t = py.PyTuple_GetItem(result, i).?;
+            if (t != py.PyTuple_GetItem(made, i)) return false;
+            if (t == api.none or t.kind != Tensor.slots.kind or
+                Tensor.slots.get(t, "_requires_grad") != api.false_) return false;
+        }
+        if (!learnOperands(e, key)) return false;
+        e.layout = if (result == made)
+            api.keep(api.none)
+        else
+            py.PyObject_GetAttrString(result, "_make") orelse return false;
+        e.action = .all;
+        return true;
+    }
+
+    fn learnViews(e: *Entry, key: *const Key, result: O) bool {
+        if (key.n_tensors != 1 or result.kind != py.PyTuple_Type) return false;
+        const n = py.PyTuple_Size(result);
+        const x = key.tensors[0];
+        if (n == 0 or Tensor.wants(x)) return false;
+        const layouts = py.PyTuple_New(n) orelse return false;
+        const offsets = py.PyTuple_New(n) orelse {
+            api.drop(layouts);
+            return false;
+        };
+        var i: isize = 0;
+        while (i < n) : (i += 1) {
+            const t = py.PyTuple_GetItem(result, i).?;
+            const offset = viewOffset(x, t) orelse break;
+            _ = py.PyTuple_SetItem(layouts, i, api.keep(Tensor.slots.get(t, "_layout").?));
+            _ = py.PyTuple_SetItem(offsets, i, py.PyLong_FromSize_t(offset));
+        }
+        if (i < n) {
+            api.drop(layouts);
+            api.drop(offsets);
+            return false;
+        }
+        e.layout = layouts;
+        e.offsets = offsets;
+        e.action = .views;
+        return true;
+    }
+
+    /// How many bytes behind `x` its plain view `t` starts; null: it is none.
+    fn viewOffset(x: O, t: O) ?usize {
+        if (t.kind != Tensor.slots.kind) return null;
+        const base = Tensor.slots.get(x, "_view").?;
+        const view = Tensor.slots.get(t, "_view").?;
+        if (view == api.none or view != if (base == api.none) x else base) return null;
+        if (Tensor.slots.get(t, "_view_mode") != api.none) return null;
+        return (Tensor.address(t) orelse return null) -% (Tensor.address(x) orelse return null);
+    }
+
+    fn learnOperands(e: *Entry, key: *const Key) bool {
+        const plan: *const PlanObject = @ptrCast(watch.plan.?);
+        const into = watch.result == null;
+        if (into and plan.plan.n_out != 1) return false;
+        const n = plan.plan.operands.len - if (into) 0 else plan.plan.n_out;
+        for (watch.operands[0..n], e.operands[0..n], e.shifts[0..n]) |operand, *place, *shift| {
+            const o = operand.?;
+            shift.* = 0;
+            place.* = if (o == api.none) left_out else placeOf(key, o) orelse return false;
+            if (place.* == left_out or o == key.tensors[place.*]) continue;
+            shift.* = (Tensor.address(o) orelse return false) -% (Tensor.address(key.tensors[place.*]) orelse return false);
+        }
+        e.n_operands = @intCast(n);
+        e.scalars = watch.scalars;
+        api.drop(e.plan);
+        e.plan = api.keep(watch.plan.?);
+        return true;
+    }
+
+    /// Which of the tensors an operand is, or lies in.
+    fn placeOf(key: *const Key, o: O) ?u8 {
+        const storage = Tensor.slots.get(o, "_storage");
+        var found: ?u8 = null;
+        for (key.tensors[0..key.n_tensors], 0..) |t, i| {
+            if (t == o) return @intCast(i);
+            if (Tensor.slots.get(t, "_storage") != storage) continue;
+            if (found != null) return null;
+            found = @intCast(i);
+        }
+        return found;
+    }
+
+    fn learnView(e: *Entry, key: *const Key, result: O) bool {
+        if (key.n_tensors != 1) return false;
+        e.offset = viewOffset(key.tensors[0], result) orelse return false;
+        if (!learnRecipe(e, key, result, null)) return false;
+        e.layout = api.keep(Tensor.slots.get(result, "_layout").?);
+        e.action = .view;
+        return true;
+    }
+
+    fn learnRecipe(e: *Entry, key: *const Key, result: O, results: ?O) bool {
+        var edges: Edges = .{};
+        defer edges.release();
+        if (!edges.find(key)) return false;
+        const recorded = Tensor.slots.get(result, "_requires_grad") == api.true_;
+        e.choice = edges.choice;
+        if (!recorded) return edges.choice == 0 or Tensor.slots.get(result, "_view") == api.none;
+        if (edges.choice == 0) return false;
+        const recipe = readRecipe(key, &edges, result, results orelse api.none) orelse return false;
+        if (recipe != api.none) e.recipe = recipe else api.drop(recipe);
+        return recipe != api.none;
+    }
+
+    fn readRecipe(key: *const Key, edges: *const Edges, result: O, results: O) ?O {
+        const n = key.n_tensors;
+        const tensors = py.PyTuple_New(@intCast(n)) orelse return null;
+        defer api.drop(tensors);
+        const list = py.PyTuple_New(@intCast(n)) orelse return null;
+        defer api.drop(list);
+        for (key.tensors[0..n], edges.list[0..n], 0..) |t, edge, i| {
+            _ = py.PyTuple_SetItem(tensors, @intCast(i), api.keep(t));
+            _ = py.PyTuple_SetItem(list, @intCast(i), api.keep(edge orelse api.none));
+        }
+        return api.callObject(recipe_of orelse return null, &.{ result, tensors, list, results });
+    }
+
+    // -------------------------------------------------------------- the cache
+
+    inline fn find(m: *const Memo, key: *const Key) ?*Entry {
+        const entries = m.entries orelse return null;
+        var i = key.hash >> 20 & (m.size - 1);
+        while (entries[i]) |e| : (i = (i + 1) & (m.size - 1)) {
+            if (e.hash == key.hash and std.mem.eql(u64, e.key, key.tokens[0..key.n])) return e;
+        }
+        return null;
+    }
+
+    fn add(m: *Memo, key: *const Key) ?*Entry {
+        if (2 * (m.used + 1) > m.size and !m.grow()) return null;
+        const e = Entry.make(key) orelse return null;
+        m.insert(e);
+        return e;
+    }
+
+    fn insert(m: *Memo, e: *Entry) void {
+        var i = e.hash >> 20 & (m.size - 1);
+        while (m.entries.?[i] != null) i = (i + 1) & (m.size - 1);
+        m.entries.?[i] = e;
+        m.used += 1;
+    }
+
+    /// Twice the room; at the bound, all is forgotten.
+    fn grow(m: *Memo) bool {
+        const old = if (m.entries) |list| list[0..m.size] else &.{};
+        const full = m.size == most;
+        const size: usize = if (m.size == 0) 8 else @min(2 * m.size, most);
+        const entries: [*]?*Entry = @ptrCast(@alignCast(py.PyMem_RawMalloc(size * @sizeOf(?*Entry)) orelse return false));
+        @memset(entries[0..size], null);
+        m.entries = entries;
+        m.size = size;
+        m.used = 0;
+        if (!full) for (old) |e| if (e) |x| m.insert(x);
+        // Only now, as what is dropped may run anything.
+        if (full) for (old) |e| if (e) |x| x.release();
+        if (old.len > 0) py.PyMem_RawFree(@ptrCast(@constCast(old.ptr)));
+        return true;
+    }
+
+    /// forget(): empties the cache.
+    fn forget(o: ?O, _: [*]const O, _: isize) callconv(.c) ?O {
+        const m: *Memo = @ptrCast(o.?);
+        const old = if (m.entries) |list| list[0..m.size] else &.{};
+        m.entries = null;
+        m.size = 0;
+        m.used = 0;
+        for (old) |e| if (e) |x| x.release();
+        if (old.len > 0) py.PyMem_RawFree(@ptrCast(@constCast(old.ptr)));
+        return api.keep(api.none);
+    }
+
+    /// known(): how many keys it can answer.
+    fn known(o: ?O, _: [*]const O, _: isize) callconv(.c) ?O {
+        const m: *Memo = @ptrCast(o.?);
+        var n: usize = 0;
+        if (m.entries) |list| for (list[0..m.size]) |e| if (e) |x| {
+            n += @intFromBool(x.action != .nothing);
+        };
+        return py.PyLong_FromSize_t(n);
+    }
+
+    // -------------------------------------------------------------- the type
+
+    /// Memo(slow)
+    fn new(cls: O, args: O, _: ?O) callconv(.c) ?O {
+        if (py.PyTuple_Size(args) != 1) return api.typeError("Memo(): expected a function");
+        const m: *Memo = @ptrCast(py.PyType_GenericAlloc(cls, 0) orelse return null);
+        m.vectorcall = call;
+        m.slow = api.keep(py.PyTuple_GetItem(args, 0).?);
+        return &m.head;
+    }
+
+    fn dealloc(o: O) callconv(.c) void {
+        const m: *Memo = @ptrCast(o);
+        if (m.weak != null) py.PyObject_ClearWeakRefs(o);
+        api.drop(forget(o, undefined, 0));
+        api.drop(m.slow);
+        api.drop(m.dict);
+        py.PyObject_Free(o);
+        api.drop(kind);
+    }
+
+    /// As a method: bound to the tensor.
+    fn get(o: O, instance: ?O, _: ?O) callconv(.c) ?O {
+        const self = instance orelse return api.keep(o);
+        if (self == api.none) return api.keep(o);
+        return api.callObject(api.method_type, &.{ o, self });
+    }
+
+    /// What it has not, its function may have.
+    fn getAttribute(o: O, name: O) callconv(.c) ?O {
+        if (py.PyObject_GenericGetAttr(o, name)) |found| return found;
+        if (py.PyErr_ExceptionMatches(py.PyExc_AttributeError.*) == 0) return null;
+        py.PyErr_Clear();
+        const m: *Memo = @ptrCast(o);
+        return py.PyObject_GetAttr(m.slow, name);
+    }
+
+    /// It passes for a function.
+    fn getClass(o: O, _: ?*anyopaque) callconv(.c) ?O {
+        const m: *Memo = @ptrCast(o);
+        return api.keep(m.slow.kind);
+    }
+
+    const methods = [_]api.MethodDef{
+        .{ .name = "forget", .function = &forget },
+        .{ .name = "known", .function = &known },
+        .{ .flags = 0 },
+    };
+    const members = [_]api.MemberDef{
+        objects.member("__vectorcalloffset__", @offsetOf(Memo, "vectorcall"), api.MemberDef.ssize, true),
+        objects.member("__dictoffset__", @offsetOf(Memo, "dict"), api.MemberDef.ssize, true),
+        objects.member("__weaklistoffset__", @offsetOf(Memo, "weak"), api.MemberDef.ssize, true),
+        objects.member("__wrapped__", @offsetOf(Memo, "slow"), api.MemberDef.object, true),
+        .{},
+    };
+};
+
+/// The slots' values that are known at run time are given to it there.
+pub fn register(namespace: O) bool {
+    const getset = [_]api.GetSetDef{
+        .{ .name = "__dict__", .get = py.PyObject_GenericGetDict },
+        .{ .name = "__class__", .get = Memo.getClass },
+        .{},
+    };
+    const slots = [_]api.Slot{
+        .{ .number = api.Slot.new, .value = &Memo.new },
+        .{ .number = api.Slot.dealloc, .value = &Memo.dealloc },
+        .{ .number = api.Slot.call, .value = py.PyVectorcall_Call },
+        .{ .number = api.Slot.descr_get, .value = &Memo.get },
+        .{ .number = api.Slot.getattro, .value = &Memo.getAttribute },
+        .{ .number = api.Slot.members, .value = &Memo.members },
+        .{ .number = api.Slot.methods, .value = &Memo.methods },
+        .{ .number = api.Slot.getset, .value = lasting(&getset) orelse return false },
+        .{},
+    };
+    const spec: api.Spec = .{
+        .name = "dlgrad._native.Memo",
+        .size = @sizeOf(Memo),
+        .flags = api.Spec.basic | api.Spec.vectorcall | api.Spec.method,
+        .slots = &slots,
+    };
+    Memo.kind = py.PyType_FromSpec(&spec) orelse return false;
+    return objects.put(namespace, "Memo", Memo.kind) and objects.putAll(namespace, &functions);
+}
+
+/// A copy that stays: descriptors point into it.
+fn lasting(list: []const api.GetSetDef) ?[*]api.GetSetDef {
+    const block = py.PyMem_RawMalloc(list.len * @sizeOf(api.GetSetDef)) orelse return null;
+    const copy: [*]api.GetSetDef = @ptrCast(@alignCast(block));
+    @memcpy(copy[0..list.len], list);
+    return copy;
+}
+
+/// bind_memo(recipe_of, MAYBE, types that are keys by identity: Layout, dtype, Size; Ellipsis, slice's offsets)
+fn bind(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
+    if (n != 6) return api.typeError("bind_memo()");
+    recipe_of = api.keep(args[0]);
+    Tensor.maybe = api.keep(args[1]);
+    key_zig.layout_type = api.keep(args[2]);
+    key_zig.dtype_type = api.keep(args[3]);
+    key_zig.size_type = api.keep(args[4]);
+    key_zig.ellipsis = api.keep(args[5]);
+    return api.keep(api.none);
+}
+
+/// forget_all(): something that functions look at beside their arguments has changed.
+fn forgetAll(_: ?O, _: [*]const O, _: isize) callconv(.c) ?O {
+    key_zig.epoch += 1;
+    return api.keep(api.none);
+}
+
+/// note_other()
+fn noteOtherCalled(_: ?O, _: [*]const O, _: isize) callconv(.c) ?O {
+    noteOther();
+    return api.keep(api.none);
+}
+
+const functions = [_]api.MethodDef{
+    .{ .name = "note_other", .function = &noteOtherCalled },
+    .{ .name = "bind_memo", .function = &bind },
+    .{ .name = "forget_all", .function = &forgetAll },
+};
