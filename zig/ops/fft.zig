@@ -13,18 +13,19 @@
 //! rfft gives the first half of the spectrum of real numbers; irfft takes that half for the
 //! whole (of its first number, and of the last where n is even, the imaginary part counts 0).
 //!
-//! n is cut into factors 4, 2, 3, 5 and primes up to 13, each a pass that also sorts (Stockham
-//! 1966, in the form of Swarztrauber 1984, "FFT algorithms for vector computers"); with a larger
-//! prime factor, the transform is a convolution of a length that is a power of two (Bluestein
-//! 1970). The order of additions depends on n alone.
+//! A line of real numbers of even length is a line of half as many complex ones, whose parts are neighbours; the
+//! spectrum of the one follows from that of the other by a pass over both ends (`fold`). How lines of complex numbers
+//! are transformed: fft_passes.zig; with a prime factor above 13, as a convolution of a length that is a power of two
+//! (Bluestein 1970). The order of additions depends on n, the dimension, and whether there are few lines.
 //!
-//! Several lines are transformed side by side, one in each lane of the vectors: element k of line
-//! l lies at k * batch + l, which for the passes is a longer stride and nothing else.
+//! Lines of which no number is next to the line's next one are transformed side by side, one in each lane of the
+//! vectors: element k of line l lies at k * batch + l, which for the passes is a longer stride and nothing else.
 const std = @import("std");
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");
 const simd = @import("../simd.zig");
-const trig = @import("../math/trig.zig");
+const passes = @import("fft_passes.zig");
+const transpose = @import("transpose.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
 
@@ -33,208 +34,40 @@ pub const family: plan.Family = .{ .prepare = prepare };
 const Op = enum { fft, rfft, irfft };
 pub const names: []const []const u8 = std.meta.fieldNames(Op);
 
-const max_prime = 13;
 const work_size = 1 << 13;
 /// Longer lines side by side would not stay in the cache.
 const max_batched = 1 << 12;
-
-/// A length without large primes, and the roots of unity that its passes take.
-fn Passes(comptime T: type) type {
-    return struct {
-        const Self = @This();
-        n: usize,
-        count: usize,
-        radices: [64]u8,
-        /// exp(-2 pi i k / n)
-        re: [*]T,
-        im: [*]T,
-
-        fn init(n: usize, memory: [*]T) Self {
-            var s: Self = .{ .n = n, .count = 0, .radices = undefined, .re = memory, .im = memory + n };
-            var rest = n;
-            for ([_]u8{ 4, 2, 3, 5, 7, 11, 13 }) |r| {
-                while (rest % r == 0) : (rest /= r) {
-                    s.radices[s.count] = r;
-                    s.count += 1;
-                }
-            }
-            std.debug.assert(rest == 1);
-            for (0..n) |k| {
-                const root = unitRoot(2 * k, n);
-                s.re[k] = @floatCast(root[0]);
-                s.im[k] = @floatCast(root[1]);
-            }
-            return s;
-        }
-
-        /// Transforms `batch` lines (re, im); the result is there, or in (to_re, to_im): says which.
-        fn run(s: *const Self, batch: usize, re: [*]T, im: [*]T, to_re: [*]T, to_im: [*]T) bool {
-            var from: [2][*]T = .{ re, im };
-            var to: [2][*]T = .{ to_re, to_im };
-            var stride: usize = 1;
-            var length = s.n;
-            for (s.radices[0..s.count]) |radix| {
-                length /= radix;
-                switch (radix) {
-                    inline 2, 3, 4, 5, 7, 11, 13 => |r| s.pass(r, length, stride, batch, from, to),
-                    else => unreachable,
-                }
-                stride *= radix;
-                std.mem.swap([2][*]T, &from, &to);
-            }
-            return s.count % 2 == 1;
-        }
-
-        /// One pass: `length` groups of r numbers, each number `stride` neighbours.
-        fn pass(
-            s: *const Self,
-            comptime r: usize,
-            length: usize,
-            stride: usize,
-            batch: usize,
-            from: [2][*]T,
-            to: [2][*]T,
-        ) void {
-            const lanes = simd.lanes(T);
-            const wide = stride * batch;
-            for (0..length) |p| {
-                var w: [r][2]T = undefined;
-                inline for (0..r) |k| w[k] = .{ s.re[p * k * stride], s.im[p * k * stride] };
-                var q: usize = 0;
-                while (q + lanes <= wide) : (q += lanes) s.group(r, @Vector(lanes, T), length, wide, p, q, &w, from, to);
-                while (q < wide) : (q += 1) s.group(r, @Vector(1, T), length, wide, p, q, &w, from, to);
-            }
-        }
-
-        inline fn group(
-            s: *const Self,
-            comptime r: usize,
-            comptime V: type,
-            length: usize,
-            stride: usize,
-            p: usize,
-            q: usize,
-            w: *const [r][2]T,
-            from: [2][*]T,
-            to: [2][*]T,
-        ) void {
-            const n = @typeInfo(V).vector.len;
-            var a: [r]Number(V) = undefined;
-            inline for (0..r) |j| {
-                const at = q + stride * (p + j * length);
-                a[j] = .{ .re = from[0][at..][0..n].*, .im = from[1][at..][0..n].* };
-            }
-            const b = s.butterfly(r, V, a);
-            inline for (0..r) |k| {
-                const at = q + stride * (r * p + k);
-                const y = if (k == 0) b[k] else b[k].times(@splat(w[k][0]), @splat(w[k][1]));
-                to[0][at..][0..n].* = y.re;
-                to[1][at..][0..n].* = y.im;
-            }
-        }
-
-        /// The transform of r numbers.
-        inline fn butterfly(s: *const Self, comptime r: usize, comptime V: type, a: [r]Number(V)) [r]Number(V) {
-            switch (r) {
-                2 => return .{ a[0].plus(a[1]), a[0].minus(a[1]) },
-                4 => {
-                    const t0 = a[0].plus(a[2]);
-                    const t1 = a[0].minus(a[2]);
-                    const t2 = a[1].plus(a[3]);
-                    const t3 = a[1].minus(a[3]).timesMinusI();
-                    return .{ t0.plus(t2), t1.plus(t3), t0.minus(t2), t1.minus(t3) };
-                },
-                else => {
-                    // Pairs j and r - j share their cosines, and their sines but for the sign.
-                    const half = r / 2;
-                    var sums: [half]Number(V) = undefined;
-                    var differences: [half]Number(V) = undefined;
-                    inline for (0..half) |j| {
-                        sums[j] = a[j + 1].plus(a[r - 1 - j]);
-                        differences[j] = a[j + 1].minus(a[r - 1 - j]).timesMinusI();
-                    }
-                    var b: [r]Number(V) = undefined;
-                    b[0] = a[0];
-                    inline for (sums) |x| b[0] = b[0].plus(x);
-                    const root = s.n / r;
-                    inline for (1..half + 1) |k| {
-                        var even = a[0];
-                        var odd: Number(V) = .{ .re = @splat(0), .im = @splat(0) };
-                        inline for (0..half) |j| {
-                            const at = (k * (j + 1)) % r * root;
-                            even = even.plus(sums[j].scaled(@splat(s.re[at])));
-                            odd = odd.plus(differences[j].scaled(@splat(-s.im[at])));
-                        }
-                        b[k] = even.plus(odd);
-                        b[r - k] = even.minus(odd);
-                    }
-                    return b;
-                },
-            }
-        }
-    };
-}
-
-fn Number(comptime V: type) type {
-    return struct {
-        const Self = @This();
-        re: V,
-        im: V,
-
-        inline fn plus(a: Self, b: Self) Self {
-            return .{ .re = a.re + b.re, .im = a.im + b.im };
-        }
-        inline fn minus(a: Self, b: Self) Self {
-            return .{ .re = a.re - b.re, .im = a.im - b.im };
-        }
-        inline fn times(a: Self, re: V, im: V) Self {
-            return .{ .re = a.re * re - a.im * im, .im = a.re * im + a.im * re };
-        }
-        inline fn scaled(a: Self, factor: V) Self {
-            return .{ .re = a.re * factor, .im = a.im * factor };
-        }
-        inline fn timesMinusI(a: Self) Self {
-            return .{ .re = a.im, .im = -a.re };
-        }
-    };
-}
-
-/// exp(-pi i k / n), for k < 2n.
-fn unitRoot(k: usize, n: usize) [2]f64 {
-    const turned: i64 = if (k > n) @as(i64, @intCast(k)) - 2 * @as(i64, @intCast(n)) else @intCast(k);
-    const x: @Vector(8, f64) = @splat(@as(f64, @floatFromInt(turned)) / @as(f64, @floatFromInt(n)));
-    const root = trig.sincosPi(@Vector(8, f64), x);
-    return .{ root.cos[0], -root.sin[0] };
-}
-
-fn smooth(n: usize) bool {
-    var rest = n;
-    for (2..max_prime + 1) |r| {
-        while (rest % r == 0) rest /= r;
-    }
-    return rest == 1;
-}
 
 fn State(comptime T: type) type {
     return struct {
         const Self = @This();
         op: Op,
         dim: usize,
+        /// Of the transform that is asked for, and of that of complex numbers which it comes down to.
         n: usize,
+        m: usize,
         inverse: bool,
         factor: T,
         lines: usize,
         /// Lines that are transformed side by side.
         batch: usize,
-        passes: Passes(T),
-        /// exp(-pi i k^2 / n), and the transform of its conjugate, by length: where n has a large prime.
+        passes: passes.Passes(T),
+        /// exp(-pi i k^2 / m), and the transform of its conjugate, by length: where m has a large prime.
         convolves: bool,
-        chirp: [2][*]T,
-        filter: [2][*]T,
+        chirp: passes.Planes(T),
+        filter: passes.Planes(T),
+        /// -i exp(-2 pi i k / n), for k <= m / 2, where lines are halved.
+        folds: passes.Planes(T),
 
-        /// Numbers that a thread works on: two arrays, each of real and imaginary parts.
-        fn scratch(s: *const Self) usize {
-            return 4 * s.passes.n * s.batch;
+        fn halved(s: *const Self) bool {
+            return s.m != s.n;
+        }
+        fn flipped(s: *const Self) bool {
+            return s.inverse or s.op == .irfft;
+        }
+        /// Numbers of a plane that a thread works on, of four: two arrays, each of real and imaginary parts.
+        fn planeSize(s: *const Self) usize {
+            return (@max(s.passes.n, s.m + 1) + 1) * s.batch + passes.Passes(T).slack;
         }
     };
 }
@@ -250,15 +83,31 @@ fn prepare(p: *Plan) plan.PrepareError!void {
 fn Runner(comptime T: type) type {
     return struct {
         const S = State(T);
-        const lane_count = simd.lanes(T);
+        const P = passes.Passes(T);
+        const Planes = passes.Planes(T);
+        const W = simd.lanes(T);
+        const V = @Vector(W, T);
 
         fn prepare(p: *Plan) plan.PrepareError!void {
             if (p.operands[1].dtype != p.operands[0].dtype) return error.Unsupported;
             const n: usize = @intCast(p.ints[2]);
             if (n == 0) return error.Unsupported;
-            const convolves = !smooth(n);
-            const length = if (convolves) std.math.ceilPowerOfTwo(usize, 2 * n - 1) catch return error.Unsupported else n;
-            const numbers = 2 * length + if (convolves) 2 * n + 2 * length else 0;
+            const op: Op = @fromBackingInt(@as(u2, @intCast(p.op)));
+            const dim: usize = @intCast(p.ints[0]);
+            // The operand without a last dimension of 2, if there is one, has the lines' shape.
+            const whole = p.operands[if (op == .rfft) 1 else 0];
+            const ndim = if (op == .fft) whole.ndim() - 1 else whole.ndim();
+            var lines: usize = 1;
+            for (whole.shape[0..ndim], 0..) |size, d| lines *= if (d == dim) 1 else @intCast(size);
+
+            const m = if (op != .fft and n % 2 == 0) n / 2 else n;
+            const convolves = !passes.smooth(m);
+            const length = if (convolves) std.math.ceilPowerOfTwo(usize, 2 * m - 1) catch return error.Unsupported else m;
+            const cuts = length % W == 0;
+            const beside = lines >= 4 and !convolves and n <= max_batched and (!cuts or dim + 1 < ndim);
+            const table = P.tableSize(length, cuts and !beside);
+            const folds = if (m != n) m / 2 + 1 else 0;
+            const numbers = table + 2 * folds + if (convolves) 2 * (m + length) else 0;
             const head = std.mem.alignForward(usize, @sizeOf(S), 64);
             const bytes = head + numbers * @sizeOf(T);
             const memory = services.alloc(bytes) orelse return error.OutOfMemory;
@@ -266,51 +115,54 @@ fn Runner(comptime T: type) type {
             p.state_bytes = bytes;
             const s: *S = @ptrCast(@alignCast(memory));
             const tables: [*]T = @ptrCast(@alignCast(memory + head));
-            const dim: usize = @intCast(p.ints[0]);
-            // The operand without a last dimension of 2, if there is one, has the lines' shape.
-            const whole = p.operands[if (p.op == @backingInt(Op.rfft)) 1 else 0];
-            var lines: usize = 1;
-            const ndim = if (p.op == @backingInt(Op.fft)) whole.ndim() - 1 else whole.ndim();
-            for (whole.shape[0..ndim], 0..) |size, d| lines *= if (d == dim) 1 else @intCast(size);
+            const more = tables + table + 2 * folds;
             s.* = .{
-                .op = @fromBackingInt(@as(u2, @intCast(p.op))),
+                .op = op,
                 .dim = dim,
                 .n = n,
+                .m = m,
                 .inverse = p.ints[1] != 0,
-                .factor = @floatCast(p.floats[0]),
+                .factor = @floatCast(p.floats[0] * @as(f64, if (m != n and op == .rfft) 0.5 else 1)),
                 .lines = lines,
-                .batch = if (lines >= 4 and !convolves and n <= max_batched) lane_count else 1,
-                .passes = .init(length, tables),
+                .batch = if (beside) W else 1,
+                .passes = .init(length, cuts and !beside, tables),
                 .convolves = convolves,
-                .chirp = .{ tables + 2 * length, tables + 2 * length + n },
-                .filter = .{ tables + 2 * length + 2 * n, tables + 3 * length + 2 * n },
+                .folds = .{ tables + table, tables + table + folds },
+                .chirp = .{ more, more + m },
+                .filter = .{ more + 2 * m, more + 2 * m + length },
             };
+            for (0..folds) |k| {
+                const root = passes.unitRoot(2 * k, n);
+                s.folds[0][k] = @floatCast(root[1]);
+                s.folds[1][k] = @floatCast(-root[0]);
+            }
             if (convolves) try makeFilter(s);
             p.run = run;
         }
 
         fn makeFilter(s: *S) plan.PrepareError!void {
-            const n = s.n;
+            const m = s.m;
             const length = s.passes.n;
-            for (0..n) |k| {
-                const square: usize = @intCast(@as(u128, k) * k % (2 * n));
-                const root = unitRoot(square, n);
-                s.chirp[0][k] = @floatCast(root[0]);
-                s.chirp[1][k] = @floatCast(root[1]);
+            for (0..m) |k| {
+                P.setRoot(s.chirp, k, @intCast(@as(u128, k) * k % (2 * m)), m);
             }
-            const work = services.allocSlice(T, 2 * length) orelse return error.OutOfMemory;
+            const size = s.planeSize();
+            const work = services.allocSlice(T, 4 * size) orelse return error.OutOfMemory;
             defer services.free(@ptrCast(work.ptr));
-            for (s.filter) |part| @memset(part[0..length], 0);
-            for (0..n) |k| {
+            const a, const b = arrays(work, size);
+            for (a) |part| @memset(part[0..length], 0);
+            for (0..m) |k| {
                 for ([_]usize{ k, (length - k) % length }) |at| {
-                    s.filter[0][at] = s.chirp[0][k];
-                    s.filter[1][at] = -s.chirp[1][k];
+                    a[0][at] = s.chirp[0][k];
+                    a[1][at] = -s.chirp[1][k];
                 }
             }
-            if (s.passes.run(1, s.filter[0], s.filter[1], work.ptr, work.ptr + length)) {
-                @memcpy(s.filter[0][0..length], work[0..length]);
-                @memcpy(s.filter[1][0..length], work[length..]);
-            }
+            const result = if (s.passes.run(1, a, b)) b else a;
+            for (s.filter, result) |to, from| @memcpy(to[0..length], from[0..length]);
+        }
+
+        fn arrays(work: []T, size: usize) [2]Planes {
+            return .{ .{ work.ptr, work.ptr + size }, .{ work.ptr + 2 * size, work.ptr + 3 * size } };
         }
 
         const Job = struct { s: *const S, plan: *const Plan, call: *Call };
@@ -324,53 +176,95 @@ fn Runner(comptime T: type) type {
 
         fn piece(job: *const Job, begin: usize, end: usize) void {
             const s = job.s;
-            const length = s.passes.n;
-            const work = services.allocSlice(T, s.scratch()) orelse
-                return job.call.fail(.out_of_memory, .{ @intCast(s.scratch() * @sizeOf(T)), 0, 0 });
+            const size = s.planeSize();
+            const work = services.allocSlice(T, 4 * size) orelse
+                return job.call.fail(.out_of_memory, .{ @intCast(4 * size * @sizeOf(T)), 0, 0 });
             defer services.free(@ptrCast(work.ptr));
-            const part = length * s.batch;
-            const a: [2][*]T = .{ work.ptr, work.ptr + part };
-            const b: [2][*]T = .{ work.ptr + 2 * part, work.ptr + 3 * part };
+            const a, const b = arrays(work, size);
             for (begin..end) |block| {
                 const first = block * s.batch;
                 const lines: Lines = .init(job, first, @min(s.batch, s.lines - first));
-                if (lines.count < s.batch) @memset(work[0 .. 2 * part], 0);
+                if (lines.count < s.batch) @memset(work[0 .. 2 * size], 0);
                 lines.read(a);
-                lines.write(transform(s, a, b));
+                if (s.halved() and s.op == .irfft) {
+                    for (a[1][0..s.batch]) |*x| x.* = 0; // of the first and of the last number only the real
+                    for (a[1][s.m * s.batch ..][0..s.batch]) |*x| x.* = 0; // parts count
+                    fold(s, a);
+                }
+                const result = transform(s, a, b);
+                if (s.halved() and s.op == .rfft) {
+                    for (result) |part| @memcpy(part[s.m * s.batch ..][0..s.batch], part[0..s.batch]);
+                    fold(s, result);
+                }
+                lines.write(result);
             }
         }
 
         /// The transform of `a`, which is then in the array returned. With the other sign in the exponent, it is the
         /// transform of numbers whose parts have changed places, the same of the result.
-        fn transform(s: *const S, a: [2][*]T, b: [2][*]T) [2][*]T {
-            const flipped = s.inverse or s.op == .irfft;
-            const x: [2][*]T = if (flipped) .{ a[1], a[0] } else a;
-            const y: [2][*]T = if (flipped) .{ b[1], b[0] } else b;
-            if (!s.convolves) return if (s.passes.run(s.batch, x[0], x[1], y[0], y[1])) b else a;
+        fn transform(s: *const S, a: Planes, b: Planes) Planes {
+            const flipped = s.flipped();
+            const x: Planes = if (flipped) .{ a[1], a[0] } else a;
+            const y: Planes = if (flipped) .{ b[1], b[0] } else b;
+            if (!s.convolves) return if (s.passes.run(s.batch, x, y)) b else a;
             const length = s.passes.n;
-            multiply(x, s.chirp, s.n);
-            for (x) |part| @memset(part[s.n..length], 0);
-            const there = s.passes.run(1, x[0], x[1], y[0], y[1]);
+            multiply(x, s.chirp, s.m, 1);
+            for (x) |part| @memset(part[s.m..length], 0);
+            const there = s.passes.run(1, x, y);
             const spectrum = if (there) y else x;
             const other = if (there) x else y;
-            multiply(spectrum, s.filter, length);
+            multiply(spectrum, s.filter, length, 1);
             // Back, again by exchanging the parts.
-            const back = s.passes.run(1, spectrum[1], spectrum[0], other[1], other[0]);
-            const result = if (back) other else spectrum;
-            multiply(result, s.chirp, s.n);
-            const scale = 1 / @as(T, @floatFromInt(length));
-            for (result) |part| {
-                for (part[0..s.n]) |*v| v.* *= scale;
-            }
+            const turned: Planes = .{ spectrum[1], spectrum[0] };
+            const result = if (s.passes.run(1, turned, .{ other[1], other[0] })) other else spectrum;
+            multiply(result, s.chirp, s.m, 1 / @as(T, @floatFromInt(length)));
             return if (flipped) .{ result[1], result[0] } else result;
         }
 
-        fn multiply(x: [2][*]T, w: [2][*]T, n: usize) void {
-            for (0..n) |k| {
-                const re = x[0][k] * w[0][k] - x[1][k] * w[1][k];
-                x[1][k] = x[0][k] * w[1][k] + x[1][k] * w[0][k];
-                x[0][k] = re;
+        fn multiply(x: Planes, w: Planes, n: usize, factor: T) void {
+            var k: usize = 0;
+            while (k + W <= n) : (k += W) product(V, x, w, k, factor);
+            while (k < n) : (k += 1) product(@Vector(1, T), x, w, k, factor);
+        }
+        inline fn product(comptime U: type, x: Planes, w: Planes, k: usize, factor: T) void {
+            const by: passes.Number(U) = .load(w, k);
+            const y = passes.Number(U).load(x, k).times(by.re, by.im);
+            const scale: U = @splat(factor);
+            (passes.Number(U){ .re = y.re * scale, .im = y.im * scale }).store(x, k);
+        }
+
+        /// rfft: from the transform Z of the halved line (Z[m] = Z[0]) twice the spectrum of the line; irfft: back.
+        /// With d = Z[k] - conj Z[m-k] and o = -i d exp(-2 pi i k / n) (irfft: its conjugate factor) both are
+        /// Z[k] + conj Z[m-k] + o at k, and the conjugate of Z[k] + conj Z[m-k] - o at m - k.
+        fn fold(s: *const S, z: Planes) void {
+            const m = s.m;
+            const sign: T = if (s.op == .irfft) -1 else 1;
+            var k: usize = 0;
+            if (s.batch == 1) {
+                while (2 * k + 2 * W - 2 < m) : (k += W) {
+                    const w: Planes = .{ s.folds[0] + k, s.folds[1] + k };
+                    foldPair(V, true, z, k, m - k - (W - 1), w[0][0..W].*, w[1][0..W].*, sign);
+                }
+                while (2 * k <= m) : (k += 1) {
+                    foldPair(@Vector(1, T), false, z, k, m - k, .{s.folds[0][k]}, .{s.folds[1][k]}, sign);
+                }
+            } else while (2 * k <= m) : (k += 1) {
+                foldPair(V, false, z, k * W, (m - k) * W, @splat(s.folds[0][k]), @splat(s.folds[1][k]), sign);
             }
+        }
+        inline fn foldPair(comptime U: type, comptime back: bool, z: Planes, low: usize, high: usize, re: U, im: U, sign: T) void {
+            const N = passes.Number(U);
+            const a: N = .load(z, low);
+            var b: N = .load(z, high);
+            if (back) b = .{ .re = std.simd.reverseOrder(b.re), .im = std.simd.reverseOrder(b.im) };
+            const e: N = .{ .re = a.re + b.re, .im = a.im - b.im };
+            const d: N = .{ .re = a.re - b.re, .im = a.im + b.im };
+            const o = d.times(re, im * @as(U, @splat(sign)));
+            var y = e.minus(o);
+            y.im = -y.im;
+            if (back) y = .{ .re = std.simd.reverseOrder(y.re), .im = std.simd.reverseOrder(y.im) };
+            e.plus(o).store(z, low);
+            y.store(z, high);
         }
 
         /// Elements from the start of an operand to a line's first number.
@@ -388,25 +282,35 @@ fn Runner(comptime T: type) type {
             return at;
         }
 
+        /// How the numbers of a line lie: real parts `step` apart, an imaginary part `part` behind (0: they have none).
+        const Spread = struct {
+            step: usize,
+            part: usize,
+
+            fn of(s: *const S, operand: plan.Operand, real: bool) Spread {
+                const stride: usize = @intCast(operand.strides[s.dim]);
+                if (!real) return .{ .step = stride, .part = 1 };
+                return if (s.halved()) .{ .step = 2 * stride, .part = stride } else .{ .step = stride, .part = 0 };
+            }
+            fn packed_(l: Spread) bool {
+                return l.step == 2 and l.part == 1;
+            }
+        };
+
         /// Lines that are transformed side by side: where they begin in input and output.
         const Lines = struct {
             s: *const S,
             count: usize,
-            from: [lane_count][*]const T = undefined,
-            to: [lane_count][*]T = undefined,
-            from_step: usize,
-            to_step: usize,
+            from: [W][*]const T = undefined,
+            to: [W][*]T = undefined,
+            x: Spread,
+            y: Spread,
 
             fn init(job: *const Job, first: usize, count: usize) Lines {
                 const s = job.s;
                 const x = job.plan.operands[1];
                 const y = job.plan.operands[0];
-                var l: Lines = .{
-                    .s = s,
-                    .count = count,
-                    .from_step = @intCast(x.strides[s.dim]),
-                    .to_step = @intCast(y.strides[s.dim]),
-                };
+                var l: Lines = .{ .s = s, .count = count, .x = .of(s, x, s.op == .rfft), .y = .of(s, y, s.op == .irfft) };
                 const x_dims = if (s.op == .rfft) x.ndim() else x.ndim() - 1;
                 const y_dims = if (s.op == .irfft) y.ndim() else y.ndim() - 1;
                 for (0..count) |i| {
@@ -416,53 +320,129 @@ fn Runner(comptime T: type) type {
                 return l;
             }
 
-            /// Elements of a line that are moved before the next line's: all lines' stay in the cache.
-            const run_length = 16;
-
-            fn read(l: *const Lines, to: [2][*]T) void {
-                const s = l.s;
-                const n = if (s.op == .irfft) s.n / 2 + 1 else s.n;
-                var begin: usize = 0;
-                while (begin < n) : (begin += run_length) {
-                    const end = @min(begin + run_length, n);
-                    for (l.from[0..l.count], 0..) |from, lane| switch (s.op) {
-                        .fft => for (begin..end) |k| {
-                            to[0][k * s.batch + lane] = from[k * l.from_step];
-                            to[1][k * s.batch + lane] = from[k * l.from_step + 1];
-                        },
-                        .rfft => for (begin..end) |k| {
-                            to[0][k * s.batch + lane] = from[k * l.from_step];
-                            to[1][k * s.batch + lane] = 0;
-                        },
-                        .irfft => for (begin..end) |k| {
-                            const real = k == 0 or 2 * k == s.n;
-                            const re = from[k * l.from_step];
-                            const im = if (real) 0 else from[k * l.from_step + 1];
-                            to[0][k * s.batch + lane] = re;
-                            to[1][k * s.batch + lane] = im;
-                            if (real) continue;
-                            to[0][(s.n - k) * s.batch + lane] = re;
-                            to[1][(s.n - k) * s.batch + lane] = -im;
-                        },
-                    };
-                }
+            /// Whether the lines fill a vector and are neighbours of each other, `step` numbers apart.
+            fn adjacent(l: *const Lines, lines: anytype, step: usize) bool {
+                if (l.count < W) return false;
+                for (lines, 0..) |line, i| if (line != lines[0] + i * step) return false;
+                return true;
             }
 
-            fn write(l: *const Lines, from: [2][*]T) void {
+            fn read(l: *const Lines, to: Planes) void {
                 const s = l.s;
-                const n = if (s.op == .rfft) s.n / 2 + 1 else s.n;
-                var begin: usize = 0;
-                while (begin < n) : (begin += run_length) {
-                    const end = @min(begin + run_length, n);
-                    for (l.to[0..l.count], 0..) |to, lane| {
-                        for (begin..end) |k| {
-                            to[k * l.to_step] = from[0][k * s.batch + lane] * s.factor;
-                            if (s.op != .irfft) to[k * l.to_step + 1] = from[1][k * s.batch + lane] * s.factor;
+                const half_given = s.op == .irfft;
+                const n = if (half_given) s.n / 2 + 1 else s.m;
+                l.readNumbers(to, n);
+                if (!half_given or s.halved()) return;
+                // The other half is the conjugate of this one.
+                for (to[1][0..s.batch]) |*x| x.* = 0;
+                for (1..n) |k| for (0..s.batch) |lane| {
+                    to[0][(s.n - k) * s.batch + lane] = to[0][k * s.batch + lane];
+                    to[1][(s.n - k) * s.batch + lane] = -to[1][k * s.batch + lane];
+                };
+            }
+
+            fn readNumbers(l: *const Lines, to: Planes, n: usize) void {
+                const step = l.x.step;
+                const part = l.x.part;
+                var k: usize = 0;
+                if (l.s.batch == 1) {
+                    if (l.x.packed_()) {
+                        while (k + W <= n) : (k += W) parted(l.from[0] + 2 * k).store(to, k);
+                    }
+                } else if (l.x.packed_() and l.count == W) {
+                    while (k + W / 2 <= n) : (k += W / 2) {
+                        var rows: [W]V = undefined;
+                        inline for (0..W) |i| rows[i] = l.from[i][2 * k ..][0..W].*;
+                        rows = transpose.exchanged(T, W, rows);
+                        inline for (0..W / 2) |i| {
+                            (passes.Number(V){ .re = rows[2 * i], .im = rows[2 * i + 1] }).store(to, (k + i) * W);
                         }
                     }
+                } else if (part == 1 and l.adjacent(l.from, 2)) {
+                    while (k < n) : (k += 1) parted(l.from[0] + k * step).store(to, k * W);
+                } else if (part != 1 and l.adjacent(l.from, 1)) {
+                    while (k < n) : (k += 1) {
+                        const line = l.from[0] + k * step;
+                        to[0][k * W ..][0..W].* = line[0..W].*;
+                        to[1][k * W ..][0..W].* = if (part == 0) @as(V, @splat(0)) else line[part..][0..W].*;
+                    }
                 }
+                while (k < n) : (k += 1) for (l.from[0..l.count], 0..) |from, lane| {
+                    to[0][k * l.s.batch + lane] = from[k * step];
+                    to[1][k * l.s.batch + lane] = if (part == 0) 0 else from[k * step + part];
+                };
+            }
+
+            fn write(l: *const Lines, from: Planes) void {
+                const s = l.s;
+                const n = if (s.op == .rfft) s.n / 2 + 1 else s.m;
+                const step = l.y.step;
+                const part = l.y.part;
+                const scale: V = @splat(s.factor);
+                var k: usize = 0;
+                if (s.batch == 1) {
+                    if (l.y.packed_()) {
+                        while (k + W <= n) : (k += W) joined(l.to[0] + 2 * k, .load(from, k), scale);
+                    }
+                } else if (l.y.packed_() and l.count == W) {
+                    while (k + W / 2 <= n) : (k += W / 2) {
+                        var rows: [W]V = undefined;
+                        inline for (0..W / 2) |i| {
+                            const x: passes.Number(V) = .load(from, (k + i) * W);
+                            rows[2 * i] = x.re * scale;
+                            rows[2 * i + 1] = x.im * scale;
+                        }
+                        rows = transpose.exchanged(T, W, rows);
+                        inline for (0..W) |i| l.to[i][2 * k ..][0..W].* = rows[i];
+                    }
+                } else if (part == 1 and l.adjacent(l.to, 2)) {
+                    while (k < n) : (k += 1) joined(l.to[0] + k * step, .load(from, k * W), scale);
+                } else if (part != 1 and l.adjacent(l.to, 1)) {
+                    while (k < n) : (k += 1) {
+                        const x: passes.Number(V) = .load(from, k * W);
+                        const line = l.to[0] + k * step;
+                        line[0..W].* = x.re * scale;
+                        if (part != 0) line[part..][0..W].* = x.im * scale;
+                    }
+                }
+                while (k < n) : (k += 1) for (l.to[0..l.count], 0..) |to, lane| {
+                    to[k * step] = from[0][k * s.batch + lane] * s.factor;
+                    if (part != 0) to[k * step + part] = from[1][k * s.batch + lane] * s.factor;
+                };
             }
         };
+
+        /// W complex numbers, whose parts are neighbours.
+        inline fn parted(from: [*]const T) passes.Number(V) {
+            const a: V = from[0..W].*;
+            const b: V = from[W..][0..W].*;
+            return .{
+                .re = @shuffle(T, a, b, picked(0)),
+                .im = @shuffle(T, a, b, picked(1)),
+            };
+        }
+        fn picked(comptime from: usize) @Vector(W, i32) {
+            var mask: [W]i32 = undefined;
+            for (&mask, 0..) |*x, i| {
+                const at: i32 = 2 * i + from;
+                x.* = if (at < W) at else ~(at - W);
+            }
+            return mask;
+        }
+        inline fn joined(to: [*]T, x: passes.Number(V), scale: V) void {
+            const re = x.re * scale;
+            const im = x.im * scale;
+            to[0..W].* = @shuffle(T, re, im, paired(0));
+            to[W..][0..W].* = @shuffle(T, re, im, paired(W / 2));
+        }
+        fn paired(comptime from: i32) @Vector(W, i32) {
+            var mask: [W]i32 = undefined;
+            for (&mask, 0..) |*x, i| {
+                const at: i32 = from + @as(i32, i / 2);
+                x.* = if (i % 2 == 0) at else ~at;
+            }
+            return mask;
+        }
     };
 }
 

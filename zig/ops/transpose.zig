@@ -66,8 +66,6 @@ fn Block(comptime T: type) type {
             };
         }
 
-        /// An n x n transpose in registers: log2(n) rounds of interleaving row i with row
-        /// i + n/2.
         inline fn block(out: [*]u8, in: [*]const u8, out_row: usize, in_column: usize) void {
             const V = @Vector(n, T);
             var x: [n]V = undefined;
@@ -75,27 +73,74 @@ fn Block(comptime T: type) type {
                 const q: *const [n]T = @ptrCast(@alignCast(in + i * in_column));
                 row.* = q.*;
             }
-            comptime var step = 1;
-            inline while (step < n) : (step *= 2) {
-                var y: [n]V = undefined;
-                inline for (0..n / 2) |i| {
-                    y[2 * i] = @shuffle(T, x[i], x[i + n / 2], interleave(0));
-                    y[2 * i + 1] = @shuffle(T, x[i], x[i + n / 2], interleave(n / 2));
-                }
-                x = y;
-            }
+            x = exchanged(T, n, x);
             inline for (x, 0..) |row, i| {
                 const q: *[n]T = @ptrCast(@alignCast(out + i * out_row));
                 q.* = row;
             }
         }
-        fn interleave(comptime from: i32) @Vector(n, i32) {
-            var mask: [n]i32 = undefined;
-            for (0..n / 2) |i| {
-                mask[2 * i] = from + @as(i32, @intCast(i));
-                mask[2 * i + 1] = ~(from + @as(i32, @intCast(i)));
-            }
-            return mask;
-        }
     };
+}
+
+/// An n x n matrix with rows and columns exchanged, in registers. Elements of 4 and of 8 bytes: first within the
+/// 128-bit parts of rows, which x86 does in one instruction, then the parts; others: log2(n) rounds of interleaving
+/// row i with row i + n/2.
+pub inline fn exchanged(comptime T: type, comptime n: comptime_int, rows: [n]@Vector(n, T)) [n]@Vector(n, T) {
+    @setEvalBranchQuota(20_000);
+    const part = 16 / @sizeOf(T); // elements of 128 bits
+    var x = rows;
+    if (part > 4 or n <= part) {
+        comptime var step = 1;
+        inline while (step < n) : (step *= 2) {
+            var y: @TypeOf(x) = undefined;
+            inline for (0..n / 2) |i| {
+                y[2 * i] = @shuffle(T, x[i], x[i + n / 2], zipped(n, n, 0));
+                y[2 * i + 1] = @shuffle(T, x[i], x[i + n / 2], zipped(n, n, n / 2));
+            }
+            x = y;
+        }
+        return x;
+    }
+    // Squares of part x part elements on the spot, by the same rounds.
+    comptime var step = 1;
+    inline while (step < part) : (step *= 2) {
+        var y: @TypeOf(x) = undefined;
+        inline for (0..n / part) |square| inline for (0..part / 2) |i| {
+            const at = square * part;
+            y[at + 2 * i] = @shuffle(T, x[at + i], x[at + i + part / 2], zipped(n, part, 0));
+            y[at + 2 * i + 1] = @shuffle(T, x[at + i], x[at + i + part / 2], zipped(n, part, part / 2));
+        };
+        x = y;
+    }
+    // The squares below the diagonal against those above: first the large ones.
+    comptime var size = n / 2;
+    inline while (size >= part) : (size /= 2) {
+        inline for (0..n) |i| if (i & size == 0) {
+            const a = x[i];
+            const b = x[i + size];
+            x[i] = @shuffle(T, a, b, swapped(n, size, false));
+            x[i + size] = @shuffle(T, a, b, swapped(n, size, true));
+        };
+    }
+    return x;
+}
+
+/// In each `part` of n lanes: half of the part's, from `from` on, of two vectors in turns.
+fn zipped(comptime n: comptime_int, comptime part: comptime_int, comptime from: i32) @Vector(n, i32) {
+    var mask: [n]i32 = undefined;
+    for (0..n / 2) |i| {
+        const lane: i32 = @intCast(i / (part / 2) * part + i % (part / 2));
+        mask[2 * i] = from + lane;
+        mask[2 * i + 1] = ~(from + lane);
+    }
+    return mask;
+}
+/// The lanes of which `size` is no part from two vectors, one behind the other; `high`: the others.
+fn swapped(comptime n: comptime_int, comptime size: comptime_int, comptime high: bool) @Vector(n, i32) {
+    var mask: [n]i32 = undefined;
+    for (&mask, 0..) |*m, lane| {
+        const from = if (high) lane | size else lane & ~@as(usize, size);
+        m.* = if (lane & size == 0) @intCast(from) else ~@as(i32, @intCast(from));
+    }
+    return mask;
 }
