@@ -10,7 +10,7 @@ from __future__ import annotations
 from . import dtypes as dt
 from . import plan as door
 from .autograd.graph import record
-from .layout import alike, contiguous, whole, wrap_dim
+from .layout import Layout, alike, contiguous, remember_view, whole, wrap_dim
 from .ops import arange, roll, zeros
 from .ops.checked import checked
 from .ops.complex_numbers import conj, parts_layout, real
@@ -42,51 +42,79 @@ def _raw(t):
     )
 
 
-def _run(row, x, shape, complex_out, dim, inverse, n, factor):
-    d = x._layout.dtype
-    lay = contiguous(d.to_complex() if complex_out else d.to_real(), shape)
-    described = parts_layout(lay) if complex_out else lay
-    out = door.call(
-        "fft",
-        row,
-        described,
-        (_raw(x),),
-        ints=(dim, int(inverse), n),
-        floats=(float(factor),),
-        name=row,
-    )
-    return make_tensor(out._ptr, alike(out._layout, lay), out._storage)
+def _run(row, x, shape, complex_out, dim, inverse, n, factor, name, rule, call=None):
+    """A row of the kernel as an operation; `call`: the function and arguments that `_again` is to know it by."""
+    lay = x._layout
+    key = (row, shape, complex_out, dim, inverse, n, factor)
+    plan = lay.views.get(key)
+    if plan is None:
+        d = lay.dtype
+        new = contiguous(d.to_complex() if complex_out else d.to_real(), shape)
+        described = parts_layout(new) if complex_out else new
+        ints = (dim, int(inverse), n)
+        if type(lay) is not Layout:
+            out = door.call(
+                "fft", row, described, (_raw(x),), ints=ints, floats=(float(factor),), name=row
+            )
+            return record(
+                make_tensor(out._ptr, alike(out._layout, new), out._storage), name, rule, (x,)
+            )
+        given = parts_layout(lay) if d.is_complex else lay
+        plan = door.make_plan("fft", row, (described,), (given,), ints, (float(factor),), name=row)
+        plan.layout = new
+        remember_view(lay, key, plan)
+    if call is not None:
+        remember_view(lay, call, (plan, name, rule))
+    out = door.run(plan, x)
+    return record(out, name, rule, (x,)) if x._requires_grad else out
 
 
-def _complex_transform(x, dim, inverse, factor):
+def _again(input, call):
+    """What a call gives that was met before with an input of this layout; or None."""
+    hit = input._layout.views.get(call) if isinstance(input, Tensor) else None
+    if hit is None:
+        return None
+    plan, name, rule = hit
+    out = door.run(plan, input)
+    return record(out, name, rule, (input,)) if input._requires_grad else out
+
+
+def _complex_transform(x, dim, inverse, factor, call=None):
     """factor sum_j x_j exp(-+2 pi i j k / n) of a complex x. Its derivative is the transform of the other sign."""
-    n = x._layout.shape[dim]
-    out = _run("fft", x, tuple(x._layout.shape), True, dim, inverse, n, factor)
-    return record(
-        out, "FftC2CBackward0", lambda g: _complex_transform(g, dim, not inverse, factor), (x,)
+    shape = tuple(x._layout.shape)
+    rule = lambda g: _complex_transform(g, dim, not inverse, factor)  # noqa: E731
+    return _run(
+        "fft", x, shape, True, dim, inverse, shape[dim], factor, "FftC2CBackward0", rule, call
     )
 
 
-def _real_to_half(x, dim, factor):
+def _real_to_half(x, dim, factor, call=None):
     """The first half of the spectrum of a real x."""
     n = x._layout.shape[dim]
     shape = list(x._layout.shape)
     shape[dim] = n // 2 + 1
-    out = _run("rfft", x, tuple(shape), True, dim, False, n, factor)
 
-    def slope(g):
+    def rule(g):
         return real(_complex_transform(_resized(g, n, dim), dim, True, factor))
 
-    return record(out, "FftR2CBackward0", slope, (x,))
+    return _run("rfft", x, tuple(shape), True, dim, False, n, factor, "FftR2CBackward0", rule, call)
 
 
-def _half_to_real(x, n, dim, factor):
+def _real_to_whole(x, dim, inverse, factor, call=None):
+    """The whole spectrum of a real x."""
+    shape = tuple(x._layout.shape)
+    rule = lambda g: real(_complex_transform(g, dim, not inverse, factor))  # noqa: E731
+    return _run(
+        "rfft", x, shape, True, dim, inverse, shape[dim], factor, "FftR2CBackward0", rule, call
+    )
+
+
+def _half_to_real(x, n, dim, factor, call=None):
     """The n real numbers whose spectrum begins with x."""
     shape = list(x._layout.shape)
     shape[dim] = n
-    out = _run("irfft", x, tuple(shape), False, dim, True, n, factor)
 
-    def slope(g):
+    def rule(g):
         half = _real_to_half(g, dim, factor)
         middle = half.narrow(dim, 1, (n - 1) // 2)  # they stand for two numbers each
         weights = zeros(n // 2 + 1, dtype=g.dtype)
@@ -94,14 +122,16 @@ def _half_to_real(x, n, dim, factor):
         weights[1 : 1 + middle.shape[dim]] = 2
         return half * weights.reshape((-1, *[1] * (half.ndim - 1 - dim)))
 
-    return record(out, "FftC2RBackward0", slope, (x,))
+    return _run(
+        "irfft", x, tuple(shape), False, dim, True, n, factor, "FftC2RBackward0", rule, call
+    )
 
 
 # ---------------------------------------------------------------------- arguments
 
 
-def _floating(op, input, *, to_complex):
-    """The input as float32, float64 or (where asked for) complex."""
+def _floating(op, input):
+    """The input as float32, float64 or complex."""
     if not isinstance(input, Tensor):
         raise TypeError(f"{op}(): argument 'input' must be Tensor, not {type(input).__name__}")
     d = input._layout.dtype
@@ -111,14 +141,18 @@ def _floating(op, input, *, to_complex):
         )
     if not (d.is_floating_point or d.is_complex):
         input = input.to(dt.get_default_dtype())
-        d = input._layout.dtype
-    return input.to(d.to_complex()) if to_complex and not d.is_complex else input
+    return input
+
+
+def _complex(op, input):
+    x = _floating(op, input)
+    return x if x._layout.dtype.is_complex else x.to(x._layout.dtype.to_complex())
 
 
 def _real_only(op, input):
     if isinstance(input, Tensor) and input._layout.dtype.is_complex:
         raise RuntimeError(f"{op} expects a real input tensor, but got {input._layout.dtype.name}")
-    return _floating(op, input, to_complex=False)
+    return _floating(op, input)
 
 
 def _power(op, norm):
@@ -163,10 +197,16 @@ def _finish(op, out, result):
 
 
 def _c2c(op, input, n, dim, norm, inverse):
-    x = _floating(op, input, to_complex=True)
-    dim = wrap_dim(dim, x.ndim, op, scalar_ok=False)
-    n = _length(op, n, x.shape[dim])
-    return _complex_transform(_resized(x, n, dim), dim, inverse, _scale(op, norm, n, inverse))
+    call = ("c2c", inverse, n, dim, norm)
+    known = _again(input, call)
+    if known is not None:
+        return known
+    given = _floating(op, input)
+    dim = wrap_dim(dim, given._layout.ndim, op, scalar_ok=False)
+    n = _length(op, n, given._layout.shape[dim])
+    x = _resized(given, n, dim)
+    run = _complex_transform if x._layout.dtype.is_complex else _real_to_whole
+    return run(x, dim, inverse, _scale(op, norm, n, inverse), call if x is input else None)
 
 
 def fft(input, n=None, dim=-1, norm=None, *, out=None):
@@ -182,10 +222,17 @@ def ifft(input, n=None, dim=-1, norm=None, *, out=None):
 
 
 def _r2c(op, input, n, dim, norm, inverse):
-    x = _real_only(op, input)
-    dim = wrap_dim(dim, x.ndim, op, scalar_ok=False)
-    n = _length(op, n, x.shape[dim])
-    half = _real_to_half(_resized(x, n, dim), dim, _scale(op, norm, n, inverse))
+    call = ("r2c", n, dim, norm)
+    known = None if inverse else _again(input, call)
+    if known is not None:
+        return known
+    given = _real_only(op, input)
+    dim = wrap_dim(dim, given.ndim, op, scalar_ok=False)
+    n = _length(op, n, given.shape[dim])
+    x = _resized(given, n, dim)
+    half = _real_to_half(
+        x, dim, _scale(op, norm, n, inverse), call if x is input and not inverse else None
+    )
     return conj(half) if inverse else half
 
 
@@ -200,11 +247,17 @@ def ihfft(input, n=None, dim=-1, norm=None, *, out=None):
 
 
 def _c2r(op, input, n, dim, norm, inverse):
-    x = _floating(op, input, to_complex=True)
-    dim = wrap_dim(dim, x.ndim, op, scalar_ok=False)
-    n = _length(op, n, 2 * (x.shape[dim] - 1))
-    x = _resized(x, n // 2 + 1, dim)
-    return _half_to_real(x if inverse else conj(x), n, dim, _scale(op, norm, n, inverse))
+    call = ("c2r", n, dim, norm)
+    known = _again(input, call) if inverse else None
+    if known is not None:
+        return known
+    given = _complex(op, input)
+    dim = wrap_dim(dim, given.ndim, op, scalar_ok=False)
+    n = _length(op, n, 2 * (given.shape[dim] - 1))
+    x = _resized(given, n // 2 + 1, dim)
+    if not inverse:
+        return _half_to_real(conj(x), n, dim, _scale(op, norm, n, inverse))
+    return _half_to_real(x, n, dim, _scale(op, norm, n, inverse), call if x is input else None)
 
 
 def irfft(input, n=None, dim=-1, norm=None, *, out=None):
@@ -252,7 +305,7 @@ def _dims(op, input, s, dim):
 
 def _c2cn(op, input, s, dim, norm, inverse):
     dims, sizes = _dims(op, input, s, dim)
-    x = _floating(op, input, to_complex=True)
+    x = _floating(op, input) if dims else _complex(op, input)
     _power(op, norm)
     for d, n in zip(dims, sizes):
         x = _c2c(op, x, n, d, norm, inverse)
@@ -274,7 +327,7 @@ def _c2rn(op, input, s, dim, norm, inverse):
     dims, sizes = _dims(op, input, s, dim)
     if not dims:
         raise RuntimeError(f"{op} must transform at least one axis")
-    x = _floating(op, input, to_complex=True)
+    x = _complex(op, input)
     for d, n in zip(dims[:-1], sizes[:-1]):
         x = _c2c(op, x, n, d, norm, inverse)
     return _c2r(op, x, sizes[-1], dims[-1], norm, inverse)

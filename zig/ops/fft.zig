@@ -6,9 +6,9 @@
 //! | rfft   | y: (..., h, ..., 2) | x: (..., n, ...)    |
 //! | irfft  | y: (..., n, ...)    | x: (..., h, ..., 2) |
 //!
-//! h = n / 2 + 1. A last dimension of 2 holds real and imaginary part and has stride 1; other
+//! h = n / 2 + 1, but for rfft also n: the whole spectrum, with ints[1] that of the other sign. A last dimension of 2 holds real and imaginary part and has stride 1; other
 //! strides are free. ints[0]: the dimension that is transformed; ints[1]: 1 for the exponent
-//! +2 pi i j k / n (rfft: always -, irfft: always +); ints[2]: n. floats[0]: a factor of all.
+//! +2 pi i j k / n (irfft: always +); ints[2]: n. floats[0]: a factor of all.
 //!
 //! rfft gives the first half of the spectrum of real numbers; irfft takes that half for the
 //! whole (of its first number, and of the last where n is even, the imaginary part counts 0).
@@ -47,7 +47,11 @@ fn State(comptime T: type) type {
         n: usize,
         m: usize,
         inverse: bool,
+        /// Of real numbers the whole spectrum, and not the first half.
+        whole: bool,
         factor: T,
+        /// Of imaginary parts.
+        factor_im: T,
         lines: usize,
         /// Lines that are transformed side by side.
         batch: usize,
@@ -63,11 +67,15 @@ fn State(comptime T: type) type {
             return s.m != s.n;
         }
         fn flipped(s: *const Self) bool {
-            return s.inverse or s.op == .irfft;
+            return if (s.op == .fft) s.inverse else s.op == .irfft;
+        }
+        /// Numbers that a line of the output has (of a real one: pairs of them).
+        fn outputs(s: *const Self) usize {
+            return if (s.op == .rfft and !s.whole) s.n / 2 + 1 else if (s.op == .rfft) s.n else s.m;
         }
         /// Numbers of a plane that a thread works on, of four: two arrays, each of real and imaginary parts.
         fn planeSize(s: *const Self) usize {
-            return (@max(s.passes.n, s.m + 1) + 1) * s.batch + passes.Passes(T).slack;
+            return (@max(s.passes.n, s.outputs(), s.m + 1) + 1) * s.batch + passes.Passes(T).slack;
         }
     };
 }
@@ -116,13 +124,16 @@ fn Runner(comptime T: type) type {
             const s: *S = @ptrCast(@alignCast(memory));
             const tables: [*]T = @ptrCast(@alignCast(memory + head));
             const more = tables + table + 2 * folds;
+            const factor: T = @floatCast(p.floats[0] * @as(f64, if (m != n and op == .rfft) 0.5 else 1));
             s.* = .{
                 .op = op,
                 .dim = dim,
                 .n = n,
                 .m = m,
                 .inverse = p.ints[1] != 0,
-                .factor = @floatCast(p.floats[0] * @as(f64, if (m != n and op == .rfft) 0.5 else 1)),
+                .whole = op == .rfft and p.operands[0].shape[dim] == n,
+                .factor = factor,
+                .factor_im = if (op == .rfft and p.ints[1] != 0) -factor else factor,
                 .lines = lines,
                 .batch = if (beside) W else 1,
                 .passes = .init(length, cuts and !beside, tables),
@@ -183,7 +194,8 @@ fn Runner(comptime T: type) type {
             const a, const b = arrays(work, size);
             for (begin..end) |block| {
                 const first = block * s.batch;
-                const lines: Lines = .init(job, first, @min(s.batch, s.lines - first));
+                var lines: Lines = undefined;
+                lines.init(job, first, @min(s.batch, s.lines - first));
                 if (lines.count < s.batch) @memset(work[0 .. 2 * size], 0);
                 lines.read(a);
                 if (s.halved() and s.op == .irfft) {
@@ -196,6 +208,7 @@ fn Runner(comptime T: type) type {
                     for (result) |part| @memcpy(part[s.m * s.batch ..][0..s.batch], part[0..s.batch]);
                     fold(s, result);
                 }
+                if (s.whole) mirror(s, result);
                 lines.write(result);
             }
         }
@@ -267,6 +280,23 @@ fn Runner(comptime T: type) type {
             y.store(z, high);
         }
 
+        /// The second half of the spectrum of real numbers, which is the conjugate of the first.
+        fn mirror(s: *const S, z: Planes) void {
+            const end = (s.n + 1) / 2;
+            var k: usize = 1;
+            if (s.batch == W) {
+                while (k < end) : (k += 1) mirrored(V, false, z, k * W, (s.n - k) * W);
+            } else {
+                while (k + W <= end) : (k += W) mirrored(V, true, z, k, s.n - k - (W - 1));
+                while (k < end) : (k += 1) mirrored(@Vector(1, T), false, z, k, s.n - k);
+            }
+        }
+        inline fn mirrored(comptime U: type, comptime back: bool, z: Planes, low: usize, high: usize) void {
+            const x: passes.Number(U) = .load(z, low);
+            const y: passes.Number(U) = if (back) .{ .re = std.simd.reverseOrder(x.re), .im = std.simd.reverseOrder(x.im) } else x;
+            (passes.Number(U){ .re = y.re, .im = -y.im }).store(z, high);
+        }
+
         /// Elements from the start of an operand to a line's first number.
         fn offset(s: *const S, operand: plan.Operand, ndim: usize, line: usize) usize {
             var at: usize = 0;
@@ -301,23 +331,25 @@ fn Runner(comptime T: type) type {
         const Lines = struct {
             s: *const S,
             count: usize,
-            from: [W][*]const T = undefined,
-            to: [W][*]T = undefined,
+            from: [W][*]const T,
+            to: [W][*]T,
             x: Spread,
             y: Spread,
 
-            fn init(job: *const Job, first: usize, count: usize) Lines {
+            fn init(l: *Lines, job: *const Job, first: usize, count: usize) void {
                 const s = job.s;
                 const x = job.plan.operands[1];
                 const y = job.plan.operands[0];
-                var l: Lines = .{ .s = s, .count = count, .x = .of(s, x, s.op == .rfft), .y = .of(s, y, s.op == .irfft) };
+                l.s = s;
+                l.count = count;
+                l.x = .of(s, x, s.op == .rfft);
+                l.y = .of(s, y, s.op == .irfft);
                 const x_dims = if (s.op == .rfft) x.ndim() else x.ndim() - 1;
                 const y_dims = if (s.op == .irfft) y.ndim() else y.ndim() - 1;
                 for (0..count) |i| {
                     l.from[i] = job.call.at(T, 1) + offset(s, x, x_dims, first + i);
                     l.to[i] = job.call.at(T, 0) + offset(s, y, y_dims, first + i);
                 }
-                return l;
             }
 
             /// Whether the lines fill a vector and are neighbours of each other, `step` numbers apart.
@@ -375,14 +407,15 @@ fn Runner(comptime T: type) type {
 
             fn write(l: *const Lines, from: Planes) void {
                 const s = l.s;
-                const n = if (s.op == .rfft) s.n / 2 + 1 else s.m;
+                const n = s.outputs();
                 const step = l.y.step;
                 const part = l.y.part;
                 const scale: V = @splat(s.factor);
+                const scale_im: V = @splat(s.factor_im);
                 var k: usize = 0;
                 if (s.batch == 1) {
                     if (l.y.packed_()) {
-                        while (k + W <= n) : (k += W) joined(l.to[0] + 2 * k, .load(from, k), scale);
+                        while (k + W <= n) : (k += W) joined(l.to[0] + 2 * k, .load(from, k), scale, scale_im);
                     }
                 } else if (l.y.packed_() and l.count == W) {
                     while (k + W / 2 <= n) : (k += W / 2) {
@@ -390,24 +423,24 @@ fn Runner(comptime T: type) type {
                         inline for (0..W / 2) |i| {
                             const x: passes.Number(V) = .load(from, (k + i) * W);
                             rows[2 * i] = x.re * scale;
-                            rows[2 * i + 1] = x.im * scale;
+                            rows[2 * i + 1] = x.im * scale_im;
                         }
                         rows = transpose.exchanged(T, W, rows);
                         inline for (0..W) |i| l.to[i][2 * k ..][0..W].* = rows[i];
                     }
                 } else if (part == 1 and l.adjacent(l.to, 2)) {
-                    while (k < n) : (k += 1) joined(l.to[0] + k * step, .load(from, k * W), scale);
+                    while (k < n) : (k += 1) joined(l.to[0] + k * step, .load(from, k * W), scale, scale_im);
                 } else if (part != 1 and l.adjacent(l.to, 1)) {
                     while (k < n) : (k += 1) {
                         const x: passes.Number(V) = .load(from, k * W);
                         const line = l.to[0] + k * step;
                         line[0..W].* = x.re * scale;
-                        if (part != 0) line[part..][0..W].* = x.im * scale;
+                        if (part != 0) line[part..][0..W].* = x.im * scale_im;
                     }
                 }
                 while (k < n) : (k += 1) for (l.to[0..l.count], 0..) |to, lane| {
                     to[k * step] = from[0][k * s.batch + lane] * s.factor;
-                    if (part != 0) to[k * step + part] = from[1][k * s.batch + lane] * s.factor;
+                    if (part != 0) to[k * step + part] = from[1][k * s.batch + lane] * s.factor_im;
                 };
             }
         };
@@ -429,9 +462,9 @@ fn Runner(comptime T: type) type {
             }
             return mask;
         }
-        inline fn joined(to: [*]T, x: passes.Number(V), scale: V) void {
+        inline fn joined(to: [*]T, x: passes.Number(V), scale: V, scale_im: V) void {
             const re = x.re * scale;
-            const im = x.im * scale;
+            const im = x.im * scale_im;
             to[0..W].* = @shuffle(T, re, im, paired(0));
             to[W..][0..W].* = @shuffle(T, re, im, paired(W / 2));
         }
