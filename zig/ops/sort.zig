@@ -31,6 +31,7 @@ const planning = @import("../plan.zig");
 const services = @import("../services.zig");
 const dtype = @import("../dtype.zig");
 const keys = @import("sort_keys.zig");
+const radix = @import("sort_radix.zig");
 const sort_runs = @import("sort_runs.zig");
 const index_space = @import("index_space.zig");
 const Plan = planning.Plan;
@@ -97,48 +98,210 @@ fn prepare(p: *Plan) planning.PrepareError!void {
     }
     state.lines.sortBy(2);
     (try p.create(State)).* = state;
-    p.run = if (state.codec.key_bytes <= 4) runOf(u64, row) else runOf(u128, row);
+    p.run = switch (row) {
+        .sort => &sortRun,
+        .mode => &modeRun,
+        else => if (state.codec.key_bytes <= 4) runOf(u64, row) else runOf(u128, row),
+    };
 }
 
 fn runOf(comptime P: type, row: Row) planning.Run {
     return switch (row) {
-        .sort => &Kernel(P).sortRun,
         .topk => &Kernel(P).topkRun,
         .kthvalue => &Kernel(P).kthvalueRun,
         .median => &Kernel(P).medianRun,
-        .mode => &Kernel(P).modeRun,
         else => unreachable,
     };
 }
 
+/// One line: where it is, and its outputs.
+const Line = struct {
+    s: *const State,
+    memory: [*]const u8,
+    values: ?[*]u8,
+    indices: ?[*]i64,
+    how: keys.Packing = .{},
+
+    /// The words of elements from `first` on.
+    pub fn fill(l: *const Line, first: usize, words: []u64) void {
+        const s = l.s;
+        s.codec.pack(l.memory, s.step[2], first, words.len, s.descending, &l.how, words.ptr);
+    }
+    /// Writes `words` to places `first` and on of the outputs.
+    fn emit(l: *const Line, first: usize, words: []const u64) void {
+        const s = l.s;
+        if (l.values) |v| {
+            const out = v + first * s.step[0] * s.element;
+            s.codec.unpack(words.ptr, words.len, l.memory, s.step[2], s.descending, &l.how, out, s.step[0]);
+        }
+        const indices = (l.indices orelse return) + first * s.step[1];
+        if (s.step[1] == 1) {
+            for (words, indices[0..words.len]) |w, *to| to.* = @intCast(l.how.position(w));
+        } else for (words, 0..) |w, i| indices[i * s.step[1]] = @intCast(l.how.position(w));
+    }
+    /// Of positions alone.
+    fn emitAt(l: *const Line, first: usize, pairs: anytype) void {
+        const s = l.s;
+        for (pairs, first..) |p, i| {
+            const at: u32 = @truncate(p);
+            if (l.values) |v| {
+                @memcpy(v[i * s.step[0] * s.element ..][0..s.element], l.memory[at * s.step[2] * s.element ..][0..s.element]);
+            }
+            if (l.indices) |to| to[i * s.step[1]] = at;
+        }
+    }
+    fn key(l: *const Line, word: u64) u64 {
+        return l.s.codec.keyAt.?(l.memory, l.how.position(word) * l.s.step[2], l.s.descending);
+    }
+
+    /// Finds how the line is to be packed; returns by which bits of its words it is then sorted.
+    fn pack(l: *Line) radix.Bits {
+        const s = l.s;
+        if (s.codec.key_bytes <= 4 and s.step[2] != 1) { // going over such a line takes longer than a pass
+            const high: u7 = @intCast(32 + 8 * s.codec.key_bytes);
+            return .{ .low = 32, .high = high };
+        }
+        const low, const high = s.codec.range(l.memory, s.step[2], s.n, s.descending);
+        const width: usize = 64 - @as(usize, @clz(high - low));
+        const position_bits: usize = if (s.n < 2) 1 else std.math.log2_int(usize, s.n - 1) + 1;
+        const dropped = (width + position_bits) -| 64;
+        l.how = .{ .base = low, .dropped = @intCast(dropped), .position_bits = @intCast(position_bits) };
+        return .{ .low = @intCast(position_bits), .high = @intCast(position_bits + width - dropped) };
+    }
+    fn ascends(l: *const Line) bool {
+        var words: [512]u64 = undefined;
+        var first: usize = 0;
+        // Blocks overlap by a word.
+        while (first + 1 < l.s.n) : (first += words.len - 1) {
+            const here = words[0..@min(words.len, l.s.n - first)];
+            l.fill(first, here);
+            if (!ascend(here)) return false;
+        }
+        return true;
+    }
+    fn ascend(words: []const u64) bool {
+        for (words[0 .. words.len - 1], words[1..]) |a, b| if (a > b) return false;
+        return true;
+    }
+    /// The line's words, sorted.
+    fn sorted(l: *Line, work: []u64) []u64 {
+        const n = l.s.n;
+        const bits = l.pack();
+        l.fill(0, work[0..n]);
+        if (n == 0 or (l.how.dropped == 0 and ascend(work[0..n]))) return work[0..n];
+        const words = radix.sort(work[0..n], work[n..], bits);
+        l.settle(words);
+        return words;
+    }
+    /// Sorts by the lower bits of the keys too, where these found no room in the words.
+    fn settle(l: *const Line, words: []u64) void {
+        if (l.how.dropped == 0) return;
+        const shift = l.how.position_bits;
+        var first: usize = 0;
+        for (1..words.len + 1) |i| {
+            if (i < words.len and words[i] >> shift == words[first] >> shift) continue;
+            const run = words[first..i];
+            first = i;
+            if (run.len > 1 and !std.sort.isSorted(u64, run, l, before)) std.mem.sortUnstable(u64, run, l, before);
+        }
+    }
+    fn before(l: *const Line, a: u64, b: u64) bool {
+        const left = l.key(a);
+        const right = l.key(b);
+        return left < right or (left == right and a < b);
+    }
+    /// Whether two words stand for equal elements (no nan is equal to any).
+    fn same(l: *const Line, a: u64, b: u64) bool {
+        const shift = l.how.position_bits;
+        if (a >> shift != b >> shift) return false;
+        const exact = if (l.how.dropped == 0) (a >> shift) + l.how.base else l.key(a);
+        if (l.s.codec.is_float and exact == l.s.codec.nan_key) return false;
+        return l.how.dropped == 0 or exact == l.key(b);
+    }
+};
+
+fn lineAt(call: *Call, s: *const State, offset: [3]usize) Line {
+    const values: ?[*]u8 = call.ptr[0];
+    const indices: ?[*]i64 = @ptrCast(@alignCast(call.ptr[1]));
+    return .{
+        .s = s,
+        .memory = call.ptr[2].? + offset[2] * s.element,
+        .values = if (values) |v| v + offset[0] * s.element else null,
+        .indices = if (indices) |x| x + offset[1] else null,
+    };
+}
+
+fn sortRun(plan: *const Plan, call: *Call) void {
+    const s = plan.stateAs(State);
+    if (s.n < 2 * radix.long_length or s.lines.count >= 64) {
+        return Kernel(u64).forLines(plan, call, 2 * s.n, sortLine);
+    }
+    // Few long lines: the threads share each of them.
+    const work = services.allocSlice(u64, 2 * s.n) orelse return outOfMemory(call, 16 * s.n);
+    defer services.free(@ptrCast(work.ptr));
+    var w = s.lines.walk(0);
+    for (0..s.lines.count) |_| {
+        var job: LongLine = .{ .line = lineAt(call, s, w.offset), .words = work[0..s.n] };
+        const bits = job.line.pack();
+        if (job.line.how.dropped == 0 and job.line.ascends()) {
+            services.parallelFor(s.n, 1 << 14, job, LongLine.fill);
+        } else {
+            if (!radix.sortLong(job.line, job.words, work[s.n..], bits)) return outOfMemory(call, 0);
+            job.line.settle(job.words);
+        }
+        services.parallelFor(s.n, 1 << 14, job, LongLine.emit);
+        w.advance(1);
+    }
+}
+const LongLine = struct {
+    line: Line,
+    words: []u64,
+    fn fill(job: *const @This(), begin: usize, end: usize) void {
+        job.line.fill(begin, job.words[begin..end]);
+    }
+    fn emit(job: *const @This(), begin: usize, end: usize) void {
+        job.line.emit(begin, job.words[begin..end]);
+    }
+};
+fn sortLine(_: *const Plan, line: *Line, work: []u64) void {
+    line.emit(0, line.sorted(work));
+}
+
+fn modeRun(plan: *const Plan, call: *Call) void {
+    Kernel(u64).forLines(plan, call, 2 * plan.stateAs(State).n, modeLine);
+}
+fn modeLine(_: *const Plan, line: *Line, work: []u64) void {
+    const words = line.sorted(work);
+    var best = words[0];
+    var best_count: usize = 0;
+    var count: usize = 0;
+    for (words, 0..) |w, i| {
+        count += 1;
+        if (i + 1 < words.len and line.same(w, words[i + 1])) continue;
+        if (count > best_count) {
+            best = w;
+            best_count = count;
+        }
+        count = 0;
+    }
+    line.emit(0, &.{best});
+}
+
+fn outOfMemory(call: *Call, bytes: usize) void {
+    call.fail(.out_of_memory, .{ @intCast(bytes), 0, 0 });
+}
+
+/// P: a word, or a pair where words have no room for all keys.
 fn Kernel(comptime P: type) type {
     return struct {
-        /// One line: where it is, and its outputs.
-        const Line = struct {
-            s: *const State,
-            memory: [*]const u8,
-            values: ?[*]u8,
-            indices: ?[*]i64,
-
-            fn fill(l: Line, first: usize, pairs: []P) void {
-                const s = l.s;
-                s.codec.fill(l.memory, s.step[2], first, pairs.len, s.descending, pairs.ptr);
-            }
-            /// Writes `pairs` to places `first` and on of the outputs.
-            fn emit(l: Line, first: usize, pairs: []const P) void {
-                const s = l.s;
-                if (l.values) |v| {
-                    const out = v + first * s.step[0] * s.element;
-                    const n = pairs.len;
-                    s.codec.emit(pairs.ptr, n, l.memory, s.step[2], s.descending, out, s.step[0]);
-                }
-                const indices = (l.indices orelse return) + first * s.step[1];
-                for (pairs, 0..) |p, i| indices[i * s.step[1]] = keys.positionOf(p);
-            }
-        };
+        fn fill(l: *const Line, first: usize, pairs: []P) void {
+            if (P == u64) return l.fill(first, pairs);
+            const s = l.s;
+            s.codec.fill.?(l.memory, s.step[2], first, pairs.len, s.descending, pairs.ptr);
+        }
 
         /// What is done with one line, in `work`: `work_length` pairs.
-        const Do = *const fn (plan: *const Plan, line: Line, work: []P) void;
+        const Do = *const fn (plan: *const Plan, line: *Line, work: []P) void;
 
         const Job = struct {
             plan: *const Plan,
@@ -149,29 +312,17 @@ fn Kernel(comptime P: type) type {
             fn part(job: *const Job, begin: usize, end: usize) void {
                 const s = job.plan.stateAs(State);
                 const work = services.allocSlice(P, job.work_length) orelse
-                    return outOfMemory(job.call, job.work_length);
+                    return outOfMemory(job.call, job.work_length * @sizeOf(P));
                 defer services.free(@ptrCast(work.ptr));
                 var w = s.lines.walk(begin);
                 for (begin..end) |_| {
-                    job.do(job.plan, lineAt(job.call, s, w.offset), work);
+                    var line = lineAt(job.call, s, w.offset);
+                    job.do(job.plan, &line, work);
                     w.advance(1);
                 }
             }
         };
 
-        fn outOfMemory(call: *Call, pairs: usize) void {
-            call.fail(.out_of_memory, .{ @intCast(pairs * @sizeOf(P)), 0, 0 });
-        }
-        fn lineAt(call: *Call, s: *const State, offset: [3]usize) Line {
-            const values: ?[*]u8 = call.ptr[0];
-            const indices: ?[*]i64 = @ptrCast(@alignCast(call.ptr[1]));
-            return .{
-                .s = s,
-                .memory = call.ptr[2].? + offset[2] * s.element,
-                .values = if (values) |v| v + offset[0] * s.element else null,
-                .indices = if (indices) |x| x + offset[1] else null,
-            };
-        }
         fn forLines(plan: *const Plan, call: *Call, work_length: usize, do: Do) void {
             const s = plan.stateAs(State);
             if (s.lines.count == 0 or s.k == 0) return;
@@ -179,71 +330,36 @@ fn Kernel(comptime P: type) type {
             services.parallelFor(s.lines.count, @max(1, 4096 / s.n), job, Job.part);
         }
 
-        fn sortRun(plan: *const Plan, call: *Call) void {
-            const s = plan.stateAs(State);
-            if (s.n < 2 * keys.long_block or s.lines.count >= 64) {
-                return forLines(plan, call, 2 * s.n, sortLine);
-            }
-            // Few long lines: the threads share each of them.
-            const work = services.allocSlice(P, 2 * s.n) orelse return outOfMemory(call, 2 * s.n);
-            defer services.free(@ptrCast(work.ptr));
-            var w = s.lines.walk(0);
-            for (0..s.lines.count) |_| {
-                const line = lineAt(call, s, w.offset);
-                var job: LongLine = .{ .line = line, .pairs = work[0..s.n] };
-                services.parallelFor(s.n, 1 << 14, job, LongLine.fill);
-                job.pairs = keys.sortLong(P, job.pairs, work[s.n..], s.codec.key_bytes);
-                services.parallelFor(s.n, 1 << 14, job, LongLine.emit);
-                w.advance(1);
-            }
-        }
-        const LongLine = struct {
-            line: Line,
-            pairs: []P,
-            fn fill(job: *const @This(), begin: usize, end: usize) void {
-                job.line.fill(begin, job.pairs[begin..end]);
-            }
-            fn emit(job: *const @This(), begin: usize, end: usize) void {
-                job.line.emit(begin, job.pairs[begin..end]);
-            }
-        };
-        fn sortLine(plan: *const Plan, line: Line, work: []P) void {
-            line.emit(0, sorted(plan.stateAs(State), line, work));
-        }
-        fn sorted(s: *const State, line: Line, work: []P) []P {
-            const pairs = work[0..s.n];
-            line.fill(0, pairs);
-            return keys.sort(P, pairs, work[s.n..], s.codec.key_bytes);
-        }
-
         fn topkRun(plan: *const Plan, call: *Call) void {
             const s = plan.stateAs(State);
             forLines(plan, call, topkCapacity(s) + topk_block, topkLine);
         }
-        const topk_block: usize = 512;
+        const topk_block: usize = 16;
         fn topkCapacity(s: *const State) usize {
-            return @min(s.n, 2 * s.k + 2 * topk_block);
+            return @min(s.n, 2 * s.k + 256);
         }
         /// Keeps what is below the k-th smallest pair so far; thins it out when it gets full.
-        fn topkLine(plan: *const Plan, line: Line, work: []P) void {
+        fn topkLine(plan: *const Plan, line: *Line, work: []P) void {
             const s = plan.stateAs(State);
             const kept = work[0..topkCapacity(s)];
             const block = work[kept.len..][0..topk_block];
-            var count: usize = 0;
-            var first: usize = 0;
-            if (kept.len == s.n) {
-                line.fill(0, kept);
-                count = s.n;
-                first = s.n;
-            }
+            fill(line, 0, kept);
+            var first = kept.len;
+            var count = kept.len;
             var limit: P = std.math.maxInt(P);
+            var limit_key: u64 = std.math.maxInt(u64);
             while (first < s.n) {
+                // Few blocks have anything to keep once the limit is low.
+                if (count < kept.len) {
+                    first += s.codec.passed(line.memory, s.step[2], first, s.n - first, s.descending, limit_key);
+                }
                 const here = block[0..@min(topk_block, s.n - first)];
-                line.fill(first, here);
+                fill(line, first, here);
                 if (count + here.len > kept.len) {
-                    keys.select(P, kept[0..count], s.k);
+                    radix.select(P, kept[0..count], s.k);
                     count = s.k;
                     limit = kept[s.k - 1];
+                    limit_key = @intCast(limit >> 32);
                 }
                 for (here) |p| {
                     kept[count] = p; // there is room: count + here.len <= kept.len
@@ -251,27 +367,27 @@ fn Kernel(comptime P: type) type {
                 }
                 first += here.len;
             }
-            if (count > s.k) keys.select(P, kept[0..count], s.k);
+            if (count > s.k) radix.select(P, kept[0..count], s.k);
             std.mem.sortUnstable(P, kept[0..s.k], {}, std.sort.asc(P));
-            line.emit(0, kept[0..s.k]);
+            line.emitAt(0, kept[0..s.k]);
         }
 
         fn kthvalueRun(plan: *const Plan, call: *Call) void {
             forLines(plan, call, plan.stateAs(State).n, kthvalueLine);
         }
-        fn kthvalueLine(plan: *const Plan, line: Line, work: []P) void {
+        fn kthvalueLine(plan: *const Plan, line: *Line, work: []P) void {
             const k: usize = @intCast(plan.ints[1]);
-            line.fill(0, work);
-            keys.select(P, work, k);
-            line.emit(0, work[k - 1 .. k]);
+            fill(line, 0, work);
+            radix.select(P, work, k);
+            line.emitAt(0, work[k - 1 .. k]);
         }
 
         fn medianRun(plan: *const Plan, call: *Call) void {
             forLines(plan, call, plan.stateAs(State).n, medianLine);
         }
-        fn medianLine(plan: *const Plan, line: Line, work: []P) void {
+        fn medianLine(plan: *const Plan, line: *Line, work: []P) void {
             const s = plan.stateAs(State);
-            line.fill(0, work);
+            fill(line, 0, work);
             var n = work.len;
             if (s.codec.is_float) {
                 var first_nan: P = std.math.maxInt(P);
@@ -279,37 +395,15 @@ fn Kernel(comptime P: type) type {
                     first_nan = @min(first_nan, p);
                     n -= 1;
                 };
-                if (n == 0 or (n < work.len and !s.ignore_nan)) return line.emit(0, &.{first_nan});
+                if (n == 0 or (n < work.len and !s.ignore_nan)) return line.emitAt(0, @as([]const P, &.{first_nan}));
             }
             const k = (n - 1) / 2 + 1;
-            keys.select(P, work, k);
-            line.emit(0, work[k - 1 .. k]);
+            radix.select(P, work, k);
+            line.emitAt(0, work[k - 1 .. k]);
         }
         /// Pairs at or above this one are nan, where the dtype has it.
         fn nanFloor(s: *const State) P {
             return ((@as(P, 1) << @intCast(8 * s.codec.key_bytes)) - 1) << 32;
-        }
-
-        fn modeRun(plan: *const Plan, call: *Call) void {
-            forLines(plan, call, 2 * plan.stateAs(State).n, modeLine);
-        }
-        fn modeLine(plan: *const Plan, line: Line, work: []P) void {
-            const s = plan.stateAs(State);
-            const pairs = sorted(s, line, work);
-            var best: P = pairs[0];
-            var best_count: usize = 0;
-            var count: usize = 0;
-            for (pairs, 0..) |p, i| {
-                count += 1;
-                const same = i + 1 < pairs.len and p >> 32 == pairs[i + 1] >> 32;
-                if (same and !(s.codec.is_float and p >= nanFloor(s))) continue;
-                if (count > best_count) {
-                    best = p;
-                    best_count = count;
-                }
-                count = 0;
-            }
-            line.emit(0, &.{best});
         }
     };
 }

@@ -1,0 +1,260 @@
+//! Sorting of words: the key above, the position below. No two are equal, so every algorithm here gives the same
+//! result, that of a stable sort. A word's bits below `low` ascend to begin with.
+const std = @import("std");
+const services = @import("../services.zig");
+
+/// Bits of the words by which they are sorted.
+pub const Bits = struct {
+    low: u7,
+    high: u7,
+
+    pub inline fn shift(b: Bits) u6 {
+        return @intCast(b.low);
+    }
+};
+
+/// Sorts `words`, with `other` (as long) to work in. The result is in the slice that comes back, one of the two.
+pub fn sort(words: []u64, other: []u64, bits: Bits) []u64 {
+    if (bits.high <= bits.low) return words;
+    const width: usize = bits.high - bits.low;
+    const passes = (width + 7) / 8;
+    if (words.len <= small_length * @max(1, passes / 4)) return mergeSort(words, other);
+    return radixSort(words, other, bits);
+}
+/// Up to here (for keys of 4 bytes) merging is quicker than counting in 256 bins.
+pub const small_length = 192;
+
+fn mergeSort(words: []u64, other: []u64) []u64 {
+    var width: usize = 16;
+    var first: usize = 0;
+    while (first < words.len) : (first += width) {
+        const group = words[first..@min(words.len, first + width)];
+        if (group.len == 16) rankSort(group[0..16]) else insertionSort(u64, group);
+    }
+    var from = words;
+    var to = other;
+    while (width < words.len) : (width *= 2) {
+        first = 0;
+        while (first < words.len) : (first += 2 * width) {
+            const mid: usize = @min(words.len, first + width);
+            const end: usize = @min(words.len, first + 2 * width);
+            merge(from[first..mid], from[mid..end], to[first..end]);
+        }
+        std.mem.swap([]u64, &from, &to);
+    }
+    return from;
+}
+
+/// Each of 16 words to the place that the number of smaller ones says: no branch at all.
+fn rankSort(words: *[16]u64) void {
+    const V = @Vector(16, u64);
+    const all: V = words.*;
+    const from: [16]u64 = words.*;
+    var ranks: V = @splat(0);
+    for (from) |x| ranks += @intFromBool(@as(V, @splat(x)) < all);
+    const places: [16]u64 = ranks;
+    for (from, places) |x, place| words[@intCast(place & 15)] = x;
+}
+
+fn merge(left: []const u64, right: []const u64, to: []u64) void {
+    var i: usize = 0;
+    var j: usize = 0;
+    var n: usize = 0;
+    while (i < left.len and j < right.len) : (n += 1) {
+        const l = left[i];
+        const r = right[j];
+        const take_left = l < r;
+        to[n] = if (take_left) l else r;
+        i += @intFromBool(take_left);
+        j += @intFromBool(!take_left);
+    }
+    const rest = if (i < left.len) left[i..] else right[j..];
+    @memcpy(to[n..], rest[0 .. to.len - n]);
+}
+
+pub fn insertionSort(comptime P: type, pairs: []P) void {
+    if (pairs.len < 2) return;
+    for (1..pairs.len) |i| {
+        const x = pairs[i];
+        var j = i;
+        while (j > 0 and pairs[j - 1] > x) : (j -= 1) pairs[j] = pairs[j - 1];
+        pairs[j] = x;
+    }
+}
+
+const most_bits = 11;
+/// From this length on the digits have up to `most_bits` bits, else 8.
+const wide_length = 1 << 13;
+
+/// By the lowest digit first.
+fn radixSort(words: []u64, other: []u64, bits: Bits) []u64 {
+    const width: usize = bits.high - bits.low;
+    const most: usize = if (words.len >= wide_length) most_bits else 8;
+    const passes = (width + most - 1) / most;
+    const digit: u6 = @intCast((width + passes - 1) / passes);
+    const bins = @as(usize, 1) << digit;
+    const mask: u64 = bins - 1;
+    // 6 passes of 11 bits, or 8 of 8.
+    var all: [6 << most_bits]u32 = undefined;
+    const counts = all[0 .. passes << digit];
+    @memset(counts, 0);
+    for (words) |x| {
+        var rest = x >> bits.shift();
+        var at: usize = 0;
+        for (0..passes) |_| {
+            counts[at + (rest & mask)] += 1;
+            rest >>= digit;
+            at += bins;
+        }
+    }
+    var from = words;
+    var to = other;
+    for (0..passes) |pass| {
+        const shift: u6 = @intCast(bits.low + pass * digit);
+        const here = counts[pass << digit ..][0..bins];
+        // All alike in this digit: nothing to do.
+        if (here[from[0] >> shift & mask] == from.len) continue;
+        var sum: u32 = 0;
+        for (here) |*x| {
+            const count = x.*;
+            x.* = sum;
+            sum += count;
+        }
+        for (from) |x| {
+            const at = &here[x >> shift & mask];
+            to[at.*] = x;
+            at.* += 1;
+        }
+        std.mem.swap([]u64, &from, &to);
+    }
+    return from;
+}
+
+/// From this length on a line is cut by its highest bits into parts, which the threads share.
+pub const long_length: usize = 1 << 16;
+const chunks = 16;
+
+/// Sorts a long line on all threads. `source.fill(first, words)` gives the words; the result is in `to`. False where
+/// there is no memory.
+pub fn sortLong(source: anytype, to: []u64, other: []u64, bits: Bits) bool {
+    // One digit for all, or parts of a few thousand words, which stay in the nearest cache.
+    const width: usize = bits.high - bits.low;
+    const digit: u6 = @intCast(if (width <= most_bits) width else std.math.clamp(std.math.log2_int(usize, to.len) -| 12, 4, most_bits));
+    const bins = @as(usize, 1) << digit;
+    const counts = services.allocSlice(u32, chunks * bins) orelse return false;
+    defer services.free(@ptrCast(counts.ptr));
+    const Job = Parts(@TypeOf(source));
+    const job: Job = .{
+        .source = source,
+        .words = other,
+        .other = to,
+        .bits = .{ .low = bits.low, .high = bits.high - digit },
+        .mask = @intCast(bins - 1),
+        .counts = counts.ptr,
+    };
+    services.parallelFor(chunks, 1, job, Job.count);
+    var sum: u32 = 0;
+    for (0..bins) |bin| for (0..chunks) |chunk| {
+        const x = &counts[chunk * bins + bin];
+        const here = x.*;
+        x.* = sum;
+        sum += here;
+    };
+    services.parallelFor(chunks, 1, job, Job.scatter);
+    // Now the last chunk's counts are where the bins end.
+    services.parallelFor(bins, @max(1, bins / 128), job, Job.sortBins);
+    return true;
+}
+
+fn Parts(comptime Source: type) type {
+    return struct {
+        source: Source,
+        words: []u64,
+        other: []u64,
+        /// Below the digit by which the line is cut.
+        bits: Bits,
+        mask: u32,
+        counts: [*]u32,
+
+        const Job = @This();
+        const block = 512;
+
+        fn part(job: *const Job, chunk: usize) [2]usize {
+            const n = job.words.len;
+            return .{ n * chunk / chunks, n * (chunk + 1) / chunks };
+        }
+        fn countsOf(job: *const Job, chunk: usize) [*]u32 {
+            return job.counts + chunk * (@as(usize, job.mask) + 1);
+        }
+        fn count(job: *const Job, begin: usize, end: usize) void {
+            for (begin..end) |chunk| {
+                const counts = job.countsOf(chunk);
+                @memset(counts[0 .. job.mask + 1], 0);
+                job.walk(chunk, counts, false);
+            }
+        }
+        fn scatter(job: *const Job, begin: usize, end: usize) void {
+            for (begin..end) |chunk| job.walk(chunk, job.countsOf(chunk), true);
+        }
+        fn walk(job: *const Job, chunk: usize, counts: [*]u32, comptime moves: bool) void {
+            var words: [block]u64 = undefined;
+            const shift: u6 = @intCast(job.bits.high);
+            var first, const end = job.part(chunk);
+            while (first < end) {
+                const here = words[0..@min(block, end - first)];
+                job.source.fill(first, here);
+                for (here) |x| {
+                    const at = &counts[x >> shift & job.mask];
+                    if (moves) job.words[at.*] = x;
+                    at.* += 1;
+                }
+                first += here.len;
+            }
+        }
+        fn sortBins(job: *const Job, begin: usize, end: usize) void {
+            const ends = job.countsOf(chunks - 1);
+            for (begin..end) |bin| {
+                const first = if (bin == 0) 0 else ends[bin - 1];
+                if (first == ends[bin]) continue;
+                const to = job.other[first..ends[bin]];
+                const sorted = sort(job.words[first..ends[bin]], to, job.bits);
+                if (sorted.ptr != to.ptr) @memcpy(to, sorted);
+            }
+        }
+    };
+}
+
+/// Moves the k smallest pairs to the front, in no order, and the k-th of them (k >= 1) to
+/// pairs[k - 1]. Quickselect with the median of three.
+pub fn select(comptime P: type, pairs: []P, k: usize) void {
+    var low: usize = 0;
+    var high = pairs.len; // [low, high) holds place k - 1
+    var rounds: usize = 0;
+    while (high - low > 32) : (rounds += 1) {
+        const mid = low + (high - low) / 2;
+        var pivot = median3(P, pairs[low], pairs[mid], pairs[high - 1]);
+        if (rounds > 40) pivot = spread(P, pairs[low..high], rounds);
+        // The pairs below the pivot to the front, without a branch that nobody could foresee.
+        var split = low;
+        for (pairs[low..high]) |*p| {
+            const x = p.*;
+            p.* = pairs[split];
+            pairs[split] = x;
+            split += @intFromBool(x < pivot);
+        }
+        // The pivot is not the smallest and stays above: both sides are shorter than the whole.
+        if (k - 1 < split) high = split else low = split;
+    }
+    insertionSort(P, pairs[low..high]);
+}
+fn median3(comptime P: type, a: P, b: P, c: P) P {
+    return @max(@min(a, b), @min(@max(a, b), c));
+}
+/// A pivot from an arbitrary place: against inputs made to defeat the median of three.
+fn spread(comptime P: type, pairs: []P, round: usize) P {
+    const place = (round *% 0x9e3779b97f4a7c15) >> 16;
+    // The greater of two: never the smallest one, which would leave the range as it is.
+    const a = pairs[place % pairs.len];
+    const b = pairs[(place + pairs.len / 3) % pairs.len];
+    return @max(a, b);
+}
