@@ -170,8 +170,7 @@ def item(self):
     if lay.numel == 1 and type(lay) is Layout:
         kind = _POINTERS.get(lay.dtype)
         if kind is not None:
-            if native is not None:
-                native["remember_item"](lay, ord(lay.dtype.format))
+            _remember(lay)
             return _cast(kind, self._ptr)[0]
     if lay.numel != 1:
         raise RuntimeError(
@@ -185,8 +184,13 @@ def item(self):
     return struct.unpack(fmt, ffi.buffer(pointer(self._ptr), lay.dtype.itemsize))[0]
 
 
-if native is not None:
-    Tensor.item = native["bind_item"](Tensor, item)  # zig/python/item.zig
+def _remember(lay):
+    """Tells the native methods of a layout."""
+    letter = "g" if lay.dtype is dt.bfloat16 else lay.dtype.format
+    if native is not None and letter is not None and not lay.dtype.is_complex:
+        size = lay.dtype.itemsize
+        native["remember_numbers"](lay, ord(letter), tuple(lay.shape), tuple([s * size for s in lay.strides]))
+
 
 @method
 def tolist(self):
@@ -196,6 +200,8 @@ def tolist(self):
     shape = lay.shape
     if not shape:
         return item(self)
+    if type(lay) is Layout:
+        _remember(lay)
     if len(shape) > 1 and type(lay) is Layout and lay.numel and lay.dtype in _POINTERS:
         x = self.detach().contiguous()
         memory = memoryview(ffi.buffer(pointer(x._ptr), lay.nbytes)).cast("B")
@@ -214,3 +220,7 @@ def tolist(self):
 
 def _empty_lists(shape):
     return [] if not shape or shape[0] == 0 else [_empty_lists(shape[1:]) for _ in range(shape[0])]
+
+
+if native is not None:
+    Tensor.item, Tensor.tolist = native["bind_numbers"](Tensor, item, tolist)  # zig/python/item.zig

@@ -46,6 +46,9 @@ pub const Api = struct {
     PyTuple_GetItem: *const fn (O, isize) callconv(.c) ?O,
     /// Takes the reference over.
     PyTuple_SetItem: *const fn (O, isize, ?O) callconv(.c) c_int,
+    PyList_New: *const fn (isize) callconv(.c) ?O,
+    /// Takes the reference over.
+    PyList_SetItem: *const fn (O, isize, ?O) callconv(.c) c_int,
     PyObject_IsTrue: *const fn (O) callconv(.c) c_int,
     PyErr_SetString: *const fn (O, [*:0]const u8) callconv(.c) void,
     PyErr_Occurred: *const fn () callconv(.c) ?O,
