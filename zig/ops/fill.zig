@@ -19,6 +19,7 @@
 const std = @import("std");
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");
+const join = @import("join.zig");
 const simd = @import("../simd.zig");
 const elementwise = @import("elementwise.zig");
 const convert = @import("convert.zig");
@@ -343,7 +344,7 @@ fn set(to: [*]u8, n: usize, step: usize, size: usize, bits: i64) void {
 fn copyRow(size: usize, to: [*]u8, from: [*]u8, n: usize, to_step: isize, from_step: isize) void {
     if (n == 0 or (to == from and to_step == from_step)) return;
     if (to_step == size and from_step == size) {
-        return @memcpy(to[0 .. n * size], from[0 .. n * size]);
+        return join.copyBytes(to, from, n * size);
     }
     if (to_step == size and from_step == -to_step) return reverseRow(size, to, from, n);
     switch (size) {
@@ -421,10 +422,13 @@ fn runRemap(p: *const Plan, call: *Call) void {
     const Job = struct {
         p: *const Plan,
         call: *Call,
+        pieces: usize,
+
         fn run(j: *const @This(), begin: usize, end: usize) void {
-            for (begin..end) |r| j.row(r);
+            for (begin..end) |unit| j.row(unit / j.pieces, unit % j.pieces * piece);
         }
-        fn row(j: *const @This(), index: usize) void {
+        /// A piece of a row, from element `first` on.
+        fn row(j: *const @This(), index: usize, first: usize) void {
             const s = j.p.stateAs(Remap);
             const o = j.p.operands[0];
             const x = j.p.operands[1];
@@ -440,22 +444,28 @@ fn runRemap(p: *const Plan, call: *Call) void {
                 from += i * stride(x, d);
                 rest /= size;
             }
-            const to = j.call.ptr[0].? + rowOffset(o, index);
             const width: usize = @intCast(o.shape[last]);
+            const end = @min(width, first + piece);
+            const step = stride(x, last);
+            const to = j.call.ptr[0].? + rowOffset(o, index);
             const size = o.dtype.size();
             const to_step: isize = @intCast(stride(o, last));
-            const x_step: isize = @intCast(stride(x, last));
+            const x_step: isize = @intCast(step);
             if (s.reversed[last]) {
-                const end = from + (width - 1) * stride(x, last);
-                return copyRow(size, to, end, width, to_step, -x_step);
+                const at = from + (width - 1 - first) * step;
+                return copyRow(size, to + first * stride(o, last), at, end - first, to_step, -x_step);
             }
             // out[0 .. width - add] = x[add ..], then x's beginning
             const head = width - s.add[last];
-            copyRow(size, to, from + s.add[last] * stride(x, last), head, to_step, x_step);
-            copyRow(size, to + head * stride(o, last), from, s.add[last], to_step, x_step);
+            const parts = [2][3]usize{ .{ first, @min(end, head), s.add[last] + first }, .{ @max(first, head), end, @max(first, head) - head } };
+            for (parts) |part| if (part[0] < part[1]) {
+                copyRow(size, to + part[0] * stride(o, last), from + part[2] * step, part[1] - part[0], to_step, x_step);
+            };
         }
     };
     const width: usize = @intCast(out.shape[nd - 1]);
-    const job: Job = .{ .p = p, .call = call };
-    services.parallelFor(n / width, 1 + 32768 / width, job, Job.run);
+    const job: Job = .{ .p = p, .call = call, .pieces = (width + piece - 1) / piece };
+    services.parallelFor(n / width * job.pieces, 1 + piece / width, job, Job.run);
 }
+/// Elements that a thread moves at a time.
+const piece = 32768;

@@ -378,7 +378,10 @@ fn Get(comptime T: type) type {
                     for (self_at, other_at) |x, y| {
                         for (to[y..][0..n], from[x..][0..n]) |*b, a| b.* = a;
                     }
-                } else for (self_at, other_at) |x, y| {
+                } else for (self_at, other_at, 1..) |x, y, next| {
+                    // Rows far apart come late: we ask for the next ones ahead.
+                    const ahead = from + self_at[@min(next + 3, self_at.len - 1)];
+                    inline for (0..4) |line| @prefetch(@as([*]const u8, @ptrCast(ahead)) + 64 * line, .{});
                     copyBytes(@ptrCast(to + y), @ptrCast(from + x), n * @sizeOf(T));
                 }
             } else for (self_at, other_at) |x, y| {
