@@ -72,7 +72,7 @@ _SUBMODULES = frozenset((
 _LAZY = {
     "save": "serialization", "load": "serialization", "from_numpy": "interop", "from_dlpack": "interop", "frombuffer": "interop",
     "set_printoptions": "printing", "get_printoptions": "printing", "printoptions": "printing",
-    "vmap": "func", "autocast": "amp", "GradScaler": "amp", "norm_except_dim": "nn.utils.weight_norm",
+    "_int_mm": "ops.int_products", "vmap": "func", "autocast": "amp", "GradScaler": "amp", "norm_except_dim": "nn.utils.weight_norm",
     **dict.fromkeys((
         "FloatTensor", "DoubleTensor", "HalfTensor", "BFloat16Tensor", "ByteTensor", "CharTensor", "ShortTensor", "IntTensor",
         "LongTensor", "BoolTensor", "compile", "set_float32_matmul_precision", "get_float32_matmul_precision",
@@ -113,7 +113,9 @@ def __getattr__(name):
     if name in _SUBMODULES:
         return _importlib.import_module("." + name, __name__)
     if name in _LAZY:
-        return getattr(_importlib.import_module("." + _LAZY[name], __name__), name)
+        found = getattr(_importlib.import_module("." + _LAZY[name], __name__), name)
+        globals()[name] = found
+        return found
     if name in _METHODS:
         return getattr(Tensor, name)
     raise AttributeError(f"module 'dlgrad' has no attribute {name!r}")

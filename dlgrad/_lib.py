@@ -1,7 +1,8 @@
 """Opens the kernel library, and chooses its kernels for this CPU.
 
 Environment: DLGRAD_CPU forces a CPU level (`x86_64_v3`, say), DLGRAD_NUM_THREADS the number of
-threads, DLGRAD_LIBRARY the library's path.
+threads, DLGRAD_LIBRARY the library's path; DLGRAD_BFLOAT16_DOT=0 forbids the CPU's dot products of
+bfloat16, which take subnormal numbers for 0 (docs/operation.md).
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ if lib.dlgrad_init(_wanted.encode()) != 0:
         if _wanted
         else "dlgrad: the kernel library has no kernels that this CPU can run"
     )
+
+BFLOAT16_DOT, EVERY_EXTENSION = 1, 2**32 - 1
+if os.environ.get("DLGRAD_BFLOAT16_DOT") == "0":
+    lib.dlgrad_allow_extensions(EVERY_EXTENSION - BFLOAT16_DOT)
 
 _threads = os.environ.get("DLGRAD_NUM_THREADS", "").strip()
 if _threads:

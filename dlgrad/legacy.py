@@ -136,7 +136,11 @@ is_autocast_cpu_enabled = is_autocast_enabled
 
 
 def set_flush_denormal(mode):
-    """False: subnormal numbers are kept, whatever is asked."""
+    """False: subnormal numbers are kept, whatever is asked, but in products of bfloat16 matrices on CPUs that
+    multiply pairs of them. `mode` False makes those keep them too (docs/operation.md)."""
+    from ._lib import BFLOAT16_DOT, EVERY_EXTENSION, lib
+
+    lib.dlgrad_allow_extensions(EVERY_EXTENSION - (0 if mode else BFLOAT16_DOT))
     return False
 
 

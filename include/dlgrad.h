@@ -235,6 +235,7 @@ enum dlgrad_matmul {
     DLGRAD_MATMUL_LINEAR = 3,
     DLGRAD_MATMUL_DOT = 4,
     DLGRAD_MATMUL_COMPLEX_MATMUL = 5,
+    DLGRAD_MATMUL_INT_MM = 6,
 };
 
 enum dlgrad_index {
@@ -494,6 +495,10 @@ int32_t dlgrad_init(const char *level);
 
 /* The chosen CPU level. */
 const char *dlgrad_level(void);
+
+/* Which instructions beyond the CPU level kernels may use, as a mask: 1 for dot products of
+   bfloat16, 2 for those of int8. Returns those that this CPU has among them. */
+uint32_t dlgrad_allow_extensions(uint32_t mask);
 
 /* Status and detail (four numbers) of the calling thread's last failure. */
 void dlgrad_error(int64_t *out);

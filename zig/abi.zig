@@ -12,6 +12,7 @@ const python_calls = @import("python/open.zig");
 const memory = @import("memory.zig");
 const threads = @import("threads.zig");
 const dispatch = @import("dispatch.zig");
+const cpu = @import("cpu.zig");
 const DType = @import("dtype.zig").DType;
 const Body = @import("services.zig").Body;
 
@@ -37,6 +38,13 @@ pub export fn dlgrad_init(level: [*:0]const u8) callconv(.c) i32 {
 /// The chosen CPU level.
 pub export fn dlgrad_level() callconv(.c) [*:0]const u8 {
     return dispatch.levelName();
+}
+
+/// Which instructions beyond the CPU level kernels may use, as a mask: 1 for dot products of
+/// bfloat16, 2 for those of int8. Returns those that this CPU has among them.
+pub export fn dlgrad_allow_extensions(mask: u32) callconv(.c) u32 {
+    cpu.allowed = mask;
+    return cpu.extensions();
 }
 
 /// Status and detail (four numbers) of the calling thread's last failure.
@@ -367,9 +375,13 @@ comptime {
         fn threadCount() callconv(.c) u32 {
             return threads.count();
         }
+        fn extensions() callconv(.c) u32 {
+            return cpu.extensions();
+        }
     };
     @export(&hidden.alloc, .{ .name = "dlgrad_internal_alloc", .visibility = .hidden });
     @export(&hidden.free, .{ .name = "dlgrad_internal_free", .visibility = .hidden });
     @export(&hidden.parallel, .{ .name = "dlgrad_internal_parallel", .visibility = .hidden });
+    @export(&hidden.extensions, .{ .name = "dlgrad_internal_extensions", .visibility = .hidden });
     @export(&hidden.threadCount, .{ .name = "dlgrad_internal_threads", .visibility = .hidden });
 }

@@ -72,6 +72,33 @@ fn x86Level() Level {
     return .v4;
 }
 
+/// Instructions beyond a level, as bits of a mask.
+pub const Extension = struct {
+    /// avx512_bf16: dot products of pairs of bfloat16.
+    pub const bfloat16_dot: u32 = 1;
+    /// avx512_vnni: dot products of four bytes.
+    pub const int8_dot: u32 = 2;
+};
+
+/// What `extensions` may tell: tests and users leave some out.
+pub var allowed: u32 = std.math.maxInt(u32);
+var found: ?u32 = null;
+
+/// The extensions that this CPU has and that are allowed.
+pub fn extensions() u32 {
+    const has_them = found orelse blk: {
+        var mask: u32 = 0;
+        if (builtin.cpu.arch == .x86_64 and x86Level() == .v4) {
+            const l7 = cpuid(7, 0);
+            if (has(l7.ecx, &.{11})) mask |= Extension.int8_dot;
+            if (l7.eax >= 1 and has(cpuid(7, 1).eax, &.{5})) mask |= Extension.bfloat16_dot;
+        }
+        found = mask;
+        break :blk mask;
+    };
+    return has_them & allowed;
+}
+
 test "the floor of the architecture is usable, and levels are ordered" {
     try std.testing.expect(usable(variants[variants.len - 1].level));
     var able = false;

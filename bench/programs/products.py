@@ -48,6 +48,7 @@ product("dot 1 M", (1_000_000,), (1_000_000,))
 product("bmm 64x32x32", (64, 32, 32), (64, 32, 32))
 product("bmm 512x16x16", (512, 16, 16), (512, 16, 16))
 product("bmm 96x128x32 @ 96x32x128", (96, 128, 32), (96, 32, 128))
+product("bmm 96x128x32 @ 96x32x128, bfloat16", (96, 128, 32), (96, 32, 128), dtype="bfloat16")
 product("bmm 12x128x64, NT", (12, 128, 64), (12, 128, 64), lambda a, b: (a, b.mT))
 
 
@@ -67,3 +68,17 @@ for _case in ((1, 64, 64), (32, 128, 128), (128, 784, 64), (256, 1024, 1024), (2
 def einsum(torch):
     a, b = torch.randn(8, 4, 64, 32), torch.randn(8, 4, 64, 32)
     return lambda: torch.einsum("bhtd,bhsd->bhts", a, b)
+
+
+@program("int8 matmul 512 (_int_mm)", GROUP)
+def int8(torch):
+    a = torch.randint(-128, 128, (512, 512)).to(torch.int8)
+    b = torch.randint(-128, 128, (512, 512)).to(torch.int8)
+    return lambda: torch._int_mm(a, b)
+
+
+@program("Linear 128-512, 2048 rows, bfloat16, forward and backward", GROUP)
+def linear_bfloat16(torch):
+    layer = torch.nn.Linear(128, 512).to(torch.bfloat16)
+    x = torch.randn(2048, 128).to(torch.bfloat16).requires_grad_()
+    return training_call(torch, lambda: layer(x), x, *layer.parameters())

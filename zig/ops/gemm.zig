@@ -67,6 +67,10 @@ pub fn Gemm(comptime T: type) type {
             c: Target,
             /// Add to C, for a k that comes in several calls.
             adds: bool = false,
+            /// With `dot` k counts words, and sources pack them.
+            op: gemm_kernel.Op = .multiply_add,
+            /// Steps of a chain.
+            block: usize = kc_max,
             epilogue: ?Epilogue = null,
 
             fn finish(p: *const Problem, row: usize, rows: usize, col: usize, cols: usize) void {
@@ -100,11 +104,13 @@ pub fn Gemm(comptime T: type) type {
         /// products take several rounds.)
         const packed_budget = (if (builtin.is_test) 1 << 17 else 8 << 20) / @sizeOf(T);
         /// Rows of a chunk: enough of them to pay for packing B.
-        const chunk_rows = (if (builtin.is_test) 5 else 72) * mr;
+        const chunk_rows = (if (builtin.is_test) 5 else 147) * mr;
         /// Columns of a chunk whose k comes in several blocks, so that C stays in the L2 cache.
         const chunk_cols = 256;
         /// Rows of A that stay in the L2 cache.
-        const part_rows = @max(1, (200 << 10) / (kc_max * @sizeOf(T) * mr)) * mr;
+        fn partRows(p: *const Problem) usize {
+            return @max(1, (200 << 10) / (p.block * @sizeOf(T) * mr)) * mr;
+        }
 
         /// Where A comes from: its own memory; packed once for all threads, before; packed by the
         /// chunk that uses it, which then has all columns.
@@ -127,7 +133,7 @@ pub fn Gemm(comptime T: type) type {
 
             /// The packed block number q: panels one after the other.
             fn packedBlock(r: *const Round, q: usize) [*]T {
-                return r.packed_a + q * kc_max * ceilDiv(r.rows, mr) * mr;
+                return r.packed_a + q * r.p.block * ceilDiv(r.rows, mr) * mr;
             }
         };
 
@@ -150,9 +156,9 @@ pub fn Gemm(comptime T: type) type {
 
             // As many rows as fit; if all do, several blocks of k.
             const padded = ceilDiv(p.m, mr) * mr;
-            const count = @min(padded, @max(1, packed_budget / kc_max / mr) * mr);
-            const blocks = if (count < padded) 1 else @max(1, packed_budget / (padded * kc_max));
-            const steps = @min(p.k, blocks * kc_max);
+            const count = @min(padded, @max(1, packed_budget / p.block / mr) * mr);
+            const blocks = if (count < padded) 1 else @max(1, packed_budget / (padded * p.block));
+            const steps = @min(p.k, blocks * p.block);
             const memory = services.allocSlice(T, count * steps) orelse
                 return call.fail(.out_of_memory, .{ 0, 0, 0 });
             defer services.free(@ptrCast(memory.ptr));
@@ -162,8 +168,8 @@ pub fn Gemm(comptime T: type) type {
                 round.k0 = 0;
                 while (round.k0 < p.k) : (round.k0 += steps) {
                     round.steps = @min(steps, p.k - round.k0);
-                    const kc = @min(kc_max, round.steps);
-                    const items = ceilDiv(round.rows, mr) * ceilDiv(round.steps, kc_max);
+                    const kc = @min(p.block, round.steps);
+                    const items = ceilDiv(round.rows, mr) * ceilDiv(round.steps, p.block);
                     services.parallelFor(items, grain(piece_packed, mr * kc), round, packShared);
                     runRound(&round);
                 }
@@ -194,7 +200,7 @@ pub fn Gemm(comptime T: type) type {
             const col_panels = ceilDiv(p.n, nr);
             var cols = col_panels;
             if (r.reading != .local) {
-                if (p.k > kc_max) cols = @min(cols, chunk_cols / nr);
+                if (p.k > p.block) cols = @min(cols, chunk_cols / nr);
                 // Of many, not fewer than share the cost of reading A.
                 const least: usize = if (col_panels >= 16) 4 else 1;
                 cols = @min(cols, @max(least, col_panels / pieces));
@@ -221,19 +227,20 @@ pub fn Gemm(comptime T: type) type {
             for (begin..end) |item| {
                 const q = item / panels;
                 const at = item % panels * mr;
-                const kc = @min(kc_max, r.steps - q * kc_max);
+                const kc = @min(r.p.block, r.steps - q * r.p.block);
                 const dst = r.packedBlock(q) + at * kc;
                 const a = r.p.a;
-                a.pack(a.ctx, dst, r.row0 + at, @min(mr, r.rows - at), r.k0 + q * kc_max, kc);
+                a.pack(a.ctx, dst, r.row0 + at, @min(mr, r.rows - at), r.k0 + q * r.p.block, kc);
             }
         }
 
         fn computeChunks(r: *const Round, begin: usize, end: usize) void {
             const p = r.p;
-            const kc_most = @min(kc_max, r.steps);
+            const kc_most = @min(r.p.block, r.steps);
             const a_size = if (r.reading == .local) r.chunk_m * kc_most else 0;
             // One panel of B lies on the stack; several, for the next parts, do not.
-            var panel: [kc_max * nr]T align(64) = undefined;
+            var panel: [(if (T == f32) gemm_kernel.kc_pairs else kc_max) * nr]T align(64) = undefined;
+            const part_rows = partRows(p);
             const keeps_b = !r.b_in_place and @min(r.chunk_m, r.rows) > part_rows;
             const b_size = if (keeps_b) r.chunk_n * kc_most else 0;
             var memory: []align(64) T = &.{};
@@ -249,8 +256,8 @@ pub fn Gemm(comptime T: type) type {
                 const col = item % across * r.chunk_n;
                 const cols = @min(r.chunk_n, p.n - col);
                 var done: usize = 0;
-                while (done < r.steps) : (done += kc_max) {
-                    const kc = @min(kc_max, r.steps - done);
+                while (done < r.steps) : (done += r.p.block) {
+                    const kc = @min(r.p.block, r.steps - done);
                     const k0 = r.k0 + done;
                     var a: View = undefined;
                     switch (r.reading) {
@@ -259,7 +266,7 @@ pub fn Gemm(comptime T: type) type {
                             a.ptr += first * a.si + k0 * a.sk;
                         },
                         .shared => a = .{
-                            .ptr = r.packedBlock(done / kc_max) + first * kc,
+                            .ptr = r.packedBlock(done / r.p.block) + first * kc,
                             .si = 1,
                             .sk = mr,
                         },
@@ -322,10 +329,10 @@ pub fn Gemm(comptime T: type) type {
                 }
                 if (r.reading == .in_place) {
                     const at = a.ptr + i * a.si;
-                    Micro.panels(kc, at, a.si, a.sk, b, b_rs, p.c, row + i, rows - i, col + j, width, adds);
+                    Micro.panelsBy(p.op, kc, at, a.si, a.sk, b, b_rs, p.c, row + i, rows - i, col + j, width, adds);
                 } else while (i < rows) : (i += mr) {
                     const h = @min(mr, rows - i);
-                    Micro.panels(kc, a.ptr + i * kc, 1, mr, b, b_rs, p.c, row + i, h, col + j, width, adds);
+                    Micro.panelsBy(p.op, kc, a.ptr + i * kc, 1, mr, b, b_rs, p.c, row + i, h, col + j, width, adds);
                 }
                 if (k0 + kc == p.k) p.finish(row, rows, col + j, width);
             }
@@ -334,7 +341,7 @@ pub fn Gemm(comptime T: type) type {
         /// Whether the first rows of A are multiplied while the panel is packed.
         fn copiesB(p: *const Problem, rows: usize, col: usize, cols: usize) bool {
             const b = p.b_view orelse return false;
-            return b.si == 1 and cols == nr and rows >= mr and p.c.isRun(col, cols);
+            return b.sk % 512 != 0 and b.si == 1 and cols == nr and rows >= mr and p.c.isRun(col, cols);
         }
 
         // --- A small C with a long k ------------------------------------------------------
@@ -343,7 +350,7 @@ pub fn Gemm(comptime T: type) type {
         fn splitsK(p: *const Problem) bool {
             const threads = services.threadCount();
             const tiles = ceilDiv(p.m, mr) * ceilDiv(p.n, nr);
-            return threads > 1 and tiles < 4 * threads and p.k >= 2 * threads * kc_max and
+            return threads > 1 and tiles < 4 * threads and p.k >= 2 * threads * p.block and
                 p.m * p.n * p.k > piece_flops;
         }
 
@@ -358,7 +365,7 @@ pub fn Gemm(comptime T: type) type {
 
         fn runSplitK(p: *const Problem, call: *plan.Call) void {
             const size = p.m * p.n;
-            const most = @max(1, @min(ceilDiv(p.k, kc_max), packed_budget / size));
+            const most = @max(1, @min(ceilDiv(p.k, p.block), packed_budget / size));
             const memory = services.allocSlice(T, most * size) orelse
                 return call.fail(.out_of_memory, .{ 0, 0, 0 });
             defer services.free(@ptrCast(memory.ptr));
@@ -369,11 +376,11 @@ pub fn Gemm(comptime T: type) type {
                 .blocks = 0,
                 .partial = memory.ptr,
             };
-            while (split.k0 < p.k) : (split.k0 += most * kc_max) {
-                split.blocks = @min(most, ceilDiv(p.k - split.k0, kc_max));
+            while (split.k0 < p.k) : (split.k0 += most * p.block) {
+                split.blocks = @min(most, ceilDiv(p.k - split.k0, p.block));
                 services.parallelFor(
                     split.blocks,
-                    grain(piece_flops, 2 * size * kc_max),
+                    grain(piece_flops, 2 * size * p.block),
                     split,
                     splitBlocks,
                 );
@@ -392,14 +399,14 @@ pub fn Gemm(comptime T: type) type {
             if (p.a_view != null and readsBInPlace(p)) return splitInPlace(s, begin, end);
             const m_padded = ceilDiv(p.m, mr) * mr;
             const n_padded = ceilDiv(p.n, nr) * nr;
-            const memory = services.allocSlice(T, (m_padded + n_padded) * kc_max) orelse
+            const memory = services.allocSlice(T, (m_padded + n_padded) * p.block) orelse
                 return s.call.fail(.out_of_memory, .{ 0, 0, 0 });
             defer services.free(@ptrCast(memory.ptr));
             const a = memory.ptr;
-            const b = memory.ptr + m_padded * kc_max;
+            const b = memory.ptr + m_padded * p.block;
             for (begin..end) |q| {
-                const k0 = s.k0 + q * kc_max;
-                const kc = @min(kc_max, p.k - k0);
+                const k0 = s.k0 + q * p.block;
+                const kc = @min(p.block, p.k - k0);
                 var i: usize = 0;
                 while (i < p.m) : (i += mr) p.a.pack(
                     p.a.ctx,
@@ -425,7 +432,7 @@ pub fn Gemm(comptime T: type) type {
                     j = 0;
                     while (j < p.n) : (j += nr) {
                         const cols = @min(nr, p.n - j);
-                        Micro.panels(kc, a + i * kc, 1, mr, b + j * kc, nr, c, i, rows, j, cols, false);
+                        Micro.panelsBy(p.op, kc, a + i * kc, 1, mr, b + j * kc, nr, c, i, rows, j, cols, false);
                     }
                 }
             }
@@ -436,14 +443,14 @@ pub fn Gemm(comptime T: type) type {
             const a = p.a_view.?;
             const b = p.b_view.?;
             for (begin..end) |q| {
-                const k0 = s.k0 + q * kc_max;
-                const kc = @min(kc_max, p.k - k0);
+                const k0 = s.k0 + q * p.block;
+                const kc = @min(p.block, p.k - k0);
                 const c: Target = .{ .ptr = s.partial + q * p.m * p.n, .rs = p.n };
                 var j: usize = 0;
                 while (j < p.n) : (j += nr) {
                     const at = b.ptr + k0 * b.sk + j;
                     const cols = @min(nr, p.n - j);
-                    Micro.panels(kc, a.ptr + k0 * a.sk, a.si, a.sk, at, b.sk, c, 0, p.m, j, cols, false);
+                    Micro.panelsBy(p.op, kc, a.ptr + k0 * a.sk, a.si, a.sk, at, b.sk, c, 0, p.m, j, cols, false);
                 }
             }
         }

@@ -11,11 +11,39 @@ const simd = @import("../simd.zig");
 /// Steps of k in a chain. Part of the definition of a matrix product's bits: the sums of
 /// consecutive blocks are added to each other in ascending order.
 pub const kc_max = 384;
+/// The same for bfloat16, whose steps come in pairs.
+pub const kc_pairs = 512;
 
 /// a * b + c: fused for floats, wrapping for integers.
 pub inline fn mulAdd(comptime V: type, a: V, b: V, c: V) V {
     const Element = if (@typeInfo(V) == .vector) std.meta.Child(V) else V;
     return if (@typeInfo(Element) == .float) simd.fma(V, a, b, c) else c +% a *% b;
+}
+
+/// How a step multiplies and adds.
+pub const Op = enum {
+    multiply_add,
+    /// A step is a word of 32 bits, the CPU's dot product of it the operation: of two bfloat16
+    /// (T = f32: the upper half's product is added first, then the lower's) or of four bytes, in
+    /// A signed, in B not (T = i32). Only where `hasDot`, and the CPU (`services.extensions`).
+    dot,
+};
+
+/// Whether there is code for `Op.dot` at this CPU level.
+pub fn hasDot(comptime T: type) bool {
+    return masks and (T == f32 or T == i32);
+}
+
+/// acc + the dot products of words.
+pub inline fn dot(comptime T: type, comptime W: usize, acc: @Vector(W, T), a: @Vector(W, T), b: @Vector(W, T)) @Vector(W, T) {
+    // The compiler knows neither instruction at this CPU level.
+    const instruction = if (T == f32) "vdpbf16ps %[b], %[a], %[sum]" else "vpdpbusd %[a], %[b], %[sum]";
+    return asm (instruction
+        : [sum] "=v" (-> @Vector(W, T)),
+        : [a] "v" (a),
+          [b] "v" (b),
+          [acc] "0" (acc),
+    );
 }
 
 /// Whether a vector can be loaded and stored in part.
@@ -82,11 +110,9 @@ pub fn Kernel(comptime T: type) type {
         /// cut into even tiles: a low one waits for the FMA before.
         const heights: []const usize = if (@typeInfo(T) == .float)
             &@as([mr]usize, simd.iota(mr, usize) + @as(@Vector(mr, usize), @splat(1)))
-        else switch (mr) {
-            14 => &.{ 1, 2, 4, 8, 14 },
-            4 => &.{ 1, 2, 4 },
-            else => &.{ 1, 2, 4, mr },
-        };
+        else
+            &.{ 1, 4, mr };
+        const dot_heights: []const usize = &.{ 1, 2, 4, 8, 11, mr };
 
         /// Where the columns of C lie: column j of row i is at
         /// ptr[i * rs + (j / group) * group_stride + (j % group) * cs]. (The columns of a
@@ -150,7 +176,7 @@ pub fn Kernel(comptime T: type) type {
         ) void;
 
         /// `copies`: the rows of B go to copy[k * nr + j] on their way.
-        fn tile(comptime height: usize, comptime vectors: usize, comptime copies: bool) Tile {
+        fn tile(comptime op: Op, comptime height: usize, comptime vectors: usize, comptime copies: bool) Tile {
             return struct {
                 fn run(
                     k: usize,
@@ -165,66 +191,127 @@ pub fn Kernel(comptime T: type) type {
                     adds: bool,
                     copy: [*]T,
                 ) void {
-                    if (k >= 64) inline for (0..height) |i| inline for (0..vectors) |j| {
-                        @prefetch(c + i * ldc + j * vl, .{ .rw = .write });
-                    };
                     var acc: [height][vectors]V = @splat(@splat(@splat(0)));
                     var ap = a;
                     var bp = b;
                     var to = copy;
-                    for (0..k) |_| {
-                        var bv: [vectors]V = undefined;
-                        inline for (0..vectors - 1) |j| bv[j] = bp[j * vl ..][0..vl].*;
-                        bv[vectors - 1] = loadMasked(bp + (vectors - 1) * vl, mask);
-                        if (copies) {
-                            inline for (0..vectors) |j| to[j * vl ..][0..vl].* = bv[j];
-                            to += nr;
-                            inline for (0..vectors) |j| @prefetch(bp + 16 * b_rs + j * vl, .{});
-                        }
-                        inline for (0..height) |i| {
-                            const av: V = @splat(ap[i * a_rs]);
-                            inline for (0..vectors) |j| acc[i][j] = mulAdd(V, av, bv[j], acc[i][j]);
-                        }
-                        ap += a_cs;
-                        bp += b_rs;
-                    }
-                    inline for (.{ true, false }) |known| if (adds == known) {
-                        inline for (0..height) |i| inline for (0..vectors) |j| {
-                            const at = c + i * ldc + j * vl;
-                            if (j + 1 < vectors) {
-                                const sum = if (known) add(@as(V, at[0..vl].*), acc[i][j]) else acc[i][j];
-                                at[0..vl].* = sum;
-                            } else {
-                                const sum = if (known) add(loadMasked(at, mask), acc[i][j]) else acc[i][j];
-                                storeMasked(at, sum, mask);
+                    // C is fetched when the sums are nearly done: before, A and B would drive it out again.
+                    var left = k;
+                    while (left > 0) {
+                        const last = left <= 2 * c_ahead;
+                        for (0..if (last) left else left - c_ahead) |_| {
+                            var bv: [vectors]V = undefined;
+                            inline for (0..vectors - 1) |j| bv[j] = bp[j * vl ..][0..vl].*;
+                            bv[vectors - 1] = loadMasked(bp + (vectors - 1) * vl, mask);
+                            if (copies) {
+                                inline for (0..vectors) |j| to[j * vl ..][0..vl].* = bv[j];
+                                to += nr;
+                                inline for (0..vectors) |j| @prefetch(bp + 16 * b_rs + j * vl, .{});
                             }
+                            inline for (0..height) |i| {
+                                const av: V = @splat(ap[i * a_rs]);
+                                inline for (0..vectors) |j| acc[i][j] = switch (op) {
+                                    .multiply_add => mulAdd(V, av, bv[j], acc[i][j]),
+                                    .dot => dot(T, vl, acc[i][j], av, bv[j]),
+                                };
+                            }
+                            ap += a_cs;
+                            bp += b_rs;
+                        }
+                        left = if (last) 0 else c_ahead;
+                        if (!last) inline for (0..height) |i| inline for (0..vectors) |j| {
+                            @prefetch(c + i * ldc + j * vl, .{ .rw = .write });
                         };
+                    }
+                    // All loads, then all stores: with rows of C a multiple of 4 KB apart a load would
+                    // wait for the store before it.
+                    if (adds) inline for (0..height) |i| {
+                        const row = c + i * ldc;
+                        inline for (0..vectors - 1) |j| acc[i][j] = add(@as(V, row[j * vl ..][0..vl].*), acc[i][j]);
+                        const last = vectors - 1;
+                        acc[i][last] = add(loadMasked(row + last * vl, mask), acc[i][last]);
                     };
+                    inline for (0..height) |i| {
+                        const row = c + i * ldc;
+                        inline for (0..vectors - 1) |j| row[j * vl ..][0..vl].* = acc[i][j];
+                        storeMasked(row + (vectors - 1) * vl, acc[i][vectors - 1], mask);
+                    }
                 }
             }.run;
         }
 
-        const tiles = blk: {
-            var t: [heights.len][shape.vectors]Tile = undefined;
-            for (heights, 0..) |h, i| {
-                for (0..shape.vectors) |v| t[i][v] = tile(h, v + 1, false);
-            }
-            break :blk t;
-        };
+        /// The tiles of an operation, for the heights in `of`, ascending.
+        fn Tiles(comptime op: Op, comptime of: []const usize) type {
+            return struct {
+                /// Whether there are tiles of fewer vectors.
+                const narrow = op == .multiply_add;
+                const all = blk: {
+                    var t: [of.len][shape.vectors]Tile = undefined;
+                    for (of, 0..) |h, i| {
+                        for (0..shape.vectors) |v| t[i][v] = tile(op, h, if (narrow) v + 1 else shape.vectors, false);
+                    }
+                    break :blk t;
+                };
 
-        /// The tile for `rows` rows, or for the first of them.
-        fn heightFor(rows: usize) usize {
-            const even = (rows + (rows - 1) / mr) / ((rows - 1) / mr + 1);
-            if (heights.len == mr) return even - 1;
-            var i = heights.len - 1;
-            while (heights[i] > even) i -= 1;
-            return i;
+                /// The tile for `rows` rows, or for the first of them; its height is of[result].
+                fn heightFor(rows: usize) usize {
+                    const even = (rows + (rows - 1) / mr) / ((rows - 1) / mr + 1);
+                    if (of.len == mr) return even - 1;
+                    if (rows >= 2 * mr) return of.len - 1;
+                    var i = of.len - 1;
+                    while (of[i] > even) i -= 1;
+                    return i;
+                }
+            };
         }
+        /// Steps before the end of a chain at which C is fetched.
+        const c_ahead = 48;
 
         /// C[row.., col..] (any rows, cols <= nr) = or += A @ B over k steps; A as
         /// a[i * a_rs + k * a_cs], B as b[k * b_rs + j], where without `masks` whole vectors
         /// must be readable.
-        pub fn panels(
+        pub inline fn panels(
+            k: usize,
+            a: [*]const T,
+            a_rs: usize,
+            a_cs: usize,
+            b: [*]const T,
+            b_rs: usize,
+            c: Target,
+            row: usize,
+            rows: usize,
+            col: usize,
+            cols: usize,
+            adds: bool,
+        ) void {
+            cover(Tiles(.multiply_add, heights), heights, k, a, a_rs, a_cs, b, b_rs, c, row, rows, col, cols, adds);
+        }
+
+        /// `panels` by another operation: k counts words, and so do the strides of A and B.
+        pub inline fn panelsBy(
+            op: Op,
+            k: usize,
+            a: [*]const T,
+            a_rs: usize,
+            a_cs: usize,
+            b: [*]const T,
+            b_rs: usize,
+            c: Target,
+            row: usize,
+            rows: usize,
+            col: usize,
+            cols: usize,
+            adds: bool,
+        ) void {
+            if (comptime hasDot(T)) if (op == .dot) {
+                return cover(Tiles(.dot, dot_heights), dot_heights, k, a, a_rs, a_cs, b, b_rs, c, row, rows, col, cols, adds);
+            };
+            panels(k, a, a_rs, a_cs, b, b_rs, c, row, rows, col, cols, adds);
+        }
+
+        fn cover(
+            comptime Available: type,
+            comptime of: []const usize,
             k: usize,
             a: [*]const T,
             a_rs: usize,
@@ -240,23 +327,24 @@ pub fn Kernel(comptime T: type) type {
         ) void {
             const vectors = (cols + vl - 1) / vl;
             const mask = maskOf(cols - (vectors - 1) * vl);
-            const straight = (masks or cols == vectors * vl) and c.isRun(col, cols);
+            const whole = if (Available.narrow) masks or cols == vectors * vl else vectors == shape.vectors;
+            const straight = whole and c.isRun(col, cols);
             var buffer: [mr * nr]T align(64) = undefined;
             var done: usize = 0;
             while (done < rows) {
-                const which = heightFor(rows - done);
+                const which = Available.heightFor(rows - done);
                 const ap = a + done * a_rs;
-                const run = tiles[which][vectors - 1];
+                const run = Available.all[which][vectors - 1];
                 if (straight) {
                     run(k, ap, a_rs, a_cs, b, b_rs, c.at(row + done, col), c.rs, mask, adds, undefined);
                 } else {
                     run(k, ap, a_rs, a_cs, b, b_rs, &buffer, nr, mask, false, undefined);
-                    for (0..heights[which]) |i| {
+                    for (0..of[which]) |i| {
                         const from = @as([*]T, &buffer) + i * nr;
                         c.putSegment(row + done + i, col, cols, from, adds);
                     }
                 }
-                done += heights[which];
+                done += of[which];
             }
         }
 
@@ -273,7 +361,7 @@ pub fn Kernel(comptime T: type) type {
             adds: bool,
             copy: [*]T,
         ) void {
-            const run = comptime tile(mr, shape.vectors, true);
+            const run = comptime tile(.multiply_add, mr, shape.vectors, true);
             run(k, a, a_rs, a_cs, b, b_rs, c, ldc, maskOf(vl), adds, copy);
         }
 

@@ -7,7 +7,9 @@
 const std = @import("std");
 const DType = @import("../dtype.zig").DType;
 const dtypes = @import("../dtype.zig");
-const Kernel = @import("gemm_kernel.zig").Kernel;
+const simd = @import("../simd.zig");
+const gemm_kernel = @import("gemm_kernel.zig");
+const Kernel = gemm_kernel.Kernel;
 
 /// The type that a matrix product of `d` is computed in.
 pub fn Compute(comptime d: DType) type {
@@ -57,15 +59,40 @@ inline fn widen(
 
 /// dst[i] = src[i] rounded (floats, to nearest even) or wrapped (integers) to `d`.
 pub fn store(comptime T: type, d: DType, dst: [*]u8, src: [*]const T, n: usize) void {
+    storeRows(T, d, dst, 0, src, 0, 1, n, null);
+}
+
+/// `store` of several rows, whose beginnings are dst_rs and src_rs elements apart; each plus
+/// `added`, if given.
+pub fn storeRows(
+    comptime T: type,
+    d: DType,
+    dst: [*]u8,
+    dst_rs: usize,
+    src: [*]const T,
+    src_rs: usize,
+    rows: usize,
+    n: usize,
+    added: ?[*]const T,
+) void {
     switch (d) {
         inline else => |known| if (comptime isComputedIn(T, known)) {
             const S = known.Type();
-            const to: [*]S = @ptrCast(@alignCast(dst));
-            if (S == T) return @memcpy(to[0..n], src[0..n]);
-            const W = 16;
-            var i: usize = 0;
-            while (i + W <= n) : (i += W) narrow(T, known, W, to[i..][0..W], src[i..][0..W].*);
-            while (i < n) : (i += 1) narrow(T, known, 1, to[i..][0..1], src[i..][0..1].*);
+            for (0..rows) |row| {
+                const to = @as([*]S, @ptrCast(@alignCast(dst))) + row * dst_rs;
+                const from = src + row * src_rs;
+                if (S == T and added == null) {
+                    @memcpy(to[0..n], from[0..n]);
+                    continue;
+                }
+                const W = 16;
+                var i: usize = 0;
+                inline for (.{ W, 1 }) |w| while (i + w <= n) : (i += w) {
+                    var x: @Vector(w, T) = from[i..][0..w].*;
+                    if (added) |more| x = gemm_kernel.add(x, @as(@Vector(w, T), more[i..][0..w].*));
+                    narrow(T, known, w, to[i..][0..w], x);
+                };
+            }
         } else unreachable,
     }
 }
@@ -187,8 +214,18 @@ pub inline fn transpose(comptime T: type, comptime n: usize, block: *[n]@Vector(
     }
 }
 
+/// Elements 0 and 1 exchanged, 2 and 3, ...; a last one without another stays.
+fn swapPairs(comptime T: type, x: []T) void {
+    const W = 16;
+    const order = comptime simd.iota(W, i32) ^ @as(@Vector(W, i32), @splat(1));
+    var i: usize = 0;
+    while (i + W <= x.len) : (i += W) x[i..][0..W].* = @shuffle(T, @as(@Vector(W, T), x[i..][0..W].*), undefined, order);
+    while (i + 2 <= x.len) : (i += 2) std.mem.swap(T, &x[i], &x[i + 1]);
+}
+
 /// An operand in memory as (rows or columns i, steps k), any strides and any dtype that is
-/// computed in T.
+/// computed in T. Steps of bfloat16 go in pairs, the second before the first: the order of the
+/// CPUs that multiply pairs (gemm_kernel.zig, `Op.dot`).
 pub fn Strided(comptime T: type) type {
     return struct {
         const Self = @This();
@@ -242,7 +279,10 @@ pub fn Strided(comptime T: type) type {
             }
             if (s.si == 1) {
                 if (count < width) @memset(dst[0 .. kc * width], 0);
-                for (0..kc) |k| load(T, s.dtype, dst + k * width, from + k * s.sk * size, count, 1);
+                for (0..kc) |k| {
+                    const step = if (s.dtype == .bfloat16 and k ^ 1 < kc) k ^ 1 else k;
+                    load(T, s.dtype, dst + k * width, from + step * s.sk * size, count, 1);
+                }
                 return;
             }
             // Widen some steps of every row, then pack those.
@@ -253,7 +293,9 @@ pub fn Strided(comptime T: type) type {
                 const n = @min(steps, kc - k);
                 for (0..count) |i| {
                     const row = from + (i * s.si + k * s.sk) * size;
-                    load(T, s.dtype, @as([*]T, &rows) + i * steps, row, n, s.sk);
+                    const to = @as([*]T, &rows) + i * steps;
+                    load(T, s.dtype, to, row, n, s.sk);
+                    if (s.dtype == .bfloat16) swapPairs(T, to[0..n]);
                 }
                 packPanel(T, width, dst + k * width, &rows, steps, 1, count, n);
             }

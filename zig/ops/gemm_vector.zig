@@ -174,7 +174,7 @@ pub fn Vector(comptime T: type) type {
                     const sums: [*]T = &acc[first - k];
                     const steps = (@min(count - first, lanes * rounds) + lanes - 1) / lanes;
                     var j: usize = 0;
-                    inline for (.{ 8, 4, 2, 1 }) |vectors| while (whole - j >= vectors * W) : (j += vectors * W) {
+                    inline for (if (@typeInfo(T) == .float) .{ 8, 4, 2, 1 } else .{1}) |vectors| while (whole - j >= vectors * W) : (j += vectors * W) {
                         addRows(vectors, job, j0 + j, k0 + first, steps, sums + j);
                     };
                     if (whole < n) addRows(1, job, j0 + n - W, k0 + first, steps, sums + whole);

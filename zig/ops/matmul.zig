@@ -1,7 +1,8 @@
 //! Matrix products. All operands of a call have one dtype; outputs are contiguous and overlap
 //! no input; inputs may have any strides (a transposed view costs nothing: packing reads
 //! through strides). float16 and bfloat16 are multiplied and summed in float32 and rounded
-//! once; integers wrap (bool: logical or of ands). No ints or floats unless named.
+//! once; integers wrap (bool: logical or of ands). No ints or floats unless named. Products of
+//! bfloat16 and of int8 use the CPU's dot products where it has them (gemm_words.zig).
 //!
 //! | row         | operands (outputs first)                                  | ints, scalars            |
 //! |-------------|-----------------------------------------------------------|--------------------------|
@@ -10,6 +11,7 @@
 //! | matmul_acc  | out, c (B..., M, N), a, b as above                        | scalars: alpha, beta     |
 //! | linear      | out (..., N), a (..., K), w (N, K), bias (N)              | ints: has_bias           |
 //! | dot         | out (), a (K), b (K)                                      |                          |
+//! | int_mm      | out (M, N) int32, a (M, K) int8 or uint8, b (K, N) int8    |                          |
 //! | complex_matmul | out (B..., M, N, 2), a (B..., M, K, 2), b (B..., K, N, 2)|                       |
 //!
 //! complex_matmul: as matmul, with a last dimension of 2 for the parts; float32 and float64.
@@ -18,23 +20,27 @@
 //! and c come already expanded (stride 0 where broadcast). With has_bias = 0 the fourth
 //! operand of linear is 0-d with no address. `out` of linear has the leading dimensions of a.
 //!
-//! Bits: an element is a chain over ascending k cut every 384 steps (gemm_kernel.zig); where
+//! Bits: an element is a chain over ascending k cut every 384 steps (gemm_kernel.zig; of
+//! bfloat16 k goes 1, 0, 3, 2, ..., and the CPU's dot products take numbers below 2^-126 for 0); where
 //! M = 1 or N = 1, and in dot, it follows gemm_vector.zig. Python that folds leading
 //! dimensions of `a` into M for a 2-d `b` gets the fast path for M = 1 too.
 const std = @import("std");
 const DType = @import("../dtype.zig").DType;
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");
+const extensions = @import("../extensions.zig");
+const Extension = @import("../cpu.zig").Extension;
 const simd = @import("../simd.zig");
 const pack = @import("gemm_pack.zig");
 const gemm = @import("gemm.zig");
 const gemm_kernel = @import("gemm_kernel.zig");
 const gemm_vector = @import("gemm_vector.zig");
+const gemm_words = @import("gemm_words.zig");
 const matmul_complex = @import("matmul_complex.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
 
-const Row = enum(u32) { matmul, matmul_bias, matmul_acc, linear, dot, complex_matmul };
+const Row = enum(u32) { matmul, matmul_bias, matmul_acc, linear, dot, complex_matmul, int_mm };
 pub const names: []const []const u8 = std.meta.fieldNames(Row);
 pub const family: plan.Family = .{ .prepare = prepare };
 
@@ -111,12 +117,13 @@ const State = struct {
 
 fn prepare(p: *Plan) plan.PrepareError!void {
     const d = p.operands[0].dtype;
+    const row: Row = @fromBackingInt(p.op);
     for (p.operands, 0..) |o, i| {
-        if (o.dtype != d and !(i == 3 and o.ndim() == 0)) return error.Unsupported;
+        const fits = if (row == .int_mm and i > 0) o.dtype.size() == 1 else o.dtype == d;
+        if (!fits and !(i == 3 and o.ndim() == 0)) return error.Unsupported;
         if (o.ndim() > max_batch_dims) return error.Unsupported;
     }
     const s = try p.create(State);
-    const row: Row = @fromBackingInt(p.op);
     s.* = describe(p, row);
     if (row == .complex_matmul) {
         p.run = switch (d) {
@@ -146,7 +153,7 @@ fn describe(p: *Plan, row: Row) State {
     const a = p.operands[placeOfA(row)];
     const b = p.operands[placeOfA(row) + 1];
     switch (row) {
-        .matmul, .matmul_bias, .matmul_acc, .complex_matmul => {
+        .matmul, .matmul_bias, .matmul_acc, .complex_matmul, .int_mm => {
             const nd = a.ndim() - @as(usize, if (row == .complex_matmul) 1 else 0);
             var s: State = .{
                 .m = sizeOf(a, nd - 2),
@@ -234,7 +241,10 @@ fn Product(comptime T: type) type {
         const Matrices = struct {
             s: *const State,
             call: *Call,
+            /// Of `out`, and of what is added.
             dtype: DType,
+            a_dtype: DType,
+            b_dtype: DType,
             a: [*]const u8,
             b: [*]const u8,
             c: ?[*]const u8,
@@ -245,9 +255,21 @@ fn Product(comptime T: type) type {
             beta: T,
             /// The operands were exchanged: rows of the epilogue are columns of the output.
             swapped: bool = false,
+            /// What is added to each row of the sum.
+            offsets: ?[*]const T = null,
 
             fn isNative(x: *const Matrices) bool {
                 return x.dtype == native;
+            }
+            fn readsNative(x: *const Matrices) bool {
+                return x.a_dtype == native and x.b_dtype == native;
+            }
+            /// Whether this product is one of words, and the CPU has the instruction.
+            fn usesDot(x: *const Matrices) bool {
+                if (!comptime gemm_kernel.hasDot(T)) return false;
+                const dtype: DType = if (T == f32) .bfloat16 else .int8;
+                if (x.a_dtype != dtype or x.b_dtype != dtype or x.s.k == 0) return false;
+                return extensions.extensions() & (if (T == f32) Extension.bfloat16_dot else Extension.int8_dot) != 0;
             }
         };
 
@@ -312,6 +334,8 @@ fn Product(comptime T: type) type {
             defer if (d != native) services.free(@ptrCast(memory.ptr));
             const scaled = p.op == @backingInt(Row.matmul_acc);
             const first = placeOfA(@fromBackingInt(p.op));
+            const a_dtype = p.operands[first].dtype;
+            const b_dtype = p.operands[first + 1].dtype;
             for (begin..end) |item| {
                 const at = s.offsets(item);
                 const out = call.ptr[0].? + item * s.m * s.n * bytes;
@@ -319,9 +343,11 @@ fn Product(comptime T: type) type {
                     .s = s,
                     .call = call,
                     .dtype = d,
+                    .a_dtype = a_dtype,
+                    .b_dtype = b_dtype,
                     // With k = 0 an operand may have no memory.
-                    .a = if (s.k == 0) out else call.ptr[first].? + at[0] * bytes,
-                    .b = if (s.k == 0) out else call.ptr[first + 1].? + at[1] * bytes,
+                    .a = if (s.k == 0) out else call.ptr[first].? + at[0] * a_dtype.size(),
+                    .b = if (s.k == 0) out else call.ptr[first + 1].? + at[1] * b_dtype.size(),
                     .c = if (s.adds) call.ptr[if (first == 1) 3 else 1].? + at[2] * bytes else null,
                     .out = out,
                     .sum = if (d == native) @ptrCast(@alignCast(out)) else memory.ptr,
@@ -340,13 +366,13 @@ fn Product(comptime T: type) type {
             const s = x.s;
             const a: gemm_vector.View = .{
                 .ptr = x.a,
-                .dtype = x.dtype,
+                .dtype = x.a_dtype,
                 .sj = s.a_rs,
                 .sk = s.a_cs,
             };
             const b: gemm_vector.View = .{
                 .ptr = x.b,
-                .dtype = x.dtype,
+                .dtype = x.b_dtype,
                 .sj = s.b_cs,
                 .sk = s.b_rs,
             };
@@ -362,12 +388,13 @@ fn Product(comptime T: type) type {
         fn runMatrix(given: Matrices) void {
             var x = given;
             const s = x.s;
+            if (comptime gemm_kernel.hasDot(T)) if (x.usesDot()) return runWords(&x);
             // Few columns: the transposed product, with the long side along the vectors.
-            x.swapped = s.n <= 8 and s.n < s.m and (s.a_rs == 1 or !x.isNative());
+            x.swapped = s.n <= 8 and s.n < s.m and (s.a_rs == 1 or !x.readsNative());
             const m = if (x.swapped) s.n else s.m;
             const n = if (x.swapped) s.m else s.n;
-            const a: Strided = .{ .ptr = x.a, .dtype = x.dtype, .si = s.a_rs, .sk = s.a_cs };
-            const b: Strided = .{ .ptr = x.b, .dtype = x.dtype, .si = s.b_cs, .sk = s.b_rs };
+            const a: Strided = .{ .ptr = x.a, .dtype = x.a_dtype, .si = s.a_rs, .sk = s.a_cs };
+            const b: Strided = .{ .ptr = x.b, .dtype = x.b_dtype, .si = s.b_cs, .sk = s.b_rs };
             const left = if (x.swapped) b else a;
             const right = if (x.swapped) a else b;
             const target: G.Target = .{
@@ -376,7 +403,7 @@ fn Product(comptime T: type) type {
                 .cs = if (x.swapped) s.n else 1,
             };
             const epilogue: ?G.Epilogue = if (needsEpilogue(x)) .{ .ctx = &x, .run = finish } else null;
-            const in_place = x.isNative();
+            const in_place = x.readsNative();
             G.run(&.{
                 .m = m,
                 .n = n,
@@ -387,6 +414,44 @@ fn Product(comptime T: type) type {
                 .b_view = if (in_place) viewOf(right) else null,
                 .c = target,
                 .epilogue = epilogue,
+                .block = if (x.a_dtype == .bfloat16) gemm_kernel.kc_pairs else gemm_kernel.kc_max,
+            }, x.call);
+        }
+
+        /// By dot products of words.
+        fn runWords(x: *Matrices) void {
+            const s = x.s;
+            const Words = gemm_words.Words(T);
+            const left: Words = .{ .ptr = @ptrCast(@alignCast(x.a)), .si = s.a_rs, .sk = s.a_cs, .steps = s.k, .length = s.m };
+            const right: Words = .{
+                .ptr = @ptrCast(@alignCast(x.b)),
+                .si = s.b_cs,
+                .sk = s.b_rs,
+                .steps = s.k,
+                .length = s.n,
+                .flips = !is_float,
+            };
+            var memory: []align(64) T = &.{};
+            if (!is_float) {
+                memory = services.allocSlice(T, s.m) orelse return x.call.fail(.out_of_memory, .{ 0, 0, 0 });
+                left.offsets(memory.ptr, s.m);
+                x.offsets = memory.ptr;
+            }
+            defer if (!is_float) services.free(@ptrCast(memory.ptr));
+            G.run(&.{
+                .m = s.m,
+                .n = s.n,
+                .k = left.count(),
+                .a = .{ .ctx = &left, .pack = Words.packA },
+                .b = .{ .ctx = &right, .pack = Words.packB },
+                .a_view = if (left.areWords() and s.k % Words.per == 0)
+                    .{ .ptr = left.words(), .si = s.a_rs / Words.per, .sk = 1 }
+                else
+                    null,
+                .c = .{ .ptr = x.sum, .rs = s.n },
+                .epilogue = if (!is_float or needsEpilogue(x.*)) .{ .ctx = x, .run = finish } else null,
+                .op = .dot,
+                .block = if (is_float) gemm_kernel.kc_pairs / 2 else 256,
             }, x.call);
         }
 
@@ -401,6 +466,10 @@ fn Product(comptime T: type) type {
         /// out = round(beta * c + alpha * sum) over a rectangle of the output.
         fn finish(ctx: *const anyopaque, row: usize, rows: usize, col: usize, cols: usize) void {
             const x: *const Matrices = @ptrCast(@alignCast(ctx));
+            if (x.offsets) |offsets| {
+                for (row..row + rows) |i| addNumber(x.sum + i * x.s.n + col, offsets[i], cols);
+                if (!needsEpilogue(x.*)) return;
+            }
             if (x.swapped) return finishRows(x, col, cols, row, rows);
             finishRows(x, row, rows, col, cols);
         }
@@ -413,10 +482,21 @@ fn Product(comptime T: type) type {
                 }
                 return;
             }
+            const reads_c = s.adds and x.beta != 0;
+            if (x.alpha == 1 and x.beta == 1 and (!reads_c or s.c_rs == 0)) return finishAlike(x, row, rows, col, cols);
             if (s.n == 1 and rows > 1) return finishRow(x, row, rows, row * s.c_rs, s.c_rs);
             for (row..row + rows) |i| {
                 finishRow(x, i * s.n + col, cols, i * s.c_rs + col * s.c_cs, s.c_cs);
             }
+        }
+
+        /// y[0..n] += number.
+        fn addNumber(y: [*]T, number: T, n: usize) void {
+            var i: usize = 0;
+            inline for (.{ 16, 4, 1 }) |w| while (i + w <= n) : (i += w) {
+                const V = @Vector(w, T);
+                y[i..][0..w].* = gemm_kernel.add(@as(V, y[i..][0..w].*), @as(V, @splat(number)));
+            };
         }
 
         /// y[0..n] += c[at .. at + n].
@@ -428,6 +508,21 @@ fn Product(comptime T: type) type {
                 const V = @Vector(w, T);
                 y[i..][0..w].* = gemm_kernel.add(@as(V, y[i..][0..w].*), @as(V, from[i..][0..w].*));
             };
+        }
+
+        /// out = round(sum + c), or of the sum alone, where c is the same for every row.
+        fn finishAlike(x: *const Matrices, row: usize, rows: usize, col: usize, cols: usize) void {
+            const s = x.s;
+            const bytes = x.dtype.size();
+            var c: [64]T align(64) = undefined;
+            var done: usize = 0;
+            while (done < cols) : (done += c.len) {
+                const n = @min(c.len, cols - done);
+                const at = row * s.n + col + done;
+                if (s.adds) pack.load(T, x.dtype, &c, x.c.? + (col + done) * s.c_cs * bytes, n, s.c_cs);
+                const added: ?[*]const T = if (s.adds) &c else null;
+                pack.storeRows(T, x.dtype, x.out + at * bytes, s.n, x.sum + at, s.n, rows, n, added);
+            }
         }
 
         /// Elements at .. at + count of the output, with c from `c_at` on.

@@ -2,6 +2,7 @@
 const std = @import("std");
 const DType = @import("../dtype.zig").DType;
 const BFloat16 = @import("../dtype.zig").BFloat16;
+const cpu = @import("../cpu.zig");
 const plan = @import("../plan.zig");
 const threads = @import("../threads.zig");
 const simd = @import("../simd.zig");
@@ -25,6 +26,83 @@ fn chain(comptime T: type, a: [*]const T, sa: usize, b: [*]const T, sb: usize, k
         total = if (k0 == 0) sum else if (@typeInfo(T) == .float) total + sum else total +% sum;
     }
     return total;
+}
+
+/// An element of bfloat16: the second of two steps before the first.
+fn chainOfPairs(a: [*]const f32, sa: usize, b: [*]const f32, sb: usize, k: usize) f32 {
+    const block = @import("gemm_kernel.zig").kc_pairs;
+    var total: f32 = 0;
+    var k0: usize = 0;
+    while (k0 < k) : (k0 += block) {
+        var sum: f32 = 0;
+        for (k0..@min(k, k0 + block)) |step| {
+            const i = if (step ^ 1 < k) step ^ 1 else step;
+            sum = @mulAdd(f32, a[i * sa], b[i * sb], sum);
+        }
+        total = if (k0 == 0) sum else total + sum;
+    }
+    return total;
+}
+
+test "words: bfloat16 and int8 with the CPU's dot products and without" {
+    defer cpu.allowed = std.math.maxInt(u32);
+    var prng = std.Random.DefaultPrng.init(7);
+    const random = prng.random();
+    const most = 40 * 1100;
+    const halves = try gpa.alloc(BFloat16, 2 * 4 * most);
+    defer gpa.free(halves);
+    const wide = try gpa.alloc(f32, halves.len);
+    defer gpa.free(wide);
+    const bytes = try gpa.alloc(i8, halves.len);
+    defer gpa.free(bytes);
+    for (halves, wide, bytes) |*h, *w, *b| {
+        h.* = .fromF32(random.float(f32) - 0.5);
+        w.* = h.toF32();
+        b.* = random.int(i8);
+    }
+    var rounded: [40 * 40]BFloat16 = undefined;
+    var exact: [40 * 40]i32 = undefined;
+    for ([_][3]usize{ .{ 2, 2, 1 }, .{ 3, 40, 7 }, .{ 31, 33, 64 }, .{ 14, 32, 513 }, .{ 40, 35, 1099 }, .{ 40, 3, 1100 } }) |size| {
+        const m, const n, const k = size;
+        for (0..4) |layout| for ([_]u32{ 0, std.math.maxInt(u32) }) |allowed| {
+            cpu.allowed = allowed;
+            // Rows along k, across, every second element, a row over and over.
+            const sa: [2]usize = switch (layout) {
+                0 => .{ k + k % 2, 1 },
+                1 => .{ 1, m },
+                2 => .{ 2 * k, 2 },
+                else => .{ 0, 1 },
+            };
+            const sb: [2]usize = switch (layout) {
+                0 => .{ n, 1 },
+                1 => .{ 1, k + k % 2 },
+                2 => .{ 1, k },
+                else => .{ 2 * n, 2 },
+            };
+            const at: usize = if (layout == 2) 1 else 0;
+            const b_at: usize = 4 * most;
+            var operands = [_]plan.Operand{
+                .{ .dtype = .bfloat16, .shape = &.{ @intCast(m), @intCast(n) }, .strides = &.{ @intCast(n), 1 } },
+                .{ .dtype = .bfloat16, .shape = &.{ @intCast(m), @intCast(k) }, .strides = &.{ @intCast(sa[0]), @intCast(sa[1]) } },
+                .{ .dtype = .bfloat16, .shape = &.{ @intCast(k), @intCast(n) }, .strides = &.{ @intCast(sb[0]), @intCast(sb[1]) } },
+            };
+            var p = plan.testPlan(&operands, 1, 0, &.{}, &.{});
+            try execute(&p, &.{ &rounded, halves[at..].ptr, halves[b_at..].ptr }, &.{});
+            operands[0].dtype = .int32;
+            for (operands[1..]) |*o| o.dtype = .int8;
+            p = plan.testPlan(&operands, 1, 6, &.{}, &.{});
+            try execute(&p, &.{ &exact, bytes[at..].ptr, bytes[b_at..].ptr }, &.{});
+            for (0..m) |i| for (0..n) |j| {
+                const x = at + i * sa[0];
+                const y = b_at + j * sb[1];
+                const want = chainOfPairs(wide[x..].ptr, sa[1], wide[y..].ptr, sb[0], k);
+                try std.testing.expectEqual(BFloat16.fromF32(want).bits, rounded[i * n + j].bits);
+                var sum: i32 = 0;
+                for (0..k) |step| sum += @as(i32, bytes[x + step * sa[1]]) * bytes[y + step * sb[0]];
+                try std.testing.expectEqual(sum, exact[i * n + j]);
+            };
+        };
+    }
 }
 
 /// An element by the vector rule (gemm_vector.zig).
@@ -205,7 +283,10 @@ test "half precision is summed in float32 and rounded once; small integers wrap"
             else => try execute(&p, &.{ &oi, &ai, &bi }, &.{}),
         }
         for (0..m) |i| for (0..n) |j| {
-            const want = chain(f32, x[i * k ..].ptr, 1, y[j..].ptr, n, k);
+            const want = if (d == .bfloat16)
+                chainOfPairs(x[i * k ..].ptr, 1, y[j..].ptr, n, k)
+            else
+                chain(f32, x[i * k ..].ptr, 1, y[j..].ptr, n, k);
             switch (d) {
                 .float16 => try std.testing.expectEqual(@as(f16, @floatCast(want)), oh[i * n + j]),
                 .bfloat16 => try std.testing.expectEqual(BFloat16.fromF32(want).bits, ob[i * n + j].bits),
