@@ -181,8 +181,12 @@ def raise_failure(name, outputs, inputs):
     if status == INDEX_OUT_OF_RANGE:
         raise IndexError(f"{name}: index {a} is out of bounds for dimension {c} with size {b} (inputs: {shapes})")
     if status == SINGULAR:
-        raise RuntimeError(f"{name}: the matrix (batch element {a}) is singular or not positive definite (inputs: {shapes})")
+        from .linalg._base import failure
+
+        raise failure(name, a, b, c)
     if status == INVALID_VALUE:
+        if name == "linalg.lu_solve":
+            raise RuntimeError(f"{name}: pivots must lie between 1 and {a}")
         raise RuntimeError(f"{name}: invalid value, such as an integer divided by zero (inputs: {shapes})")
     raise NotImplementedError(f"{name}: not implemented for {shapes}")
 

@@ -479,6 +479,9 @@ def digest():
         spd = a @ a.mT + dlgrad.eye(40, dtype=dtype)
         feed(linalg.inv(spd)), feed(linalg.cholesky(spd)), feed(linalg.qr(a).R), feed(linalg.svdvals(a)), feed(linalg.eigvalsh(spd))
         feed(linalg.det(a)), feed(linalg.matrix_exp(a / 40)), feed(linalg.eigvals(a))
+        feed(linalg.eigh(spd)[1]), feed(linalg.svd(a)[2]), feed(linalg.lstsq(spd, a)[0]), feed(linalg.slogdet(a)[1])
+        for m in (spd[:, :5, :5], spd[:1, 7:14, 7:14]):
+            feed(linalg.solve(m, m.exp())), feed(linalg.qr(m)[0]), feed(linalg.cholesky(m)), feed(linalg.slogdet(m)[1])
         for n in (64, 60, 97):
             z = fft.fft(wave(7, 97, k=2.3, dtype=dtype), n)
             feed(z), feed(z.exp()), feed(z * z.conj()), feed(fft.irfft(z, n))

@@ -8,7 +8,17 @@ import dlgrad
 
 L = dlgrad.linalg
 EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
-SQUARE = [(1, 1), (4, 4), (3, 5, 5), (2, 3, 9, 9), (37, 37), (0, 4, 4), (0, 0), (2, 0, 0)]
+SQUARE = [
+    (1, 1),
+    (4, 4),
+    (3, 5, 5),
+    (2, 3, 9, 9),
+    (37, 37),
+    (101, 101),
+    (0, 4, 4),
+    (0, 0),
+    (2, 0, 0),
+]
 SHAPES = [
     *SQUARE,
     (5, 2),
@@ -17,6 +27,8 @@ SHAPES = [
     (3, 1, 6),
     (20, 33),
     (33, 20),
+    (101, 70),
+    (70, 101),
     (0, 3),
     (3, 0),
     (2, 0, 3),
@@ -408,6 +420,51 @@ def test_a_result_depends_neither_on_the_batch_nor_on_the_threads():
         for whole, again, alone in zip(*results, r if isinstance(r, tuple) else (r,)):
             same(whole, again)
             same(whole[17], array(alone))
+
+
+@pytest.mark.parametrize("n", [5, 200])
+def test_threads_share_a_matrix_and_change_nothing(n):
+    a, b = tensor(well((n, n), dtype="float32")), tensor(normal((n, 3), 1, "float32"))
+    functions = (
+        lambda: L.solve(a, b), lambda: L.inv(a), lambda: L.cholesky(a @ a.mT), lambda: L.qr(a)[0], lambda: L.eigh(a + a.mT)[1],
+        lambda: L.svd(a)[0], lambda: L.lstsq(a, b)[0], lambda: L.lu_solve(*L.lu_factor(a), b), lambda: L.solve_triangular(a, a, upper=True),
+    )  # fmt: skip
+    before = dlgrad.get_num_threads()
+    results = []
+    for threads in (1, 3):
+        dlgrad.set_num_threads(threads)
+        results.append([array(f()) for f in functions])
+    dlgrad.set_num_threads(before)
+    for one, three in zip(*results):
+        same(one, three)
+
+
+@pytest.mark.parametrize("dtype", EPS)
+@pytest.mark.parametrize("n, m", [(3, 7), (40, 90)])
+def test_rank_is_looked_at_closer_where_it_is_in_doubt(n, m, dtype):
+    a, b = normal((2, m, n), dtype=dtype), normal((2, m, 2), 1, dtype)
+    a[1, :, 0] = a[1, :, 1]
+    ranks = L.matrix_rank(tensor(a))
+    assert ranks.tolist() == [n, n - 1] and L.matrix_rank(tensor(a[:1]).mT).tolist() == [n]
+    fit = L.lstsq(tensor(a), tensor(b))
+    assert fit.rank.tolist() == [n, n - 1]
+    expected = np.stack(
+        [np.linalg.lstsq(x.astype(float), y.astype(float), rcond=1e-5)[0] for x, y in zip(a, b)]
+    )
+    close(fit.solution, expected, 5000)
+    close(L.lstsq(tensor(a[:1]), tensor(b[:1])).solution, expected[:1], 5000)
+    close(L.pinv(tensor(a)), np.linalg.pinv(a.astype(float), rcond=1e-5), 5000)
+    close(L.pinv(tensor(a[:1]).mT), np.linalg.pinv(a[:1].astype(float)).swapaxes(-1, -2), 5000)
+
+
+def test_pivots_out_of_range_raise():
+    for n in (3, 40):
+        LU, pivots = L.lu_factor(tensor(well((n, n))))
+        for wrong in (0, n + 1):
+            with pytest.raises(RuntimeError, match=f"between 1 and {n}"):
+                L.lu_solve(
+                    LU, dlgrad.full_like(pivots, wrong), dlgrad.ones(n, 2, dtype=dlgrad.float64)
+                )
 
 
 # ---------------------------------------------------------------------- derivatives

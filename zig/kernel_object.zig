@@ -33,4 +33,11 @@ comptime {
         .name = "dlgrad_" ++ name ++ "_" ++ options.level,
         .visibility = .hidden,
     });
+    // What other objects share.
+    for (options.families) |name| if (std.mem.eql(u8, name, "matmul")) for (.{ f32, f64 }) |T| {
+        @export(&families.matmul.shared.Entry(T).run, .{
+            .name = families.matmul.shared.name(T, options.level),
+            .visibility = .hidden,
+        });
+    };
 }

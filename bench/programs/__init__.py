@@ -15,6 +15,7 @@ GROUPS = (
     "elementwise",
     "reductions",
     "products",
+    "linalg",
     "convolutions",
     "layers",
     "indexing",
@@ -72,6 +73,7 @@ from . import (  # noqa: E402
     indexing,  # noqa: F401
     inference,  # noqa: F401
     layers,  # noqa: F401
+    linalg,  # noqa: F401
     optimizers,  # noqa: F401
     others,  # noqa: F401
     overhead,  # noqa: F401

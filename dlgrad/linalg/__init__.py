@@ -1,5 +1,5 @@
-"""Linear algebra (PyTorch's `torch.linalg`): float32 and float64, batches, any strides; computed in float64. Complex
-matrices too, but for LU, lstsq, eig, and ldl_factor.
+"""Linear algebra (PyTorch's `torch.linalg`): float32 and float64, batches, any strides. Complex matrices too, but for
+LU, lstsq, eig, and ldl_factor. Eigenvalues and singular values are computed in float64.
 
 The kernels are in zig/ops/linalg.zig. A function that can fail on its numbers raises `LinAlgError`, its `_ex` form
 returns `info` instead."""

@@ -90,7 +90,7 @@ def batched(name, *tensors):
     return tuple(t.expand((*batch, *t._layout.shape[-2:])) for t in tensors)
 
 
-def call(row, like, outputs, inputs, ints=()):
+def call(row, like, outputs, inputs, ints=(), name=None):
     """Runs a row of zig/ops/linalg.zig on matrices of equal batch dimensions.
 
     outputs: the core shape of each result, None for one that is left out; a result of whole numbers
@@ -108,7 +108,9 @@ def call(row, like, outputs, inputs, ints=()):
         )
 
     outs = tuple(map(lay, outputs))
-    return door.call("linalg", row, outs if len(outs) > 1 else outs[0], inputs, ints=ints)
+    return door.call(
+        "linalg", row, outs if len(outs) > 1 else outs[0], inputs, ints=ints, name=name
+    )
 
 
 def undifferentiable(name):
@@ -129,13 +131,62 @@ def first_failure(info):
     return next(((i, v) for i, v in enumerate(info.reshape(-1).tolist()) if v), None)
 
 
-def raise_for(name, info, message):
+def raise_for(name, info, message=None):
     """Raises LinAlgError where `info` is not 0 somewhere: "name: (Batch element i): message(info)"."""
     failed = first_failure(info)
     if failed is not None:
-        number, value = failed
-        where = f"(Batch element {number}): " if info._layout.ndim else ""
-        raise LinAlgError(f"{name}: {where}{message(value)}")
+        raise failure(name, *failed, info._layout.ndim, message)
+
+
+def _not_converged(value):
+    if value < 0:
+        return (
+            "The algorithm failed to converge because the input matrix contained non-finite values."
+        )
+    return (
+        "The algorithm failed to converge because the input matrix is ill-conditioned or has too many repeated singular values "
+        f"(error code: {value})."
+    )
+
+
+# What `info` means, for the kernels that look at it themselves
+_SINGULAR = {
+    "torch.linalg.solve": "The solver failed because the input matrix is singular.",
+    "linalg.inv": "The diagonal element {0} is zero, the inversion could not be completed because the input matrix is singular.",
+    "torch.linalg.lu_factor": "U[{0},{0}] is zero and using it on lu_solve would result in a division by zero. If you still want "
+    "to perform the factorization, consider calling linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)",
+    "torch.linalg.lstsq": "The rank of the matrix is in doubt.",
+    "cholesky": "The factorization could not be completed because the input is not positive-definite (the leading minor of order "
+    "{0} is not positive-definite).",
+}  # fmt: skip
+
+
+def failure(name, number, info, batched, message=None):
+    """The error where matrix `number` of a batch has this `info`; `message(info)` says what it means."""
+    where = f"(Batch element {number}): " if batched else ""
+    if name in ("linalg.svd", "linalg.eigh"):
+        message = _not_converged
+    what = (
+        _SINGULAR[name.removeprefix("linalg.") if name.endswith("cholesky") else name].format(info)
+        if message is None
+        else message(info)
+    )
+    return LinAlgError(f"{name}: {where}{what}")
+
+
+def layout_of(t):
+    """The layout of a Tensor, None for anything else."""
+    return t._layout if isinstance(t, Tensor) else None
+
+
+def learnt(op, cache, key, row, outputs, inputs, ints=(), name=None, floats=()):
+    """A plan of `row` with the results' layouts `outputs` for these inputs, kept in `cache`, which `op` (of `quick`; or
+    None) learns where the layouts are plain."""
+    plan = door.make_plan("linalg", row, outputs, inputs, ints, floats, name)
+    door.remember(cache, key, plan)
+    if op is not None and type(plan) is door.Plan:
+        door.learn(op, [lay for lay in inputs if lay is not None], plan)
+    return plan
 
 
 def identity(like, n, columns=None):

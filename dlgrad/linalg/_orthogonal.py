@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 from .. import dtypes as dt
+from .. import plan as door
 from ..autograd.graph import record, record_several, wants_grad
 from ..autograd.mode import mode, no_grad
 from ..batched import every_member
-from ..ops import cat, zeros
+from ..layout import contiguous
+from ..ops import cat, full, zeros
 from ..tensor import Tensor
 from . import _complex
 from ._base import (
+    LinAlgError,
     batched,
     call,
     identity,
+    layout_of,
+    learnt,
     need_matrix,
     nothing,
     result_type,
@@ -43,23 +50,31 @@ def qr(A, mode="reduced", *, out=None):
 
     mode "reduced": Q (..., m, k), R (..., k, n), k = min(m, n); "complete": Q (..., m, m), R (..., m, n); "r": R as
     in "reduced", and an empty Q. Not differentiable in the mode "r", nor in "complete" where m > n."""
-    need_matrix("linalg.qr", A, complex_too=True)
-    if mode not in _MODES:
-        raise RuntimeError(
-            f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'"
-        )
-    if A._layout.dtype.is_complex:
-        Q, R = _complex.qr(A, mode)
-        return written("linalg.qr", out, Qr(Q, R))
-    m, n = A._layout.shape[-2:]
-    rows = m if mode == "complete" else min(m, n)
-    a, tau = _geqrf(A)
-    R = a[..., :rows, :].triu()
-    Q = nothing(A) if mode == "r" else _reflect(identity(A, m, rows), a, tau)
-    record_several(
-        (Q, R), "LinalgQrBackward0", lambda *args: _qr_rule(mode, *args), (A,), (A, Q, R)
-    )
+    key = layout_of(A), mode
+    plan = _plans.get(key)
+    if plan is None:
+        need_matrix("linalg.qr", A, complex_too=True)
+        if mode not in _MODES:
+            raise RuntimeError(
+                f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'"
+            )
+        lay = A._layout
+        if lay.dtype.is_complex:
+            return written("linalg.qr", out, Qr(*_complex.qr(A, mode)))
+        *batch, m, n = lay.shape
+        rows = m if mode == "complete" else min(m, n)
+        q = None if mode == "r" else contiguous(lay.dtype, (*batch, m, rows))
+        outs = (q, contiguous(lay.dtype, (*batch, rows, n)))
+        plan = learnt(None, _plans, key, "qr", outs, (lay,))
+    Q, R = door.run(plan, A)
+    Q = nothing(A) if Q is None else Q
+    if wants_grad(A):
+        rule = lambda *args: _qr_rule(mode, *args)  # noqa: E731
+        record_several((Q, R), "LinalgQrBackward0", rule, (A,), (A, Q, R))
     return written("linalg.qr", out, Qr(Q, R))
+
+
+_plans: dict = {}
 
 
 def need_differentiable(how, m, n):
@@ -217,10 +232,17 @@ def lstsq(A, B, rcond=None, *, driver=None):
     if rcond is None:
         rcond = dt.finfo(A._layout.dtype).eps * max(m, n)
     A, right = batched(name, A, right)
-    rank, values, full = _rank_of(A, rcond, driver)
-    X = _least_squares(A, right, rcond, driver)
-    residuals = A.reshape(-1)[:0].clone()  # empty, and in the graph, as PyTorch's
-    if driver != "gelsy" and m > n and full:
+    X = full_rank(A, right, rcond) if driver == "gelsy" and A._layout.numel else None
+    if X is not None:
+        values, whole = nothing(A), True
+        rank = full(A._layout.shape[:-2], n, dtype=dt.int64)
+        X = _recorded_fit(X, A, right, rcond)
+    else:
+        rank, values, whole = _rank_of(A, rcond, driver)
+        X = _least_squares(A, right, rcond, driver)
+    # Empty, and in the graph, as PyTorch's.
+    residuals = A.reshape(-1)[:0].clone() if wants_grad(A) else nothing(A)
+    if driver != "gelsy" and m > n and whole:
         residuals = (A @ X - right).square().sum(-2)
         residuals = residuals.squeeze(-1) if vector else residuals
     return Lstsq(X.squeeze(-1) if vector else X, residuals, rank, values)
@@ -238,15 +260,49 @@ def _rank_of(A, rcond, driver):
     return rank, nothing(A) if driver == "gelsy" else S, full
 
 
+_fits: dict = {}
+
+
+def full_rank(A, B, rcond):
+    """X (..., n, k) of the smallest ||A X - B||, by QR, for equal batches; outside of the graph. None unless it is sure
+    that A (..., m, n), m >= n, has no singular values up to rcond times the largest."""
+    key = A._layout, B._layout, rcond
+    plan = _fits.get(key)
+    if plan is None:
+        (*batch, m, n), dtype = A._layout.shape, A._layout.dtype
+        if m < n or not n or dtype.is_complex:
+            return None
+        out = contiguous(dtype, (*batch, n, B._layout.shape[-1]))
+        most = (1.0 / rcond if rcond > 0 else math.inf,)
+        plan = learnt(None, _fits, key, "lstsq", (out,), key[:2], (), "torch.linalg.lstsq", most)
+    try:
+        return door.run(plan, A, B)
+    except LinAlgError:
+        return None
+
+
+def condition(A):
+    """An upper bound (...) of the condition numbers of real A (..., m, n), not far off where it is small: by QR."""
+    if A._layout.shape[-2] < A._layout.shape[-1]:
+        A = A.mT
+    return call("lstsq", A, (None, ()), (A, None))[1]
+
+
 def _least_squares(A, B, rcond, driver):
     """The solution, with derivatives by way of the pseudoinverse: X = A^+ B."""
-    from ._spectral import pinv, pinv_rule
+    from ._spectral import pinv
 
     with no_grad():
         if driver == "gels":
             X = _by_qr(A, B)
         else:
             X = pinv(A, rtol=rcond) @ B
+    return _recorded_fit(X, A, B, rcond)
+
+
+def _recorded_fit(X, A, B, rcond):
+    from ._spectral import pinv, pinv_rule
+
     if not wants_grad(A, B):
         return X
 

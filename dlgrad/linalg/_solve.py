@@ -6,14 +6,26 @@ differentiation" (2008): with C = A^-1 B, the gradient of B is A^-T gC and that 
 from __future__ import annotations
 
 from .. import dtypes as dt
-from ..autograd.graph import record, record_several, wants_grad
+from .. import plan as door
+from ..autograd.graph import RESULT, record, record_by, record_several, wants_grad
 from ..autograd.mode import mode
 from ..batched import every_member, over_whole
-from ..layout import Layout
-from ..ops import arange, cat, tensor, where, zeros
+from ..layout import Layout, contiguous
+from ..ops import cat, tensor, where, zeros
 from ..tensor import Tensor
 from . import _complex
-from ._base import batched, call, identity, need_matrix, nothing, raise_for, result_type, written
+from ._base import (
+    batched,
+    call,
+    identity,
+    layout_of,
+    learnt,
+    need_matrix,
+    nothing,
+    raise_for,
+    result_type,
+    written,
+)
 
 LuFactor = result_type("linalg_lu_factor", ("LU", "pivots"))
 LuFactorEx = result_type("linalg_lu_factor_ex", ("LU", "pivots", "info"))
@@ -27,18 +39,32 @@ Slogdet = result_type("linalg_slogdet", ("sign", "logabsdet"))
 # ---------------------------------------------------------------------- triangular systems
 
 
+_triangles: dict = {}
+
+
 def solve_triangle(A, B, upper, unit):
     """A^-1 B for matrices of equal batches, in the graph."""
-    X = call("triangle", A, (B._layout.shape[-2:],), (A, B), (int(upper), int(unit)))
+    key = A._layout, B._layout, upper, unit
+    plan = _triangles.get(key)
+    if plan is None:
+        lays = key[:2]
+        out = contiguous(lays[0].dtype, (*lays[0].shape[:-2], *lays[1].shape[-2:]))
+        plan = learnt(None, _triangles, key, "triangle", (out,), lays, (int(upper), int(unit)))
+    X = door.run(plan, A, B)
     if not wants_grad(A, B):
         return X
 
     def rule(g, A, X):
         to_b = solve_triangle(A.mT, g, not upper, unit)
-        to_a = -(to_b @ X.mT)
+        to_a = minus_outer(to_b, X)
         return (to_a.triu(int(unit)) if upper else to_a.tril(-int(unit))), to_b
 
     return record(X, "LinalgSolveTriangularBackward0", rule, (A, B), (A, None), own=1)
+
+
+def minus_outer(x, y):
+    """-x y^T"""
+    return -(x @ y.mT)
 
 
 def _fits(name, A, B, left):
@@ -56,6 +82,8 @@ def solve_triangular(A, B, *, upper, left=True, unitriangular=False, out=None):
 
     Only the `upper` (or lower) triangle of A is read, and with `unitriangular` not its diagonal, which then is 1."""
     name = "linalg.solve_triangular"
+    if left and (layout_of(A), layout_of(B), upper, unitriangular) in _triangles:
+        return written(name, out, solve_triangle(A, B, upper, unitriangular))
     need_matrix(name, A, B, square=True, complex_too=True)
     _fits(name, A, B, left)
     A, B = batched(name, A, B)
@@ -96,18 +124,30 @@ def lu_factor_ex(A, *, pivot=True, check_errors=False, out=None):
 
 
 def check_lu(info):
-    raise_for(
-        "torch.linalg.lu_factor", info,
-        lambda i: f"U[{i},{i}] is zero and using it on lu_solve would result in a division by zero. If you still want to perform "
-        "the factorization, consider calling linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)",
-    )  # fmt: skip
+    raise_for("torch.linalg.lu_factor", info)
 
 
 def lu_factor(A, *, pivot=True, out=None):
     """(LU, pivots) of A (..., m, n): see `lu_factor_ex`. Raises LinAlgError where a pivot is zero."""
-    LU, pivots, info = lu_factor_ex(A, pivot=pivot)
-    check_lu(info)
-    return written("linalg.lu_factor", out, LuFactor(LU, pivots))
+    name = "linalg.lu_factor"
+    key = layout_of(A)
+    plan = _lus.get(key)
+    if plan is None or not pivot:
+        need_matrix(name, A)
+        _need_pivot(name, pivot)
+        *batch, m, n = key.shape
+        outs = contiguous(key.dtype, key.shape), contiguous(dt.int32, (*batch, min(m, n)))
+        plan = learnt(None, _lus, key, "lu", outs, (key,), (1,), "torch.linalg.lu_factor")
+    LU, pivots = door.run(plan, A)
+    if wants_grad(A):
+        rule = lambda g, g_pivots, *saved: _lu_rule(g, g_pivots, None, *saved)  # noqa: E731
+        record_several(
+            (LU, pivots), "LinalgLuFactorExBackward0", rule, (A,), (A, LU, pivots), (True, False)
+        )
+    return written(name, out, LuFactor(LU, pivots))
+
+
+_lus: dict = {}
 
 
 def _lu_rule(g, g_pivots, g_info, A, LU, pivots):
@@ -139,7 +179,15 @@ def _lu_rule(g, g_pivots, g_info, A, LU, pivots):
         to_a = cat((to_a, from_left(g[..., k:])), -1)
     if m > k:
         to_a = cat((to_a, from_right(g[..., k:, :])), -2)
-    return _permutation(pivots, m, g._layout.dtype) @ to_a
+    if m > k:
+        return _permutation(pivots, m, g._layout.dtype) @ to_a
+    return _permuted(pivots, to_a, True)
+
+
+def _permuted(pivots, X, forth):
+    """P X, or P^T X unless `forth`, for P (..., m, m) of m pivots: as the system with the matrix P."""
+    m = X._layout.shape[-2]
+    return _lu_solve(identity(X, m), pivots, X, adjoint=forth)
 
 
 def _permutation(pivots, m, dtype):
@@ -189,15 +237,14 @@ def unpack(LU, pivots, data=True, permutation=True):
 def lu_solve(LU, pivots, B, *, left=True, adjoint=False, out=None):
     """X with A X = B (X A = B unless `left`; A^T for A with `adjoint`), from `lu_factor` of A (..., n, n)."""
     name = "linalg.lu_solve"
-    need_matrix(name, LU, B, square=True)
-    need_pivots(name, LU, pivots)
-    _fits(name, LU, B, left)
-    n = LU._layout.shape[-1]
-    LU, B = batched(name, LU, B)
-    pivots = pivots.expand((*LU._layout.shape[:-2], n))
-    if wants_grad(LU):
-        P, L, U = unpack(LU, pivots)
-        return written(name, out, _lu_solve_composed(P, L, U, B, left, adjoint))
+    known = layout_of(LU), layout_of(pivots), layout_of(B), left, adjoint
+    if known not in _lu_solves or not left:
+        need_matrix(name, LU, B, square=True)
+        need_pivots(name, LU, pivots)
+        _fits(name, LU, B, left)
+        n = LU._layout.shape[-1]
+        LU, B = batched(name, LU, B)
+        pivots = pivots.expand((*LU._layout.shape[:-2], n))
     return written(name, out, _lu_solve(LU, pivots, B, left, adjoint))
 
 
@@ -210,35 +257,48 @@ def need_pivots(name, LU, pivots):
             f"{name}: Number of pivots per batch should be same as the dimension of the matrix, got pivots {list(pivots.shape)} "
             f"for LU {list(LU.shape)}"
         )
-    if pivots._layout.numel and not (
-        1 <= every_member(pivots).min().item() and every_member(pivots).max().item() <= m
-    ):
-        raise RuntimeError(f"{name}: pivots must lie between 1 and {m}")
 
 
-def _lu_solve_composed(P, L, U, B, left, adjoint):
-    """`lu_solve` by operations that know their derivatives."""
-    if not left:
-        return _lu_solve_composed(P, L, U, B.mT, True, not adjoint).mT
-    if adjoint:
-        return P @ solve_triangle(L.mT, solve_triangle(U.mT, B, False, False), True, True)
-    return solve_triangle(U, solve_triangle(L, P.mT @ B, False, True), True, False)
+_lu_solves: dict = {}
 
 
 def _lu_solve(LU, pivots, B, left=True, adjoint=False):
-    """`lu_solve` for equal batches; the graph knows B only."""
+    """`lu_solve` for equal batches."""
     if not left:
         return _lu_solve(LU, pivots, B.mT, True, not adjoint).mT
-    X = call(
-        "lu_solve",
-        LU,
-        (B._layout.shape[-2:],),
-        (LU.mT if adjoint else LU, pivots, B),
-        (int(adjoint),),
-    )
-    return record(
-        X, "LinalgLuSolveBackward0", lambda g, LU, pivots: _lu_solve(LU, pivots, g, True, not adjoint), (B,), (LU, pivots)
-    )  # fmt: skip
+    key = LU._layout, pivots._layout, B._layout, True, adjoint
+    plan = _lu_solves.get(key)
+    if plan is None:
+        lays = key[:3]
+        out = contiguous(lays[2].dtype, (*lays[0].shape[:-2], *lays[2].shape[-2:]))
+        name = "linalg.lu_solve"
+        plan = learnt(None, _lu_solves, key, "lu_solve", (out,), lays, (int(adjoint),), name)
+    X = door.run(plan, LU, pivots, B)
+    if not wants_grad(LU, B):
+        return X
+
+    def rule(g, LU, pivots, X):
+        """With A = P L U: L and U have the gradients P^T gA U^T and L^T P^T gA, gA = -gB X^T (adjoint: -X gB^T)."""
+        upper, transposed = LU.triu(), LU.mT
+        if adjoint:
+            half = solve_triangle(LU, _permuted(pivots, g, False), False, True)
+            to_b = solve_triangle(LU, half, True, False)
+            x = _permuted(pivots, X, False)
+            in_l, in_u = (x, half), ((LU.tril(-1).mT @ x + x), to_b)
+        else:
+            half = solve_triangle(transposed, g, False, False)
+            turned = solve_triangle(transposed, half, True, True)
+            to_b = _permuted(pivots, turned, True)
+            in_l, in_u = (turned, upper @ X), (half, X)
+        return minus_outer(*in_l).tril(-1) + minus_outer(*in_u).triu(), to_b
+
+    def rule_of_b(g, LU, pivots):
+        return _lu_solve(LU, pivots, g, True, not adjoint)
+
+    name = "LinalgLuSolveBackward0"
+    if wants_grad(LU):
+        return record(X, name, rule, (LU, B), (LU, pivots, None), own=2)
+    return record(X, name, rule_of_b, (B,), (LU, pivots))
 
 
 # ---------------------------------------------------------------------- solve, inverse
@@ -255,8 +315,16 @@ def solve_matrices(A, B):
     """A^-1 B and info, for equal batches."""
     if A._layout.dtype.is_complex:
         return _complex.solve(A, B)
-    LU, pivots, info = _lu(A)
-    X = call("lu_solve", A, (B._layout.shape[-2:],), (LU, pivots, B), (0,))
+    return _solved(A, B, False)
+
+
+def _solved(A, B, checked):
+    """A^-1 B and info; `checked`: raises where A is singular."""
+    n = A._layout.shape[-1]
+    X, LU, pivots, info = call(
+        "solve", A, (B._layout.shape[-2:], (n, n), ("int", n), ("int",)), (A, B), (int(checked),),
+        "torch.linalg.solve",
+    )  # fmt: skip
     if not wants_grad(A, B):
         return X, info
 
@@ -264,13 +332,71 @@ def solve_matrices(A, B):
         to_b = (
             solve_matrices(A.mT, g)[0] if mode.enabled else _lu_solve(LU, pivots, g, adjoint=True)
         )
-        return -(to_b @ X.mT), to_b
+        return minus_outer(to_b, X), to_b
 
     return record(X, "LinalgSolveExBackward0", rule, (A, B), (A, None, LU, pivots), own=1), info
 
 
+SMALL = 16  # matrices that are taken apart again for the gradient: it is quicker than to keep their factors
+
+_solves: dict = {}
+
+
+def _solve_anew(A, B):
+    """`solve` of matrices of equal batches, checked."""
+    key = layout_of(A), layout_of(B)
+    plan = _solves.get(key)
+    if plan is None:
+        name = "linalg.solve"
+        need_matrix(name, A, square=True, complex_too=True)
+        if (
+            layout_of(B) is None
+            or B._layout.dtype is not A._layout.dtype
+            or A._layout.dtype.is_complex
+            or B._layout.ndim != A._layout.ndim
+            or A._layout.shape[:-1] != B._layout.shape[:-1]
+            or is_vector(A, B)
+        ):
+            return _solve_any(A, B, True)
+        if (
+            A._layout.shape[-1] > SMALL
+            or type(A._layout) is not Layout
+            or type(B._layout) is not Layout
+        ):
+            return _solved(A, B, True)[0]
+        out = contiguous(key[0].dtype, key[1].shape)
+        plan = learnt(_solve, _solves, key, "solve", (out,), key, (1,), "torch.linalg.solve")
+    return record_by(_solve_recipe, plan, door.run(plan, A, B), (A, B))
+
+
+def _solve_rule(g, A, X):
+    to_b = _unchecked(A.mT, g)
+    return minus_outer(to_b, X), to_b
+
+
+def _unchecked(A, B):
+    return solve_matrices(A, B)[0]
+
+
+def _solve_recipe(plan, choice):
+    return "LinalgSolveExBackward0", _solve_rule, (0, RESULT), 1
+
+
+_solve = door.quick(_solve_anew, _solve_recipe, 2)
+
+
 def solve_ex(A, B, *, left=True, check_errors=False, out=None):
     """(result, info) of `solve`, which raises only with `check_errors`; info is the first zero pivot of A, or 0."""
+    X, info = _solve_with_info(A, B, left, check_errors)
+    return written("linalg.solve", out, SolveEx(X, info))
+
+
+def _solve_any(A, B, left):
+    """`solve`, whatever its arguments."""
+    return _solve_with_info(A, B, left, True)[0]
+
+
+def _solve_with_info(A, B, left, checked):
     name = "linalg.solve"
     need_matrix(name, A, square=True, complex_too=True)
     if not isinstance(B, Tensor):
@@ -290,31 +416,25 @@ def solve_ex(A, B, *, left=True, check_errors=False, out=None):
     right = B.unsqueeze(-1) if vector else B
     _fits(name, A, right, left)
     a, b = batched(name, A, right)
-    if left:
-        X, info = solve_matrices(a, b)
+    if not left:
+        a, b = a.mT, b.mT
+    if a._layout.dtype.is_complex:
+        X, info = _complex.solve(a, b)
+        if checked:
+            raise_for("torch.linalg.solve", info)
     else:
-        X, info = solve_matrices(a.mT, b.mT)
-        X = X.mT
-    if check_errors:
-        _check_solve(info)
-    return written(name, out, SolveEx(X.squeeze(-1) if vector else X, info))
-
-
-def _check_solve(info):
-    raise_for(
-        "torch.linalg.solve",
-        info,
-        lambda i: "The solver failed because the input matrix is singular.",
-    )
+        X, info = _solved(a, b, checked)
+    X = X if left else X.mT
+    return (X.squeeze(-1) if vector else X), info
 
 
 def solve(A, B, *, left=True, out=None):
     """X with A X = B (X A = B unless `left`): A (..., n, n), B (..., n, k), or vectors (n) or (..., n).
 
     Batches broadcast. Raises LinAlgError where A is singular."""
-    result, info = solve_ex(A, B, left=left)
-    _check_solve(info)
-    return written("linalg.solve", out, result)
+    if left:
+        return _solve(A, B) if out is None else written("linalg.solve", out, _solve(A, B))
+    return written("linalg.solve", out, _solve_any(A, B, False))
 
 
 def inv_ex(A, *, check_errors=False, out=None):
@@ -328,61 +448,85 @@ def inv_ex(A, *, check_errors=False, out=None):
 
 
 def _inv(A):
-    LU, pivots, info = _lu(A)
     n = A._layout.shape[-1]
-    result = call("lu_solve", A, ((n, n),), (LU, pivots, identity(A, n)), (0,))
-    if wants_grad(A):
-        record(
-            result, "LinalgInvExBackward0", lambda g, y: -(y.mT @ g @ y.mT), (A,), (None,), own=0
-        )
+    result, _, _, info = call("solve", A, ((n, n), None, None, ("int",)), (A, None), (0,))
+    record(result, "LinalgInvExBackward0", _inv_rule, (A,), (None,), own=0)
     return result, info
 
 
+def _inv_rule(g, y):
+    return -(y.mT @ g @ y.mT)
+
+
+_inverses: dict = {}
+
+
+def _inv_anew(A):
+    key = layout_of(A)
+    plan = _inverses.get(key)
+    if plan is None:
+        need_matrix("linalg.inv", A, square=True, complex_too=True)
+        if key.dtype.is_complex:
+            result, info = _complex.inv(A)
+            _check_inv(info)
+            return result
+        out = contiguous(key.dtype, key.shape)
+        plan = learnt(_inverse, _inverses, key, "solve", (out,), (key, None), (1,), "linalg.inv")
+    return record_by(_inv_recipe, plan, door.run(plan, A, None), (A,))
+
+
+def _inv_recipe(plan, choice):
+    return "LinalgInvExBackward0", _inv_rule, (RESULT,), 0
+
+
+_inverse = door.quick(_inv_anew, _inv_recipe, 1)
+
+
 def _check_inv(info):
-    raise_for(
-        "linalg.inv", info,
-        lambda i: f"The diagonal element {i} is zero, the inversion could not be completed because the input matrix is singular.",
-    )  # fmt: skip
+    raise_for("linalg.inv", info)
 
 
 def inv(A, *, out=None):
     """The inverses of A (..., n, n). Raises LinAlgError where A is singular. For A^-1 B, `solve` is better."""
-    result, info = inv_ex(A)
-    _check_inv(info)
-    return written("linalg.inv", out, result)
+    return _inverse(A) if out is None else written("linalg.inv", out, _inverse(A))
 
 
 # ---------------------------------------------------------------------- determinants
 
 
-def _sign_of(pivots):
-    """1 or -1: whether the exchanges are even in number."""
-    here = arange(1, pivots._layout.shape[-1] + 1, dtype=pivots._layout.dtype)
-    return 1 - (pivots != here).sum(-1) % 2 * 2
+_determinants: dict = {}
 
 
 def det(A, *, out=None):
     """The determinants of A (..., n, n): (...)."""
-    need_matrix("linalg.det", A, square=True, complex_too=True)
-    if A._layout.dtype.is_complex:
-        return written("linalg.det", out, _complex.det(A))
-    LU, pivots, _ = _lu(A)
-    result = LU.diagonal(0, -2, -1).prod(-1) * _sign_of(pivots)
-    record(result, "LinalgDetBackward0", _det_rule, (A,), (A, None, LU, pivots), own=1)
-    return written("linalg.det", out, result)
+    return _det(A) if out is None else written("linalg.det", out, _det(A))
 
 
-def _det_rule(g, A, y, LU, pivots):
+def _det_anew(A):
+    key = layout_of(A)
+    plan = _determinants.get(key)
+    if plan is None:
+        need_matrix("linalg.det", A, square=True, complex_too=True)
+        if key.dtype.is_complex:
+            return _complex.det(A)
+        out = contiguous(key.dtype, key.shape[:-2])
+        plan = learnt(_det, _determinants, key, "det", (out,), (key,))
+    return record_by(_det_recipe, plan, door.run(plan, A), (A,))
+
+
+def _det_recipe(plan, choice):
+    return "LinalgDetBackward0", _det_rule, (0, RESULT), 1
+
+
+_det = door.quick(_det_anew, _det_recipe, 1)
+
+
+def _det_rule(g, A, y):
     """g det(A) A^-T; where a matrix is singular, its cofactors."""
-    n = A._layout.shape[-1]
-    if bool(every_member(LU.diagonal(0, -2, -1) == 0).any()):
+    inverse, info = _inv(A)
+    if bool(every_member(info).any()):
         return g.unsqueeze(-1).unsqueeze(-1) * _cofactors(A)
-    scaled = (g * y).unsqueeze(-1).unsqueeze(-1) * identity(A, n)
-    return (
-        solve_matrices(A.mT, scaled)[0]
-        if mode.enabled
-        else _lu_solve(LU, pivots, scaled, adjoint=True)
-    )
+    return (g * y).unsqueeze(-1).unsqueeze(-1) * inverse.mT
 
 
 def _cofactors(A):
@@ -399,26 +543,26 @@ def _cofactors(A):
 def slogdet(A, *, out=None):
     """(sign, logabsdet) of the determinants of A (..., n, n): 1, -1 or 0 (complex: of absolute value 1, or 0), and
     log|det A| (-inf for 0)."""
-    need_matrix("linalg.slogdet", A, square=True, complex_too=True)
-    if A._layout.dtype.is_complex:
-        return written("linalg.slogdet", out, Slogdet(*_complex.slogdet(A)))
-    LU, pivots, _ = _lu(A)
-    diagonal = LU.diagonal(0, -2, -1)
-    sign = diagonal.sign().prod(-1) * _sign_of(pivots)
-    size = diagonal.abs().log().sum(-1)
-    record_several((sign, size), "LinalgSlogdetBackward0", _slogdet_rule, (A,), (A, LU, pivots))
+    plan = _logarithms.get(layout_of(A))
+    if plan is None:
+        need_matrix("linalg.slogdet", A, square=True, complex_too=True)
+        if A._layout.dtype.is_complex:
+            return written("linalg.slogdet", out, Slogdet(*_complex.slogdet(A)))
+        lay = contiguous(A._layout.dtype, A._layout.shape[:-2])
+        plan = learnt(None, _logarithms, A._layout, "slogdet", (lay, lay), (A._layout,))
+    sign, size = record_several(
+        door.run(plan, A), "LinalgSlogdetBackward0", _slogdet_rule, (A,), (A,)
+    )
     return written("linalg.slogdet", out, Slogdet(sign, size))
 
 
-def _slogdet_rule(g_sign, g, A, LU, pivots):
+_logarithms: dict = {}
+
+
+def _slogdet_rule(g_sign, g, A):
     if g is None:  # the sign is flat
         return g_sign.unsqueeze(-1).unsqueeze(-1) * A * 0
-    scaled = g.unsqueeze(-1).unsqueeze(-1) * identity(A, A._layout.shape[-1])
-    return (
-        solve_matrices(A.mT, scaled)[0]
-        if mode.enabled
-        else _lu_solve(LU, pivots, scaled, adjoint=True)
-    )
+    return g.unsqueeze(-1).unsqueeze(-1) * _inv(A)[0].mT
 
 
 # ---------------------------------------------------------------------- Cholesky
@@ -432,7 +576,7 @@ def cholesky_ex(A, *, upper=False, check_errors=False, out=None):
     need_matrix(name, A, square=True, complex_too=True)
     factor, info = (_complex.cholesky if A._layout.dtype.is_complex else _cholesky)(A, upper)
     if check_errors:
-        _check_cholesky(name, info)
+        raise_for(name, info)
     return written(name, out, CholeskyEx(factor, info))
 
 
@@ -451,18 +595,38 @@ def _cholesky_rule(g, L):
     return solve_triangle(L.mT, p.mT, True, False).mT
 
 
-def _check_cholesky(name, info):
-    raise_for(
-        name, info,
-        lambda i: "The factorization could not be completed because the input is not positive-definite (the leading minor of "
-        f"order {i} is not positive-definite).",
-    )  # fmt: skip
+_factors: dict = {}
+
+
+def _cholesky_anew(A, name="linalg.cholesky"):
+    key = layout_of(A)
+    plan = _factors.get(key) if name == "linalg.cholesky" else None
+    if plan is None:
+        need_matrix(name, A, square=True, complex_too=True)
+        if key.dtype.is_complex or name != "linalg.cholesky":
+            factor, info = (_complex.cholesky if key.dtype.is_complex else _cholesky)(A, False)
+            raise_for(name, info)
+            return factor
+        out = contiguous(key.dtype, key.shape)
+        plan = learnt(_factor, _factors, key, "cholesky", (out,), (key,), (1,), name)
+    return record_by(_cholesky_recipe, plan, door.run(plan, A), (A,))
+
+
+def _cholesky_recipe(plan, choice):
+    return "LinalgCholeskyExBackward0", _cholesky_rule, (RESULT,), 0
+
+
+_factor = door.quick(_cholesky_anew, _cholesky_recipe, 1)
 
 
 def cholesky(A, *, upper=False, out=None, name="linalg.cholesky"):
     """L (..., n, n), lower triangular, with A = L L^H (with `upper`: U with A = U^H U).
 
     Raises LinAlgError where A is not positive definite. Symmetry is not checked: one triangle is read."""
-    L, info = cholesky_ex(A, upper=upper)
-    _check_cholesky(name, info)
+    if not upper and name == "linalg.cholesky":
+        return _factor(A) if out is None else written(name, out, _factor(A))
+    if not upper:
+        return written(name, out, _cholesky_anew(A, name))
+    L, info = cholesky_ex(A, upper=True)
+    raise_for(name, info)
     return written(name, out, L)

@@ -9,31 +9,22 @@ from __future__ import annotations
 import math
 
 from .. import dtypes as dt
+from .. import plan as door
 from ..autograd.graph import record, record_several, wants_grad
 from ..autograd.mode import mode, no_grad
 from ..batched import every_member
-from ..layout import wrap_dim
-from ..ops import where, zeros
+from ..layout import contiguous, wrap_dim
+from ..ops import full, where, zeros
 from ..ops.elementwise import as_number, sum_to
 from ..ops.vector_norm import vector_norm
 from ..tensor import Tensor
 from . import _complex
-from ._base import call, identity, need_matrix, raise_for, result_type, written
+from ._base import identity, layout_of, learnt, need_matrix, result_type, written
+from ._orthogonal import condition, full_rank
 from ._solve import inv_ex
 
 Svd = result_type("linalg_svd", ("U", "S", "Vh"))
 Eigh = result_type("linalg_eigh", ("eigenvalues", "eigenvectors"))
-
-
-def _not_converged(value):
-    if value < 0:
-        return (
-            "The algorithm failed to converge because the input matrix contained non-finite values."
-        )
-    return (
-        "The algorithm failed to converge because the input matrix is ill-conditioned or has too many repeated singular values "
-        f"(error code: {value})."
-    )
 
 
 def _need_driver(name, driver):
@@ -46,13 +37,21 @@ def _need_driver(name, driver):
 # ---------------------------------------------------------------------- singular values
 
 
+_plans: dict = {}
+
+
 def _svd(A, vectors, full_matrices):
-    m, n = A._layout.shape[-2:]
-    k = min(m, n)
-    U = (m, m if full_matrices else k) if vectors else None
-    Vh = (n if full_matrices else k, n) if vectors else None
-    S, U, Vh, info = call("svd", A, ((k,), U, Vh, ("int",)), (A,))
-    raise_for("linalg.svd", info, _not_converged)
+    """(U, S, Vh) of real A, in no graph; None for the vectors unless they are wanted."""
+    key = A._layout, vectors, full_matrices
+    plan = _plans.get(key)
+    if plan is None:
+        (*batch, m, n), dtype = A._layout.shape, A._layout.dtype
+        k = min(m, n)
+        U = contiguous(dtype, (*batch, m, m if full_matrices else k)) if vectors else None
+        Vh = contiguous(dtype, (*batch, n if full_matrices else k, n)) if vectors else None
+        outs = contiguous(dtype, (*batch, k)), U, Vh, None
+        plan = learnt(None, _plans, key, "svd", outs, (A._layout,), (), "linalg.svd")
+    S, U, Vh, _ = door.run(plan, A)
     return U, S, Vh
 
 
@@ -62,8 +61,9 @@ def svd(A, full_matrices=True, *, driver=None, out=None):
 
     Raises LinAlgError where A is not finite. U and Vh are defined up to signs (and up to rotations where values
     repeat), so only functions of them that don't depend on those have a gradient."""
-    need_matrix("linalg.svd", A, complex_too=True)
-    _need_driver("linalg.svd", driver)
+    if driver is not None or (layout_of(A), True, full_matrices) not in _plans:
+        need_matrix("linalg.svd", A, complex_too=True)
+        _need_driver("linalg.svd", driver)
     if A._layout.dtype.is_complex:
         return written("linalg.svd", out, Svd(*_complex.svd(A, full_matrices)))
     U, S, Vh = _svd(A, True, full_matrices)
@@ -105,8 +105,9 @@ def _svd_rule(gU, gS, gVh, A, U, S, Vh):
 
 def svdvals(A, *, driver=None, out=None):
     """The singular values (..., k) of A (..., m, n), descending."""
-    need_matrix("linalg.svdvals", A, complex_too=True)
-    _need_driver("linalg.svdvals", driver)
+    if driver is not None or (layout_of(A), False, False) not in _plans:
+        need_matrix("linalg.svdvals", A, complex_too=True)
+        _need_driver("linalg.svdvals", driver)
     if A._layout.dtype.is_complex:
         return written("linalg.svdvals", out, _complex.svdvals(A))
     if wants_grad(A):
@@ -119,6 +120,8 @@ def svdvals(A, *, driver=None, out=None):
 
 def _upper(name, A, UPLO):
     """Whether UPLO is the upper triangle. Raises unless it is one, and A of square matrices."""
+    if UPLO == "L" and ((layout_of(A), False) in _plans or (layout_of(A), True) in _plans):
+        return False
     need_matrix(name, A, square=True, complex_too=True)
     if not isinstance(UPLO, str) or UPLO.upper() not in ("L", "U"):
         raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
@@ -126,13 +129,16 @@ def _upper(name, A, UPLO):
 
 
 def _eigh(A, upper, vectors):
-    n = A._layout.shape[-1]
+    """(values, vectors) of real A, in no graph; None for the vectors unless they are wanted."""
     lower = A.mT if upper else A
-    values, V, info = call("eigh", A, ((n,), (n, n) if vectors else None, ("int",)), (lower,))
-    if (
-        info._layout.numel and every_member(info).max().item() > 0
-    ):  # not a number among the elements gives nan, as in PyTorch
-        raise_for("linalg.eigh", info.clamp(min=0), _not_converged)
+    key = lower._layout, vectors
+    plan = _plans.get(key)
+    if plan is None:
+        lay = lower._layout
+        V = contiguous(lay.dtype, lay.shape) if vectors else None
+        outs = contiguous(lay.dtype, lay.shape[:-1]), V, None
+        plan = learnt(None, _plans, key, "eigh", outs, (lay,), (), "linalg.eigh")
+    values, V, _ = door.run(plan, lower)
     return values, V
 
 
@@ -145,9 +151,9 @@ def eigh(A, UPLO="L", *, out=None):
     if A._layout.dtype.is_complex:
         return written("linalg.eigh", out, Eigh(*_complex.eigh(A, upper)))
     L, V = _eigh(A, upper, True)
-    record_several(
-        (L, V), "LinalgEighBackward0", lambda *args: _eigh_rule(UPLO, *args), (A,), (A, L, V)
-    )
+    if wants_grad(A):
+        rule = lambda *args: _eigh_rule(UPLO, *args)  # noqa: E731
+        record_several((L, V), "LinalgEighBackward0", rule, (A,), (A, L, V))
     return written("linalg.eigh", out, Eigh(L, V))
 
 
@@ -212,22 +218,35 @@ def pinv(A, rcond=None, hermitian=False, *, atol=None, rtol=None, out=None):
         with no_grad():
             least = _threshold(A, _sizes(A, hermitian).amax(-1), atol, rtol)
         return written(name, out, _complex.pinv(A, least, hermitian))
+    result = None
     with no_grad():
         if not A._layout.numel:
             result = zeros(tuple(A.mT.shape), dtype=A._layout.dtype)
         elif hermitian:
             S, U = eigh(A)
             Vh, size = U.mT, S.abs()
-        else:
+        elif (result := _by_least_squares(A, atol, rtol)) is None:
             U, S, Vh = svd(A, full_matrices=False)
             size = S
-        if A._layout.numel:
+        if result is None:
             least = _threshold(A, size.amax(-1), atol, rtol).unsqueeze(-1)
             result = Vh.mT @ (where(size > least, 1 / S, 0.0).unsqueeze(-1) * U.mT)
     shape = A._layout.shape
     rule = pinv_rule if result.ndim == A.ndim else lambda g, A, P: sum_to(pinv_rule(g, A, P), shape)
     record(result, "LinalgPinvBackward0", rule, (A,), (A, None), own=1)
     return written(name, out, result)
+
+
+def _by_least_squares(A, atol, rtol):
+    """`pinv` of matrices that have full rank for sure, else None: X of the smallest ||A X - 1||."""
+    if atol is not None or isinstance(rtol, Tensor):
+        return None
+    m, n = A._layout.shape[-2:]
+    rtol = dt.finfo(A._layout.dtype).eps * max(m, n) if rtol is None else rtol
+    if m < n:
+        result = full_rank(A.mT, identity(A, n), rtol)
+        return None if result is None else result.mT.contiguous()
+    return full_rank(A, identity(A, m), rtol)
 
 
 def pinv_rule(g, A, P):
@@ -253,6 +272,17 @@ def matrix_rank(A, tol=None, hermitian=False, *, atol=None, rtol=None, out=None)
             atol, rtol = tol, 0.0
         if not A._layout.numel:
             return written(name, out, zeros(tuple(A._layout.shape[:-2]), dtype=dt.int64))
+        m, n = A._layout.shape[-2:]
+        if (
+            atol is None
+            and not isinstance(rtol, Tensor)
+            and not hermitian
+            and not A._layout.dtype.is_complex
+        ):
+            ratio = dt.finfo(A._layout.dtype).eps * max(m, n) if rtol is None else rtol
+            if every_member(condition(A)).amax().item() * ratio < 1:
+                rank = full(A._layout.shape[:-2], min(m, n), dtype=dt.int64)
+                return written(name, out, rank)
         size = _sizes(A, hermitian)
         least = _threshold(A, size.amax(-1), atol, rtol)
         return written(name, out, (size > least.unsqueeze(-1)).sum(-1))

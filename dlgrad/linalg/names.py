@@ -6,13 +6,15 @@ Some are older than `linalg` and take or give something else: `svd` gives V and 
 from __future__ import annotations
 
 from .. import dtypes as dt
-from ..autograd.graph import record
+from .. import plan as door
+from ..autograd.graph import record, wants_grad
 from ..autograd.mode import no_grad
 from ..batched import every_member
+from ..layout import contiguous
 from ..ops import where
 from ..ops.random import randn
 from ..tensor import Tensor, method
-from ._base import batched, identity, need_matrix, raise_for, result_type, written
+from ._base import batched, identity, learnt, need_matrix, raise_for, result_type, written
 from ._orthogonal import geqrf, householder_product, ormqr
 from ._orthogonal import qr as _qr
 from ._products import matrix_exp, matrix_power
@@ -88,6 +90,8 @@ def cholesky(input, upper=False, *, out=None):
 @method
 def cholesky_solve(input, L, upper=False, *, out=None):
     """X with A X = input (..., n, k), from the Cholesky factor of A: A = L L^T, or with `upper` L^T L."""
+    if (input._layout, L._layout, upper) in _cholesky_solves:
+        return written("cholesky_solve", out, _cholesky_solve(input, L, upper))
     if input._layout.ndim < 2:
         raise RuntimeError(
             f"b should have at least 2 dimensions, but has {input._layout.ndim} dimensions instead"
@@ -104,10 +108,18 @@ def cholesky_solve(input, L, upper=False, *, out=None):
     return written("cholesky_solve", out, _cholesky_solve(b, L, upper))
 
 
+_cholesky_solves: dict = {}
+
+
 def _cholesky_solve(B, L, upper):
-    lower = (L.mT if upper else L).detach()
-    with no_grad():
-        X = solve_triangle(lower.mT, solve_triangle(lower, B, False, False), True, False)
+    key = B._layout, L._layout, upper
+    plan = _cholesky_solves.get(key)
+    if plan is None:
+        out = contiguous(key[0].dtype, key[0].shape)
+        plan = learnt(None, _cholesky_solves, key, "cholesky_solve", (out,), key[:2], (int(upper),))
+    X = door.run(plan, B, L)
+    if not wants_grad(B, L):
+        return X
 
     def rule(g, L, X):
         """PyTorch's gradient of L, which has both triangles."""

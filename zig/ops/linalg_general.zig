@@ -3,7 +3,7 @@
 //! The steps are those of EISPACK's hqr2. Matrices are row-major without gaps, float64.
 const std = @import("std");
 const vector = @import("linalg_vector.zig");
-const gather = @import("linalg_factor.zig").gather;
+const gather = vector.gather;
 
 const eps = std.math.floatEps(f64);
 const max_steps = 60;
@@ -54,7 +54,7 @@ pub const General = struct {
         return &s.h[i * s.n + j];
     }
 
-    fn hessenberg(s: General) void {
+    noinline fn hessenberg(s: General) void {
         const n = s.n;
         if (s.v) |v| vector.identity(n, n, v);
         for (1..@max(n, 2) - 1) |i| {
@@ -73,7 +73,7 @@ pub const General = struct {
     }
 
     /// To the real Schur form, the last values first.
-    fn schur(s: General, size: f64) usize {
+    noinline fn schur(s: General, size: f64) usize {
         var end = s.n;
         var steps: usize = 0;
         var shifted: f64 = 0;
@@ -106,7 +106,7 @@ pub const General = struct {
     }
 
     /// The block of 2 that ends at `last`: real values are split.
-    fn pair(s: General, last: usize) void {
+    noinline fn pair(s: General, last: usize) void {
         const n = s.n;
         const first = last - 1;
         const w = s.at(last, first).* * s.at(first, last).*;
@@ -145,7 +145,7 @@ pub const General = struct {
     }
 
     /// A double QR step on rows l ... last.
-    fn stepQr(s: General, l: usize, last: usize, step: usize, shifted: *f64) void {
+    noinline fn stepQr(s: General, l: usize, last: usize, step: usize, shifted: *f64) void {
         var x = s.at(last, last).*;
         var y = s.at(last - 1, last - 1).*;
         var w = s.at(last, last - 1).* * s.at(last - 1, last).*;
@@ -202,14 +202,14 @@ pub const General = struct {
     }
 
     /// The vectors of the triangular form, over h, the last first.
-    fn substitute(s: General, size: f64) void {
+    noinline fn substitute(s: General, size: f64) void {
         for (0..s.n) |step| {
             const k = s.n - 1 - step;
             if (s.im[k] == 0) s.realVector(k, size) else if (s.im[k] < 0) s.complexVector(k, size);
         }
     }
 
-    fn realVector(s: General, k: usize, size: f64) void {
+    noinline fn realVector(s: General, k: usize, size: f64) void {
         const value = s.re[k];
         var l = k;
         var z: f64 = 0;
@@ -251,7 +251,7 @@ pub const General = struct {
     }
 
     /// Columns k - 1 and k: the real and the imaginary part.
-    fn complexVector(s: General, k: usize, size: f64) void {
+    noinline fn complexVector(s: General, k: usize, size: f64) void {
         const p = s.re[k];
         const q = s.im[k];
         const first = k - 1;
@@ -331,7 +331,7 @@ pub const General = struct {
 
     /// From the Schur form's vectors to the matrix's: v times the upper triangle of h. Each of
     /// length 1, its largest element real.
-    fn transform(s: General) void {
+    noinline fn transform(s: General) void {
         const n = s.n;
         const v = s.v.?;
         for (0..n) |i| {

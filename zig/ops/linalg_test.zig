@@ -85,7 +85,7 @@ const Case = struct {
         const info = try c.whole(&.{3});
         defer info.deinit();
         try c.run("lu", &.{ &f.t, &pivots, &info, &a.t }, 3, &.{});
-        var order: [64]usize = undefined;
+        var order: [80]usize = undefined;
         for (0..3) |b| {
             for (0..m) |i| order[i] = i;
             for (0..k) |i| {
@@ -253,7 +253,7 @@ const Case = struct {
         const first = if (n > 0) d.at(0) else 0;
         try c.run("eigh", &.{ &d, &v.t, &info, &a.t }, 3, &.{});
         try c.orthonormal(&v, false);
-        if (n > 0) try expect(first == d.at(0));
+        if (n > 0) try c.close(first, d.at(0));
         for (0..3) |b| {
             try expect(info.as(i64, b) == 0);
             for (0..n) |i| for (0..n) |j| {
@@ -308,6 +308,7 @@ test "products of the factors are the matrix" {
     const sizes = [_][2]usize{
         .{ 1, 1 }, .{ 2, 2 }, .{ 3, 5 }, .{ 5, 3 }, .{ 8, 8 },   .{ 9, 2 },
         .{ 1, 7 }, .{ 0, 3 }, .{ 0, 0 }, .{ 3, 0 }, .{ 33, 33 }, .{ 30, 41 },
+        .{ 72, 72 }, .{ 75, 40 }, .{ 40, 75 },
     };
     for ([_]DType{ .float32, .float64 }) |dtype| for (std.enums.values(testing.Layout)) |layout| {
         const c: Case = .{ .dtype = dtype, .layout = layout, .random = random };

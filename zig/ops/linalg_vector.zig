@@ -157,6 +157,11 @@ pub noinline fn reflectColumns(
     for (0..m) |i| axpy(n, -tau * dot(n, a + i * stride, v), v, a + i * stride);
 }
 
+/// n elements, `stride` apart.
+pub fn gather(n: usize, src: [*]const f64, stride: usize, dst: [*]f64) void {
+    for (0..n) |i| dst[i] = src[i * stride];
+}
+
 pub fn identity(m: usize, n: usize, a: [*]f64) void {
     @memset(a[0 .. m * n], 0);
     for (0..@min(m, n)) |i| a[i * n + i] = 1;

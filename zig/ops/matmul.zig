@@ -43,6 +43,8 @@ const Call = plan.Call;
 const Row = enum(u32) { matmul, matmul_bias, matmul_acc, linear, dot, complex_matmul, int_mm };
 pub const names: []const []const u8 = std.meta.fieldNames(Row);
 pub const family: plan.Family = .{ .prepare = prepare };
+/// The product for kernels of other objects.
+pub const shared = @import("gemm_shared.zig");
 
 const max_batch_dims = 16;
 
