@@ -228,7 +228,7 @@ class Tensor:
     @property
     def is_leaf(self) -> bool:
         """Whether this tensor was not computed from ones that require a gradient."""
-        return self.grad_fn is None
+        return (self._grad_fn if self._view is None else self._refreshed()) is None
 
     @property
     def grad_fn(self):

@@ -399,3 +399,19 @@ def test_the_python_function_is_asked_only_at_first():
     for _ in range(10):
         assert memo(x, 0, 1).shape == (5, 3)
     assert len(calls) == 2
+
+
+def test_lists_and_items_of_every_dtype_and_shape():
+    for name in "float32 float64 int64 int32 int16 int8 uint8 bool bfloat16 float16".split():
+        d = getattr(dlgrad, name)
+        x = dlgrad.tensor([1, 0, 1]).to(d)
+        for _ in range(3):
+            assert x.tolist() == [1, 0, 1] and x[::2].tolist() == [1, 1] and x[:0].tolist() == []
+            for shape in ((), (1,), (1, 1)):
+                one = x[0].reshape(shape)
+                nested = 1
+                for _ in shape:
+                    nested = [nested]
+                assert one.item() == 1 and one.tolist() == nested
+            with pytest.raises(RuntimeError):
+                x.item()

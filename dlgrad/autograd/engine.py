@@ -11,6 +11,7 @@ import warnings
 from sys import getrefcount
 
 from .. import plan as door
+from .._native import native, offsets
 from ..layout import Layout
 from ..tensor import Tensor
 from . import graph
@@ -24,6 +25,9 @@ def run(roots, retain_graph, create_graph, capture=None, needed=None):
     capture: {(seq of a node, number) or id(leaf): key}; the gradients found there are returned as
     {key: gradient}, and nothing is accumulated. needed: the seqs of the nodes that lie on the way.
     """
+    if walk is not None and capture is None and not create_graph and graph.anomaly is None and graph.crossing is None:
+        walk(roots, bool(retain_graph))
+        return {}
     pending = {}  # seq -> [node, gradient or {number: gradient}]
     heap = []
     found = {}
@@ -123,34 +127,8 @@ def run(roots, retain_graph, create_graph, capture=None, needed=None):
                             found[key] = gn
                 if needed is not None and not needed[seq]:
                     continue
+            grads = _gradients(node, g, retain_graph, needed, capture, anomaly)
             edges = node.edges
-            try:
-                saved = node.unpack()
-                if type(rule) is tuple:
-                    grads = [r(g, *saved) if e is not None and (needed is None or _on_way(e, needed, capture)) else None
-                             for r, e in zip(rule, edges)]  # fmt: skip
-                elif node.outputs == 0:
-                    grads = rule(g, *saved)
-                else:
-                    grads = rule(*[g.get(i) for i in range(node.outputs)], *saved)
-            except Exception as e:
-                if anomaly is not None:
-                    _anomaly_note(node, e)
-                raise
-            if not retain_graph and saved:
-                node.saved = FREED
-            if type(grads) is Tensor or grads is None:
-                grads = (grads,)
-            if node.hooks is not None and "post" in node.hooks:
-                for hook in list(node.hooks["post"].values()):
-                    r = hook(
-                        tuple(grads),
-                        (g,) if node.outputs == 0 else tuple(g.get(i) for i in range(node.outputs)),
-                    )
-                    if r is not None:
-                        grads = r if isinstance(r, tuple) else (r,)
-            if anomaly:
-                _check_nan(node, grads)
             last = None
             for edge, grad in zip(edges, grads):
                 if edge is not None and grad is not None:
@@ -159,6 +137,51 @@ def run(roots, retain_graph, create_graph, capture=None, needed=None):
     finally:
         mode.enabled = before
     return found
+
+
+def _gradients(node, g, retain_graph, needed=None, capture=None, anomaly=None):
+    """The gradients of a node's inputs from that of its result (or those, in a dict), after its hooks have seen them."""
+    rule = node.rule
+    try:
+        saved = node.unpack()
+        if type(rule) is tuple:
+            grads = [r(g, *saved) if e is not None and (needed is None or _on_way(e, needed, capture)) else None
+                     for r, e in zip(rule, node.edges)]  # fmt: skip
+        elif node.outputs == 0:
+            grads = rule(g, *saved)
+        else:
+            grads = rule(*[g.get(i) for i in range(node.outputs)], *saved)
+    except Exception as e:
+        if anomaly is not None:
+            _anomaly_note(node, e)
+        raise
+    if not retain_graph and saved:
+        node.saved = FREED
+    if type(grads) is Tensor or grads is None:
+        grads = (grads,)
+    if node.hooks is not None and "post" in node.hooks:
+        for hook in list(node.hooks["post"].values()):
+            r = hook(
+                tuple(grads),
+                (g,) if node.outputs == 0 else tuple(g.get(i) for i in range(node.outputs)),
+            )
+            if r is not None:
+                grads = r if isinstance(r, tuple) else (r,)
+    if anomaly:
+        _check_nan(node, grads)
+    return grads
+
+
+def _step(node, g, retain_graph):
+    """What the native walk (zig/python/walk.zig) does not do itself at a node."""
+    if node.hooks is not None:
+        g = _hooked(node, g)
+    grads = _gradients(node, g, retain_graph)
+    return grads if type(grads) is tuple else tuple(grads)
+
+
+def _sum(a, b):
+    return a + b
 
 
 _sums: dict = {}  # layouts -> the plan that adds a tensor to another
@@ -237,6 +260,12 @@ def _accumulate(leaf, g, fresh, create_graph):
     if leaf._post_hooks:
         for hook in list(leaf._post_hooks.values()):
             hook(leaf)
+
+
+walk = None
+if native is not None:
+    native["bind_walk"](Output, *offsets(Output, Output.__slots__), _accumulate, _step, _sum, add_into, FREED)
+    walk = native["walk"]
 
 
 def _fitted(g, shape):

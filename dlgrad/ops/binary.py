@@ -460,7 +460,7 @@ def equal(input, other):
         return False
     if input._layout.dtype is not other._layout.dtype:
         raise RuntimeError(f"equal(): Expected object of data type {input.dtype} but got data type {other.dtype}")
-    return input._layout.numel == 0 or bool(eq(input, other).all())
+    return input._layout.numel == 0 or bool((input == other).all())
 
 
 __all__ = ["write_inplace"]

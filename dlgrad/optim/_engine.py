@@ -30,28 +30,31 @@ _plans: dict = {}
 def _number_at(t):
     """The word for a float of its own that the kernel changes: its address, marked where it is a float64."""
     t._storage.version += 1
-    return t.data_ptr() + (t._layout.dtype is dt.float64)
+    return t._ptr + 1 if t._layout.dtype is dt.float64 else t._ptr
 
 
 def table_of(entries):
     """The words that the kernel reads, as a pointer to them."""
     words = [len(entries)]
     for entry in entries:
-        words += entry
+        words += entry if native is not None else [w if type(w) is int else int(ffi.cast("uintptr_t", w)) for w in entry]
     return ffi.from_buffer("uint8_t[]", struct.pack(f"={len(words)}q", *words))
 
 
 def run(row, entries, dtype, scalars, flags=0):
-    """One call for all entries. entries: lists of ints, in the order of the row's fields."""
+    """One call for all entries. entries: lists of ints and addresses, in the order of the row's fields."""
     key = (row, dtype, flags)
     plan = _plans.get(key)
     if plan is None:
         ints = (dtype.code, flags)
         plan = door.remember(_plans, key, door.make_plan("optim", row, (_TABLE,), (), ints=ints))
+    if native is not None:
+        native["run_table"](plan, entries, scalars)
+        return
     table = table_of(entries)
     bits = struct.pack(f"={len(scalars)}d", *scalars)
     status = lib.dlgrad_call(
-        ffi.cast("dlgrad_plan *", plan.handle),
+        plan.handle,
         ffi.new("uint8_t *[]", [table]),
         ffi.cast("int64_t *", ffi.from_buffer(bits)),
         len(scalars),
@@ -138,7 +141,7 @@ class PerParameter(Optimizer):
             copy_into(ordered, grad)
             keep.append(ordered)
             grad = ordered
-        words = [lay.numel, p.data_ptr(), grad.data_ptr()]
+        words = [lay.numel, p._ptr, grad._ptr]
         for name in self.fields:
             t = state.get(name)
             if t is None:
@@ -147,7 +150,7 @@ class PerParameter(Optimizer):
             if t._layout is not lay:
                 return None
             t._storage.version += 1
-            words.append(t.data_ptr())
+            words.append(t._ptr)
         step = state.get("step")
         for name in self.extras:
             words.append(_number_at(state[name]))
@@ -195,11 +198,11 @@ def _dense_entries(tensors, others=None):
         if dtype is not None and lay.dtype is not dtype:
             return None
         dtype = lay.dtype
-        entry = [lay.numel, t.data_ptr()]
+        entry = [lay.numel, t._ptr]
         if others is not None:
             if others[i]._layout is not lay:
                 return None
-            entry.append(others[i].data_ptr())
+            entry.append(others[i]._ptr)
         entries.append(entry)
     return None if dtype is None else (dtype, entries)
 

@@ -68,24 +68,26 @@ class SGD(PerParameter):
         return (1 if group["maximize"] else 0) | (2 if group["nesterov"] else 0)
 
     def entry(self, group, p, grad, state, keep):
-        buffer, fresh = None, False
-        if group["momentum"] != 0:
-            buffer = state.get("momentum_buffer")
-            fresh = buffer is None
-            if fresh:
-                buffer = empty_like(p)
-            if buffer._layout is not p._layout:
-                return None
+        if group["momentum"] == 0:
+            words = super().entry(group, p, grad, state, keep)
+            if words is not None:
+                words += (0, 0)
+            return words
+        buffer = state.get("momentum_buffer")
+        fresh = buffer is None
+        if fresh:
+            buffer = empty_like(p)
+        if buffer._layout is not p._layout:
+            return None
         words = super().entry(group, p, grad, state, keep)
         if words is None:
             return None
-        if buffer is None:
-            return [*words, 0, 0]
         if fresh:
             state["momentum_buffer"] = buffer
             self.state[p] = state
         buffer._storage.version += 1
-        return [*words, buffer.data_ptr(), int(fresh)]
+        words += (buffer._ptr, int(fresh))
+        return words
 
     def update(self, group, p, grad, state):
         lr, momentum, decay = as_scalar(group["lr"]), group["momentum"], group["weight_decay"]

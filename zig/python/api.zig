@@ -28,6 +28,7 @@ pub const Api = struct {
     PyObject_Call: *const fn (O, O, ?O) callconv(.c) ?O,
     PyObject_VectorcallDict: *const fn (O, [*]const ?O, usize, ?O) callconv(.c) ?O,
     PyDict_New: *const fn () callconv(.c) ?O,
+    PyDict_GetItem: *const fn (O, O) callconv(.c) ?O,
     PyDict_SetItem: *const fn (O, O, O) callconv(.c) c_int,
     PyVectorcall_Call: *const fn (O, O, ?O) callconv(.c) ?O,
     PyCFunction_NewEx: *const fn (*const MethodDef, ?O, ?O) callconv(.c) ?O,

@@ -236,11 +236,45 @@ fn empty(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
     return newEmpty(bytes, args[1]) orelse api.keep(api.none);
 }
 
+/// run_table(plan, [[word, ...], ...], (float, ...)): a plan whose one operand is a table of words, their number
+/// of rows first, and whose scalars are these numbers.
+fn runTable(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
+    const plan = (if (n == 3) PlanObject.of(args[0]) else null) orelse
+        return api.typeError("run_table(): expected a plan, rows, scalars");
+    var call: Call = .{};
+    const n_scalars: usize = @intCast(py.PyTuple_Size(args[2]));
+    for (call.scalar[0..n_scalars], 0..) |*s, i| {
+        s.* = .{ .f = py.PyFloat_AsDouble(py.PyTuple_GetItem(args[2], @intCast(i)).?) };
+    }
+    const rows: usize = @intCast(py.PyList_Size(args[1]));
+    var total: usize = 1;
+    for (0..rows) |i| total += @intCast(py.PyList_Size(py.PyList_GetItem(args[1], @intCast(i)).?));
+    if (py.PyErr_Occurred() != null) return null;
+    const block = py.PyMem_RawMalloc(8 * total) orelse return py.PyErr_NoMemory();
+    defer py.PyMem_RawFree(block);
+    const words: [*]i64 = @ptrCast(@alignCast(block));
+    words[0] = @intCast(rows);
+    var at: usize = 1;
+    for (0..rows) |i| {
+        const row = py.PyList_GetItem(args[1], @intCast(i)).?;
+        for (0..@intCast(py.PyList_Size(row))) |k| {
+            words[at] = py.PyLong_AsLongLong(py.PyList_GetItem(row, @intCast(k)).?);
+            at += 1;
+        }
+    }
+    if (py.PyErr_Occurred() != null) return null;
+    call.ptr[0] = @ptrCast(block);
+    memo.noteOther();
+    if (!executeApart(plan, &call)) return raise(plan, &.{});
+    return api.keep(api.none);
+}
+
 pub const functions = [_]api.MethodDef{
     .{ .name = "alloc", .function = &alloc },
     .{ .name = "empty", .function = &empty },
     .{ .name = "run", .function = &run },
     .{ .name = "write", .function = &write },
+    .{ .name = "run_table", .function = &runTable },
     .{ .name = "run_at", .function = &runAt },
     .{ .name = "run0f", .function = &byAddress(false, 0, .f, 2) },
     .{ .name = "run0i", .function = &byAddress(false, 0, .i, 2) },

@@ -7,6 +7,7 @@ const item = @import("item.zig");
 const memo = @import("memo.zig");
 const objects = @import("objects.zig");
 const row = @import("row.zig");
+const walk = @import("walk.zig");
 
 var opened = false;
 
@@ -26,7 +27,7 @@ pub fn open(numbers: []const usize) bool {
     api.method_type = @ptrFromInt(numbers[6]);
     const done = objects.register(namespace) and objects.putAll(namespace, &call.functions) and
         objects.putAll(namespace, &graph.functions) and
-        objects.putAll(namespace, &item.functions) and row.register(namespace) and memo.register(namespace);
+        objects.putAll(namespace, &item.functions) and objects.putAll(namespace, &walk.functions) and row.register(namespace) and memo.register(namespace);
     if (!done) api.py.PyErr_Clear();
     return done;
 }
