@@ -140,7 +140,7 @@ pub fn dropAll(key: []const u64) void {
 
 fn each(key: []const u64, f: *const fn (?O) callconv(.c) void) void {
     var i: usize = 0;
-    while (i < key.len) : (i += 1) switch (@as(Tag, @enumFromInt(key[i] & 15))) {
+    while (i < key.len) : (i += 1) switch (@as(Tag, @fromBackingInt(@intCast(key[i] & 15)))) {
         .layout, .wanting, .object, .name => f(@ptrFromInt(@as(usize, @intCast(key[i] & ~@as(u64, 15))))),
         .float => i += 1,
         else => {},
