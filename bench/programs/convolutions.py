@@ -5,7 +5,7 @@ from . import program, training_call
 GROUP = "convolutions"
 
 
-def convolution(name, image, out, kernel, function="conv2d", also_forward=True, **options):
+def convolution(name, image, out, kernel, function="conv2d", dtype="float32", **options):
     """Two programs: forward, and forward with backward (input, weight and bias)."""
     spatial = (kernel,) * (len(image) - 2) if isinstance(kernel, int) else kernel
     stride, padding = options.get("stride", 1), options.get("padding", 0)
@@ -18,17 +18,16 @@ def convolution(name, image, out, kernel, function="conv2d", also_forward=True, 
 
     def make(torch, gradient):
         channels = (image[1], out // groups) if transposed else (out, image[1] // groups)
-        x = torch.randn(*image, requires_grad=gradient)
-        w = (torch.randn(*channels, *spatial) * 0.1).requires_grad_(gradient)
-        b = torch.zeros(out, requires_grad=gradient)
+        kind = getattr(torch, dtype)
+        x = torch.randn(*image).to(kind).requires_grad_(gradient)
+        w = (torch.randn(*channels, *spatial) * 0.1).to(kind).requires_grad_(gradient)
+        b = torch.zeros(out, dtype=kind, requires_grad=gradient)
         call = getattr(torch.nn.functional, function)
         return (lambda: call(x, w, b, **options)), (x, w, b)
 
-    if also_forward:
-
-        @program(name, GROUP, flops=2 * macs)
-        def forward(torch):
-            return make(torch, False)[0]
+    @program(name, GROUP, flops=2 * macs)
+    def forward(torch):
+        return make(torch, False)[0]
 
     @program(f"{name}, forward and backward", GROUP, flops=6 * macs)
     def both(torch):
@@ -54,6 +53,13 @@ convolution("conv2d 16x96x28x28, 3x3 depthwise", (16, 96, 28, 28), 96, 3, paddin
 convolution("conv2d 16x96x28x28, 5x5 depthwise", (16, 96, 28, 28), 96, 5, padding=2, groups=96)
 convolution("conv2d 16x128x14x14, 3x3 in 32 groups", (16, 128, 14, 14), 128, 3, padding=1,
             groups=32)  # fmt: skip
+convolution("conv2d 16x96x28x28, 3x3 depthwise stride 2", (16, 96, 28, 28), 96, 3, padding=1,
+            stride=2, groups=96)  # fmt: skip
+convolution("conv2d 8x192x7x7, 7x7 depthwise", (8, 192, 7, 7), 192, 7, padding=3, groups=192)
+convolution("conv2d 8x64x28x28, 3x3 in 4 groups", (8, 64, 28, 28), 64, 3, padding=1, groups=4)
+convolution("conv2d 8x32x28x28, 5x5", (8, 32, 28, 28), 32, 5, padding=2)
+convolution("conv2d 2x3x224x224 to 192, 16x16 stride 16", (2, 3, 224, 224), 192, 16, stride=16)
+convolution("conv2d 16x256x14x14, 1x1, bfloat16", (16, 256, 14, 14), 256, 1, dtype="bfloat16")
 convolution("conv1d 16x32x1000, 5", (16, 32, 1000), 64, 5, "conv1d", padding=2)
 convolution("conv1d 8x1x16000 to 64, 400 stride 160", (8, 1, 16000), 64, 400, "conv1d", stride=160)
 convolution("conv3d 2x16x16x16x16, 3x3x3", (2, 16, 16, 16, 16), 32, 3, "conv3d", padding=1)
@@ -83,5 +89,24 @@ pooling("max_pool2d 16x64x32x32, 3x3 stride 2", (16, 64, 32, 32),
 pooling("avg_pool2d 16x64x32x32, 2x2", (16, 64, 32, 32), lambda F, x: F.avg_pool2d(x, 2))
 pooling("adaptive_avg_pool2d 16x512x4x4 to 1", (16, 512, 4, 4),
         lambda F, x: F.adaptive_avg_pool2d(x, 1))  # fmt: skip
+pooling("max_pool1d 16x64x1000, 2", (16, 64, 1000), lambda F, x: F.max_pool1d(x, 2))
 pooling("interpolate 16x64x16x16, bilinear x2", (16, 64, 16, 16),
         lambda F, x: F.interpolate(x, scale_factor=2, mode="bilinear"))  # fmt: skip
+
+
+def grid_sampling(name, image, gradient):
+    """Bilinear samples of an image at points of which a fifth lies outside."""
+
+    @program(name, GROUP)
+    def sampling(torch):
+        x = torch.randn(*image, requires_grad=gradient)
+        grid = (torch.rand(image[0], *image[2:], 2) * 2.2 - 1.1).requires_grad_(gradient)
+
+        def call():
+            return torch.nn.functional.grid_sample(x, grid, align_corners=False)
+
+        return training_call(torch, call, x, grid) if gradient else call
+
+
+grid_sampling("grid_sample 8x16x32x32", (8, 16, 32, 32), False)
+grid_sampling("grid_sample 8x16x32x32, forward and backward", (8, 16, 32, 32), True)

@@ -135,9 +135,14 @@ def _adaptive_avg(dims):
         found = _plans.get(key)
         if found is None:
             shape = tuple(lay.shape)
-            full = (*shape[:-dims], *[s if o is None else o for s, o in zip(shape[-dims:], output_size)])
-            found = _prepare_avg(key, "adaptive_avg_pool", lay, full, (dims,), name)
-        return _avg_both_ways("adaptive_avg_pool", input, *found, name)
+            sizes = [s if o is None else o for s, o in zip(shape[-dims:], output_size)]
+            if all(o and s % o == 0 for s, o in zip(shape[-dims:], sizes)):  # windows beside each other
+                window = [s // o for s, o in zip(shape[-dims:], sizes)]
+                row, ints = "avg_pool", (dims, *window, *window, *(0,) * dims, 1, 0)
+            else:
+                row, ints = "adaptive_avg_pool", (dims,)
+            found = door.remember(_plans, key, (row, *_prepare_avg((*key, row), row, lay, (*shape[:-dims], *sizes), ints, name)))
+        return _avg_both_ways(found[0], input, *found[1:], name)
 
     pool.__name__ = pool.__qualname__ = name
     pool.__doc__ = "Means over as many windows as the output has places."

@@ -27,8 +27,9 @@
 //! Winograd's algorithm, with its own order and error (conv_winograd.zig). The other float32
 //! gradients of weights over 16, 32 ... channels sum in shorter chains (conv_pixels.zig), those
 //! over few channels in fixed lanes (conv_lanes.zig). Depthwise convolutions
-//! (conv_depthwise.zig, conv_depthwise_pixels.zig) sum over taps in one chain, in order or by columns of a 3 or 5 high
-//! window, and their grad_weight in fixed lanes.
+//! (conv_depthwise.zig, conv_depthwise_pixels.zig) sum over taps in one chain, in order or by
+//! columns of a 3 or 5 high window, and their grad_weight in fixed lanes. Float16 and bfloat16
+//! are float32 all the way, and rounded at the end.
 const std = @import("std");
 const DType = @import("../dtype.zig").DType;
 const plan = @import("../plan.zig");
@@ -344,7 +345,7 @@ fn Convolution(comptime T: type) type {
                 if (across) layout.phases = 1;
                 const staged = if (across) isPadded(g) else short or needsStage(x, g);
                 // In place, and with no sums to keep, all images at once.
-                const slab = if (staged) g.slab() else g.images;
+                const slab = if (staged) conv_geometry.slabForThreads(g.images, g.largest()) else g.images;
                 const source: Source = try .init(x, layout, g.groups * g.ci, slab, staged);
                 defer source.deinit();
                 windowTaps(g, &source, taps.image);
@@ -385,7 +386,7 @@ fn Convolution(comptime T: type) type {
                 const plain = isPlain(g);
                 const staged = !plain or needsStage(gout, g);
                 const largest = g.groups * @max(g.co * layout.channel(), g.ci * product(g.in));
-                const slab = conv_geometry.slabOf(g.images, largest);
+                const slab = conv_geometry.slabForThreads(g.images, largest);
                 const source: Source = try .init(gout, layout, g.groups * g.co, slab, staged);
                 defer source.deinit();
                 var first: usize = 0;

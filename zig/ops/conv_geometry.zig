@@ -11,6 +11,11 @@ pub fn slabOf(images: usize, size: usize) usize {
     return @max(1, @min(images, slab_elements / @max(1, size)));
 }
 
+/// The same for results that don't depend on it: as much for every thread.
+pub fn slabForThreads(images: usize, size: usize) usize {
+    return @min(images, services.threadCount() * slabOf(images, size));
+}
+
 /// Three spatial dimensions always; the missing ones are 1 long, in front.
 pub const Geometry = struct {
     images: usize,
@@ -41,8 +46,12 @@ pub const Geometry = struct {
 
     /// Images that are staged at a time. Part of the definition of grad_weight's bits.
     pub fn slab(g: *const Geometry) usize {
+        return slabOf(g.images, g.largest());
+    }
+    /// Elements of an image as it is staged, or of its output.
+    pub fn largest(g: *const Geometry) usize {
         const staged = g.groups * g.ci * g.inputLayout().channel();
-        return slabOf(g.images, @max(staged, g.groups * g.co * product(g.out)));
+        return @max(staged, g.groups * g.co * product(g.out));
     }
 
     pub fn isDepthwise(g: *const Geometry) bool {

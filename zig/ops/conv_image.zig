@@ -370,7 +370,7 @@ pub fn Images(comptime T: type) type {
         }
 
         /// Elements 0, 2, 4 ..., `n` of them, reading nothing behind the last.
-        inline fn everySecond(comptime n: usize, from: [*]const T) @Vector(n, T) {
+        pub inline fn everySecond(comptime n: usize, from: [*]const T) @Vector(n, T) {
             if (n == 1) return from[0..1].*;
             const low: @Vector(n, T) = from[0..n].*;
             const high: @Vector(n, T) = from[n - 1 ..][0..n].*;

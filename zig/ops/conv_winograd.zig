@@ -474,7 +474,7 @@ pub fn forward(
     const contiguous = try contiguousWeights(weights, g);
     defer if (contiguous) |copy| free(copy);
     const own: [*]const f32 = @ptrCast(@alignCast(weights.ptr));
-    const slab = slabOf(g.images, grid.tiles() * points * apart(channels));
+    const slab = slabOf(g.images, grid.tiles() * points * apart(channels), services.threadCount());
     const tiles: Tiles = try .init(slab * grid.tiles(), chunk_tiles, channels);
     defer free(tiles.memory);
     var failed: std.atomic.Value(bool) = .init(false);
@@ -523,8 +523,8 @@ fn partChunks(total: usize, channels: usize, outputs: usize) usize {
 }
 
 /// Images at a time, about the same each time.
-fn slabOf(images: usize, size: usize) usize {
-    const most = std.math.clamp(slab_elements / size, 1, images);
+fn slabOf(images: usize, size: usize, times: usize) usize {
+    const most = @min(images, times * @max(1, slab_elements / size));
     return ceilDiv(images, ceilDiv(images, most));
 }
 
@@ -619,7 +619,7 @@ const Gradient = struct {
 /// out (co, ci, 3, 3) of gout and x.
 pub fn gradWeight(g: *const Geometry, gout: Tensor, x: Tensor, out: [*]f32) Failure!void {
     const grid: Grid = .init(g.out);
-    const slab = slabOf(g.images, grid.tiles() * points * apart(@max(g.ci, g.co)));
+    const slab = slabOf(g.images, grid.tiles() * points * apart(@max(g.ci, g.co)), 1);
     const total = slab * grid.tiles();
     const x_tiles: Tiles = try .init(total, total, g.ci);
     defer free(x_tiles.memory);

@@ -86,6 +86,8 @@ pub const State = struct {
     dilation: [3]usize = @splat(1),
     count_include_pad: bool = false,
     divisor: i64 = 0,
+    /// Operands without gaps, by their number's bit.
+    contiguous: u8 = 0,
 
     /// The large plane with what its windows reach beyond it; columns by remainder.
     fn layout(s: *const State) Layout {
@@ -118,6 +120,9 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     const large = p.operands[row.large()];
     const small = p.operands[row.small()];
     s.* = .{ .planes = 1, .in = @splat(1), .out = @splat(1) };
+    for (p.operands, 0..) |o, i| {
+        if (o.isContiguous()) s.contiguous |= @as(u8, 1) << @intCast(i);
+    }
     const lead = large.ndim() - dims;
     for (0..lead) |i| s.planes *= @intCast(large.shape[i]);
     for (0..dims) |i| {
@@ -162,6 +167,10 @@ pub fn planeOf(p: *const Plan, call: *const Call, i: usize, number: usize) Tenso
     var rest = number;
     var d = lead;
     var offset: usize = 0;
+    if (p.stateAs(State).contiguous >> @intCast(i) & 1 != 0) {
+        offset = number * product(t.size);
+        d = 0;
+    }
     while (d > 0) {
         d -= 1;
         const size: usize = @intCast(o.shape[d]);
@@ -246,11 +255,35 @@ pub fn Pool(comptime T: type) type {
             return buffer;
         }
 
+        /// Where windows are read: from a staged plane, or (in float32) from the plane itself, whose columns
+        /// are read one or two apart.
+        const Reading = enum { staged, every, every_second };
+        const readings: []const Reading = if (T == f32) &.{ .staged, .every, .every_second } else &.{.staged};
+
+        fn readingOf(s: *const State, p: *const Plan, i: usize) Reading {
+            if (T != f32 or p.operands[i].dtype != native or s.contiguous >> @intCast(i) & 1 == 0) return .staged;
+            const size = s.layout().size;
+            for (s.padding, size, s.in) |padding, n, in| if (padding != 0 or n != in) return .staged;
+            if (s.out[2] < W or s.stride[2] > 2) return .staged;
+            return if (s.stride[2] == 1) .every else .every_second;
+        }
+
+        /// Column `c` of the windows from o2 on, in a row of the plane as it is read.
+        inline fn read(comptime reading: Reading, layout: Layout, row: [*]const T, o2: usize, c: usize) V {
+            return switch (reading) {
+                .staged => simd.load(T, row + layout.column(c) + o2),
+                .every => simd.load(T, row + o2 + c),
+                .every_second => Images.everySecond(W, row + 2 * o2 + c),
+            };
+        }
+
         // --- max_pool -----------------------------------------------------------------------
 
         fn maxPlanes(job: *const Job, begin: usize, end: usize) Failure!void {
             const s = job.s;
-            const layout = s.layout();
+            const reading = readingOf(s, job.p, 2);
+            var layout = s.layout();
+            if (reading != .staged) layout.phases = 1;
             const staged = try alloc(T, layout.channel() + conv_image.slack);
             defer services.free(@ptrCast(staged.ptr));
             const padded = (s.out[2] + W - 1) / W * W;
@@ -266,7 +299,10 @@ pub fn Pool(comptime T: type) type {
             }
             for (begin..end) |number| {
                 const x = planeOf(job.p, job.call, 2, number);
-                Images.stageChannel(x, layout, x.ptr, staged.ptr, lowest);
+                var plane: [*]const T = staged.ptr;
+                if (reading == .staged) {
+                    Images.stageChannel(x, layout, x.ptr, staged.ptr, lowest);
+                } else plane = @ptrCast(@alignCast(x.ptr));
                 const values = output(job, 0, number, s.out);
                 const indices: ?[*]i64 = if (job.call.ptr[1] == null)
                     null
@@ -276,20 +312,21 @@ pub fn Pool(comptime T: type) type {
                     const at = (o0 * s.out[1] + o1) * s.out[2];
                     const to = values + at * x.dtype.size();
                     const to_indices = if (indices) |i| i + at else null;
-                    switch (indices == null) {
-                        inline else => |plain| maxRow(
-                            !plain,
+                    inline for (readings) |known| inline for (.{ false, true }) |indexed| {
+                        if (known == reading and indexed == (indices != null)) maxRow(
+                            known,
+                            indexed,
                             s,
                             layout,
-                            staged.ptr,
+                            plane,
                             .{ o0, o1 },
                             window,
                             inside,
                             x.dtype,
                             to,
                             to_indices,
-                        ),
-                    }
+                        );
+                    };
                 };
             }
         }
@@ -301,10 +338,11 @@ pub fn Pool(comptime T: type) type {
 
         /// One row of outputs. The padding holds the lowest value, which never wins.
         fn maxRow(
+            comptime reading: Reading,
             comptime indexed: bool,
             s: *const State,
             layout: Layout,
-            staged: [*]const T,
+            plane: [*]const T,
             o: [2]usize,
             window: []const i64,
             inside: []const i64,
@@ -320,8 +358,10 @@ pub fn Pool(comptime T: type) type {
                 start[1],
                 s.dilation[1],
             );
-            var o2: usize = 0;
-            while (o2 < s.out[2]) : (o2 += W) {
+            var from: usize = 0;
+            while (from < s.out[2]) : (from += W) {
+                // In place, the last vector overlaps the one before.
+                const o2 = if (reading == .staged) from else @min(from, s.out[2] - W);
                 var best: V = @splat(lowest);
                 var which: I = @as(I, @splat(first * width)) + @as(I, inside[o2..][0..W].*);
                 const columns: I = window[o2..][0..W].*;
@@ -333,11 +373,11 @@ pub fn Pool(comptime T: type) type {
                         if (x1 < 0 or x1 >= s.in[1]) continue;
                         const line = (o[0] * s.stride[0] + k0 * s.dilation[0]) * layout.size[1] +
                             o[1] * s.stride[1] + k1 * s.dilation[1];
-                        const row = staged + line * layout.row() + o2;
+                        const row = plane + line * layout.row();
                         const base = (x0 * height + x1) * width;
                         for (0..s.kernel[2]) |k2| {
                             const c = k2 * s.dilation[2];
-                            const v = simd.load(T, row + layout.column(c));
+                            const v = read(reading, layout, row, o2, c);
                             const wins = if (is_float) (v > best) | (v != v) else v > best;
                             best = @select(T, wins, v, best);
                             if (!indexed) continue;
@@ -426,7 +466,9 @@ pub fn Pool(comptime T: type) type {
         fn averagePlanes(job: *const Job, begin: usize, end: usize) Failure!void {
             const s = job.s;
             const d = job.p.operands[0].dtype;
-            const layout = s.layout();
+            const reading = readingOf(s, job.p, 1);
+            var layout = s.layout();
+            if (reading != .staged) layout.phases = 1;
             const padded = (s.out[2] + W - 1) / W * W;
             const memory = try alloc(T, layout.channel() + conv_image.slack + 2 * padded);
             defer services.free(@ptrCast(memory.ptr));
@@ -436,23 +478,41 @@ pub fn Pool(comptime T: type) type {
             for (counts, 0..) |*c, o| c.* = if (o < s.out[2]) @floatFromInt(windowCount(s, 2, o)) else 1;
             for (begin..end) |number| {
                 const x = planeOf(job.p, job.call, 1, number);
-                Images.stageChannel(x, layout, x.ptr, staged, 0);
+                var plane: [*]const T = staged;
+                if (reading == .staged) {
+                    Images.stageChannel(x, layout, x.ptr, staged, 0);
+                } else plane = @ptrCast(@alignCast(x.ptr));
                 const out = output(job, 0, number, s.out);
                 for (0..s.out[0]) |o0| for (0..s.out[1]) |o1| {
                     divisors(s, o0, o1, counts, by);
                     const to = out + (o0 * s.out[1] + o1) * s.out[2] * d.size();
-                    var o2: usize = 0;
-                    while (o2 < s.out[2]) : (o2 += W) {
-                        var sum: V = @splat(0);
-                        for (0..s.kernel[0]) |k0| for (0..s.kernel[1]) |k1| {
-                            const line = (o0 * s.stride[0] + k0) * layout.size[1] + o1 * s.stride[1] + k1;
-                            const row = staged + line * layout.row() + o2;
-                            for (0..s.kernel[2]) |k2| sum += simd.load(T, row + layout.column(k2));
-                        };
-                        const values: [W]T = sum / simd.load(T, by.ptr + o2);
-                        pack.store(T, d, to + o2 * d.size(), &values, @min(W, s.out[2] - o2));
-                    }
+                    const line = o0 * s.stride[0] * layout.size[1] + o1 * s.stride[1];
+                    inline for (readings) |known| if (known == reading)
+                        averageRow(known, s, layout, plane + line * layout.row(), by.ptr, to, d);
                 };
+            }
+        }
+
+        /// One row of outputs, whose windows begin at `plane`.
+        fn averageRow(
+            comptime reading: Reading,
+            s: *const State,
+            layout: Layout,
+            plane: [*]const T,
+            by: [*]const T,
+            to: [*]u8,
+            d: DType,
+        ) void {
+            var from: usize = 0;
+            while (from < s.out[2]) : (from += W) {
+                const o2 = if (reading == .staged) from else @min(from, s.out[2] - W);
+                var sum: V = @splat(0);
+                for (0..s.kernel[0]) |k0| for (0..s.kernel[1]) |k1| {
+                    const row = plane + (k0 * layout.size[1] + k1) * layout.row();
+                    for (0..s.kernel[2]) |k2| sum += read(reading, layout, row, o2, k2);
+                };
+                const values: [W]T = sum / simd.load(T, by + o2);
+                pack.store(T, d, to + o2 * d.size(), &values, @min(W, s.out[2] - o2));
             }
         }
 
@@ -476,8 +536,19 @@ pub fn Pool(comptime T: type) type {
             const buffer = rest[3 * padded ..][0..product(s.out)];
             const line_buffer = rest[3 * padded + product(s.out) ..];
             for (counts, 0..) |*c, o| c.* = if (o < s.out[2]) @floatFromInt(windowCount(s, 2, o)) else 1;
+            // Every element in one window at most.
+            var apart = true;
+            for (s.kernel, s.stride, s.padding) |kernel, stride, padding| {
+                if (kernel != stride or padding != 0) apart = false;
+            }
             for (begin..end) |number| {
                 const gout = contiguous(T, native, planeOf(job.p, job.call, 1, number), buffer.ptr);
+                if (apart) {
+                    const plane: [*]T = if (d == native) @ptrCast(@alignCast(output(job, 0, number, s.in))) else staged;
+                    averageBackwardApart(s, gout, counts, by, line_buffer, plane);
+                    if (d != native) pack.store(T, d, output(job, 0, number, s.in), plane, product(s.in));
+                    continue;
+                }
                 @memset(staged[0..layout.channel()], 0);
                 for (0..s.out[0]) |o0| for (0..s.out[1]) |o1| {
                     divisors(s, o0, o1, counts, by);
@@ -495,6 +566,56 @@ pub fn Pool(comptime T: type) type {
                     };
                 };
                 unstage(s, layout, staged, line_buffer.ptr, output(job, 0, number, s.in), d);
+            }
+        }
+
+        /// The same where windows lie beside each other: each element is a share, or 0.
+        fn averageBackwardApart(
+            s: *const State,
+            gout: [*]const T,
+            counts: []const T,
+            by: []T,
+            line: []T,
+            plane: [*]T,
+        ) void {
+            const width = s.in[2];
+            @memset(line, 0);
+            for (0..s.in[0]) |x0| for (0..s.in[1]) |x1| {
+                const o0 = x0 / s.kernel[0];
+                const o1 = x1 / s.kernel[1];
+                const to = plane + (x0 * s.in[1] + x1) * width;
+                if (o0 >= s.out[0] or o1 >= s.out[1]) {
+                    @memset(to[0..width], 0);
+                    continue;
+                }
+                if (x1 % s.kernel[1] == 0) {
+                    divisors(s, o0, o1, counts, by);
+                    shares(s, gout + (o0 * s.out[1] + o1) * s.out[2], by.ptr, line);
+                }
+                @memcpy(to[0..width], line);
+            };
+        }
+
+        /// A row's shares, each as often as the window is wide.
+        fn shares(s: *const State, gout: [*]const T, by: [*]const T, line: []T) void {
+            const times = s.kernel[2];
+            var o: usize = 0;
+            if (times == 2) {
+                comptime var twice: [2][W]i32 = undefined;
+                comptime for (0..W) |l| {
+                    twice[0][l] = l / 2;
+                    twice[1][l] = (W + l) / 2;
+                };
+                while (o + W <= s.out[2] and 2 * (o + W) <= line.len) : (o += W) {
+                    const share = simd.load(T, gout + o) / simd.load(T, by + o);
+                    inline for (twice, 0..) |mask, half| {
+                        simd.store(T, line.ptr + 2 * o + half * W, @shuffle(T, share, undefined, mask));
+                    }
+                }
+            }
+            while (o < s.out[2]) : (o += 1) {
+                const share = gout[o] / by[o];
+                for (line[@min(line.len, o * times)..@min(line.len, (o + 1) * times)]) |*x| x.* = share;
             }
         }
 
