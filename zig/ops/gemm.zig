@@ -340,6 +340,7 @@ pub fn Gemm(comptime T: type) type {
 
         /// Whether the first rows of A are multiplied while the panel is packed.
         fn copiesB(p: *const Problem, rows: usize, col: usize, cols: usize) bool {
+            if (@typeInfo(T) != .float) return false;
             const b = p.b_view orelse return false;
             return b.sk % 512 != 0 and b.si == 1 and cols == nr and rows >= mr and p.c.isRun(col, cols);
         }

@@ -111,7 +111,7 @@ pub fn Kernel(comptime T: type) type {
         const heights: []const usize = if (@typeInfo(T) == .float)
             &@as([mr]usize, simd.iota(mr, usize) + @as(@Vector(mr, usize), @splat(1)))
         else
-            &.{ 1, 4, mr };
+            &.{ 1, 4 };
         const dot_heights: []const usize = &.{ 1, 2, 4, 8, 11, mr };
 
         /// Where the columns of C lie: column j of row i is at

@@ -46,14 +46,20 @@ pub fn Words(comptime T: type) type {
 
         /// dst[k * width + i] = word k0 + k of element first + i, for k < kc and i < n.
         fn packPanel(comptime width: usize, s: *const Self, dst: [*]T, first: usize, n: usize, k0: usize, kc: usize) void {
+            const whole = @min(kc, s.steps / per - k0);
+            const W = (width + 15) / 16 * 16;
             var done: usize = 0;
             if (s.areWords()) {
-                done = @min(kc, s.steps / per - k0);
-                pack.packPanel(T, width, dst, s.words() + first * (s.si / per) + k0, s.si / per, 1, n, done);
+                pack.packPanel(T, width, dst, s.words() + first * (s.si / per) + k0, s.si / per, 1, n, whole);
+                done = whole;
+            } else if (s.si == 1 and first + W <= s.length) {
+                while (done < whole) : (done += 1) {
+                    var rows: [per]@Vector(W, Element) = undefined;
+                    inline for (&rows, 0..) |*row, part| row.* = s.ptr[first + ((k0 + done) * per + part) * s.sk ..][0..W].*;
+                    dst[done * width ..][0..width].* = @bitCast(@as([W]u32, weave(W, rows))[0..width].*);
+                }
             }
-            while (done < kc) : (done += 1) {
-                weave(width, s, dst + done * width, first, n, (k0 + done) * per);
-            }
+            while (done < kc) : (done += 1) s.gather(dst + done * width, width, first, n, (k0 + done) * per);
             if (s.flips) {
                 const U = @Vector(width, u32);
                 for (0..kc) |k| {
@@ -63,23 +69,28 @@ pub fn Words(comptime T: type) type {
             }
         }
 
-        /// One word of n elements, of the steps from k0 on (those past the last are 0).
-        inline fn weave(comptime width: usize, s: *const Self, dst: [*]T, first: usize, n: usize, k0: usize) void {
-            const W = (width + 15) / 16 * 16;
-            const U = @Vector(W, u32);
-            const in_row = s.si == 1 and first + W <= s.length;
-            var sum: U = @splat(0);
-            inline for (0..per) |part| if (k0 + part < s.steps) {
-                const at = s.ptr + first * s.si + (k0 + part) * s.sk;
-                const row: @Vector(W, Element) = if (in_row) at[0..W].* else gather(W, s, at, n);
-                sum |= @as(U, row) << @splat(part * 8 * @sizeOf(Element));
-            };
-            dst[0..width].* = @bitCast(@as([W]u32, sum)[0..width].*);
+        /// Words of the elements side by side.
+        inline fn weave(comptime W: usize, rows: [per]@Vector(W, Element)) @Vector(W, u32) {
+            if (per == 2) return pairs(W, rows[0], rows[1]);
+            const H = @Vector(W, u16);
+            const eight: @Vector(W, u4) = @splat(8);
+            return pairs(W, rows[0] | @as(H, rows[1]) << eight, rows[2] | @as(H, rows[3]) << eight);
         }
-        noinline fn gather(comptime W: usize, s: *const Self, from: [*]const Element, n: usize) @Vector(W, Element) {
-            var row: [W]Element = @splat(0);
-            for (0..n) |i| row[i] = from[i * s.si];
-            return row;
+        inline fn pairs(comptime W: usize, low: @Vector(W, u16), high: @Vector(W, u16)) @Vector(W, u32) {
+            return @bitCast(std.simd.interlace(.{ low, high }));
+        }
+
+        /// One word of each of n elements, of the steps from k0 on (those past the last are 0).
+        fn gather(s: *const Self, dst: [*]T, width: usize, first: usize, n: usize, k0: usize) void {
+            const parts = @min(per, s.steps - k0);
+            for (0..width) |i| {
+                var word: u32 = 0;
+                if (i < n) for (0..parts) |part| {
+                    const x: u32 = s.ptr[(first + i) * s.si + (k0 + part) * s.sk];
+                    word |= x << @intCast(part * 8 * @sizeOf(Element));
+                };
+                dst[i] = @bitCast(word);
+            }
         }
 
         /// out[i] = -128 * the sum of row i's bytes, for m rows: what a flipped B adds, negated.

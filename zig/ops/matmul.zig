@@ -468,10 +468,10 @@ fn Product(comptime T: type) type {
         /// out = round(beta * c + alpha * sum) over a rectangle of the output.
         fn finish(ctx: *const anyopaque, row: usize, rows: usize, col: usize, cols: usize) void {
             const x: *const Matrices = @ptrCast(@alignCast(ctx));
-            if (x.offsets) |offsets| {
+            if (comptime gemm_kernel.hasDot(T) and !is_float) if (x.offsets) |offsets| {
                 for (row..row + rows) |i| addNumber(x.sum + i * x.s.n + col, offsets[i], cols);
                 if (!needsEpilogue(x.*)) return;
-            }
+            };
             if (x.swapped) return finishRows(x, col, cols, row, rows);
             finishRows(x, row, rows, col, cols);
         }
@@ -485,7 +485,7 @@ fn Product(comptime T: type) type {
                 return;
             }
             const reads_c = s.adds and x.beta != 0;
-            if (x.alpha == 1 and x.beta == 1 and (!reads_c or s.c_rs == 0)) return finishAlike(x, row, rows, col, cols);
+            if ((T == f32 or T == i32) and x.alpha == 1 and x.beta == 1 and (!reads_c or s.c_rs == 0)) return finishAlike(x, row, rows, col, cols);
             if (s.n == 1 and rows > 1) return finishRow(x, row, rows, row * s.c_rs, s.c_rs);
             for (row..row + rows) |i| {
                 finishRow(x, i * s.n + col, cols, i * s.c_rs + col * s.c_cs, s.c_cs);
@@ -495,7 +495,7 @@ fn Product(comptime T: type) type {
         /// y[0..n] += number.
         fn addNumber(y: [*]T, number: T, n: usize) void {
             var i: usize = 0;
-            inline for (.{ 16, 4, 1 }) |w| while (i + w <= n) : (i += w) {
+            inline for (.{ 32, 1 }) |w| while (i + w <= n) : (i += w) {
                 const V = @Vector(w, T);
                 y[i..][0..w].* = gemm_kernel.add(@as(V, y[i..][0..w].*), @as(V, @splat(number)));
             };
