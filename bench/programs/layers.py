@@ -45,11 +45,14 @@ def layer(name, make, shape, index=None):
 layer("LayerNorm 2048x128", lambda nn: nn.LayerNorm(128), (2048, 128))
 layer("LayerNorm 128x768", lambda nn: nn.LayerNorm(768), (128, 768))
 layer("LayerNorm 8x64", lambda nn: nn.LayerNorm(64), (8, 64))
+layer("LayerNorm 10000x10", lambda nn: nn.LayerNorm(10), (10000, 10))
+layer("RMSNorm 10000x10", lambda nn: nn.RMSNorm(10), (10000, 10))
 layer("RMSNorm 2048x128", lambda nn: nn.RMSNorm(128), (2048, 128))
 layer("BatchNorm2d 16x64x32x32", lambda nn: nn.BatchNorm2d(64), (16, 64, 32, 32))
 layer("BatchNorm2d 16x512x4x4", lambda nn: nn.BatchNorm2d(512), (16, 512, 4, 4))
 layer("BatchNorm1d 128x256", lambda nn: nn.BatchNorm1d(256), (128, 256))
 layer("GroupNorm 16x64x32x32, 8 groups", lambda nn: nn.GroupNorm(8, 64), (16, 64, 32, 32))
+layer("GroupNorm 16x512x4x4, 32 groups", lambda nn: nn.GroupNorm(32, 512), (16, 512, 4, 4))
 layer("Dropout 1 M", lambda nn: nn.Dropout(0.1), (1000, 1000))
 layer("PReLU 16x64x32x32", lambda nn: nn.PReLU(64), (16, 64, 32, 32))
 layer("Embedding 65x128, 16x128 ids", lambda nn: nn.Embedding(65, 128), (16, 128), 65)
@@ -59,6 +62,7 @@ layer("GRU 128-256, 35x16", lambda nn: nn.GRU(128, 256), (35, 16, 128))
 layer("LSTM 128-256, 35x16", lambda nn: nn.LSTM(128, 256), (35, 16, 128))
 layer("LSTM 128-256, 2 layers both ways", lambda nn: nn.LSTM(128, 256, 2, bidirectional=True),
       (35, 16, 128))  # fmt: skip
+layer("GRU 64-64, 1 step of 1 row", lambda nn: nn.GRU(64, 64), (1, 1, 64))
 layer("LSTMCell 64-64, 1 row", lambda nn: nn.LSTMCell(64, 64), (1, 64))
 layer("TransformerEncoderLayer 128, 16x128",
       lambda nn: nn.TransformerEncoderLayer(128, 4, 512, 0.0, batch_first=True),

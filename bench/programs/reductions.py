@@ -33,12 +33,20 @@ over("sum 1000x1000, rows", SQUARE, lambda torch, x: x.sum(1))
 over("sum 1000x1000, columns", SQUARE, lambda torch, x: x.sum(0))
 over("sum 16x64x32x32, all but channels", (16, 64, 32, 32), lambda torch, x: x.sum((0, 2, 3)))
 over("mean 16x512x4x4, last two", (16, 512, 4, 4), lambda torch, x: x.mean((2, 3)))
+over("mean 10000x32, rows", (10000, 32), lambda torch, x: x.mean(1))
+over("std 10000x10, rows", (10000, 10), lambda torch, x: x.std(1))
+over("nansum 1 M", (M,), lambda torch, x: x.nansum())
 over("max 1000x1000, rows with indices", SQUARE, lambda torch, x: x.max(1))
 over("max 1000x1000, columns with indices", SQUARE, lambda torch, x: x.max(0))
 over("argmax 1000x1000, rows", SQUARE, lambda torch, x: x.argmax(1))
 over("var 1000x1000, rows", SQUARE, lambda torch, x: x.var(1))
 over("logsumexp 1000x1000", SQUARE, lambda torch, x: x.logsumexp(1), ("transcendental",))
 over("cumsum 1000x1000, columns", SQUARE, lambda torch, x: x.cumsum(0), passes=2)
+over("cummax 1000x1000, rows", SQUARE, lambda torch, x: x.cummax(1), passes=4)
+over("normalize 1000x64", (1000, 64), lambda torch, x: torch.nn.functional.normalize(x), passes=2)
+over("cosine_similarity 1000x64", (1000, 64),
+     lambda torch, x: torch.nn.functional.cosine_similarity(x, x))  # fmt: skip
+over("histc 1 M", (M,), lambda torch, x: torch.histc(x, 100))
 over("softmax 1000x1000", SQUARE, lambda torch, x: torch.softmax(x, 1), ("transcendental",), 2)
 over("softmax 1000x1000, columns", SQUARE, lambda torch, x: torch.softmax(x, 0),
      ("transcendental",), 2)  # fmt: skip
@@ -46,6 +54,24 @@ over("softmax 64x10", (64, 10), lambda torch, x: torch.softmax(x, 1))
 over("log_softmax 1000x1000", SQUARE, lambda torch, x: torch.log_softmax(x, 1),
      ("transcendental",), 2)  # fmt: skip
 over("any 1 M", (M,), lambda torch, x: x.any())
+
+
+@program("max uint8 1 M", GROUP, bytes=M)
+def max_of_bytes(torch):
+    x = torch.randint(0, 255, (M,), dtype=torch.uint8)
+    return lambda: x.max()
+
+
+@program("cumsum int64 1 M", GROUP, bytes=16 * M)
+def cumsum_of_integers(torch):
+    x = torch.ones(M, dtype=torch.int64)
+    return lambda: x.cumsum(0)
+
+
+@program("cross_entropy 2048x65", GROUP)
+def cross_entropy_forward(torch):
+    x, target = torch.randn(2048, 65), torch.randint(0, 65, (2048,))
+    return lambda: torch.nn.functional.cross_entropy(x, target)
 
 
 def backward(name, shape, function, tags=()):
@@ -82,6 +108,22 @@ for _rows, _classes in ((64, 10), (2048, 65), (128, 50257)):
         return torch.randn(rows, classes), lambda x: torch.nn.functional.cross_entropy(x, target)
 
     loss(f"cross_entropy {_rows}x{_classes}", _cross_entropy)
+
+
+def _ctc(torch):
+    lengths = torch.full((16,), 50), torch.full((16,), 10)
+    target = torch.randint(1, 20, (16, 10))
+    x = torch.randn(50, 16, 20).log_softmax(2)
+    return x, lambda x: torch.nn.functional.ctc_loss(x, target, *lengths)
+
+
+def _multi_margin(torch):
+    target = torch.randint(0, 100, (128,))
+    return torch.rand(128, 100), lambda x: torch.nn.functional.multi_margin_loss(x, target)
+
+
+loss("ctc_loss 50x16x20", _ctc)
+loss("multi_margin_loss 128x100", _multi_margin)
 
 
 def _against(name):

@@ -44,59 +44,46 @@ def cross_entropy(
 
     check: called with input, target, weight and ignore_index for layouts that it has not seen yet."""
     wanted = wants_grad(input)
-    key = (
-        input._layout,
-        target._layout,
-        None if weight is None else weight._layout,
-        ignore_index,
-        reduction,
-        label_smoothing,
-        wanted,
-    )
-    found = _plans.get(key)
-    if found is None and check is not None:
-        check(input, target, weight, ignore_index)
-    x = _as_classes(input)
-    t = _as_target(target, x)
-    kind = _REDUCTION[reduction]
-    ints, floats = (kind, ignore_index), (float(label_smoothing),)
-    if found is None:
-        lay = x._layout
-        stat = dt.float64 if lay.dtype is dt.float64 else dt.float32
-        out = contiguous(lay.dtype, tuple(t._layout.shape) if kind == 0 else ())
-        positions = (
-            lay.numel // (lay.shape[0] * lay.shape[1]) if lay.numel else _positions(lay.shape)
-        )
-        outs = (
-            (out, contiguous(stat, (2, lay.shape[0], positions)), contiguous(stat, ()))
-            if wanted
-            else (out, None, None)
-        )
-        found = _prepared(
-            key, "loss", "cross_entropy", outs, (lay, t._layout, key[2]), ints, floats
-        )
+    numbers = (_REDUCTION[reduction], ignore_index), (float(label_smoothing),)
+    found, x, t = _of_classes("cross_entropy", input, target, weight, *numbers, wanted, check)
     loss, kept, total = found.run((x, t, weight))
     if wanted:
 
         def rule(g, x, t, kept, total, weight):
             if not mode.enabled:
-                return _fused_backward(
-                    "cross_entropy_backward",
-                    (g, x, t, kept, total, weight),
-                    x._layout,
-                    ints,
-                    floats,
-                )
+                inputs = (g, x, t, kept, total, weight)
+                return _fused_backward("cross_entropy_backward", inputs, x._layout, *numbers)
             from ..autograd.engine import grad
 
-            x = x.view_as(
-                x
-            )  # the target may have been made from x, which is not this derivative's matter
+            # The target may have been made from x, which is not this derivative's matter.
+            x = x.view_as(x)
             again = _composed(x, t, weight, ignore_index, reduction, label_smoothing)
             return grad(again, x, g, create_graph=True)[0]
 
         record(loss, "CrossEntropyBackward0", rule, (x,), (x, t, kept, total, weight))
-    return loss.reshape(tuple(target._layout.shape)) if kind == 0 else loss
+    return loss.reshape(tuple(target._layout.shape)) if reduction == "none" else loss
+
+
+def _of_classes(row, input, target, weight, ints, floats, wanted, check):
+    """What a loss of class indices runs, and its input and target as it takes them. wanted: the numbers for its
+    derivative too: cross_entropy's statistics of every position, and the sum of the targets' weights."""
+    weight_layout = None if weight is None else weight._layout
+    key = (row, input._layout, target._layout, weight_layout, ints, floats, wanted)
+    found = _plans.get(key)
+    if found is None and check is not None:
+        check(input, target, weight, ints[1])
+    x = _as_classes(input)
+    t = _as_target(target, x)
+    if found is None:
+        lay = x._layout
+        stat = dt.float64 if lay.dtype is dt.float64 else dt.float32
+        kept = [contiguous(stat, ())]
+        if row == "cross_entropy":
+            kept.insert(0, contiguous(stat, (2, lay.shape[0], _positions(lay.shape))))
+        out = contiguous(lay.dtype, tuple(t._layout.shape) if ints[0] == 0 else ())
+        outs = (out, *kept) if wanted else (out, *[None] * len(kept))
+        found = _prepared(key, "loss", row, outs, (lay, t._layout, weight_layout), ints, floats)
+    return found, x, t
 
 
 def _fused_backward(row, inputs, like, ints, floats=()):
@@ -147,29 +134,9 @@ def _composed(x, t, weight, ignore_index, reduction, label_smoothing):
 def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean", check=None):
     """-weight[target] input[target], over classes in dimension 1 (0 for a vector). check: as in cross_entropy."""
     wanted = wants_grad(input)
-    key = (
-        input._layout,
-        target._layout,
-        None if weight is None else weight._layout,
-        ignore_index,
-        reduction,
-        wanted,
-    )
-    found = _plans.get(key)
-    if found is None and check is not None:
-        check(input, target, weight, ignore_index)
-    x = _as_classes(input)
-    t = _as_target(target, x)
+    ints = (_REDUCTION[reduction], ignore_index)
+    found, x, t = _of_classes("nll_loss", input, target, weight, ints, (), wanted, check)
     lay = x._layout
-    kind = _REDUCTION[reduction]
-    ints = (kind, ignore_index)
-    if found is None:
-        stat = dt.float64 if lay.dtype is dt.float64 else dt.float32
-        outs = (
-            contiguous(lay.dtype, tuple(t._layout.shape) if kind == 0 else ()),
-            contiguous(stat, ()) if wanted else None,
-        )
-        found = _prepared(key, "loss", "nll_loss", outs, (lay, t._layout, key[2]), ints)
     loss, total = found.run((x, t, weight))
     if wanted:
 
@@ -186,7 +153,7 @@ def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean", ch
 
         rule = lambda g, x, t, total, weight: tie(backward(g, t, total, weight), x)  # noqa: E731
         record(loss, "NllLossBackward0", rule, (x,), (x, t, total, weight))
-    return loss.reshape(tuple(target._layout.shape)) if kind == 0 else loss
+    return loss.reshape(tuple(target._layout.shape)) if reduction == "none" else loss
 
 
 _SYMMETRIC = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")

@@ -11,6 +11,7 @@ from ..tensor import method
 from .arrange import flip
 from .joining import cat
 from .reduce import check
+from .ternary import where
 from .writing import write_out
 
 # ---------------------------------------------------------------------- counting
@@ -20,7 +21,7 @@ from .writing import write_out
 @each_member
 def bincount(input, weights=None, minlength=0):
     """How often each of 0, 1, 2, ... comes among the integers of a vector (or the sum of the weights there)."""
-    from .create import ones, zeros
+    from .create import zeros
 
     check("bincount", input)
     lay = input._layout
@@ -42,13 +43,19 @@ def bincount(input, weights=None, minlength=0):
             )
         n = max(n, input.max().item() + 1)
     if weights is None or not lay.numel:
-        return zeros(n, dtype=dt.int64).index_add(
-            0, input.to(dt.int64), ones(lay.numel, dtype=dt.int64)
-        )
+        return _counts(input.to(dt.int64), n)
     weights = weights.detach()
     if weights._layout.dtype is not dt.float32:
         weights = weights.to(dt.float64)
     return zeros(n, dtype=weights._layout.dtype).index_add(0, input.to(dt.int64), weights)
+
+
+def _counts(places, n):
+    """How often each of 0 .. n - 1 comes among the int64 `places`, all of which are there."""
+    from .create import ones, zeros
+
+    one = ones(1, dtype=dt.int64).expand(places._layout.numel)
+    return zeros(n, dtype=dt.int64).index_add_(0, places, one)
 
 
 @method
@@ -64,7 +71,8 @@ def histc(input, bins=100, min=0, max=0, *, out=None):
     if bins <= 0:
         raise RuntimeError(f"histc(): bins must be > 0, but got {bins}")
     low, high, x = float(min), float(max), input.detach().reshape(-1)
-    if low == high and lay.numel:
+    whole = low == high and lay.numel > 0
+    if whole:
         low, high = x.min().item(), x.max().item()
     if low == high:
         low, high = low - 1, high + 1
@@ -72,9 +80,13 @@ def histc(input, bins=100, min=0, max=0, *, out=None):
         raise RuntimeError(f"histc(): range of [{low}, {high}] is not finite")
     if low > high:
         raise RuntimeError(f"histc(): max must be larger than min, got [{low}, {high}]")
-    x = x.masked_select((x >= low) & (x <= high))
     position = ((x - low) / (high - low) * bins).to(dt.int64).clamp(0, bins - 1)
-    result = bincount(position, minlength=bins).to(lay.dtype)
+    if whole:
+        result = _counts(position, bins)
+    else:  # what lies outside is counted behind the last
+        inside = (x >= low) & (x <= high)
+        result = _counts(where(inside, position, bins), bins + 1)[:bins]
+    result = result.to(lay.dtype)
     return result if out is None else write_out("histc", out, result, exact=True)
 
 

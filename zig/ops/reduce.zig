@@ -64,7 +64,7 @@ const table = [_]Row{
     .{ .name = "any", .op = .sum, .map = .is_nonzero, .finish = .any },
     .{ .name = "all", .op = .sum, .map = .is_nonzero, .finish = .all },
     .{ .name = "count_nonzero", .op = .sum, .map = .is_nonzero, .finish = .count },
-    .{ .name = "nansum", .op = .sum, .map = .nan_to_zero },
+    .{ .name = "nansum", .op = .sum_of_numbers },
     .{ .name = "sum_squares", .op = .sum_of_squares },
     .{ .name = "norm0", .op = .sum, .map = .is_nonzero },
     .{ .name = "norm1", .op = .sum_of_magnitudes },
@@ -94,9 +94,10 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     const x = p.inputs()[0];
     const row = table[p.op];
     const compute = computeOf(row, x.dtype, p.operands[0].dtype);
+    const integers_only = compute == .i64 and row.op == .sum_of_numbers;
     const r = try p.create(Reduction);
     r.* = .{
-        .kernel = choose(compute, row.op),
+        .kernel = choose(compute, if (integers_only) .sum else row.op),
         .map = row.map,
         .finish = row.finish,
         .compute = compute,
@@ -132,7 +133,7 @@ fn prepare(p: *Plan) plan.PrepareError!void {
 fn computeOf(row: Row, x: DType, out: DType) Compute {
     return switch (row.op) {
         .max, .min, .argmax, .argmin => if (row.map == .none) ofElement(x) else ofFloat(x, out),
-        .sum, .prod => switch (row.finish) {
+        .sum, .sum_of_numbers, .prod => switch (row.finish) {
             .any, .all, .count => ofElement(x),
             else => if (out.isFloat()) ofFloat(x, out) else .i64,
         },

@@ -23,6 +23,8 @@ pub const State = [planes]Cell;
 
 pub const Op = enum {
     sum,
+    /// nan counts as 0
+    sum_of_numbers,
     sum_of_squares,
     sum_of_magnitudes,
     prod,
@@ -89,10 +91,11 @@ fn Kernels(comptime T: type, comptime op: Op) type {
 
     return struct {
         /// Whether the ends of many rows are reduced together.
-        const together = float and !arg and op != .logsumexp and simd.has_fma;
+        const together = (T == f32 and !arg and op != .logsumexp or T == f64 and op == .sum) and
+            simd.has_fma;
 
         const start: T = switch (op) {
-            .sum, .sum_of_squares, .sum_of_magnitudes, .moments => 0,
+            .sum, .sum_of_numbers, .sum_of_squares, .sum_of_magnitudes, .moments => 0,
             .prod => 1,
             .max, .argmax, .logsumexp => if (float) -std.math.inf(T) else std.math.minInt(T),
             .min, .argmin => if (float) std.math.inf(T) else std.math.maxInt(T),
@@ -111,6 +114,7 @@ fn Kernels(comptime T: type, comptime op: Op) type {
         inline fn step(a: V, x: V) V {
             return switch (op) {
                 .sum, .moments => if (float) a + x else a +% x,
+                .sum_of_numbers => a + @select(T, x == x, x, @as(V, @splat(0))),
                 .sum_of_squares => if (float) simd.fma(V, x, x, a) else a +% x *% x,
                 .sum_of_magnitudes => if (float) a + @abs(x) else unreachable,
                 else => combine(V, a, x),
@@ -118,10 +122,10 @@ fn Kernels(comptime T: type, comptime op: Op) type {
         }
         inline fn combine(comptime W: type, a: W, b: W) W {
             return switch (op) {
-                .sum, .sum_of_squares, .sum_of_magnitudes, .moments => if (float) a + b else a +% b,
                 .prod => if (float) a * b else a *% b,
                 .max, .argmax, .logsumexp => simd.maxNan(W, a, b),
                 .min, .argmin => simd.minNan(W, a, b),
+                else => if (float) a + b else a +% b,
             };
         }
 
@@ -130,7 +134,7 @@ fn Kernels(comptime T: type, comptime op: Op) type {
             return simd.pick(V, if (start < 0) x > a else x < a, x, a);
         }
         /// The extrema of a row's lanes, nan if there is one: seen to apart, two vectors at once.
-        inline fn extremaOfRow(p: [*]const T, n: usize) V {
+        fn extremaOfRow(p: [*]const T, n: usize) V {
             var acc: [4]V = @splat(@splat(start));
             var nans: [2]@Vector(lanes, bool) = @splat(@splat(false));
             var i: usize = 0;
@@ -242,7 +246,7 @@ fn Kernels(comptime T: type, comptime op: Op) type {
             setMoments(1, out, 1, .{mean}, d, .{simd.reduceAdd(second)}, count);
         }
         /// The sums of deviations and of their squares, in every lane.
-        inline fn deviations(p: [*]const T, n: usize, mean: T) struct { V, V } {
+        fn deviations(p: [*]const T, n: usize, mean: T) struct { V, V } {
             const m: V = @splat(mean);
             var first: [2]V = @splat(@splat(0));
             var second: [2]V = @splat(@splat(0));

@@ -16,7 +16,7 @@ const row_block = kernels.row_block;
 const column_block = kernels.column_block;
 
 /// What happens to an element before the kernel sees it.
-pub const Map = enum { none, magnitude, magnitude_to_p, is_nonzero, nan_to_zero };
+pub const Map = enum { none, magnitude, magnitude_to_p, is_nonzero };
 
 /// What makes the result from the total.
 pub const Finish = enum {
@@ -147,7 +147,6 @@ pub fn applyMap(r: *const Reduction, buffer: *Buffer, n: usize) void {
                 x[i..][0..lanes].* = switch (r.map) {
                     .none => v,
                     .is_nonzero => @select(T, v != zero, @as(V, @splat(1)), zero),
-                    .nan_to_zero => @select(T, v == v, v, zero),
                     .magnitude => if (T == i64) unreachable else @abs(v),
                     .magnitude_to_p => if (T == i64) unreachable else math.pow(
                         V,
@@ -188,17 +187,13 @@ pub fn finish(
     switch (r.finish) {
         .none => {},
         .mean => scale(totals, n, length, r.compute == .f32),
-        .root => for (totals[0..n]) |*x| {
-            x.f = @sqrt(x.f);
-        },
+        .root => roots(totals, n),
         .root_p => for (totals[0..n]) |*x| {
             x.f = math.pow(@Vector(8, f64), @splat(x.f), @splat(1 / r.parameter))[0];
         },
         .variance, .deviation => {
             scale(second, n, divisor, false);
-            if (r.finish == .deviation) for (second[0..n]) |*x| {
-                x.f = @sqrt(x.f);
-            };
+            if (r.finish == .deviation) roots(second, n);
             // nan, not 0, is the mean of nothing
             if (r.length == 0) for (totals[0..n]) |*x| {
                 x.f = std.math.nan(f64);
@@ -235,6 +230,17 @@ fn scale(totals: [*]Cell, n: usize, length: f64, reciprocal: bool) void {
         const v: V = x[i..][0..8].*;
         const over: V = @splat(if (reciprocal) 1 / length else length);
         x[i..][0..8].* = if (reciprocal) v * over else v / over;
+    }
+}
+
+/// Past n as well, as `scale`.
+fn roots(totals: [*]Cell, n: usize) void {
+    const x: [*]f64 = @ptrCast(totals);
+    var i: usize = 0;
+    while (i < n) : (i += 8) {
+        const v: @Vector(8, f64) = x[i..][0..8].*;
+        const root = @sqrt(v);
+        x[i..][0..8].* = root;
     }
 }
 

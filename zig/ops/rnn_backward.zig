@@ -44,17 +44,12 @@ pub fn Backward(comptime T: type) type {
         const L = steps.Lanes(T);
         const V = L.V;
 
-        pub fn run(p: *const Plan, call: *Call) void {
-            var memory: steps.Memory = .{};
-            defer memory.deinit();
-            runWith(p, call, &memory) catch call.fail(.out_of_memory, .{ 0, 0, 0 });
-        }
+        pub const run = steps.run(body);
 
-        fn runWith(p: *const Plan, call: *Call, memory: *steps.Memory) steps.Error!void {
+        fn body(p: *const Plan, call: *Call, memory: *steps.Memory) steps.Error!void {
             const o = p.operands;
             const mode: Mode = @fromBackingInt(p.ints[0]);
-            const sizes: ?[*]const i64 = if (call.ptr[18]) |x| @ptrCast(@alignCast(x)) else null;
-            const s: steps.Steps = try .init(memory, p.ints, sizes, if (sizes == null) 0 else @intCast(o[18].strides[0]));
+            const s: steps.Steps = try .of(memory, p, call, 18);
             const hidden: usize = @intCast(o[15].shape[o[15].ndim() - 1]);
             const width = mode.gates() * hidden;
             const total = s.total();
@@ -129,20 +124,14 @@ pub fn Backward(comptime T: type) type {
             for (0..batch) |b| @memcpy(to[b * hidden ..][0..hidden], rows.ptr[b * rows.rs ..][0..hidden]);
         }
 
-        fn previous(j: *const Job, all: [*]const T, first: *const ?Rows, t: usize, b: usize) ?[*]const T {
-            if (b < j.steps.continued(t)) {
-                return all + (j.steps.start[j.steps.before(t).?] + b) * j.hidden;
-            }
-            return if (first.*) |*rows| rows.ptr + b * rows.rs else null;
-        }
-
         /// The state before each row, (total, H).
         fn previousStates(j: *const Job, memory: *steps.Memory) steps.Error![*]const T {
             const s = &j.steps;
             const all = try memory.alloc(T, s.total() * j.hidden);
             for (0..s.time) |t| for (0..s.size(t)) |b| {
                 const to = all[(s.start[t] + b) * j.hidden ..][0..j.hidden];
-                if (j.previous(j.y, &j.h_0, t, b)) |row| @memcpy(to, row[0..j.hidden]) else @memset(to, 0);
+                const row = Rows.previous(s, j.hidden, j.y, &j.h_0, t, b);
+                if (row) |from| @memcpy(to, from[0..j.hidden]) else @memset(to, 0);
             };
             return all;
         }
@@ -207,8 +196,8 @@ pub fn Backward(comptime T: type) type {
                 const grad_y = if (j.grad_y) |*rows| rows.row(&j.steps, t, b) else null;
                 const grad_h = j.grad_h + b * hidden;
                 const before = switch (mode) {
-                    .lstm => j.previous(j.extra, &j.c_0, t, b),
-                    .gru => j.previous(j.y, &j.h_0, t, b),
+                    .lstm => Rows.previous(&j.steps, hidden, j.extra, &j.c_0, t, b),
+                    .gru => Rows.previous(&j.steps, hidden, j.y, &j.h_0, t, b),
                     else => null,
                 };
                 var u = at * block;

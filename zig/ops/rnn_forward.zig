@@ -37,19 +37,14 @@ pub fn Forward(comptime T: type) type {
         const L = steps.Lanes(T);
         const V = L.V;
 
-        pub fn run(p: *const Plan, call: *Call) void {
-            var memory: steps.Memory = .{};
-            defer memory.deinit();
-            runWith(p, call, &memory) catch call.fail(.out_of_memory, .{ 0, 0, 0 });
-        }
+        pub const run = steps.run(body);
 
-        fn runWith(p: *const Plan, call: *Call, memory: *steps.Memory) steps.Error!void {
+        fn body(p: *const Plan, call: *Call, memory: *steps.Memory) steps.Error!void {
             const o = p.operands;
             const mode: Mode = @fromBackingInt(p.ints[0]);
             const hidden: usize = @intCast(o[0].shape[o[0].ndim() - 1]);
             const width = mode.gates() * hidden;
-            const sizes: ?[*]const i64 = if (call.ptr[12]) |x| @ptrCast(@alignCast(x)) else null;
-            const s: steps.Steps = try .init(memory, p.ints, sizes, if (sizes == null) 0 else @intCast(o[12].strides[0]));
+            const s: steps.Steps = try .of(memory, p, call, 12);
             const y = call.at(T, 0);
             const plain = mode == .tanh or mode == .relu;
             var job: Job = .{
@@ -89,14 +84,6 @@ pub fn Forward(comptime T: type) type {
             }
             job.writeLast(call.ptr[1], y);
             if (mode == .lstm) job.writeLast(call.ptr[2], job.extra);
-        }
-
-        /// The row of the state before row b of time t.
-        fn previous(j: *const Job, all: [*]const T, first: *const ?steps.Rows(T), t: usize, b: usize) ?[*]const T {
-            if (b < j.steps.continued(t)) {
-                return all + (j.steps.start[j.steps.before(t).?] + b) * j.hidden;
-            }
-            return if (first.*) |*rows| rows.ptr + b * rows.rs else null;
         }
 
         fn sumBiases(mode: Mode, width: usize, call: *const Call, memory: *steps.Memory) steps.Error![*]const T {
@@ -179,8 +166,8 @@ pub fn Forward(comptime T: type) type {
                 const row = j.steps.start[t] + b;
                 const y = j.y + row * hidden;
                 const before = switch (mode) {
-                    .lstm => j.previous(j.extra, &j.c_0, t, b),
-                    .gru => j.previous(j.y, &j.h_0, t, b),
+                    .lstm => steps.Rows(T).previous(&j.steps, hidden, j.extra, &j.c_0, t, b),
+                    .gru => steps.Rows(T).previous(&j.steps, hidden, j.y, &j.h_0, t, b),
                     else => null,
                 };
                 const y_apart = if (j.apart) |x| j.apartRow(x, t, b) else null;

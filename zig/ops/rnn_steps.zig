@@ -38,6 +38,17 @@ pub const Memory = struct {
     }
 };
 
+/// A plan's run that is `body` with the memory that it takes.
+pub fn run(comptime body: fn (*const planning.Plan, *Call, *Memory) Error!void) planning.Run {
+    return struct {
+        fn run(p: *const planning.Plan, call: *Call) void {
+            var memory: Memory = .{};
+            defer memory.deinit();
+            body(p, call, &memory) catch call.fail(.out_of_memory, .{ 0, 0, 0 });
+        }
+    }.run;
+}
+
 /// Which rows of a sequence belong to which time, in the order of the recurrence.
 pub const Steps = struct {
     /// Rows start[t] .. start[t + 1] are time t's.
@@ -46,7 +57,12 @@ pub const Steps = struct {
     batch: usize,
     reverse: bool,
 
-    pub fn init(m: *Memory, ints: []const i64, sizes: ?[*]const i64, stride: usize) Error!Steps {
+    /// Of a plan whose operand `k` has the sizes of packed sequences, if it is there.
+    pub fn of(m: *Memory, p: *const planning.Plan, call: *const Call, k: usize) Error!Steps {
+        if (call.ptr[k] == null) return init(m, p.ints, null, 0);
+        return init(m, p.ints, call.at(i64, k), @intCast(p.operands[k].strides[0]));
+    }
+    fn init(m: *Memory, ints: []const i64, sizes: ?[*]const i64, stride: usize) Error!Steps {
         const time: usize = @intCast(ints[2]);
         const batch: usize = @intCast(ints[3]);
         const start = try m.alloc(usize, time + 1);
@@ -123,6 +139,18 @@ pub fn Rows(comptime T: type) type {
             };
             _ = s;
             return .{ .ptr = copy, .ts = 0, .rs = width };
+        }
+        /// The row of the state before row b of time t: of `all` (total, width), or of the first.
+        pub fn previous(
+            s: *const Steps,
+            width: usize,
+            all: [*]const T,
+            first: *const ?Self,
+            t: usize,
+            b: usize,
+        ) ?[*]const T {
+            if (b < s.continued(t)) return all + (s.start[s.before(t).?] + b) * width;
+            return if (first.*) |*rows| rows.ptr + b * rows.rs else null;
         }
         pub fn row(r: *const Self, s: *const Steps, t: usize, b: usize) [*]const T {
             if (r.ts != 0) return r.ptr + t * r.ts + b * r.rs;

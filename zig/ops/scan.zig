@@ -43,6 +43,8 @@ const Scan = struct {
 const max_tile = 32;
 /// Elements of a line that are converted at a time.
 const chunk = 128;
+/// Elements of a line that is walked by itself: they stay in the nearest cache.
+const line_chunk = 2048;
 const work_size = 1 << 14;
 
 fn prepare(p: *Plan) plan.PrepareError!void {
@@ -120,8 +122,8 @@ fn Runner(comptime T: type, comptime op: Op) type {
         }
 
         const Lines = struct {
-            values: [chunk * max_tile]T align(64) = undefined,
-            indices: [if (arg) chunk * max_tile else 0]i64 align(64) = undefined,
+            values: [line_chunk]T align(64) = undefined,
+            indices: [if (arg) line_chunk else 0]i64 align(64) = undefined,
             total: T = start,
             best: i64,
         };
@@ -130,8 +132,21 @@ fn Runner(comptime T: type, comptime op: Op) type {
             const s = job.s;
             const a = &s.geometry;
             var l: Lines = .{ .best = undefined };
+            const sum = op == .cumsum or op == .cumprod;
+            const k = s.outputs;
+            const native = stage.native(T);
+            const direct = sum and a.step[0] == 1 and a.step[k] == 1 and
+                job.plan.operands[0].dtype == native and job.plan.operands[k].dtype == native;
             for (begin..end) |line| {
                 const o = a.at(line / a.across.size, line % a.across.size);
+                if (sum and direct) {
+                    const x: [*]const T = job.call.at(T, k) + o[k];
+                    const y = job.call.at(T, 0) + o[0];
+                    switch (s.reverse) {
+                        inline else => |reverse| _ = prefixes(reverse, y, x, a.n, start),
+                    }
+                    continue;
+                }
                 l.total = start;
                 l.best = if (s.reverse) @intCast(a.n - 1) else 0;
                 var done: usize = 0;
@@ -150,7 +165,7 @@ fn Runner(comptime T: type, comptime op: Op) type {
         /// The scan of values[0..n], which are elements `first` and on of the line.
         fn lineChunk(comptime reverse: bool, l: *Lines, first: usize, n: usize) void {
             switch (op) {
-                .cumsum, .cumprod => l.total = prefixes(reverse, &l.values, n, l.total),
+                .cumsum, .cumprod => l.total = prefixes(reverse, &l.values, &l.values, n, l.total),
                 .logcumsumexp => {
                     var done: usize = 0;
                     while (done < n) {
@@ -196,9 +211,9 @@ fn Runner(comptime T: type, comptime op: Op) type {
         inline fn add(comptime W: type, a: W, b: W) W {
             return if (op == .cumprod) (if (float) a * b else a *% b) else if (float) a + b else a +% b;
         }
-        /// Running totals of x[0..n] after `carry`, in place: within vectors by doubling steps.
-        /// Returns the last.
-        fn prefixes(comptime reverse: bool, x: [*]T, n: usize, carry: T) T {
+        /// y = the running totals of x[0..n] after `carry`: within vectors by doubling steps.
+        /// Returns the last. y may be x.
+        fn prefixes(comptime reverse: bool, y: [*]T, x: [*]const T, n: usize, carry: T) T {
             // Not known to the compiler: for shuffles with a zero it finds slow instructions.
             var neutral: V = @splat(if (op == .cumprod) 1 else 0);
             std.mem.doNotOptimizeAway(&neutral);
@@ -206,20 +221,20 @@ fn Runner(comptime T: type, comptime op: Op) type {
             var totals: V = @splat(carry);
             var done: usize = 0;
             while (done + lanes <= n) : (done += lanes) {
-                const p = x + (if (reverse) n - done - lanes else done);
-                var v = simd.load(T, p);
+                const at = if (reverse) n - done - lanes else done;
+                var v = simd.load(T, x + at);
                 comptime var step = 1;
                 inline while (step < lanes) : (step *= 2) {
                     v = add(V, @shuffle(T, v, neutral, shifted(reverse, step)), v);
                 }
-                simd.store(T, p, add(V, totals, v));
+                simd.store(T, y + at, add(V, totals, v));
                 totals = add(V, totals, @shuffle(T, v, undefined, last));
             }
             var total = totals[0];
             while (done < n) : (done += 1) {
                 const i = if (reverse) n - 1 - done else done;
                 total = add(T, total, x[i]);
-                x[i] = total;
+                y[i] = total;
             }
             return total;
         }
@@ -254,7 +269,7 @@ fn Runner(comptime T: type, comptime op: Op) type {
                 const v = logical.part(T, x.ptr + i, x.len - i, m);
                 simd.store(T, sums[i..].ptr, math.exp(V, v - shift));
             }
-            _ = prefixes(reverse, &sums, x.len, math.exp(V, @splat(l.total - m))[0]);
+            _ = prefixes(reverse, &sums, &sums, x.len, math.exp(V, @splat(l.total - m))[0]);
             i = 0;
             while (i < x.len) : (i += lanes) {
                 const v = math.log(V, simd.load(T, sums[i..].ptr)) + shift;

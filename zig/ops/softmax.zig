@@ -53,8 +53,9 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     for (operands) |o| double = double or o.dtype == .float64;
     const native: DType = if (double) .float64 else .float32;
 
-    // Short lines are turned so that vectors go across them.
-    const rows = a.across.size == 1 or (a.step[0] < a.across.stride[0] and a.n >= 32);
+    // Short lines are turned so that vectors go across them, unless there are too few.
+    const long = a.n >= 32 or a.across.size < 8;
+    const rows = a.across.size == 1 or (a.step[0] < a.across.stride[0] and long);
     var direct: [max_operands]bool = @splat(false);
     for (operands, 0..) |o, k| direct[k] = o.dtype == native and
         (if (rows) a.step[k] == 1 or a.n == 1 else a.across.stride[k] == 1);

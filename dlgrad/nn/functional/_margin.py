@@ -283,9 +283,11 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
             f"[cosine_similarity] expected floating-point inputs, got {x1.dtype} and {x2.dtype}"
         )
     dtype = dlgrad.promote_types(x1.dtype, x2.dtype)
-    x1, x2 = dlgrad.broadcast_tensors(x1.to(dtype), x2.to(dtype))
-    norms = [x.norm(dim=dim, keepdim=True).clamp(min=eps) for x in (x1, x2)]
-    return ((x1 / norms[0]) * (x2 / norms[1])).sum(dim)
+    if x1._layout is not x2._layout:
+        x1, x2 = dlgrad.broadcast_tensors(x1.to(dtype), x2.to(dtype))
+    # One of the norms may divide the sums; both would, but that x1 x2 can be too large.
+    first = x1.norm(dim=dim, keepdim=True).clamp(min=eps)
+    return ((x1 / first) * x2).sum(dim) / x2.norm(dim=dim).clamp(min=eps)
 
 
 def pdist(input, p=2.0):
