@@ -1,26 +1,26 @@
-//! The virtual vector: 64 bytes wide on every CPU, whatever its registers are.
+//! The virtual vector: 64 bytes wide on every CPU with FMA, whatever its registers are.
 //!
 //! A result must not depend on the CPU level (docs/DESIGN: the same bits everywhere), so
 //! nothing here looks at the width of the machine: LLVM cuts a virtual vector into as many
 //! registers as it takes. What depends on order (a horizontal sum) follows one fixed tree.
+//! CPUs without FMA round otherwise anyhow and are outside of that promise: they take one
+//! register, where a virtual vector would be four copies of the code.
 //!
 //! Vectors are plain `@Vector`s; functions take the vector type first, as `@mulAdd` does.
 const std = @import("std");
 const builtin = @import("builtin");
 
 /// Bytes of the virtual vector.
-pub const vector_bytes = 64;
+pub const vector_bytes = if (has_fma) 64 else 16;
 
 /// How many `T` a virtual vector holds: 16 for f32 and i32, 8 for f64 and i64.
 pub inline fn lanes(comptime T: type) comptime_int {
     return vector_bytes / @sizeOf(T);
 }
 
-/// How many `T` an elementwise kernel takes at a time. No order of operations depends on it, so
-/// CPUs of the baseline x86-64 take one register: a virtual vector is four of them, and would
-/// be four copies of the code.
+/// How many `T` an elementwise kernel takes at a time.
 pub inline fn elementwiseLanes(comptime T: type) comptime_int {
-    return (if (has_fma) vector_bytes else 16) / @sizeOf(T);
+    return lanes(T);
 }
 
 /// The virtual vector of `T`.

@@ -8,6 +8,7 @@
 //! x != 0 (so nan is true), float to integer truncates; what does not fit into int64 (for
 //! the smaller integers: into int32) becomes its smallest value, as cvttss2si has it.
 const std = @import("std");
+const simd = @import("../simd.zig");
 const dtype = @import("../dtype.zig");
 const DType = dtype.DType;
 const Scalar = @import("../plan.zig").Scalar;
@@ -135,7 +136,7 @@ fn Bits(comptime M: type) type {
 
 fn Mover(comptime T: type, comptime M: type) type {
     const B = Bits(M);
-    const lanes = 16;
+    const lanes = simd.lanes(f32);
     return struct {
         fn load(tile_bytes: [*]u8, memory: [*]u8, n: usize, stride: usize) void {
             const tile: [*]T = @ptrCast(@alignCast(tile_bytes));

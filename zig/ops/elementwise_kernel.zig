@@ -195,7 +195,7 @@ fn spread(size: usize, to: [*]align(64) u8, from: [*]const u8, n: usize) void {
             const T = @Int(.unsigned, bytes * 8);
             const x: simd.Vec(T) = @splat(@as(*const T, @ptrCast(@alignCast(from))).*);
             const p: [*]simd.Vec(T) = @ptrCast(to);
-            for (0..(n + 63) / 64) |i| p[i] = x;
+            for (0..std.mem.alignForward(usize, n, 64) / simd.vector_bytes) |i| p[i] = x;
         },
         else => unreachable,
     }

@@ -43,6 +43,7 @@
 //! (ours is). float16 and bfloat16 are computed in float32 and rounded once a step.
 const std = @import("std");
 const plan_zig = @import("../plan.zig");
+const simd = @import("../simd.zig");
 const services = @import("../services.zig");
 const dtype_zig = @import("../dtype.zig");
 const rules = @import("optim_rules.zig");
@@ -52,8 +53,8 @@ const Call = plan_zig.Call;
 const DType = dtype_zig.DType;
 
 pub const names: []const []const u8 = &.{
-    "sgd",    "adam",  "rmsprop", "adagrad", "adadelta", "adamax", "nadam", "radam", "rprop", "asgd",
-    "lerp",   "scale", "clamp",   "norm",
+    "sgd",  "adam",  "rmsprop", "adagrad", "adadelta", "adamax", "nadam", "radam", "rprop", "asgd",
+    "lerp", "scale", "clamp",   "norm",
 };
 
 pub const family: plan_zig.Family = .{ .prepare = prepare };
@@ -140,7 +141,7 @@ const grain = 4;
 /// `apply` works on one vector of each array.
 fn Step(comptime Rule: type, comptime T: type) type {
     return struct {
-        const lanes = 64 / @sizeOf(T);
+        const lanes = simd.lanes(T);
         const V = @Vector(lanes, T);
         const arrays = Rule.arrays;
         const R = Rule.Of(T);

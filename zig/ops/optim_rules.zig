@@ -6,6 +6,7 @@
 const std = @import("std");
 const plan_zig = @import("../plan.zig");
 const simd = @import("../simd.zig");
+const Vec = simd.Vec;
 const Scalars = [plan_zig.max_scalars]plan_zig.Scalar;
 
 pub const all = .{ SGD, Adam, RMSprop, Adagrad, Adadelta, Adamax, NAdam, RAdam, Rprop, ASGD, Lerp, Scale, Clamp };
@@ -42,10 +43,6 @@ pub const Extras = struct {
         return e.get(i);
     }
 };
-
-fn Vec(comptime T: type) type {
-    return @Vector(64 / @sizeOf(T), T);
-}
 
 /// a + b * c as PyTorch's CPU kernels have it, fused.
 inline fn muladd(comptime T: type, b: Vec(T), c: T, a: Vec(T)) Vec(T) {

@@ -2,6 +2,7 @@
 //! into a block, and turning totals into results.
 const std = @import("std");
 const plan = @import("../plan.zig");
+const simd = @import("../simd.zig");
 const math = @import("../math.zig");
 const kernels = @import("reduce_kernels.zig");
 const stage = @import("reduce_stage.zig");
@@ -136,7 +137,7 @@ pub fn applyMap(r: *const Reduction, buffer: *Buffer, n: usize) void {
                 .f64 => f64,
                 .i64 => i64,
             };
-            const lanes = 64 / @sizeOf(T);
+            const lanes = simd.lanes(T);
             const V = @Vector(lanes, T);
             const zero: V = @splat(0);
             const x: [*]T = @ptrCast(&buffer.bytes);

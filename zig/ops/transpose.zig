@@ -1,5 +1,6 @@
 //! Blocks of a matrix with rows and columns exchanged, in registers.
 const std = @import("std");
+const simd = @import("../simd.zig");
 
 /// out[r][c] = in[c][r]: `out_row` bytes from row to row of out, `in_column` bytes from
 /// column to column in the input, whose rows lie side by side.
@@ -23,7 +24,7 @@ pub fn mover(size: usize) Mover {
 }
 
 fn Block(comptime T: type) type {
-    const n = @min(16, 64 / @sizeOf(T)); // rows of a block, at most a cache line long
+    const n = @min(16, simd.vector_bytes / @sizeOf(T)); // rows of a block, at most a cache line long
     return struct {
         fn move(
             out: [*]u8,
