@@ -110,7 +110,9 @@ fn Gather(comptime T: type) type {
             var i: usize = 0;
             if (index_step == 1 and to_step == 1) {
                 i = index_lines.inRange(index[0..n], e.size);
-                for (index[0..i], to[0..i], 0..) |x, *y, j| {
+                if (from_step == 0) { // along the dimension
+                    for (index[0..i], to[0..i]) |x, *y| y.* = from[@as(usize, @intCast(x)) * e.step];
+                } else for (index[0..i], to[0..i], 0..) |x, *y, j| {
                     y.* = from[j * from_step + @as(usize, @intCast(x)) * e.step];
                 }
             }

@@ -1,6 +1,7 @@
 //! What index_put and the scatter rows do with one element, or with a run of them.
 const std = @import("std");
 const planning = @import("../plan.zig");
+const simd = @import("../simd.zig");
 const dtype = @import("../dtype.zig");
 const index_space = @import("index_space.zig");
 const DType = dtype.DType;
@@ -35,7 +36,7 @@ pub fn Cell(comptime ElementType: type, comptime ValueType: type, comptime actio
         }
 
         /// to[i * to_step] (action)= from[i * from_step]. With to_step == 0 in order of i.
-        pub fn run(
+        pub noinline fn run(
             n: usize,
             to: [*]T,
             to_step: usize,
@@ -52,7 +53,7 @@ pub fn Cell(comptime ElementType: type, comptime ValueType: type, comptime actio
             }
             var i: usize = 0;
             if (action == .sum and Value != dtype.BFloat16) {
-                const lanes = 64 / @sizeOf(T);
+                const lanes = simd.lanes(T);
                 const V = @Vector(lanes, T);
                 while (i + lanes <= n) : (i += lanes) {
                     const x: @Vector(lanes, Value) =

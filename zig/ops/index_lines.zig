@@ -66,7 +66,7 @@ pub const Lines = struct {
     }
 };
 
-/// Runs `Element.span` over all of `lines`. `Element` has `indexed` and `other` pointers and
+/// Runs `element.span` over all of `lines`. An element has `indexed` and `other` pointers and
 ///     span(n, index, index_step, indexed, indexed_step, other, other_step) ?i64
 /// which gives back the first index that is out of range.
 /// `ordered`: a line must stay in one piece.
@@ -75,28 +75,45 @@ pub fn forEach(
     call: *Call,
     index: [*]const i64,
     element: anytype,
-    comptime ordered: bool,
+    ordered: bool,
 ) void {
-    const Job = Nest(@TypeOf(element), ordered);
+    // The nest is compiled once, for whatever the element is.
+    const erased = struct {
+        fn span(
+            opaque_element: *const anyopaque,
+            n: usize,
+            from: [*]const i64,
+            at: [2]usize,
+            steps: *const [3]usize,
+        ) ?i64 {
+            // A copy: writing through `other` could change what is behind the pointer.
+            const e = @as(*const @TypeOf(element), @ptrCast(@alignCast(opaque_element))).*;
+            const indexed = e.indexed + at[0];
+            const other = e.other + at[1];
+            return e.span(n, from, steps[2], indexed, steps[0], other, steps[1]);
+        }
+    };
     const length_blocks = if (ordered) 1 else blocksOf(lines.length, free_block);
     // What the index chooses among for one block of columns stays in the cache.
     const among: usize = @max(1, @as(usize, @intCast(lines.size)));
     const column_block: usize = std.math.clamp((1 << 16) / among / 16 * 16, 16, 512);
     const column_blocks = blocksOf(lines.column.size, column_block);
     if (lines.length == 0 or lines.column.size == 0) return;
-    const job: Job = .{
+    const job: Nest = .{
         .lines = lines,
         .call = call,
         .index = index,
-        .element = element,
+        .element = &element,
+        .span = erased.span,
+        .length_block = if (ordered) lines.length else free_block,
         .length_blocks = length_blocks,
         .column_block = column_block,
         .column_blocks = column_blocks,
     };
-    const unit_length: usize = if (ordered) lines.length else @min(lines.length, free_block);
+    const unit_length: usize = @min(lines.length, job.length_block);
     const unit_work: usize = @min(lines.column.size, column_block) * unit_length;
     const units = lines.outer.count * column_blocks * length_blocks;
-    services.parallelFor(units, @max(1, (1 << 14) / unit_work), job, Job.part);
+    services.parallelFor(units, @max(1, (1 << 14) / unit_work), job, Nest.part);
 }
 
 /// How many of the indices, eight at a time from the first one on, lie within [0, size).
@@ -114,54 +131,50 @@ fn blocksOf(n: usize, block: usize) usize {
     return std.math.divCeil(usize, n, block) catch unreachable;
 }
 
-fn Nest(comptime Element: type, comptime ordered: bool) type {
-    return struct {
-        lines: *const Lines,
-        call: *Call,
-        index: [*]const i64,
-        element: Element,
-        length_blocks: usize,
-        column_block: usize,
-        column_blocks: usize,
+const Nest = struct {
+    lines: *const Lines,
+    call: *Call,
+    index: [*]const i64,
+    element: *const anyopaque,
+    span: *const fn (*const anyopaque, usize, [*]const i64, [2]usize, *const [3]usize) ?i64,
+    length_block: usize,
+    length_blocks: usize,
+    column_block: usize,
+    column_blocks: usize,
 
-        fn part(job: *const @This(), begin: usize, end: usize) void {
-            const l = job.lines;
-            const column_block = job.column_block;
-            for (begin..end) |unit| {
-                const w = l.outer.walk(unit / job.length_blocks / job.column_blocks);
-                const first_column = unit / job.length_blocks % job.column_blocks * column_block;
-                const columns: usize = @min(column_block, l.column.size - first_column);
-                const first = if (ordered) 0 else unit % job.length_blocks * free_block;
-                const length: usize = if (ordered) l.length else @min(free_block, l.length - first);
-                var at: [3]usize = undefined;
-                for (&at, w.offset, l.column.strides, l.step, 0..) |*x, o, c, s, tensor| {
-                    x.* = o + first_column * c;
-                    // Along `dim` the index alone says where in `indexed`.
-                    if (tensor != 0) x.* += first * s;
-                }
-                if (!job.block(at, columns, length)) return;
+    fn part(job: *const Nest, begin: usize, end: usize) void {
+        const l = job.lines;
+        for (begin..end) |unit| {
+            const w = l.outer.walk(unit / job.length_blocks / job.column_blocks);
+            const first_column = unit / job.length_blocks % job.column_blocks * job.column_block;
+            const columns: usize = @min(job.column_block, l.column.size - first_column);
+            const first = unit % job.length_blocks * job.length_block;
+            const length: usize = @min(job.length_block, l.length - first);
+            var at: [3]usize = undefined;
+            for (&at, w.offset, l.column.strides, l.step, 0..) |*x, o, c, s, tensor| {
+                x.* = o + first_column * c;
+                // Along `dim` the index alone says where in `indexed`.
+                if (tensor != 0) x.* += first * s;
             }
+            if (!job.block(at, columns, length)) return;
         }
+    }
 
-        fn block(job: *const @This(), at: [3]usize, columns: usize, length: usize) bool {
-            const l = job.lines;
-            const e = job.element;
-            const c = l.column.strides;
-            const s = l.step;
-            const index = job.index + at[2];
-            const indexed = e.indexed + at[0];
-            const other = e.other + at[1];
-            const bad = if (l.along) for (0..columns) |i| {
-                const here = index + i * c[2];
-                const to = indexed + i * c[0];
-                if (e.span(length, here, s[2], to, 0, other + i * c[1], s[1])) |x| break x;
-            } else null else for (0..length) |j| {
-                const here = index + j * s[2];
-                if (e.span(columns, here, c[2], indexed, c[0], other + j * s[1], c[1])) |x| break x;
-            } else null;
-            const x = bad orelse return true;
-            job.call.fail(.index_out_of_range, .{ x, l.size, @intCast(l.dim) });
+    fn block(job: *const Nest, at: [3]usize, columns: usize, length: usize) bool {
+        const l = job.lines;
+        const along_dim: [3]usize = .{ 0, l.step[1], l.step[2] };
+        const inner, const outer = if (l.along)
+            .{ along_dim, l.column.strides }
+        else
+            .{ l.column.strides, along_dim };
+        const n, const spans = if (l.along) .{ length, columns } else .{ columns, length };
+        for (0..spans) |i| {
+            const from = job.index + at[2] + i * outer[2];
+            const here: [2]usize = .{ at[0] + i * outer[0], at[1] + i * outer[1] };
+            const bad = job.span(job.element, n, from, here, &inner) orelse continue;
+            job.call.fail(.index_out_of_range, .{ bad, l.size, @intCast(l.dim) });
             return false;
         }
-    };
-}
+        return true;
+    }
+};

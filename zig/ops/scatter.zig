@@ -169,7 +169,9 @@ fn Element(comptime C: type) type {
             var i: usize = 0;
             if (index_step == 1) {
                 i = index_lines.inRange(index[0..n], e.size);
-                for (index[0..i], 0..) |x, j| {
+                if (to_step == 0 and from_step == 1) { // along the dimension
+                    for (index[0..i], from[0..i]) |x, y| C.put(&to[@as(usize, @intCast(x)) * e.step], y);
+                } else for (index[0..i], 0..) |x, j| {
                     const at = j * to_step + @as(usize, @intCast(x)) * e.step;
                     C.put(&to[at], from[j * from_step]);
                 }
