@@ -160,6 +160,11 @@ fn arange(comptime T: type, p: *const Plan, call: *Call) void {
         fn int(c: @This(), i: usize) i64 {
             return c.start.i +% @as(i64, @intCast(i)) *% c.step.i;
         }
+        /// int(i) to int(i + 7).
+        fn ints(c: @This(), i: usize) [8]i64 {
+            const V = @Vector(8, i64);
+            return @as(V, @splat(c.int(i))) +% std.simd.iota(i64, 8) *% @as(V, @splat(c.step.i));
+        }
     };
     const n = p.operands[0].numel();
     const rule: Arange = .{
@@ -218,6 +223,9 @@ fn linspace(comptime T: type, p: *const Plan, call: *Call) void {
         fn int(_: @This(), _: usize) i64 {
             unreachable;
         }
+        fn ints(_: @This(), _: usize) [8]i64 {
+            unreachable;
+        }
     };
     const n = p.operands[0].numel();
     const start = rounded(T, call.scalar[0].f);
@@ -241,15 +249,17 @@ fn sequence(p: *const Plan, call: *Call, rule: anytype) void {
                 const n = @min(block, j.n - first);
                 var tile: [block]plan.Scalar align(64) = undefined;
                 const whole = n - n % 8;
+                var k: usize = 0;
                 if (j.rule.is_int) {
-                    for (tile[0..n], first..) |*x, i| x.* = .{ .i = j.rule.int(i) };
-                } else {
-                    var k: usize = 0;
                     while (k < whole) : (k += 8) {
-                        const eight: [8]f64 = j.rule.floats(first + k);
-                        @as(*[8]f64, @ptrCast(tile[k..][0..8])).* = eight;
+                        @as(*[8]i64, @ptrCast(tile[k..][0..8])).* = j.rule.ints(first + k);
                     }
-                    for (tile[whole..n], first + whole..) |*x, i| x.* = .{ .f = j.rule.float(i) };
+                    for (tile[k..n], first + k..) |*x, i| x.* = .{ .i = j.rule.int(i) };
+                } else {
+                    while (k < whole) : (k += 8) {
+                        @as(*[8]f64, @ptrCast(tile[k..][0..8])).* = j.rule.floats(first + k);
+                    }
+                    for (tile[k..n], first + k..) |*x, i| x.* = .{ .f = j.rule.float(i) };
                 }
                 j.store(@ptrCast(&tile), j.out + first * j.stride, n, j.stride);
             }
