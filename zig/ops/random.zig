@@ -206,7 +206,7 @@ fn scaleF64(x: D, width: D, low: D) D {
     return simd.fma(D, x, width, low);
 }
 
-fn uniformF32(g: *Generator, out: []f32, from: f32, to: f32) void {
+noinline fn uniformF32(g: *Generator, out: []f32, from: f32, to: f32) void {
     const V = @Vector(16, f32);
     var i: usize = 0;
     while (i < out.len) : (i += tile) {

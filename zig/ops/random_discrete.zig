@@ -137,21 +137,24 @@ fn shuffle(comptime T: type, out: []T, g: *Generator) void {
     var i: usize = 0;
     while (i < swaps) : (i += tile) {
         const part = words[0..@min(tile, swaps - i)];
-        g.fill(part);
-        const padded = (part.len + 7) & ~@as(usize, 7);
-        var j: usize = 0;
-        while (j < padded) : (j += 8) {
-            var divisors: [8]f64 = undefined;
-            for (&divisors, 0..) |*divisor, k| {
-                divisor.* = @floatFromInt(@max(1, out.len -| (i + j + k)));
-            }
-            remainder8(words[j..][0..8], divisors);
-        }
+        partners(g, &words, part.len, out.len - i);
         // The partners of a tile are known before the first swap: have them on their way.
         if (out.len * @sizeOf(T) > 1 << 18) {
             for (part, i..) |z, k| @prefetch(&out[k + z], .{ .rw = .write });
         }
         for (part, i..) |z, k| std.mem.swap(T, &out[k], &out[k + z]);
+    }
+}
+
+/// words[k] below n - k, for `count` words.
+noinline fn partners(g: *Generator, words: *[tile]u32, count: usize, n: usize) void {
+    g.fill(words[0..count]);
+    const padded = (count + 7) & ~@as(usize, 7);
+    var j: usize = 0;
+    while (j < padded) : (j += 8) {
+        var divisors: [8]f64 = undefined;
+        for (&divisors, 0..) |*divisor, k| divisor.* = @floatFromInt(@max(1, n -| (j + k)));
+        remainder8(words[j..][0..8], divisors);
     }
 }
 

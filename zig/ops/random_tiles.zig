@@ -20,7 +20,7 @@ pub fn generator(call: *Call, operand: usize) *Generator {
 }
 
 /// 24 bits of a word each, in [0, 1).
-pub fn unitsF32(g: *Generator, out: []f32) void {
+pub noinline fn unitsF32(g: *Generator, out: []f32) void {
     std.debug.assert(out.len <= tile);
     const words: []u32 = @ptrCast(out);
     g.fill(words);
@@ -50,7 +50,7 @@ pub fn draws64(g: *Generator, out: []u64) void {
 pub const mask53: u64 = (1 << 53) - 1;
 
 /// 53 bits of a 64-bit draw each, in [0, 1).
-pub fn unitsF64(g: *Generator, out: []f64) void {
+pub noinline fn unitsF64(g: *Generator, out: []f64) void {
     std.debug.assert(out.len <= tile);
     const words: []u64 = @ptrCast(out);
     draws64(g, words);
