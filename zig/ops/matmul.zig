@@ -506,7 +506,7 @@ fn Product(comptime T: type) type {
             const W = simd.lanes(T);
             const from = @as([*]const T, @ptrCast(@alignCast(c))) + at;
             var i: usize = 0;
-            inline for (.{ W, W / 4, 1 }) |w| while (i + w <= n) : (i += w) {
+            inline for (.{ W, @max(1, W / 4), 1 }) |w| while (i + w <= n) : (i += w) {
                 const V = @Vector(w, T);
                 y[i..][0..w].* = gemm_kernel.add(@as(V, y[i..][0..w].*), @as(V, from[i..][0..w].*));
             };
