@@ -224,8 +224,8 @@ def build_library(root: Path, target: str, out: Path, only_levels: str = "") -> 
     zig = root / "zig"
     chosen = levels(target.split("-")[0], root, only_levels)
     compiler = Compiler(root, target)
-    # Nothing unwinds through a kernel, and on Linux the tables were 1/20 of a wheel.
-    unwind = ["-fno-unwind-tables"] if "linux" in target else []
+    # Nothing unwinds through a kernel, and the tables were 1/20 of a wheel.
+    unwind = ["-fno-unwind-tables"]
 
     def kernels(name: str, members: list[str], level: str, cpu: str) -> Path:
         # The oldest CPUs get small code: few have them, everybody downloads it.
