@@ -174,7 +174,10 @@ fn Convolution(comptime T: type) type {
                 const copy = try allocSlice(from.numel() + conv_image.slack);
                 copies.ptr[i] = @ptrCast(copy.ptr);
                 if (i == 0) continue;
-                if (from.ndim() == 1) {
+                if (from.isContiguous()) {
+                    const widening: Widening = .{ .from = source, .to = copy.ptr, .dtype = from.dtype };
+                    services.parallelFor(from.numel(), gemm.piece_packed, widening, Widening.run);
+                } else if (from.ndim() == 1) {
                     pack.load(T, from.dtype, copy.ptr, source, from.numel(), @intCast(from.strides[0]));
                 } else if (from.ndim() > 1) {
                     const t = tensor(p, call, i);
@@ -193,6 +196,14 @@ fn Convolution(comptime T: type) type {
             services.parallelFor(p.operands[0].numel(), gemm.piece_packed, rounding, Rounding.run);
         }
 
+        const Widening = struct {
+            from: [*]const u8,
+            to: [*]T,
+            dtype: DType,
+            fn run(w: *const Widening, begin: usize, end: usize) void {
+                pack.load(T, w.dtype, w.to + begin, w.from + begin * w.dtype.size(), end - begin, 1);
+            }
+        };
         const Rounding = struct {
             from: [*]const T,
             to: [*]u8,
@@ -450,7 +461,7 @@ fn Convolution(comptime T: type) type {
                 // Rows without gaps in the image are one, but not where the output has gaps.
                 var images = w.images;
                 if (product(w.step) != 1) images.grid = w.grid;
-                if (T == f32 and simd.has_fma and w.across) return job.slideAcross(images, w);
+                if (Across.available and w.across) return job.slideAcross(images, w);
                 if (simd.has_fma and Direct.fits(&images, w.rows))
                     return job.slide(images, w);
                 const whole = product(w.step) == 1;
@@ -603,7 +614,7 @@ fn Convolution(comptime T: type) type {
         /// Whether vectors go across the `rows` output channels rather than along output rows of
         /// `length`: where they would fill those less, or read columns far apart.
         fn goesAcross(rows: usize, length: usize, stride: usize) bool {
-            if (T != f32 or !simd.has_fma) return false;
+            if (!Across.available) return false;
             const vl = G.Micro.vl;
             const filled = 100 * length / ((length + vl - 1) / vl * vl);
             if (rows % G.Micro.nr == 0) return filled < 90 or stride > 2;

@@ -4,6 +4,7 @@
 //! an offset that is the same for all, and the weights' vectors. Sums of a chunk of positions are
 //! turned when they are done. Same sums in the same order as the matrix product (chains of 384),
 //! and so the same bits.
+const std = @import("std");
 const builtin = @import("builtin");
 const services = @import("../services.zig");
 const simd = @import("../simd.zig");
@@ -12,10 +13,11 @@ const pack = @import("gemm_pack.zig");
 const gemm_kernel = @import("gemm_kernel.zig");
 const conv_image = @import("conv_image.zig");
 const kc_max = gemm_kernel.kc_max;
-const mulAdd = gemm_kernel.mulAdd;
 
 pub fn Across(comptime T: type) type {
     return struct {
+        /// Written for x86's registers: one or two vectors of channels, which a square covers.
+        pub const available = T == f32 and builtin.cpu.arch == .x86_64 and simd.has_fma;
         const Images = conv_image.Images(T);
         const Micro = gemm_kernel.Kernel(T);
         const vl = Micro.vl;
@@ -194,11 +196,7 @@ pub fn Across(comptime T: type) type {
             w: *const [vectors]V,
             acc: *[vectors]V,
         ) void {
-            if (T != f32 or builtin.cpu.arch != .x86_64 or !simd.has_fma) {
-                const xv: V = @splat(from[offset]);
-                inline for (0..vectors) |j| acc[j] = mulAdd(V, xv, w[j], acc[j]);
-                return;
-            }
+            comptime std.debug.assert(available);
             const broadcast = "vbroadcastss (%[from],%[offset],4), %[x]\n";
             const first = "vfmadd231ps %[w0], %[x], %[a0]\n";
             var x: V = undefined;

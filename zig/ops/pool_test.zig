@@ -283,6 +283,10 @@ test "pooling, by windows and adaptive" {
         .{ .in = .{ 1, 6, 6 }, .out = .{ 1, 3, 3 }, .kernel = .{ 1, 3, 3 }, .stride = .{ 1, 2, 2 }, .divisor = 7 }, // ceil_mode
         .{ .in = .{ 1, 9, 10 }, .out = .{ 1, 3, 4 }, .kernel = .{ 1, 3, 2 }, .stride = .{ 1, 2, 3 }, .padding = .{ 0, 1, 1 }, .dilation = .{ 1, 3, 2 } },
         .{ .dims = 1, .in = .{ 1, 1, 50 }, .out = .{ 1, 1, 48 }, .kernel = .{ 1, 1, 3 } },
+        // Read in place, columns one or two apart; with columns and rows in no window.
+        .{ .dims = 2, .in = .{ 1, 9, 39 }, .out = .{ 1, 4, 19 }, .kernel = .{ 1, 2, 2 }, .stride = .{ 1, 2, 2 } },
+        .{ .dims = 2, .in = .{ 1, 6, 19 }, .out = .{ 1, 2, 17 }, .kernel = .{ 1, 3, 3 }, .stride = .{ 1, 3, 1 } },
+        .{ .dims = 2, .in = .{ 1, 7, 70 }, .out = .{ 1, 2, 17 }, .kernel = .{ 1, 3, 4 }, .stride = .{ 1, 3, 4 } },
         .{ .dims = 1, .in = .{ 1, 1, 5 }, .out = .{ 1, 1, 3 }, .kernel = .{ 1, 1, 2 }, .stride = .{ 1, 1, 2 } }, // ceil_mode
         .{ .dims = 3, .in = .{ 5, 4, 6 }, .out = .{ 2, 2, 4 }, .kernel = .{ 2, 2, 3 }, .stride = .{ 2, 2, 2 }, .padding = .{ 0, 0, 1 } },
     };
