@@ -398,6 +398,8 @@ ROWS = {
     'distance': {
         'cdist': 0,
         'pdist': 1,
+        'cross': 2,
+        'pdist_backward': 3,
     },
     'complex': {
         'conj': 0,

@@ -474,6 +474,8 @@ enum dlgrad_resample {
 enum dlgrad_distance {
     DLGRAD_DISTANCE_CDIST = 0,
     DLGRAD_DISTANCE_PDIST = 1,
+    DLGRAD_DISTANCE_CROSS = 2,
+    DLGRAD_DISTANCE_PDIST_BACKWARD = 3,
 };
 
 enum dlgrad_complex {

@@ -43,6 +43,7 @@ case("sort 1000x1000, rows", square, lambda t, x: x.sort(1))
 case("topk 5 of 1 M", lambda t: (t.randn(M),), lambda t, x: x.topk(5))
 case("topk 50 of 16x50257", lambda t: (t.randn(16, 50257),), lambda t, x: x.topk(50))
 case("unique of 100 K", lambda t: (t.randint(0, 1000, (100_000,)),), lambda t, x: x.unique())
+case("histogram 100 K, 100 bins", lambda t: (t.randn(100_000),), lambda t, x: t.histogram(x, 100))
 case("cat of two 1000x1000, rows", square, lambda t, x: t.cat([x, x]), bytes=16 * M)
 case("cat of two 1000x1000, columns", square, lambda t, x: t.cat([x, x], 1), bytes=16 * M)
 case("stack of eight 100x1000", lambda t: ([t.randn(100, 1000) for _ in range(8)],),

@@ -51,6 +51,12 @@ def cross(input, other, dim=None, *, out=None):
 
 def linalg_cross(input, other, *, dim=-1, out=None, name="linalg.cross"):
     """The vector product along `dim`, of size 3; the other dimensions broadcast."""
+    if dim == -1 and out is None and name == "linalg.cross":
+        return _cross_last(input, other)
+    return _cross_any(input, other, dim, out, name)
+
+
+def _cross_any(input, other, dim, out, name):
     a, b = input._layout, other._layout
     if a.ndim != b.ndim:
         raise RuntimeError(
@@ -63,8 +69,50 @@ def linalg_cross(input, other, *, dim=-1, out=None, name="linalg.cross"):
         )
     shape = tuple(broadcast_shapes(a.shape, b.shape, op=name))
     x, y = input.expand(shape), other.expand(shape)
+    if a.dtype is b.dtype and a.dtype in (dt.float32, dt.float64) and type(a) is type(b) is Layout:
+        result = _crossed(x, y, d)
+        return result if out is None else write_out(name, out, result)
     result = roll(x, -1, d) * roll(y, -2, d) - roll(x, -2, d) * roll(y, -1, d)
     return result if out is None else write_out(name, out, result)
+
+
+def _cross_anew(x, y):
+    result = _cross_any(x, y, -1, None, "linalg.cross")
+    a, b = x._layout, y._layout
+    plan = _crosses.get((a, b, a.ndim - 1))
+    if type(plan) is door.Plan:  # they lie as the kernel wants them
+        door.learn(_cross_last, (a, b), plan)
+    return result
+
+
+def _cross_recipe(plan, choice):
+    return "LinalgCrossBackward0", _cross_rule, (0, 1), -1
+
+
+def _cross_rule(g, x, y):
+    return _cross_last(y, g), _cross_last(g, x)
+
+
+_cross_last = door.quick(_cross_anew, _cross_recipe, 2)
+_crosses: dict = {}
+
+
+def _crossed(x, y, d):
+    """The vector product along `d` of real tensors of one shape."""
+    a, b = x.contiguous(), y.contiguous()
+    key = a._layout, b._layout, d
+    plan = _crosses.get(key)
+    if plan is None:
+        lay = a._layout
+        ints = (math.prod(lay.shape[d + 1 :]),)
+        out = contiguous(lay.dtype, lay.shape)
+        plan = door.make_plan("distance", "cross", (out,), key[:2], ints, name="linalg.cross")
+        door.remember(_crosses, key, plan)
+
+    def rule(g, x, y):
+        return _crossed(y, g, d), _crossed(g, x, d)
+
+    return record(door.run(plan, a, b), "LinalgCrossBackward0", rule, (x, y), (x, y))
 
 
 # ---------------------------------------------------------------------- distances
@@ -89,15 +137,40 @@ def _distances(x1, x2, p):
     return door.call("distance", "cdist", out, (a, b), floats=(float(p),))
 
 
+_pairs: dict = {}
+
+
 def pair_distances(x, p):
-    """Distances between all pairs of rows of a matrix, outside of the graph; None where the kernel does not take it."""
+    """Distances between all pairs of rows of a matrix; None where the kernel does not take it."""
     p = float(p)
-    if not _direct(p, x) or (mode.enabled and x.requires_grad):
+    wants = mode.enabled and x.requires_grad
+    if not _direct(p, x) or (wants and p != 2):
         return None
     a = x.detach().contiguous()
-    n = a._layout.shape[0]
-    out = contiguous(a._layout.dtype, (n * (n - 1) // 2,))
-    return door.call("distance", "pdist", out, (a, a.transpose(0, 1).contiguous()), floats=(p,))
+    key = a._layout, p
+    plan = _pairs.get(key)
+    if plan is None:
+        lay = a._layout
+        n, k = lay.shape
+        columns = contiguous(lay.dtype, (k, n))
+        out = contiguous(lay.dtype, (n * (n - 1) // 2,))
+        plan = door.make_plan("distance", "pdist", (out,), (lay, columns), floats=(p,), name="pdist")
+        door.remember(_pairs, key, plan)
+    result = door.run(plan, a, a.transpose(0, 1).contiguous())
+    return record(result, "PdistBackward0", _pairs_rule, (x,), (x, None), own=1) if wants else result
+
+
+def _pairs_rule(g, x, d):
+    """The sum over the other points of g (x - other) / d, for Euclidean distances d."""
+    if not mode.enabled and type(g._layout) is Layout:
+        inputs = g.contiguous(), d.contiguous(), x.contiguous()
+        return door.call("distance", "pdist_backward", inputs[2]._layout, inputs)
+    n = x._layout.shape[0]
+    i, j = triu_indices(n, n, 1)
+    difference = x.index_select(0, i) - x.index_select(0, j)
+    d = vector_norm(difference, 2.0, -1)
+    each = (g / d).masked_fill(d == 0, 0.0).unsqueeze(-1) * difference
+    return (x * 0).index_add(0, i, each).index_add(0, j, -each)
 
 
 def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):

@@ -4,6 +4,10 @@
 //! them. `pdist`: out (n (n - 1) / 2), a (n, k), b (k, n), a transposed: row i of the upper triangle
 //! after row i - 1. floats[0]: the order p of the norm, from 0 (how many differ) to infinity (the
 //! largest). float32 and float64, contiguous. Each sum is taken in ascending order of k.
+//! `pdist_backward`: out (n, k), the gradients g (n (n - 1) / 2) of the distances d, d, a (n, k): for
+//! p = 2 the gradient of a.
+//! `cross`: out, a, b of one shape (..., 3, inner), the vector products along the dimension of 3.
+//! ints[0]: inner, the number of elements from one to the next.
 const std = @import("std");
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");
@@ -11,7 +15,7 @@ const simd = @import("../simd.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
 
-const Op = enum { cdist, pdist };
+const Op = enum { cdist, pdist, cross, pdist_backward };
 pub const names: []const []const u8 = std.meta.fieldNames(Op);
 pub const family: plan.Family = .{ .prepare = prepare };
 
@@ -20,18 +24,136 @@ const Norm = enum { differ, sum, root, largest };
 fn prepare(p: *Plan) plan.PrepareError!void {
     for (p.operands) |o| if (!o.isContiguous()) return error.Unsupported;
     p.run = switch (p.operands[0].dtype) {
-        .float32 => try chosen(f32, p.floats[0]),
-        .float64 => try chosen(f64, p.floats[0]),
+        .float32 => try chosen(f32, p),
+        .float64 => try chosen(f64, p),
         else => return error.Unsupported,
     };
 }
 
-fn chosen(comptime T: type, p: f64) plan.PrepareError!plan.Run {
+fn chosen(comptime T: type, given: *const Plan) plan.PrepareError!plan.Run {
+    if (given.op == @backingInt(Op.cross)) return &Cross(T).run;
+    if (given.op == @backingInt(Op.pdist_backward)) return &Pairs(T).run;
+    const p = given.floats[0];
     if (p == 0) return &Rows(T, .differ).run;
     if (p == 1) return &Rows(T, .sum).run;
     if (p == 2) return &Rows(T, .root).run;
     if (std.math.isInf(p)) return &Rows(T, .largest).run;
     return error.Unsupported;
+}
+
+fn Pairs(comptime T: type) type {
+    const lanes = simd.elementwiseLanes(T);
+    return struct {
+        const Self = @This();
+        call: *Call,
+        out: [*]T,
+        g: [*]const T,
+        d: [*]const T,
+        a: [*]const T,
+        n: usize,
+        k: usize,
+
+        fn run(p: *const Plan, call: *Call) void {
+            const job: Self = .{
+                .call = call,
+                .out = call.at(T, 0),
+                .g = call.at(T, 1),
+                .d = call.at(T, 2),
+                .a = call.at(T, 3),
+                .n = @intCast(p.operands[0].shape[0]),
+                .k = @intCast(p.operands[0].shape[1]),
+            };
+            services.parallelFor(job.n, 1 + (1 << 14) / (job.n * job.k + 1), job, part);
+        }
+
+        /// Row i: the sum over j of g_ij / d_ij (a_i - a_j); nothing where they are the same point.
+        fn part(s: *const Self, begin: usize, end: usize) void {
+            const weights = services.allocSlice(T, s.n) orelse return s.call.fail(.out_of_memory, @splat(0));
+            defer services.free(@ptrCast(weights.ptr));
+            for (begin..end) |i| {
+                var pair = i -% 1; // of (0, i)
+                for (weights[0..i], 0..) |*w, j| {
+                    w.* = s.weight(pair);
+                    pair +%= s.n - j - 2;
+                }
+                weights[i] = 0;
+                pair = i * s.n - i * (i + 1) / 2;
+                for (weights[i + 1 ..], pair..) |*w, at| w.* = s.weight(at);
+                var c: usize = 0;
+                inline for (.{ 2 * lanes, lanes, 1 }) |width| {
+                    while (c + width <= s.k) : (c += width) s.columns(width, weights, i, c);
+                }
+            }
+        }
+
+        inline fn weight(s: *const Self, pair: usize) T {
+            return if (s.d[pair] == 0) 0 else s.g[pair] / s.d[pair];
+        }
+
+        inline fn columns(s: *const Self, comptime width: usize, weights: []const T, i: usize, c: usize) void {
+            const W = @Vector(width, T);
+            const here = simd.loadN(width, T, s.a + i * s.k + c);
+            var sum: W = @splat(0);
+            for (weights, 0..) |w, j| {
+                const there = simd.loadN(width, T, s.a + j * s.k + c);
+                sum = simd.fma(W, @splat(w), here - there, sum);
+            }
+            simd.storeN(width, T, s.out + i * s.k + c, sum);
+        }
+    };
+}
+
+fn Cross(comptime T: type) type {
+    return struct {
+        const Self = @This();
+        out: [*]T,
+        a: [*]const T,
+        b: [*]const T,
+        inner: usize,
+
+        fn run(p: *const Plan, call: *Call) void {
+            const n = p.operands[0].numel() / 3;
+            if (n == 0) return;
+            const job: Self = .{
+                .out = call.at(T, 0),
+                .a = call.at(T, 1),
+                .b = call.at(T, 2),
+                .inner = @intCast(p.ints[0]),
+            };
+            services.parallelFor(n, 1 << 13, job, part);
+        }
+
+        fn part(j: *const Self, begin: usize, end: usize) void {
+            const lanes = simd.elementwiseLanes(T);
+            var i = begin;
+            while (i < end) {
+                const within = if (j.inner == 1) 0 else i % j.inner;
+                const at = 3 * (i - within) + within;
+                if (@min(j.inner - within, end - i) >= lanes) {
+                    j.products(lanes, at);
+                    i += lanes;
+                } else {
+                    j.products(1, at);
+                    i += 1;
+                }
+            }
+        }
+
+        inline fn products(j: *const Self, comptime width: usize, at: usize) void {
+            const V = @Vector(width, T);
+            var a: [3]V = undefined;
+            var b: [3]V = undefined;
+            inline for (0..3) |c| {
+                a[c] = j.a[at + c * j.inner ..][0..width].*;
+                b[c] = j.b[at + c * j.inner ..][0..width].*;
+            }
+            inline for (0..3) |c| {
+                const x = (c + 1) % 3;
+                const y = (c + 2) % 3;
+                j.out[at + c * j.inner ..][0..width].* = a[x] * b[y] - a[y] * b[x];
+            }
+        }
+    };
 }
 
 fn Rows(comptime T: type, comptime norm: Norm) type {
@@ -100,6 +222,31 @@ fn Rows(comptime T: type, comptime norm: Norm) type {
             };
         }
     };
+}
+
+test "vector products along any dimension" {
+    for ([_]usize{ 1, 2, 19 }) |inner| {
+        var a: [2 * 3 * 19]f64 = undefined;
+        var b: [2 * 3 * 19]f64 = undefined;
+        var out: [2 * 3 * 19]f64 = undefined;
+        for (&a, &b, 0..) |*x, *y, i| {
+            x.* = @floatFromInt(i * i % 7);
+            y.* = @floatFromInt(i * 5 % 11);
+        }
+        const n: i64 = @intCast(inner);
+        const operand: plan.Operand = .{ .dtype = .float64, .shape = &.{ 2, 3, n }, .strides = &.{ 3 * n, n, 1 } };
+        var p = plan.testPlan(&.{ operand, operand, operand }, 1, @backingInt(Op.cross), &.{n}, &.{});
+        try prepare(&p);
+        var call: Call = .{};
+        call.ptr[0..3].* = .{ @ptrCast(&out), @ptrCast(&a), @ptrCast(&b) };
+        p.run(&p, &call);
+        for (0..2) |o| for (0..3) |c| for (0..inner) |i| {
+            const at = o * 3 * inner + i;
+            const x = at + (c + 1) % 3 * inner;
+            const y = at + (c + 2) % 3 * inner;
+            try std.testing.expectEqual(a[x] * b[y] - a[y] * b[x], out[at + c * inner]);
+        };
+    }
 }
 
 test "distances of every order, of pairs and of two sets" {

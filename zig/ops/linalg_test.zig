@@ -306,8 +306,8 @@ test "products of the factors are the matrix" {
     var generator: std.Random.DefaultPrng = .init(9);
     const random = generator.random();
     const sizes = [_][2]usize{
-        .{ 1, 1 }, .{ 2, 2 }, .{ 3, 5 }, .{ 5, 3 }, .{ 8, 8 },   .{ 9, 2 },
-        .{ 1, 7 }, .{ 0, 3 }, .{ 0, 0 }, .{ 3, 0 }, .{ 33, 33 }, .{ 30, 41 },
+        .{ 1, 1 },   .{ 2, 2 },   .{ 3, 5 },   .{ 5, 3 }, .{ 8, 8 },   .{ 9, 2 },
+        .{ 1, 7 },   .{ 0, 3 },   .{ 0, 0 },   .{ 3, 0 }, .{ 33, 33 }, .{ 30, 41 },
         .{ 72, 72 }, .{ 75, 40 }, .{ 40, 75 },
     };
     for ([_]DType{ .float32, .float64 }) |dtype| for (std.enums.values(testing.Layout)) |layout| {
