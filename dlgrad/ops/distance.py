@@ -69,7 +69,8 @@ def _cross_any(input, other, dim, out, name):
         )
     shape = tuple(broadcast_shapes(a.shape, b.shape, op=name))
     x, y = input.expand(shape), other.expand(shape)
-    if a.dtype is b.dtype and a.dtype in (dt.float32, dt.float64) and type(a) is type(b) is Layout:
+    plain = type(a) is type(b) is Layout and x._layout.numel
+    if plain and a.dtype is b.dtype and a.dtype in (dt.float32, dt.float64):
         result = _crossed(x, y, d)
         return result if out is None else write_out(name, out, result)
     result = roll(x, -1, d) * roll(y, -2, d) - roll(x, -2, d) * roll(y, -1, d)
