@@ -483,7 +483,8 @@ pub fn Runner(comptime T: type) type {
         /// Two passes: the means; then deviations from them, whose sum corrects their rounding.
         fn columnStatistics(job: *Job) bool {
             const s = job.s;
-            if (s.s == 1 and s.c >= lanes and s.operand[job.x].direct(T)) return columnMoments(job);
+            if (T == f32 and s.s == 1 and s.c >= lanes and s.operand[job.x].direct(T))
+                return columnMoments(job);
             const memory = allocPartial(job) orelse return false;
             defer services.free(@ptrCast(memory.ptr));
             const count: f64 = @floatFromInt(s.n * s.s);

@@ -91,8 +91,11 @@ fn Kernels(comptime T: type, comptime op: Op) type {
 
     return struct {
         /// Whether the ends of many rows are reduced together.
-        const together = (T == f32 and !arg and op != .logsumexp or T == f64 and op == .sum) and
-            simd.has_fma;
+        const together = simd.has_fma and switch (op) {
+            .sum => float,
+            .sum_of_squares, .prod, .max, .min, .moments => T == f32,
+            else => false,
+        };
 
         const start: T = switch (op) {
             .sum, .sum_of_numbers, .sum_of_squares, .sum_of_magnitudes, .moments => 0,

@@ -128,7 +128,7 @@ fn Runner(comptime T: type, comptime op: Op) type {
             const w = Workspace.init(s.direct, false, size) catch
                 return job.call.fail(.out_of_memory, .{ 0, 0, 0 });
             defer w.deinit();
-            const together = !backward and a.n <= short and s.direct[0] and s.direct[1];
+            const together = T == f32 and !backward and a.n <= short and s.direct[0] and s.direct[1];
             var line = begin;
             while (line < end) : (line += 1) {
                 const beside = @min(end - line, a.across.size - line % a.across.size);
