@@ -234,10 +234,12 @@ fn Systems(comptime T: type) type {
             const s = p.stateAs(State);
             var failed: std.atomic.Value(u64) = .init(none);
             const job: Job = .{ .s = s, .plan = p, .call = call, .failed = &failed };
-            const cost = (s.m + s.r) * s.n * @min(s.m, s.n) + 64;
+            // What is iterated takes longer, small ones above all.
+            const more: usize = if (s.op == .eigh or s.op == .svd) 32 else 1;
+            const cost = more * ((s.m + s.r) * s.n * @min(s.m, s.n) + 64);
             if (s.small) {
                 const groups = (s.batch + L.count - 1) / L.count;
-                services.parallelFor(groups, @max(1, (1 << 15) / cost), job, small);
+                services.parallelFor(groups, @max(1, (1 << 12) / cost), job, small);
             } else services.parallelFor(s.batch, @max(1, (1 << 17) / cost), job, large);
             const first = failed.load(.monotonic);
             const checked = switch (s.op) {
