@@ -454,7 +454,7 @@ def put(input, index, source, accumulate=False):
     n = input._layout.numel
     i = _wrapped(index.reshape(-1), n)
     flat, src = input.reshape(-1), source.reshape(-1)
-    done = index_add(flat, 0, i, src) if accumulate else index_copy(flat, 0, i, src)
+    done = scatter_add(flat, 0, i, src) if accumulate else scatter(flat, 0, i, src)
     return done.reshape(tuple(input._layout.shape))
 
 

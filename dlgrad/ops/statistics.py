@@ -10,7 +10,7 @@ from ..layout import wrap_dim
 from ..tensor import method
 from .arrange import flip
 from .joining import cat
-from .reduce import check
+from .reduce import aminmax, check
 from .ternary import where
 from .writing import write_out
 
@@ -37,17 +37,18 @@ def bincount(input, weights=None, minlength=0):
         )
     n = minlength
     if lay.numel:
-        if input.min().item() < 0:
+        low, high = aminmax(input)
+        if low.item() < 0:
             raise RuntimeError(
                 "bincount(): only supports 1-d non-negative integral inputs, got a negative element"
             )
-        n = max(n, input.max().item() + 1)
+        n = max(n, high.item() + 1)
     if weights is None or not lay.numel:
         return _counts(input.to(dt.int64), n)
     weights = weights.detach()
     if weights._layout.dtype is not dt.float32:
         weights = weights.to(dt.float64)
-    return zeros(n, dtype=weights._layout.dtype).index_add(0, input.to(dt.int64), weights)
+    return zeros(n, dtype=weights._layout.dtype).scatter_add(0, input.to(dt.int64), weights)
 
 
 def _counts(places, n):
@@ -55,7 +56,7 @@ def _counts(places, n):
     from .create import ones, zeros
 
     one = ones(1, dtype=dt.int64).expand(places._layout.numel)
-    return zeros(n, dtype=dt.int64).index_add_(0, places, one)
+    return zeros(n, dtype=dt.int64).scatter_add_(0, places, one)
 
 
 @method

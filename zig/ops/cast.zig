@@ -30,6 +30,9 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     const same = out == in or (out.size() == 1 and in.size() == 1 and out != .bool);
     if (same) {
         const v = try view.View.init(p.operands);
+        if (v.ndim == 1 and v.strides[0][0] == v.element[0] and v.strides[1][0] == v.element[0]) {
+            return join.prepareWhole(p, v.n * v.element[0]);
+        }
         if (isTransposed(&v)) return prepareTransposed(p, v);
         if (isRows(&v)) {
             (try p.create(view.View)).* = v;

@@ -4,6 +4,7 @@
 //! dtype. ints: the number of rows; bytes from row to row of out. Each row of out is row after row
 //! of the inputs, whose rows have numel / rows elements.
 const std = @import("std");
+const builtin = @import("builtin");
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");
 const stream = @import("stream.zig");
@@ -32,6 +33,24 @@ pub fn prepare(p: *Plan) plan.PrepareError!void {
     }
     s.streamed = s.rows * s.width >= stream.from_bytes;
     p.run = run;
+}
+
+/// The copy of `bytes` bytes that lie together.
+pub fn prepareWhole(p: *Plan, bytes: usize) plan.PrepareError!void {
+    const s = try p.create(State);
+    s.* = .{ .rows = 1, .pitch = bytes, .width = bytes, .begin = @splat(0), .streamed = bytes >= stream.from_bytes };
+    p.run = runWhole;
+}
+
+fn runWhole(p: *const Plan, call: *Call) void {
+    const to = call.ptr[0].?;
+    const from = call.ptr[1].?;
+    const n = p.stateAs(State).width;
+    if (to == from) return; // copied onto itself
+    if (@intFromPtr(to) < @intFromPtr(from) + n and @intFromPtr(from) < @intFromPtr(to) + n) {
+        return @memmove(to[0..n], from[0..n]);
+    }
+    run(p, call);
 }
 
 fn run(p: *const Plan, call: *Call) void {
@@ -103,15 +122,32 @@ const Line = @Vector(64, u8);
 
 /// n >= 64. Zig's own memcpy goes by 16 bytes at a time, whatever the CPU.
 fn copyLarge(to: [*]u8, from: [*]const u8, n: usize) void {
+    if (quick_strings and n >= 4096 and (@intFromPtr(to) | @intFromPtr(from)) % 64 == 0) return copyString(to, from, n);
     to[0..64].* = @as(Line, from[0..64].*);
     var i: usize = 64 - @intFromPtr(to) % 64;
-    while (i + 256 <= n) : (i += 256) {
-        var lines: [4]Line = undefined;
-        inline for (&lines, 0..) |*x, k| x.* = from[i + 64 * k ..][0..64].*;
-        inline for (lines, 0..) |x, k| to[i + 64 * k ..][0..64].* = x;
-    }
+    while (i + 256 <= n) : (i += 256) inline for (0..4) |k| {
+        @prefetch(from + i + 64 * k + 1024, .{});
+        to[i + 64 * k ..][0..64].* = @as(Line, from[i + 64 * k ..][0..64].*);
+    };
     while (i + 64 <= n) : (i += 64) to[i..][0..64].* = @as(Line, from[i..][0..64].*);
     if (i < n) to[n - 64 ..][0..64].* = @as(Line, from[n - 64 ..][0..64].*);
+}
+
+/// Whether the CPU's own copy instruction is the quickest way between whole cache lines.
+const quick_strings = builtin.cpu.arch == .x86_64 and builtin.cpu.has(.x86, .avx2);
+
+fn copyString(to: [*]u8, from: [*]const u8, n: usize) void {
+    var to_end: usize = undefined;
+    var from_end: usize = undefined;
+    var left: usize = undefined;
+    asm volatile ("rep movsb"
+        : [to_end] "={rdi}" (to_end),
+          [from_end] "={rsi}" (from_end),
+          [left] "={rcx}" (left),
+        : [to] "{rdi}" (to),
+          [from] "{rsi}" (from),
+          [n] "{rcx}" (n),
+        : .{ .memory = true });
 }
 
 test "rows of inputs of any width, with a gap, one empty" {
@@ -146,10 +182,10 @@ test "rows of inputs of any width, with a gap, one empty" {
 }
 
 test "copies of any length and alignment stay within it" {
-    var from: [3000]u8 = undefined;
+    var from: [5100]u8 align(64) = undefined;
     for (&from, 0..) |*x, i| x.* = @truncate(i *% 31);
-    var to: [3100]u8 = undefined;
-    for ([_]usize{ 0, 1, 3, 17, 64 }) |shift| for ([_]usize{ 0, 1, 4, 15, 16, 63, 64, 100, 1024, 1025, 1500, 2900 }) |n| {
+    var to: [5100]u8 align(64) = undefined;
+    for ([_]usize{ 0, 1, 3, 17, 64 }) |shift| for ([_]usize{ 0, 1, 4, 15, 16, 63, 64, 100, 1024, 1025, 1500, 2900, 4096, 5000 }) |n| {
         @memset(&to, 0xee);
         copyBytes(to[shift..].ptr, from[shift..].ptr, n);
         try std.testing.expectEqualSlices(u8, from[shift..][0..n], to[shift..][0..n]);
