@@ -133,7 +133,7 @@ test "bags: empty, padded, weighted, of the mean; bad offsets and indices" {
         try prepare(&p);
         var call: Call = .{};
         call.ptr[0..5].* = .{
-            @ptrCast(&out),                @ptrCast(@constCast(&weight)), @ptrCast(@constCast(&index)),
+            @ptrCast(&out),                   @ptrCast(@constCast(&weight)), @ptrCast(@constCast(&index)),
             @ptrCast(@constCast(&c.offsets)), @ptrCast(@constCast(&share)),
         };
         p.run(&p, &call);

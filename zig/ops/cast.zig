@@ -14,6 +14,7 @@ const elementwise_row = @import("elementwise_row.zig");
 const convert = @import("convert.zig");
 const formulas = @import("unary_formulas.zig");
 const transpose = @import("transpose.zig");
+const stream = @import("stream.zig");
 const join = @import("join.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
@@ -113,7 +114,11 @@ const Transposed = struct {
     /// The dimension along which the input is contiguous (the output is along the last).
     along: usize,
     move: transpose.Mover,
+    /// Whether it pays to go around the cache, and out's rows begin at cache lines if out does.
+    streamed: bool,
 };
+/// Outputs of copies that are written in short pieces go around the cache from this size.
+const streamed_from = 16 << 20;
 /// Elements along each side of the square that a thread takes at a time.
 const side = 64;
 
@@ -137,6 +142,9 @@ fn prepareTransposed(p: *Plan, v: view.View) plan.PrepareError!void {
         .view = v,
         .along = along,
         .move = transpose.mover(e),
+        .streamed = e == 4 and v.n * e >= streamed_from and for (v.strides[0][0 .. v.ndim - 1]) |stride| {
+            if (stride % 64 != 0) break false;
+        } else true,
     };
     p.run = runTransposed;
 }
@@ -152,8 +160,10 @@ fn runTransposed(p: *const Plan, call: *Call) void {
     const Job = struct {
         s: *const Transposed,
         call: *Call,
+        move: transpose.Mover,
         fn run(j: *const @This(), begin: usize, end: usize) void {
             for (begin..end) |i| j.square(i);
+            stream.fence();
         }
         fn square(j: *const @This(), index: usize) void {
             const view_ = &j.s.view;
@@ -177,10 +187,11 @@ fn runTransposed(p: *const Plan, call: *Call) void {
             }
             const out = j.call.ptr[0].? + at[0];
             const in = j.call.ptr[1].? + at[1];
-            j.s.move(out, in, rows, columns, view_.strides[0][j.s.along], view_.strides[1][last]);
+            j.move(out, in, rows, columns, view_.strides[0][j.s.along], view_.strides[1][last]);
         }
     };
-    const job: Job = .{ .s = s, .call = call };
+    const streamed = s.streamed and @intFromPtr(call.ptr[0].?) % 64 == 0;
+    const job: Job = .{ .s = s, .call = call, .move = if (streamed) transpose.streamer else s.move };
     services.parallelFor(squares, 16, job, Job.run);
 }
 

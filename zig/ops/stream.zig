@@ -22,6 +22,12 @@ pub fn copy(to: [*]u8, from: [*]const u8, n: usize) void {
     @memcpy(to[i..n], from[i..n]);
 }
 
+/// 64 bytes to a multiple of 64.
+pub inline fn storeLine(to: [*]u8, x: @Vector(64, u8)) void {
+    const parts: [64 / bytes]V = @bitCast(x);
+    inline for (parts, 0..) |part, k| store(to + k * bytes, part);
+}
+
 inline fn store(to: [*]u8, x: V) void {
     if (bytes == 32) {
         asm volatile ("vmovntdq %[x], (%[to])"

@@ -1,6 +1,7 @@
 //! Blocks of a matrix with rows and columns exchanged, in registers.
 const std = @import("std");
 const simd = @import("../simd.zig");
+const stream = @import("stream.zig");
 
 /// out[r][c] = in[c][r]: `out_row` bytes from row to row of out, `in_column` bytes from
 /// column to column in the input, whose rows lie side by side.
@@ -16,14 +17,18 @@ pub const Mover = *const fn (
 /// For elements of this many bytes.
 pub fn mover(size: usize) Mover {
     return switch (size) {
-        1 => Block(u8).move,
-        2 => Block(u16).move,
-        4 => Block(u32).move,
-        else => Block(u64).move,
+        1 => Block(u8, false).move,
+        2 => Block(u16, false).move,
+        4 => Block(u32, false).move,
+        else => Block(u64, false).move,
     };
 }
 
-fn Block(comptime T: type) type {
+/// For elements of 4 bytes where rows of out begin at cache lines: goes around the cache, if a vector is a line. Call
+/// stream.fence behind it.
+pub const streamer: Mover = Block(u32, simd.vector_bytes == 64).move;
+
+fn Block(comptime T: type, comptime streamed: bool) type {
     const n = @min(16, simd.vector_bytes / @sizeOf(T)); // rows of a block, at most a cache line long
     return struct {
         fn move(
@@ -76,8 +81,12 @@ fn Block(comptime T: type) type {
             }
             x = exchanged(T, n, x);
             inline for (x, 0..) |row, i| {
-                const q: *[n]T = @ptrCast(@alignCast(out + i * out_row));
-                q.* = row;
+                if (streamed) {
+                    stream.storeLine(out + i * out_row, @bitCast(row));
+                } else {
+                    const q: *[n]T = @ptrCast(@alignCast(out + i * out_row));
+                    q.* = row;
+                }
             }
         }
     };
