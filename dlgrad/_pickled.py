@@ -133,6 +133,17 @@ def load_zip(stream, name):
         ) from None
 
 
+_PIECE = 1 << 20  # bytes that stay in the cache from the file to their place
+
+
+def _fill(memory, archive, member):
+    """Reads a member of an archive into memory of its size."""
+    with archive.open(member) as data:
+        for at in range(0, member.file_size, _PIECE):
+            piece = data.read(_PIECE)
+            memory[at : at + len(piece)] = piece
+
+
 def _load_zip(stream, name):
     with zipfile.ZipFile(stream) as archive:
         members = archive.namelist()
@@ -155,15 +166,15 @@ def _load_zip(stream, name):
             )
 
         def read_storage(key, dtype, count):
-            data = archive.read(f"{folder}data/{key}")
+            member = archive.getinfo(f"{folder}data/{key}")
             storage = dlgrad.empty(count, dtype=getattr(dlgrad, dtype))
-            if len(data) != count * storage.element_size():
+            if member.file_size != count * storage.element_size():
                 raise CheckpointError(
-                    f"load: {name} is damaged: storage {key} has {len(data)} bytes, not "
+                    f"load: {name} is damaged: storage {key} has {member.file_size} bytes, not "
                     f"{count * storage.element_size()}"
                 )
             if count:
-                _memory(storage)[:] = data
+                _fill(_memory(storage), archive, member)
             return storage
 
         with archive.open(pickles[0]) as pickled:

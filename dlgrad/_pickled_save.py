@@ -118,7 +118,8 @@ def write_zip(stream, obj):
         archive.writestr("archive/data.pkl", pickled.getvalue())
         archive.writestr("archive/byteorder", sys.byteorder)
         for number, storage in enumerate(pickler.storages):
-            archive.writestr(
-                f"archive/data/{number}", bytes(ffi.buffer(pointer(storage.ptr), storage.nbytes))
-            )
+            with archive.open(f"archive/data/{number}", "w", force_zip64=storage.nbytes >= 1 << 31) as data:
+                memory = memoryview(ffi.buffer(pointer(storage.ptr), storage.nbytes))
+                for at in range(0, storage.nbytes, 1 << 20):  # pieces stay in the cache from their sum to the file
+                    data.write(memory[at : at + (1 << 20)])
         archive.writestr("archive/version", "3\n")
