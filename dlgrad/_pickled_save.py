@@ -118,8 +118,12 @@ def write_zip(stream, obj):
         archive.writestr("archive/data.pkl", pickled.getvalue())
         archive.writestr("archive/byteorder", sys.byteorder)
         for number, storage in enumerate(pickler.storages):
-            with archive.open(f"archive/data/{number}", "w", force_zip64=storage.nbytes >= 1 << 31) as data:
+            with archive.open(
+                f"archive/data/{number}", "w", force_zip64=storage.nbytes >= 1 << 31
+            ) as data:
                 memory = memoryview(ffi.buffer(pointer(storage.ptr), storage.nbytes))
-                for at in range(0, storage.nbytes, 1 << 20):  # pieces stay in the cache from their sum to the file
+                for at in range(
+                    0, storage.nbytes, 1 << 20
+                ):  # pieces stay in the cache from their sum to the file
                     data.write(memory[at : at + (1 << 20)])
         archive.writestr("archive/version", "3\n")

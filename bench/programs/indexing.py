@@ -40,10 +40,45 @@ case("sort 10 K", lambda t: (t.randn(10_000),), lambda t, x: x.sort())
 case("sort 1 M", lambda t: (t.randn(M),), lambda t, x: x.sort())
 case("sort int64 1 M", lambda t: (t.randint(0, 1 << 40, (M,)),), lambda t, x: x.sort())
 case("sort 1000x1000, rows", square, lambda t, x: x.sort(1))
+case(
+    "sort int16 1 M", lambda t: (t.randint(0, 1 << 14, (M,), dtype=t.int16),), lambda t, x: x.sort()
+)
+case("sort uint8 1 M", lambda t: (t.randint(0, 255, (M,), dtype=t.uint8),), lambda t, x: x.sort())
+case("sort 10000x16, rows", lambda t: (t.randn(10_000, 16),), lambda t, x: x.sort(1))
+case("topk 5 of 128x1000", lambda t: (t.randn(128, 1000),), lambda t, x: x.topk(5))
+case("median 1000x1000, rows", square, lambda t, x: x.median(1))
 case("topk 5 of 1 M", lambda t: (t.randn(M),), lambda t, x: x.topk(5))
 case("topk 50 of 16x50257", lambda t: (t.randn(16, 50257),), lambda t, x: x.topk(50))
 case("unique of 100 K", lambda t: (t.randint(0, 1000, (100_000,)),), lambda t, x: x.unique())
 case("histogram 100 K, 100 bins", lambda t: (t.randn(100_000),), lambda t, x: t.histogram(x, 100))
+case(
+    "unique_consecutive of 1 M",
+    lambda t: (t.randint(0, 3, (M,)),),
+    lambda t, x: x.unique_consecutive(),
+)
+case("bincount 1 M of 1000", lambda t: (t.randint(0, 1000, (M,)),), lambda t, x: t.bincount(x))
+case(
+    "searchsorted 1 M in 10 K",
+    lambda t: (t.randn(10_000).sort()[0], t.randn(M)),
+    lambda t, b, x: t.searchsorted(b, x),
+)
+case(
+    "bucketize 1 M in 11",
+    lambda t: (t.linspace(-3, 3, 11), t.randn(M)),
+    lambda t, b, x: t.bucketize(x, b),
+)
+case(
+    "put 1 M",
+    lambda t: (t.zeros(M), t.randint(0, M, (M,)), t.randn(M)),
+    lambda t, x, i, v: x.put(i, v),
+)
+case("roll 1000x1000", square, lambda t, x: x.roll(7), bytes=8 * M)
+case("flip 1000x1000, rows", square, lambda t, x: x.flip(0), bytes=8 * M)
+case(
+    "repeat_interleave 1000x100 by 4",
+    lambda t: (t.randn(1000, 100),),
+    lambda t, x: x.repeat_interleave(4, 0),
+)
 case("cat of two 1000x1000, rows", square, lambda t, x: t.cat([x, x]), bytes=16 * M)
 case("cat of two 1000x1000, columns", square, lambda t, x: t.cat([x, x], 1), bytes=16 * M)
 case("stack of eight 100x1000", lambda t: ([t.randn(100, 1000) for _ in range(8)],),
@@ -57,6 +92,8 @@ case("transposed copy 4096x4096", lambda t: (t.randn(4096, 4096),), lambda t, x:
      bytes=8 * 4096**2, tags=("large",))  # fmt: skip
 case("NCHW to NHWC 16x64x32x32", lambda t: (t.randn(16, 64, 32, 32),),
      lambda t, x: x.permute(0, 2, 3, 1).contiguous(), bytes=8 * 16 * 64 * 1024)  # fmt: skip
+case("NCHW to NHWC 32x64x56x56", lambda t: (t.randn(32, 64, 56, 56),),
+     lambda t, x: x.permute(0, 2, 3, 1).contiguous(), bytes=8 * 32 * 64 * 56**2)  # fmt: skip
 case("pad 16x64x32x32 by 1", lambda t: (t.randn(16, 64, 32, 32),),
      lambda t, x: t.nn.functional.pad(x, (1, 1, 1, 1)))  # fmt: skip
 case("tril 1000x1000", square, lambda t, x: x.tril(), bytes=8 * M)
@@ -70,9 +107,26 @@ case("randperm 60 K", lambda t: (), lambda t: t.randperm(60_000))
 case("bernoulli 1 M", lambda t: (t.full((M,), 0.3),), lambda t, p: t.bernoulli(p))
 case("multinomial 64x1000", lambda t: (t.rand(64, 1000),), lambda t, p: t.multinomial(p, 1))
 case("fft 1024x1024", lambda t: (t.randn(1024, 1024),), lambda t, x: t.fft.rfft(x))
+case(
+    "fft 1024x1024, complex",
+    lambda t: (t.randn(1024, 1024, dtype=t.complex64),),
+    lambda t, x: t.fft.fft(x),
+)
+case(
+    "irfft 1024x1024",
+    lambda t: (t.randn(1024, 513, dtype=t.complex64),),
+    lambda t, x: t.fft.irfft(x),
+)
+case("fft2 512x512", lambda t: (t.randn(512, 512, dtype=t.complex64),), lambda t, x: t.fft.fft2(x))
+case("rfft 100x1009", lambda t: (t.randn(100, 1009),), lambda t, x: t.fft.rfft(x))
+case("rfft 64", lambda t: (t.randn(64),), lambda t, x: t.fft.rfft(x))
 case("cdist 500x64", lambda t: (t.randn(500, 64), t.randn(500, 64)), lambda t, a, b: t.cdist(a, b))
 case("tensor of a list of 1000", lambda t: ([0.5] * 1000,), lambda t, v: t.tensor(v))
 case("tolist 1000", lambda t: (t.randn(1000),), lambda t, x: x.tolist())
+
+
+case("tolist 100x100", lambda t: (t.randn(100, 100),), lambda t, x: x.tolist())
+case("triu_indices 1000", lambda t: (), lambda t: t.triu_indices(1000, 1000))
 
 
 @program("x[i] of 10 K rows of 64, forward and backward", GROUP)

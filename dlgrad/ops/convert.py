@@ -52,7 +52,13 @@ def to_dtype(x, dtype):
 @method
 def to(self, *args, dtype=None, device=None, non_blocking=False, copy=False, memory_format=None):
     """`to(dtype)`, `to(device)`, `to(other)`: this tensor, or a copy in that dtype."""
-    if len(args) == 1 and type(args[0]) is dt.dtype and dtype is None and device is None and not copy:
+    if (
+        len(args) == 1
+        and type(args[0]) is dt.dtype
+        and dtype is None
+        and device is None
+        and not copy
+    ):
         return to_dtype(self, args[0])
     for a in args:
         if isinstance(a, dt.dtype):
@@ -160,7 +166,9 @@ def _numbers(x):
     kind = _POINTERS.get(lay.dtype)
     if kind is not None:
         return ffi.unpack(ffi.cast(kind, x._ptr), lay.numel)
-    return list(struct.unpack(f"={lay.numel}{lay.dtype.format}", ffi.buffer(pointer(x._ptr), lay.nbytes)))
+    return list(
+        struct.unpack(f"={lay.numel}{lay.dtype.format}", ffi.buffer(pointer(x._ptr), lay.nbytes))
+    )
 
 
 @method
@@ -189,7 +197,9 @@ def _remember(lay):
     letter = "g" if lay.dtype is dt.bfloat16 else lay.dtype.format
     if native is not None and letter is not None and not lay.dtype.is_complex:
         size = lay.dtype.itemsize
-        native["remember_numbers"](lay, ord(letter), tuple(lay.shape), tuple([s * size for s in lay.strides]))
+        native["remember_numbers"](
+            lay, ord(letter), tuple(lay.shape), tuple([s * size for s in lay.strides])
+        )
 
 
 @method

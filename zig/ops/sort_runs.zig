@@ -143,6 +143,12 @@ const Search = struct {
     step: usize,
     /// Positions, boundaries, values, over the shape of values.
     space: index_space.Space(3) = .{},
+
+    /// Whether few boundaries serve all values, which lie together.
+    fn flat(s: *const Search) bool {
+        const x = &s.space;
+        return s.n <= 32 and x.ndim == 1 and x.strides[0][0] == 1 and x.strides[1][0] == 0 and x.strides[2][0] == 1;
+    }
 };
 
 pub fn prepareSearch(p: *Plan) planning.PrepareError!void {
@@ -186,8 +192,11 @@ fn Searching(comptime d: DType) type {
             const out = job.call.at(i64, 0);
             const boundaries = job.call.at(T, 1);
             const values = job.call.at(T, 2);
-            var w = s.space.walk(begin);
             var i = begin;
+            if (@sizeOf(T) >= 4 and s.flat()) while (i + lanes <= end) : (i += lanes) {
+                out[i..][0..lanes].* = counted(s, boundaries, values[i..][0..lanes].*);
+            };
+            var w = s.space.walk(i);
             while (i < end) : (i += width) {
                 // Several searches side by side: each of them mostly waits for memory.
                 const n: usize = @min(width, end - i);
@@ -207,6 +216,18 @@ fn Searching(comptime d: DType) type {
                 const found = search(s, &line, &value);
                 for (place[0..n], found[0..n]) |p, x| p.* = @intCast(x);
             }
+        }
+
+        const lanes = 16;
+        /// Of few boundaries all: how many of them a search would pass.
+        fn counted(s: *const Search, boundaries: [*]const T, x: @Vector(lanes, T)) @Vector(lanes, i64) {
+            const I = @Vector(lanes, @Int(.signed, @bitSizeOf(T)));
+            var sum: I = @splat(0);
+            for (0..s.n) |k| {
+                const y: @Vector(lanes, T) = @splat(boundaries[k * s.step]);
+                sum += @select(std.meta.Child(I), if (s.right) y > x else y >= x, @as(I, @splat(0)), @as(I, @splat(1)));
+            }
+            return sum;
         }
 
         const width = 8;
