@@ -159,6 +159,12 @@ pub inline fn iota(comptime n: comptime_int, comptime T: type) @Vector(n, T) {
     return a;
 }
 
+/// Asks for the memory that a loop which goes through `p` will need after some dozen vectors.
+pub inline fn askAhead(p: anytype) void {
+    const bytes: [*]const u8 = @ptrCast(p);
+    @prefetch(bytes + 2048, .{});
+}
+
 // --- Maximum and minimum ----------------------------------------------------------------
 
 /// The larger; nan if either is nan (torch.maximum). For integers, plain.

@@ -85,6 +85,19 @@ case("add transposed 1000x1000", lambda t: (t.randn(1000, 1000), t.randn(1000, 1
      lambda t, a, b: a + b, bytes=12 * M)  # fmt: skip
 case("complex64 mul 100 K", lambda t: (t.complex(t.randn(100_000), t.randn(100_000)),),
      lambda t, z: z * z, bytes=16 * 100_000)  # fmt: skip
+case("complex64 mul by a number 10 K", lambda t: (t.complex(t.randn(10_000), t.randn(10_000)),),
+     lambda t, z: z * 2.0, bytes=16 * 10_000)  # fmt: skip
+case("complex64 square by power 100 K", lambda t: (t.complex(t.randn(100_000), t.randn(100_000)),),
+     lambda t, z: z**2, bytes=16 * 100_000)  # fmt: skip
+case("add channels 320x64x7x7", lambda t: (t.randn(320, 64, 7, 7), t.randn(64, 1, 1)),
+     lambda t, a, b: a + b, bytes=8 * 320 * 64 * 49)  # fmt: skip
+case("add int16 1 M", lambda t: (t.arange(M).to(t.int16), t.arange(M).to(t.int16)), lambda t, a, b: a + b,
+     bytes=6 * M)  # fmt: skip
+case("floor_divide uint8 1 M", lambda t: (t.randint(1, 256, (M,), dtype=t.uint8),), lambda t, x: x // x,
+     bytes=2 * M)  # fmt: skip
+case("gelu bfloat16 1 M", lambda t: (t.randn(M).bfloat16(),), lambda t, x: t.nn.functional.gelu(x),
+     bytes=4 * M)  # fmt: skip
+case("exp 1 M, out=", lambda t: (t.randn(M), t.empty(M)), lambda t, x, y: t.exp(x, out=y), bytes=8 * M)
 
 
 def backward(name, function):

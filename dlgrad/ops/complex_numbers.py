@@ -9,6 +9,9 @@ the CR-Calculus, 2009; PyTorch's convention).
 
 from __future__ import annotations
 
+import builtins
+import struct
+
 from .. import dtypes as dt
 from ..autograd.graph import record
 from ..autograd.mode import mode, no_grad
@@ -305,14 +308,9 @@ def binary(row, a, b):
             return kernel("eq", dt.bool, a, b)
         if name in formulas.TESTS_2:
             return formulas.TESTS_2[name](pair(a), pair(b))
-        if name in ("mul", "div"):
-            result = kernel(name, a._layout.dtype, a, b)
-        elif name not in formulas.FORWARD_2:
+        if name not in formulas.FORWARD_2:
             raise RuntimeError(f"{name}(): not implemented for {a._layout.dtype.name}")
-        else:
-            result = complex(*formulas.FORWARD_2[name](pair(a), pair(b)))
-    if name in ("mul", "div"):
-        return _record_product(row, result, a, b) if a._requires_grad or b._requires_grad else result
+        result = complex(*formulas.FORWARD_2[name](pair(a), pair(b)))
     rules = (
         _POW_SLOPES
         if name == "pow"
@@ -327,15 +325,6 @@ def binary(row, a, b):
     return record(result, row.node_name, rules, (a, b), saved, 2 if "y" in used else -1)
 
 
-def _record_product(row, result, a, b):
-    """The result of mul or div in the graph."""
-    shapes = (a._layout.shape, b._layout.shape)
-    if row.name == "mul":
-        kept = (a if b.requires_grad else None, b if a.requires_grad else None)
-        return record(result, row.node_name, _MUL_SLOPES, (a, b), (*kept, shapes))
-    return record(result, row.node_name, _DIV_SLOPES, (a, b), (b, None, shapes), 1)
-
-
 def _conjugate_product(g, z):
     return g * conj(z) if mode.enabled else kernel("mul_conj", g._layout.dtype, g, z)
 
@@ -344,20 +333,32 @@ def _conjugate_quotient(g, z):
     return g / conj(z) if mode.enabled else kernel("div_conj", g._layout.dtype, g, z)
 
 
-_MUL_SLOPES = (
-    lambda g, a, b, shapes: _sum_to(_conjugate_product(g, b), shapes[0]),
-    lambda g, a, b, shapes: _sum_to(_conjugate_product(g, a), shapes[1]),
-)
-_DIV_SLOPES = (
-    lambda g, b, y, shapes: _sum_to(_conjugate_quotient(g, b), shapes[0]),
-    lambda g, b, y, shapes: _sum_to(-_conjugate_quotient(_conjugate_product(g, y), b), shapes[1]),
-)
+PRODUCT_SLOPES = {
+    "mul": (lambda g, b: _conjugate_product(g, b), lambda g, a: _conjugate_product(g, a)),
+    "div": (
+        lambda g, b: _conjugate_quotient(g, b),
+        lambda g, b, y: -_conjugate_quotient(_conjugate_product(g, y), b),
+    ),
+}
 
 
-def _sum_to(g, shape):
-    from .elementwise import sum_to
+def square(row, z):
+    """z^2 of the row pow."""
+    result = kernel("square", z._layout.dtype, z)
+    return record(result, row.node_name, lambda g, z: _conjugate_product(g, z + z), (z,), (z,)) if z._requires_grad else result
 
-    return sum_to(g, shape)
+
+_constants: dict = {}
+
+
+def constant(value, dtype):
+    """A 0-d tensor of a Python number. Nobody writes to it."""
+    from .elementwise import to_tensor
+
+    value = builtins.complex(value)
+    key = struct.pack("dd", value.real, value.imag), dtype  # -0.0 is not 0.0
+    hit = _constants.get(key)
+    return remember(_constants, key, to_tensor("constant", value, dtype)) if hit is None else hit
 
 
 def _used(row, inputs):

@@ -357,6 +357,7 @@ def _inplace_method(row):
 # Where PyTorch's functions (not the operators) take no Python number: in either place, or in the first.
 _TENSORS_ONLY = frozenset("atan2 fmax fmin hypot logaddexp logaddexp2 maximum minimum nextafter heaviside gcd lcm logical_and "
                           "logical_or logical_xor".split())  # fmt: skip
+_PRODUCTS = ("mul", "div")  # rows that have kernels for complex numbers (zig/ops/complex.zig)
 _TENSOR_FIRST = frozenset("eq ne lt le gt ge fmod copysign".split())
 
 
@@ -367,12 +368,21 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
     row = Row(name, "binary", 2, kind, doc, (da, db), kernel)
     row.whole_from = whole_from
     plans = row.plans
-    rules = _combined(row)
+    rules = _combined(row.derivatives)
+    complex_rules = None
 
     def recipe(plan, choice):
+        nonlocal complex_rules
         if rules is None:
             return None
-        rule, kept, own = rules[choice]
+        which = rules
+        if name in _PRODUCTS and plan.layout.dtype.is_complex:
+            if complex_rules is None:
+                from .complex_numbers import PRODUCT_SLOPES
+
+                complex_rules = _combined(PRODUCT_SLOPES[name])
+            which = complex_rules
+        rule, kept, own = which[choice]
         if plan.extra is not None:
             rule = tuple([r if shape is None else _reduced(r, shape) for r, shape in zip(rule, plan.extra)])
         return row.node_name, rule, kept, own
@@ -399,6 +409,12 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
 
     def general(a, b):
         ta, tb = isinstance(a, Tensor), isinstance(b, Tensor)
+        if ta is not tb and type(b if ta else a) in (int, float, complex) and (a if ta else b)._layout.dtype.is_complex:
+            from .complex_numbers import constant
+
+            first, second = (a, constant(b, a._layout.dtype)) if ta else (constant(a, b._layout.dtype), b)
+            if (first._layout, second._layout) in plans:
+                return op(first, second)
         if not ((ta or is_scalar(a)) and (tb or is_scalar(b))):
             bad = b if (ta or is_scalar(a)) else a
             raise TypeError(f"{name}(): expected Tensors or numbers, got {type(bad).__name__}")
@@ -413,12 +429,16 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
             raise RuntimeError(f"{name}(): {no_bool}")
         common = result_type(a, b)
         if common.is_complex:
-            a, b = [to_tensor(name, v, common).to(common) for v in (a, b)]
-            ta = tb = True
-            if name not in ("add", "sub"):
-                from .complex_numbers import binary
+            from . import complex_numbers
 
-                return binary(row, a, b)
+            if name == "pow" and not tb and b == 2:
+                return complex_numbers.square(row, a)
+            a, b = [v.to(common) if isinstance(v, Tensor) else complex_numbers.constant(v, common) for v in (a, b)]
+            ta = tb = True
+            if name not in ("add", "sub", *_PRODUCTS):
+                return complex_numbers.binary(row, a, b)
+            if (a._layout, b._layout) in plans:
+                return op(a, b)
         elif kind == "float" and not common.is_floating_point:
             common = dt.get_default_dtype()
         row.check(common)
@@ -428,9 +448,8 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
             la, lb = a._layout, b._layout
             shape = broadcast_shapes(la.shape, lb.shape, op=name)
             out = result_layout(dt.bool if kind == "bool" else common, shape, la, lb)
-            plan = make_plan(
-                "binary", row.kernel, (out,), (expanded(la, shape), expanded(lb, shape)), name=name
-            )
+            family = "complex" if common.is_complex and name in _PRODUCTS else "binary"
+            plan = make_plan(family, row.kernel, (out,), (expanded(la, shape), expanded(lb, shape)), name=name)
             if la.shape != shape or lb.shape != shape:
                 plan.extra = (
                     la.shape if la.shape != shape else None,
@@ -506,10 +525,10 @@ def _scalar_plan(row, out, lay, scalar_is_right):
     return plan
 
 
-def _combined(row):
+def _combined(derivatives):
     """For each choice of the inputs that want a gradient (1: a, 2: b, 3: both): the rules, which of a, b and
     the result they get, and the result's place there. None: the row has no derivative."""
-    da, db = row.derivatives
+    da, db = derivatives
     if da is None and db is None:
         return None
     out = [None]

@@ -345,8 +345,10 @@ def clamp(input, min=None, max=None, *, out=None):
     """x kept within [min, max] (numbers, or tensors that broadcast). The derivative is 1 at the borders."""
     low, high = type(min), type(max)
     if (low is float or low is int or min is None) and (high is float or high is int or max is None) and out is None:
-        if isinstance(input, Tensor) and input._layout.dtype.is_floating_point and not (min is None and max is None):
-            return _clamp_numbers(input, min, max)
+        if isinstance(input, Tensor) and not (min is None and max is None):
+            d = input._layout.dtype
+            if d.is_floating_point or not (d.is_complex or d is dt.bool or low is float or high is float):
+                return _clamp_numbers(input, min, max)
     from .elementwise import result_type
 
     _tensor("clamp", input)

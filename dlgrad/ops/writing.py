@@ -93,12 +93,12 @@ def write_out(name, out, result, *, exact=False, apart=()):
 
 
 def write_directly(plan, out, *inputs):
-    """Runs a plan (None: there is none) of these inputs straight into `out`, where that is laid out as the result and lies
-    apart from them, and autograd does not care. Returns whether it did."""
+    """Runs an elementwise plan (None: there is none) of these inputs straight into `out`, where that is laid out as the
+    result and lies apart from them (or is one of them), and autograd does not care. Returns whether it did."""
     if plan is None or plan.layout is not out._layout or not quiet(out, *inputs):
         return False
     for t in inputs:
-        if t._storage is out._storage:
+        if not apart(out, t):
             return False
     door.write(plan, out, *inputs)
     return True

@@ -137,10 +137,16 @@ inline fn tailParts(comptime V: type, a: V) struct { density: V, ratio: V } {
         .ratio = poly(V, a, "gelu_over") / poly(V, a, "gelu_under"),
     };
 }
-const tail_end = 14.8; // beyond, x ndtr(x) rounds to 0 or x
+const tail_end = 14.8; // below -14.8, x ndtr(x) rounds to 0,
+const head_end = 6.2; // and beyond 6.2 to x: with no subnormal numbers on the way
+
+inline fn betweenEnds(comptime V: type, x: V) V {
+    const y = pick(V, x < c(V, -tail_end), c(V, -tail_end), x);
+    return pick(V, y > c(V, head_end), c(V, head_end), y);
+}
 
 fn geluSingle(comptime V: type, x: V) V {
-    const y = pick(V, x < c(V, -tail_end), c(V, -tail_end), pick(V, x > c(V, tail_end), c(V, tail_end), x));
+    const y = betweenEnds(V, x);
     const t = tailParts(V, @abs(y));
     const lower = (y * (t.density * t.ratio)) * c(V, 0x1p-40); // x ndtr(-|x|)
     return pick(V, x > c(V, 0), x - lower, lower);
@@ -154,8 +160,7 @@ pub fn geluSlope(comptime V: type, x: V) V {
         return ndtr(V, x) + x * density;
     }
     if (comptime !common.has_fma) return common.wide1(V, x, geluSlope);
-    const size = @abs(x);
-    const a = pick(V, size > c(V, tail_end), c(V, tail_end), size);
+    const a = @abs(betweenEnds(V, x));
     const t = tailParts(V, a);
     const lower = (t.density * c(V, 0x1p-40)) * fma(V, a, c(V, -at_zero), t.ratio);
     return pick(V, x > c(V, 0), c(V, 1) - lower, lower);

@@ -205,9 +205,9 @@ pub fn sigmoid(comptime V: type, x: V) V {
 /// x sigmoid(x); -0 at -infinity.
 /// Error below 2.3 ulp (float32), 1.8 (float64).
 pub fn silu(comptime V: type, x: V) V {
-    const power = inverseExp(V, x);
+    // (x by) / (by + e^-x by), where `by` is small only where e^-x may be large
     const far = x < c(V, -1);
-    const numerator = pick(V, far, clampLow(V, x, lowest(V)) * down(V), x);
-    const denominator = pick(V, far, power + down(V), fma(V, power, c(V, 1 << lift(V)), c(V, 1)));
-    return numerator / denominator;
+    const by_ = pick(V, far, down(V), c(V, 1));
+    const lifted = pick(V, far, c(V, 1), c(V, 1 << lift(V)));
+    return clampLow(V, x, lowest(V)) * by_ / fma(V, inverseExp(V, x), lifted, by_);
 }

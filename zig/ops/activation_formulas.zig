@@ -48,7 +48,7 @@ pub inline fn softplusBackward(comptime V: type, g: V, x: V, beta: V, threshold:
 
 /// x P(X <= x) for a standard normal X (Hendrycks, Gimpel 2016).
 pub inline fn gelu(comptime V: type, x: V) V {
-    return limitAtMinusInfinity(V, x, math.gelu(V, x));
+    return math.gelu(V, x);
 }
 pub inline fn geluBackward(comptime V: type, g: V, x: V) V {
     return g * math.geluSlope(V, x);
@@ -72,7 +72,7 @@ pub inline fn geluTanhBackward(comptime V: type, g: V, x: V) V {
 
 /// x sigmoid(x), or swish.
 pub inline fn silu(comptime V: type, x: V) V {
-    return limitAtMinusInfinity(V, x, math.silu(V, x));
+    return math.silu(V, x);
 }
 pub inline fn siluBackward(comptime V: type, g: V, x: V) V {
     const s = math.sigmoid(V, x);

@@ -207,6 +207,9 @@ const Job = struct {
         var cursor = view.Cursor.init(v, begin / inner);
         var column = begin % inner;
         var left = end - begin;
+        for (1..1 + j.s.n_in) |k| if (v.period(k) == 1) {
+            move(v.element[k], &buffers[k], v.element[k], j.call.ptr[k].?, 0, @min(left, tile));
+        };
         while (left > 0) {
             const whole = j.inPlace(0) and j.inPlace(1) and (j.s.n_in == 1 or j.inPlace(2));
             const n = @min(left, inner - column, if (whole) inner else tile);
@@ -218,7 +221,7 @@ const Job = struct {
             for (1..1 + j.s.n_in) |k| {
                 in[k - 1] = at[k];
                 if (j.inPlace(k)) continue;
-                move(v.element[k], &buffers[k], v.element[k], at[k], v.innerStride(k), n);
+                if (v.period(k) != 1) move(v.element[k], &buffers[k], v.element[k], at[k], v.innerStride(k), n);
                 in[k - 1] = &buffers[k];
             }
             if (j.inPlace(0)) {

@@ -134,6 +134,9 @@ fn Bits(comptime M: type) type {
     };
 }
 
+/// More than a tile: what is converted goes to memory that may lie far away.
+const large = 8192;
+
 fn Mover(comptime T: type, comptime M: type) type {
     const B = Bits(M);
     const lanes = simd.lanes(f32);
@@ -144,6 +147,7 @@ fn Mover(comptime T: type, comptime M: type) type {
             if (stride == @sizeOf(B)) {
                 const m: [*]const B = @ptrCast(@alignCast(memory));
                 while (i + lanes <= n) : (i += lanes) {
+                    if (n >= large) simd.askAhead(tile + i);
                     tile[i..][0..lanes].* = toTile(T, M, lanes, m[i..][0..lanes].*);
                 }
                 while (i < n) : (i += 1) tile[i] = toTile(T, M, 1, m[i..][0..1].*)[0];
@@ -167,6 +171,7 @@ fn Mover(comptime T: type, comptime M: type) type {
             if (stride == @sizeOf(B)) {
                 const m: [*]B = @ptrCast(@alignCast(memory));
                 while (i + lanes <= n) : (i += lanes) {
+                    if (n >= large) simd.askAhead(m + i);
                     m[i..][0..lanes].* = fromTile(T, M, lanes, tile[i..][0..lanes].*);
                 }
                 while (i < n) : (i += 1) m[i] = fromTile(T, M, 1, tile[i..][0..1].*)[0];

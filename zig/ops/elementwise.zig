@@ -21,6 +21,7 @@ pub const Tile = convert.Tile;
 pub const max_inputs = kernels.max_inputs;
 pub const Kernel = kernels.Kernel;
 pub const Sources = kernels.Sources;
+pub const KernelOptions = kernels.KernelOptions;
 pub const kernelOf = kernels.kernelOf;
 pub const kernelMixed = kernels.kernelMixed;
 pub const moveKernel = kernels.moveKernel;
@@ -162,7 +163,7 @@ pub fn init(operands: []const plan.Operand, spec: Spec) plan.PrepareError!State 
 }
 
 /// Rows that nothing stands in the way of are worth a loop of the kernel's from this length.
-const short_row = 16;
+const short_row = 64;
 /// Others, of which several make a tile.
 const short_gathered_row = 64;
 

@@ -78,6 +78,10 @@ pub const Job = struct {
     fn streamed(j: *const Job, n: usize, rows_: usize, out: [*]u8, step: usize, in: *Sources) void {
         const s = j.s;
         const size = s.out.tile.size();
+        if (j.kernel.core == null and !in[0].repeated) {
+            for (0..rows_) |row| stream.copy(out + row * step, in[0].ptr + row * in[0].row_step, n * size);
+            return;
+        }
         const limit = elementwise.tile_bytes / size;
         var tile: Buffer align(64) = undefined;
         var row: usize = 0;

@@ -2,6 +2,7 @@
 const std = @import("std");
 const plan = @import("../plan.zig");
 const simd = @import("../simd.zig");
+const dtype = @import("../dtype.zig");
 const Call = plan.Call;
 
 pub const max_inputs = 3;
@@ -20,8 +21,8 @@ pub const Sources = [max_inputs]Source;
 pub const Kernel = struct {
     /// None: the elements are moved as they are.
     core: ?*const Core,
-    /// Elements of a chunk.
-    lanes: u8 = 0,
+    /// Elements of a chunk: 2 to this power.
+    lane_bits: u3 = 0,
     n_in: u8 = 1,
     /// Bytes of an element.
     out_size: u8,
@@ -39,9 +40,9 @@ pub const Kernel = struct {
         call: *Call,
     ) void {
         const core = k.core orelse return k.move(n, rows, out_rows, out_step, in);
-        const lanes: usize = k.lanes;
-        const whole = n / lanes;
-        const left = n % lanes;
+        const lanes = @as(usize, 1) << k.lane_bits;
+        const whole = n >> k.lane_bits;
+        const left = n & (lanes - 1);
         var part: [max_inputs][part_bytes]u8 align(64) = undefined;
         var in_place = false;
         const m = k.n_in;
@@ -60,7 +61,9 @@ pub const Kernel = struct {
             if (left == 0) continue;
             if (whole > 0 and !in_place) {
                 // The last whole chunk, part of which is done already.
-                for (at[0..m]) |*chunk| chunk.ptr += chunk.step / lanes * (n - lanes);
+                for (at[0..m], k.in_size[0..m]) |*chunk, size| {
+                    if (chunk.step != 0) chunk.ptr += size * (n - lanes);
+                }
                 core(1, out + k.out_size * (n - lanes), &at, call);
                 continue;
             }
@@ -87,7 +90,7 @@ pub const Kernel = struct {
             const to = out + row * out_step;
             const from = in[0].ptr + row * in[0].row_step;
             if (!in[0].repeated) {
-                @memcpy(to[0..bytes], from[0..bytes]);
+                copy(to, from, bytes);
                 continue;
             }
             var line: [64]u8 align(64) = undefined;
@@ -115,6 +118,10 @@ pub const KernelOptions = struct {
     to_bool: bool = false,
     /// The function takes the call as its last argument, to report failures.
     with_call: bool = false,
+    /// It takes so few instructions that memory is what it waits for.
+    light: bool = false,
+    /// All operands are bfloat16 in memory, T is float32.
+    half: bool = false,
 };
 
 /// A kernel from `f(comptime V, a, b, ..., scalars ...)` over virtual vectors of T, all of
@@ -125,7 +132,7 @@ pub fn kernelOf(
     comptime n_in: usize,
     comptime options: KernelOptions,
 ) Kernel {
-    return kernelMixed(f, T, @splat(T), n_in, options);
+    return kernelMixed(f, T, @splat(if (options.half) u16 else T), n_in, options);
 }
 
 /// As kernelOf; input i is a vector of Ins[i] with as many lanes.
@@ -138,7 +145,7 @@ pub fn kernelMixed(
 ) Kernel {
     const lanes = simd.elementwiseLanes(T);
     const V = @Vector(lanes, T);
-    const R = if (options.to_bool) u8 else T;
+    const R = if (options.to_bool) u8 else if (options.half) u16 else T;
     const Of = struct {
         fn core(count: usize, first: [*]u8, in: *const Chunks, call: *Call) void {
             const s = switch (options.scalars) {
@@ -162,10 +169,19 @@ pub fn kernelMixed(
                     },
                     else => @compileError("one to three inputs"),
                 };
+                if (options.light) {
+                    if (n_in == 1) simd.askAhead(at[0].ptr);
+                    simd.askAhead(out);
+                }
                 const result = @call(.always_inline, f, .{V} ++ a ++ s ++ c);
                 const p: *[lanes]R = @ptrCast(@alignCast(out));
                 const Out = @Vector(lanes, R);
-                p.* = if (options.to_bool) @as(Out, @intFromBool(result)) else result;
+                p.* = if (options.to_bool)
+                    @as(Out, @intFromBool(result))
+                else if (options.half)
+                    dtype.narrowBF16(lanes, result)
+                else
+                    result;
                 inline for (at[0..n_in]) |*chunk| chunk.ptr += chunk.step;
                 out += lanes * @sizeOf(R);
             }
@@ -175,17 +191,28 @@ pub fn kernelMixed(
             return @splat(scalarAs(T, call.scalar[i]));
         }
 
-        inline fn vectorAt(comptime E: type, p: [*]const u8) @Vector(lanes, E) {
+        inline fn vectorAt(comptime E: type, p: [*]const u8) @Vector(lanes, if (options.half) T else E) {
             const q: *const [lanes]E = @ptrCast(@alignCast(p));
-            return q.*;
+            return if (options.half) dtype.widenBF16(lanes, q.*) else q.*;
         }
     };
-    return .{ .core = Of.core, .lanes = lanes, .n_in = n_in, .out_size = @sizeOf(R), .in_size = .{ @sizeOf(Ins[0]), @sizeOf(Ins[1]), @sizeOf(Ins[2]) } };
+    return .{ .core = Of.core, .lane_bits = @intCast(@ctz(@as(u8, lanes))), .n_in = n_in, .out_size = @sizeOf(R), .in_size = .{ @sizeOf(Ins[0]), @sizeOf(Ins[1]), @sizeOf(Ins[2]) } };
 }
 
 /// out = a, of elements of this many bytes.
 pub fn moveKernel(size: usize) Kernel {
     return .{ .core = null, .out_size = @intCast(size) };
+}
+
+/// n bytes. From about the size of an L2 on, faster than memcpy.
+fn copy(to: [*]u8, from: [*]const u8, n: usize) void {
+    var i: usize = 0;
+    if (n >= 1 << 20) while (i + 64 <= n) : (i += 64) {
+        simd.askAhead(from + i);
+        simd.askAhead(to + i);
+        to[i..][0..64].* = @as(@Vector(64, u8), from[i..][0..64].*);
+    };
+    @memcpy(to[i..n], from[i..n]);
 }
 
 /// One element again and again, to at least n bytes, in whole lines of 64.
@@ -213,9 +240,9 @@ fn copyPart(to: [*]u8, from: [*]const u8, n: usize) void {
     }
 }
 
-/// Scalars are .f for float kernels, .i for integer ones.
+/// Scalars are .f for float kernels, .i for integer ones. What a narrow integer has no room for
+/// becomes the nearest that it has (bounds of clamp: other scalars fit).
 inline fn scalarAs(comptime T: type, x: plan.Scalar) T {
     if (@typeInfo(T) == .float) return @floatCast(x.f);
-    if (@typeInfo(T).int.bits == 64) return @bitCast(x.i);
-    return @truncate(@as(if (@typeInfo(T).int.signedness == .signed) i64 else u64, @bitCast(x.i)));
+    return std.math.lossyCast(T, x.i);
 }

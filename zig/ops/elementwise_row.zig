@@ -1,7 +1,7 @@
 //! Rows of the elementwise families: an operation's kernels, and which of them a call takes.
 //!
 //! Compute types: f64 if any operand is float64, else f32 if any is a float, else i64; some
-//! rows also have i32 or u8 kernels for operands that are all of that type.
+//! rows also have kernels of narrower integers for operands that are all of that type.
 const plan = @import("../plan.zig");
 const elementwise = @import("elementwise.zig");
 const DType = @import("../dtype.zig").DType;
@@ -24,9 +24,12 @@ pub const Row = struct {
     /// For operands that are all int32, or all one of uint8 and bool.
     i32: ?Kernel = null,
     u8: ?Kernel = null,
-    /// For operands that are all uint8; if `signless`, also for those that are all int8.
+    i16: ?Kernel = null,
+    /// For operands that are all bfloat16, without a number among them.
+    half: ?Kernel = null,
+    i8: ?Kernel = null,
+    /// For operands that are all uint8.
     byte: ?Kernel = null,
-    signless: bool = false,
 };
 
 /// Makes rows of n_in inputs, each from one generic function with `scalars` scalars.
@@ -34,18 +37,28 @@ pub fn Rows(comptime n_in: usize) type {
     return struct {
         /// Floats only, a few instructions.
         pub fn cheap(name: []const u8, comptime f: anytype, comptime scalars: usize) Row {
+            return floats(name, f, .{ .scalars = scalars, .light = true });
+        }
+        fn floats(name: []const u8, comptime f: anytype, comptime options: elementwise.KernelOptions) Row {
             return .{
                 .name = name,
                 .n_in = n_in,
-                .f32 = kernelOf(f, f32, n_in, .{ .scalars = scalars }),
-                .f64 = kernelOf(f, f64, n_in, .{ .scalars = scalars }),
+                .f32 = kernelOf(f, f32, n_in, options),
+                .f64 = kernelOf(f, f64, n_in, options),
             };
         }
 
         /// Floats only, an approximation or a loop.
         pub fn costly(name: []const u8, comptime f: anytype, comptime scalars: usize) Row {
-            var r = cheap(name, f, scalars);
+            var r = floats(name, f, .{ .scalars = scalars });
             r.grain = elementwise.costly;
+            return r;
+        }
+
+        /// As `row`, and for bfloat16 without tiles of float32 between: `f` as the row's.
+        pub fn withHalf(comptime row: Row, comptime f: anytype) Row {
+            var r = row;
+            r.half = kernelOf(f, f32, n_in, .{ .half = true });
             return r;
         }
 
@@ -62,28 +75,33 @@ pub fn Rows(comptime n_in: usize) type {
         /// Integers and bool, by their bytes.
         pub fn bitwise(name: []const u8, comptime f: anytype) Row {
             var r = integer(name, f);
-            r.u8 = kernelOf(f, u8, n_in, .{});
+            r.u8 = kernelOf(f, u8, n_in, .{ .light = true });
             return r;
         }
 
         /// Every dtype.
         pub fn every(name: []const u8, comptime f: anytype, comptime scalars: usize) Row {
             var r = cheap(name, f, scalars);
-            r.i64 = kernelOf(f, i64, n_in, .{ .scalars = scalars });
-            r.i32 = kernelOf(f, i32, n_in, .{ .scalars = scalars });
+            r.i64 = kernelOf(f, i64, n_in, .{ .scalars = scalars, .light = true });
+            r.i32 = kernelOf(f, i32, n_in, .{ .scalars = scalars, .light = true });
             return r;
         }
 
-        /// Every dtype, and uint8 by itself.
-        pub fn everyByte(
-            name: []const u8,
-            comptime f: anytype,
-            comptime scalars: usize,
-            signless: bool,
-        ) Row {
+        /// Every dtype, and the narrow integers by themselves.
+        pub fn everySize(name: []const u8, comptime f: anytype, comptime scalars: usize) Row {
             var r = every(name, f, scalars);
-            r.byte = kernelOf(f, u8, n_in, .{ .scalars = scalars });
-            r.signless = signless;
+            r.i16 = kernelOf(f, i16, n_in, .{ .scalars = scalars, .light = true });
+            r.i8 = kernelOf(f, i8, n_in, .{ .scalars = scalars, .light = true });
+            r.byte = kernelOf(f, u8, n_in, .{ .scalars = scalars, .light = true });
+            return r;
+        }
+
+        /// The same where the bytes' signs do not matter.
+        pub fn everySizeSignless(name: []const u8, comptime f: anytype) Row {
+            var r = every(name, f, 0);
+            r.i16 = kernelOf(f, i16, n_in, .{ .light = true });
+            r.byte = kernelOf(f, u8, n_in, .{ .light = true });
+            r.i8 = r.byte;
             return r;
         }
 
@@ -93,12 +111,27 @@ pub fn Rows(comptime n_in: usize) type {
                 .name = name,
                 .n_in = n_in,
                 .to_bool = true,
-                .f32 = kernelOf(f, f32, n_in, .{ .to_bool = true }),
-                .f64 = kernelOf(f, f64, n_in, .{ .to_bool = true }),
-                .i64 = kernelOf(f, i64, n_in, .{ .to_bool = true }),
-                .i32 = kernelOf(f, i32, n_in, .{ .to_bool = true }),
-                .u8 = kernelOf(f, u8, n_in, .{ .to_bool = true }),
+                .f32 = kernelOf(f, f32, n_in, .{ .to_bool = true, .light = true }),
+                .f64 = kernelOf(f, f64, n_in, .{ .to_bool = true, .light = true }),
+                .i64 = kernelOf(f, i64, n_in, .{ .to_bool = true, .light = true }),
+                .i32 = kernelOf(f, i32, n_in, .{ .to_bool = true, .light = true }),
+                .u8 = kernelOf(f, u8, n_in, .{ .to_bool = true, .light = true }),
             };
+        }
+
+        /// The same, of numbers in their order.
+        pub fn comparison(name: []const u8, comptime f: anytype) Row {
+            var r = predicate(name, f);
+            r.i16 = kernelOf(f, i16, n_in, .{ .to_bool = true, .light = true });
+            r.i8 = kernelOf(f, i8, n_in, .{ .to_bool = true, .light = true });
+            return r;
+        }
+        /// The same, where bytes may have a sign or none.
+        pub fn signless(name: []const u8, comptime f: anytype) Row {
+            var r = predicate(name, f);
+            r.i16 = kernelOf(f, i16, n_in, .{ .to_bool = true, .light = true });
+            r.i8 = r.u8;
+            return r;
         }
     };
 }
@@ -147,14 +180,23 @@ pub fn specOf(p: *const Plan, row: *const Row, scalar_input: ?usize) plan.Prepar
             tile = .raw1;
             chosen = k;
         };
-        if (row.byte) |k| {
-            const fits = all(compared, .uint8, .uint8);
-            if (fits or (row.signless and all(compared, .int8, .int8))) {
-                tile = .raw1;
-                chosen = k;
-            }
-        }
+        if (row.i16) |k| if (all(compared, .int16, .int16)) {
+            tile = .raw2;
+            chosen = k;
+        };
+        if (row.i8) |k| if (all(compared, .int8, .int8)) {
+            tile = .raw1;
+            chosen = k;
+        };
+        if (row.byte) |k| if (all(compared, .uint8, .uint8)) {
+            tile = .raw1;
+            chosen = k;
+        };
     }
+    if (row.half) |k| if (scalar_input == null and all(compared, .bfloat16, .bfloat16)) {
+        tile = .raw2;
+        chosen = k;
+    };
     if (row.to_bool and p.operands[0].dtype.size() != 1) return error.Unsupported;
     return .{
         .kernel = chosen orelse return error.Unsupported,

@@ -64,7 +64,7 @@ fn prepare(p: *Plan) plan.PrepareError!void {
 // ------------------------------------------------------------------ where
 
 fn whereKernel(comptime T: type) elementwise.Kernel {
-    return elementwise.kernelMixed(f.where, T, .{ u8, T, T }, 3, .{});
+    return elementwise.kernelMixed(f.where, T, .{ u8, T, T }, 3, .{ .light = true });
 }
 
 fn prepareWhere(p: *Plan, form: i64) plan.PrepareError!void {

@@ -34,13 +34,19 @@ pub inline fn relu(comptime V: type, x: V) V {
 /// As torch.clamp: min(max(x, low), high), so high wins where low > high; nan stays, a nan
 /// bound gives nan.
 pub inline fn clamp(comptime V: type, x: V, low: V, high: V) V {
-    return clampMax(V, clampMin(V, x, low), high);
+    const top = if (comptime isFloat(V)) pick(V, low != low, low, high) else high;
+    return keepNan(V, x, simd.minFast(V, simd.maxFast(V, x, low), top));
 }
 pub inline fn clampMin(comptime V: type, x: V, low: V) V {
-    return simd.maxNan(V, x, low);
+    return keepNan(V, x, simd.maxFast(V, x, low));
 }
 pub inline fn clampMax(comptime V: type, x: V, high: V) V {
-    return simd.minNan(V, x, high);
+    return keepNan(V, x, simd.minFast(V, x, high));
+}
+/// What the fast maxima and minima (of which a nan bound is the second) make of a nan x.
+inline fn keepNan(comptime V: type, x: V, y: V) V {
+    if (comptime !isFloat(V)) return y;
+    return pick(V, x != x, x, y);
 }
 pub inline fn bitwiseNot(comptime V: type, x: V) V {
     return ~x;
