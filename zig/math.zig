@@ -1,16 +1,16 @@
 //! Elementary and special functions over vectors: `f(V, x)` with `V` any @Vector(n, f32) or
 //! @Vector(n, f64). A table of contents; the functions are in math/*.zig.
 //!
-//! No libm, no branch on data but for whole vectors (arguments of sin beyond 2^20, of fmod
-//! with a huge quotient, negative ones of lgamma), and the same bits on every CPU that has a
-//! fused multiply-add. Special cases (nan, infinities, signed zeros) are C99's, or PyTorch's
-//! where C has no such function. The error given at a function is the largest found by
-//! scripts/check_math.py, in units of the last place, subnormal results included; without
-//! fma (x86-64 below v3) it may be one ulp more.
+//! No libm, no branch on data but for whole vectors (logarithms of what is no normal number,
+//! arguments of sin beyond 2^15, of fmod with a huge quotient, negative ones of lgamma), and
+//! the same bits on every CPU that has a fused multiply-add. Special cases (nan, infinities,
+//! signed zeros) are C99's, or PyTorch's where C has no such function. The error given at a
+//! function is the largest found by scripts/check_math.py, in units of the last place,
+//! subnormal results included; without fma (x86-64 below v3) it may be one ulp more.
 //!
-//! float32 functions that nobody waits for (the inverse hyperbolic, erfinv, lgamma, digamma,
-//! pow ...) are their float64 functions, rounded; sin, cos, tan, pow, fmod and hypot of
-//! float32 compute in float64 with shorter polynomials.
+//! float32 functions that nobody waits for (the inverse hyperbolic, erfinv, lgamma, digamma
+//! ...) are their float64 functions, rounded; tan, fmod and hypot of float32 (and, beyond 2^15
+//! or without fma, sin, cos and pow) compute in float64 with shorter polynomials.
 const exponential = @import("math/exp.zig");
 const logarithm = @import("math/log.zig");
 const trig = @import("math/trig.zig");
