@@ -390,3 +390,36 @@ def test_lbfgs_finds_the_floor_of_the_valley(search):
     np.testing.assert_allclose(p.tolist(), [1, 1], rtol=1e-4)
     state = optimizer.state_dict()["state"][0]
     assert state["n_iter"] <= state["func_evals"] <= 2 * 60 * 1.25 + 2
+
+
+@pytest.mark.parametrize(
+    "name", "SGD Momentum Adam AdamW Adagrad RMSprop Adadelta Adamax NAdam RAdam ASGD Rprop".split()
+)
+def test_a_step_at_once_is_the_step_one_by_one(name, monkeypatch):
+    """What the library gathers for itself (zig/python/optimize.zig) it gathers as Python does, and leaves alone what it can't."""
+    from dlgrad.optim._engine import PerParameter
+
+    def train(one_by_one):
+        if one_by_one:
+            monkeypatch.setattr(PerParameter, "_step_at_once", lambda self, group: False)
+        dlgrad.manual_seed(0)
+        params = [
+            dlgrad.randn(3, 4),
+            dlgrad.randn(5),
+            dlgrad.randn(2, 2).double(),
+            dlgrad.randn(4, 3).t(),
+            dlgrad.randn(1),
+        ]
+        params = [dlgrad.nn.Parameter(p) for p in params]
+        make = dlgrad.optim.SGD if name == "Momentum" else getattr(dlgrad.optim, name)
+        options = {"momentum": 0.9} if name == "Momentum" else {}
+        optimizer = make([{"params": params[:2]}, {"params": params[2:]}], lr=0.01, **options)
+        for k in range(5):
+            for i, p in enumerate(params):
+                p.grad = None if i == k else dlgrad.full_like(p, 0.1 * (k + 1)) * p.detach()
+            if k == 3:
+                optimizer.load_state_dict(optimizer.state_dict())
+            optimizer.step()
+        return [p.tolist() for p in params], [p._version for p in params]
+
+    assert train(False) == train(True)

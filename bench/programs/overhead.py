@@ -25,6 +25,12 @@ def add_in_place(torch):
     return lambda: a.add_(b)
 
 
+@program("add 10, out=", GROUP)
+def add_out(torch):
+    a, b, out = torch.randn(10), torch.randn(10), torch.empty(10)
+    return lambda: torch.add(a, b, out=out)
+
+
 @program("mul 10 by a number", GROUP)
 def mul_number(torch):
     a = torch.randn(10)
@@ -63,4 +69,10 @@ small("slice 4x8", lambda torch, x: lambda: x[:, 1:5])
 small("item", lambda torch, x: (lambda y: lambda: y.item())(x.sum()))
 small("zeros 4x8", lambda torch, x: lambda: torch.zeros(4, 8))
 small("cat 4x8", lambda torch, x: lambda: torch.cat([x, x]))
+small("sum 4x8, dim 1", lambda torch, x: lambda: x.sum(1))
+small("x[2] = number", lambda torch, x: lambda: x.__setitem__(2, 1.0))
+small("topk 4x8", lambda torch, x: lambda: x.topk(2))
+small("tensor of 3 numbers", lambda torch, x: lambda: torch.tensor([1.0, 2.0, 3.0]))
+small("randint 10", lambda torch, x: lambda: torch.randint(0, 5, (10,)))
+small("numpy of 4x8", lambda torch, x: lambda: x.numpy())
 small("linear 4x8, forward", lambda torch, x: (lambda f: lambda: f(x))(torch.nn.Linear(8, 8)))

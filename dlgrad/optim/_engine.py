@@ -13,7 +13,7 @@ import struct
 from .. import dtypes as dt
 from .. import plan as door
 from .._lib import ffi, lib
-from .._native import native
+from .._native import native, offsets
 from ..autograd.mode import mode
 from ..layout import Layout, contiguous
 from ..ops.create import new_tensor, scalar_tensor
@@ -41,13 +41,22 @@ def table_of(entries):
     return ffi.from_buffer("uint8_t[]", struct.pack(f"={len(words)}q", *words))
 
 
-def run(row, entries, dtype, scalars, flags=0):
-    """One call for all entries. entries: lists of ints and addresses, in the order of the row's fields."""
+def _plan_of(row, dtype, flags):
     key = (row, dtype, flags)
     plan = _plans.get(key)
     if plan is None:
         ints = (dtype.code, flags)
         plan = door.remember(_plans, key, door.make_plan("optim", row, (_TABLE,), (), ints=ints))
+    return plan
+
+
+if native is not None:
+    native["bind_step"]("_grad", dt.float64, Layout, *offsets(Layout, ("dtype", "numel", "contiguous")))
+
+
+def run(row, entries, dtype, scalars, flags=0):
+    """One call for all entries. entries: lists of ints and addresses, in the order of the row's fields."""
+    plan = _plan_of(row, dtype, flags)
     if native is not None:
         native["run_table"](plan, entries, scalars)
         return
@@ -113,6 +122,8 @@ class PerParameter(Optimizer):
         kernel = self.row is not None and not group.get("differentiable") and not mode.enabled
         if kernel and len(set(group["params"])) != len(group["params"]):
             kernel = False  # a parameter that is there twice takes two steps, one after the other
+        if kernel and native is not None and self._step_at_once(group):
+            return
         states = self.state
         for p in group["params"]:
             grad = p._grad
@@ -130,6 +141,22 @@ class PerParameter(Optimizer):
                 by_kernel.setdefault(p._layout.dtype, []).append(entry)
         for dtype, entries in by_kernel.items():
             run(self.row, entries, dtype, self.scalars(group), self.flags(group))
+
+    def row_of(self, group):
+        """What makes the words of a parameter behind its gradient's: the names of its state's tensors, of those of
+        one number, and words that are the same for all."""
+        return self.fields, (*self.extras, "step"), ()
+
+    def _step_at_once(self, group):
+        """The step in one call, if all that it takes is there and of one dtype; else False, and nothing is done."""
+        params = group["params"]
+        if not params:
+            return False
+        dtype = params[0]._layout.dtype
+        if not dtype.is_floating_point:
+            return False
+        plan = _plan_of(self.row, dtype, self.flags(group))
+        return native["run_step"](plan, dtype, params, self.state, *self.row_of(group), self.scalars(group))
 
     def entry(self, group, p, grad, state, keep):
         """The words of one parameter, or None where the kernel cannot take it."""

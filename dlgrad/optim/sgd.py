@@ -67,6 +67,9 @@ class SGD(PerParameter):
     def flags(self, group):
         return (1 if group["maximize"] else 0) | (2 if group["nesterov"] else 0)
 
+    def row_of(self, group):
+        return ((), (), (0, 0)) if group["momentum"] == 0 else (("momentum_buffer",), (), (0,))
+
     def entry(self, group, p, grad, state, keep):
         if group["momentum"] == 0:
             words = super().entry(group, p, grad, state, keep)

@@ -20,7 +20,7 @@ pub inline fn execute(p: *const PlanObject, call: *Call) bool {
     return executeApart(p, call);
 }
 
-fn executeApart(p: *const PlanObject, call: *Call) bool {
+pub fn executeApart(p: *const PlanObject, call: *Call) bool {
     const plan = p.plan;
     const state = py.PyEval_SaveThread();
     const status = running.execute(plan, call);

@@ -241,7 +241,7 @@ pub const Mode = struct {
 // ------------------------------------------------------------------ tensors
 
 /// Where the slots of a class's instances lie, from `bind`.
-fn Slots(comptime names: []const []const u8) type {
+pub fn Slots(comptime names: []const []const u8) type {
     return struct {
         pub var kind: O = undefined;
         var offsets: [names.len]usize = undefined;

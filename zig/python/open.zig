@@ -6,6 +6,7 @@ const graph = @import("graph.zig");
 const item = @import("item.zig");
 const memo = @import("memo.zig");
 const objects = @import("objects.zig");
+const optimize = @import("optimize.zig");
 const row = @import("row.zig");
 const walk = @import("walk.zig");
 
@@ -27,7 +28,7 @@ pub fn open(numbers: []const usize) bool {
     api.method_type = @ptrFromInt(numbers[6]);
     const done = objects.register(namespace) and objects.putAll(namespace, &call.functions) and
         objects.putAll(namespace, &graph.functions) and
-        objects.putAll(namespace, &item.functions) and objects.putAll(namespace, &walk.functions) and row.register(namespace) and memo.register(namespace);
+        objects.putAll(namespace, &item.functions) and objects.putAll(namespace, &walk.functions) and objects.putAll(namespace, &optimize.functions) and row.register(namespace) and memo.register(namespace);
     if (!done) api.py.PyErr_Clear();
     return done;
 }
