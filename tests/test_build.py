@@ -92,7 +92,7 @@ def test_only_what_changed_is_compiled(small_tree, capsys):
         return capsys.readouterr().out
 
     first = build()
-    assert f"fill for {LEVEL}" in first and name in first
+    assert f"elementwise for {LEVEL}" in first and name in first
     assert out.stat().st_size > 10_000 and list(out.parent.iterdir()) == [out]
     assert build() == ""
     with (small_tree / "zig/memory.zig").open("a") as f:  # the library's own object alone
@@ -100,13 +100,13 @@ def test_only_what_changed_is_compiled(small_tree, capsys):
     assert re.findall(r"^  (\S+)", build(), re.M) == [f"{name}:"]
     with (small_tree / "zig/ops/fill.zig").open("a") as f:
         f.write("// changed\n")
-    assert f"fill for {LEVEL}" in build()
+    assert f"elementwise for {LEVEL}" in build()
 
     before = out.read_bytes()
     with (small_tree / "zig/ops/fill.zig").open("a") as f:
         f.write("const broken = ;\n")
     with pytest.raises(
-        hatch_build.BuildError, match=r"compiling fill for .* failed\n.*fill.zig:\d+"
+        hatch_build.BuildError, match=r"compiling elementwise for .* failed\n.*fill.zig:\d+"
     ):
         build()
     assert out.read_bytes() == before
