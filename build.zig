@@ -11,7 +11,12 @@
 const std = @import("std");
 
 const Names = []const []const u8;
-const Variant = struct { name: []const u8, cpu: []const u8, level: enum { v1, v3, v4 } };
+const Variant = struct {
+    name: []const u8,
+    cpu: []const u8,
+    level: enum { v1, v3, v4 },
+    without: Names = &.{},
+};
 const SharedObjects = struct {
     elementwise: Names,
     reductions: Names,
@@ -60,6 +65,7 @@ pub fn build(b: *std.Build) void {
     for (with_kernels) |m| m.addOptions("build_options", options);
     for (variants.items) |v| {
         for (objects(b)) |o| {
+            if (contains(v.without, o.families) and wanted(only, below(all, v).name)) continue;
             const object = kernels(settings, o, v);
             for (with_kernels) |m| m.addObject(object);
         }
@@ -134,6 +140,17 @@ fn objects(b: *std.Build) []const Object {
         list.append(b.allocator, alone) catch @panic("out of memory");
     }
     return list.items;
+}
+
+fn contains(names: Names, all: Names) bool {
+    for (all) |name| if (indexOf(names, name) == null) return false;
+    return true;
+}
+
+/// The next variant in the list.
+fn below(all: []const Variant, v: Variant) Variant {
+    for (all, 0..) |x, i| if (std.mem.eql(u8, x.name, v.name)) return all[i + 1];
+    unreachable;
 }
 
 /// One object at one CPU level (zig/kernel_object.zig).

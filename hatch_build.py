@@ -107,6 +107,19 @@ def levels(arch: str, root: Path = ROOT, only: str = "") -> dict[str, str]:
     return {n: cpu for n, cpu in found.items() if not names or n in names}
 
 
+def borrowed(arch: str, chosen: list[str], root: Path = ROOT) -> set[tuple[str, str]]:
+    """(family, level) where the code of the next of the `chosen` levels is taken."""
+    text = (root / "zig/variants.zon").read_text()
+    every = list(levels(arch, root))
+    found = re.findall(r'\.name = "(\w+)",.*\.without = \.\{(.*?)\}', text)
+    return {
+        (family, level)
+        for level, listing in found
+        if level in chosen and every[every.index(level) + 1] in chosen
+        for family in re.findall(r'"(\w+)"', listing)
+    }
+
+
 # Objects whose inner loops are vectors in so many words: small code is as fast, or nearly.
 SMALL = ("elementwise", "fft", "linalg", "resample", "distance", "optim")
 
@@ -222,14 +235,16 @@ def quoted(names) -> str:
 def build_library(root: Path, target: str, out: Path, only_levels: str = "") -> None:
     """The library for a Zig target, with all CPU levels or some of them, into `out`."""
     zig = root / "zig"
-    chosen = levels(target.split("-")[0], root, only_levels)
+    arch = target.split("-")[0]
+    chosen = levels(arch, root, only_levels)
+    without = borrowed(arch, list(chosen), root)
     compiler = Compiler(root, target)
     # Nothing unwinds through a kernel, and the tables were 1/20 of a wheel.
     unwind = ["-fno-unwind-tables"]
 
     def kernels(name: str, members: list[str], level: str, cpu: str) -> Path:
         # The oldest CPUs get small code: few have them, everybody downloads it.
-        small = ["-O", "small"] if cpu == "x86_64" or name in SMALL else []
+        small = ["-O", "small"] if level == "x86_64" or name in SMALL else []
         return compiler.make(
             f"{name} for {level}",
             f"{name}_{level}.o",
@@ -245,7 +260,12 @@ def build_library(root: Path, target: str, out: Path, only_levels: str = "") -> 
         )
 
     # Those of several families take longest: they come first.
-    jobs = [(*item, *level) for item in objects(root).items() for level in chosen.items()]
+    jobs = [
+        (name, members, level, cpu)
+        for name, members in objects(root).items()
+        for level, cpu in chosen.items()
+        if not all((family, level) in without for family in members)
+    ]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         waiting = [pool.submit(kernels, *job) for job in jobs]
     problems = [str(e) for e in (w.exception() for w in waiting) if e is not None and str(e)]

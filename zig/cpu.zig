@@ -12,6 +12,8 @@ pub const Variant = struct {
     /// For the compiler's -mcpu.
     cpu: []const u8,
     level: Level,
+    /// Families that take the next variant's code.
+    without: []const []const u8 = &.{},
 };
 
 const All = struct { x86_64: [3]Variant, aarch64: [1]Variant };

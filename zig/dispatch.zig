@@ -12,23 +12,31 @@ const Level = struct { variant: cpu.Variant, table: *const [names.len]Prepare };
 
 const compiled: []const Level = blk: {
     var list: []const Level = &.{};
-    for (cpu.variants) |v| {
-        for (levels) |name| {
-            if (!std.mem.eql(u8, name, v.name)) continue;
-            list = list ++ .{Level{ .variant = v, .table = &Table(name).prepare }};
-        }
+    for (cpu.variants, 0..) |v, i| {
+        if (contains(&levels, v.name)) list = list ++ .{Level{ .variant = v, .table = &Table(i).prepare }};
     }
     break :blk list;
 };
 
-fn Table(comptime level: []const u8) type {
+fn contains(list: []const []const u8, name: []const u8) bool {
+    for (list) |x| if (std.mem.eql(u8, x, name)) return true;
+    return false;
+}
+
+fn Table(comptime i: usize) type {
     return struct {
         const prepare: [names.len]Prepare = blk: {
+            @setEvalBranchQuota(10_000);
+            const v = cpu.variants[i];
             var list: [names.len]Prepare = undefined;
-            for (&list, names) |*entry, name| entry.* = @extern(Prepare, .{
-                .name = "dlgrad_" ++ name ++ "_" ++ level,
-                .visibility = .hidden,
-            });
+            for (&list, names) |*entry, name| {
+                const other = contains(v.without, name) and contains(&levels, cpu.variants[i + 1].name);
+                const from = cpu.variants[if (other) i + 1 else i];
+                entry.* = @extern(Prepare, .{
+                    .name = "dlgrad_" ++ name ++ "_" ++ from.name,
+                    .visibility = .hidden,
+                });
+            }
             break :blk list;
         };
     };
