@@ -13,7 +13,7 @@ const Level = struct { variant: cpu.Variant, table: *const [names.len]Prepare };
 const compiled: []const Level = blk: {
     var list: []const Level = &.{};
     for (cpu.variants, 0..) |v, i| {
-        if (contains(&levels, v.name)) list = list ++ .{Level{ .variant = v, .table = &Table(i).prepare }};
+        if (contains(levels[0..], v.name)) list = list ++ .{Level{ .variant = v, .table = &Table(i).prepare }};
     }
     break :blk list;
 };
@@ -30,7 +30,7 @@ fn Table(comptime i: usize) type {
             const v = cpu.variants[i];
             var list: [names.len]Prepare = undefined;
             for (&list, names) |*entry, name| {
-                const other = contains(v.without, name) and contains(&levels, cpu.variants[i + 1].name);
+                const other = contains(v.without, name) and contains(levels[0..], cpu.variants[i + 1].name);
                 const from = cpu.variants[if (other) i + 1 else i];
                 entry.* = @extern(Prepare, .{
                     .name = "dlgrad_" ++ name ++ "_" ++ from.name,

@@ -107,7 +107,7 @@ test "words: bfloat16 and int8 with the CPU's dot products and without" {
 
 /// An element by the vector rule (gemm_vector.zig).
 fn lanesSum(comptime T: type, a: [*]const T, sa: usize, b: [*]const T, sb: usize, k: usize) T {
-    const lanes = 128 / @sizeOf(T);
+    const lanes = 2 * simd.lanes(T);
     var total: T = 0;
     var k0: usize = 0;
     while (k0 < k) : (k0 += gemm_vector.block) {
