@@ -15,11 +15,6 @@ from dlgrad.ops.view import transpose
 F = dlgrad.nn.functional
 TIMES = 6  # a key is learned at its second sight; a few times more for other choices
 
-needs_native = pytest.mark.skipif(
-    native is None, reason="without the native door there are no memos"
-)
-
-
 def again(f):
     """f() TIMES times; the last result."""
     for _ in range(TIMES):
@@ -305,7 +300,7 @@ def test_it_passes_for_the_function():
         )
 
 
-@needs_native
+@pytest.mark.native
 def test_caches_stay_bounded():
     x = dlgrad.zeros(5000)
     before = known(dlgrad.Tensor.__getitem__)
@@ -314,7 +309,7 @@ def test_caches_stay_bounded():
     assert known(dlgrad.Tensor.__getitem__) <= max(before, 0) + 1100
 
 
-@needs_native
+@pytest.mark.native
 def test_nothing_is_leaked():
     x, g = dlgrad.randn(4, 8), dlgrad.randn(4, 8, requires_grad=True)
     a, b, key = dlgrad.zeros(8), dlgrad.ones(8), (slice(None), slice(1, 5))
@@ -391,7 +386,7 @@ def test_threads_at_once():
     assert not wrong
 
 
-@needs_native
+@pytest.mark.native
 def test_the_python_function_is_asked_only_at_first():
     x = dlgrad.zeros(3, 5)
     calls = []
