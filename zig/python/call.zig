@@ -3,7 +3,7 @@
 const std = @import("std");
 const api = @import("api.zig");
 const objects = @import("objects.zig");
-const memo = @import("memo.zig");
+const memo_watch = @import("memo_watch.zig");
 const memory = @import("../memory.zig");
 const plan_zig = @import("../plan.zig");
 const running = @import("../run.zig");
@@ -96,11 +96,11 @@ fn run(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
     if (!fill(p, &call, p.plan.n_out, inputs)) return null;
     if (p.plan.n_out == 1) {
         const t = newTensor(p, &call) orelse return raise(p, inputs);
-        memo.note(p, t, inputs[0 .. p.plan.operands.len - 1], &call);
+        memo_watch.note(p, t, inputs[0 .. p.plan.operands.len - 1], &call);
         return t;
     }
     const results = runSeveral(p, &call) orelse return raise(p, inputs);
-    memo.note(p, results, inputs[0 .. p.plan.operands.len - p.plan.n_out], &call);
+    memo_watch.note(p, results, inputs[0 .. p.plan.operands.len - p.plan.n_out], &call);
     return results;
 }
 
@@ -155,7 +155,7 @@ fn write(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
         if (objects.Storage.of(Tensor.slots.get(t, "_storage").?)) |s| s.version += 1;
     }
     if (!done) return raise(p, operands[p.plan.n_out..]);
-    memo.note(p, null, operands[0..p.plan.operands.len], &call);
+    memo_watch.note(p, null, operands[0..p.plan.operands.len], &call);
     return api.keep(api.none);
 }
 
@@ -182,7 +182,7 @@ fn byAddress(comptime into: bool, comptime addresses: usize, comptime number: Nu
                 .i => .{ .i = py.PyLong_AsLongLong(a) },
             };
             if (py.PyErr_Occurred() != null) return null;
-            memo.noteOther();
+            memo_watch.noteOther();
             const state = py.PyEval_SaveThread();
             const done: usize = if (into)
                 @intCast(running.execute(plan, &call))
@@ -203,7 +203,7 @@ fn runAt(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
     var call: Call = .{};
     for (addresses, call.ptr[0..addresses.len]) |a, *ptr| ptr.* = @ptrFromInt(py.PyLong_AsSize_t(a));
     if (py.PyErr_Occurred() != null) return null;
-    memo.noteOther();
+    memo_watch.noteOther();
     const state = py.PyEval_SaveThread();
     const status = running.execute(plan, &call);
     py.PyEval_RestoreThread(state);
@@ -224,7 +224,7 @@ fn alloc(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
 pub fn newEmpty(bytes: usize, layout: O) ?O {
     const block = memory.alloc(bytes) orelse return null;
     const t = Tensor.make(block, bytes, layout) orelse return null;
-    memo.noteEmpty(t);
+    memo_watch.noteEmpty(t);
     return t;
 }
 
@@ -264,7 +264,7 @@ fn runTable(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
     }
     if (py.PyErr_Occurred() != null) return null;
     call.ptr[0] = @ptrCast(block);
-    memo.noteOther();
+    memo_watch.noteOther();
     if (!executeApart(plan, &call)) return raise(plan, &.{});
     return api.keep(api.none);
 }

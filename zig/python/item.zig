@@ -2,7 +2,7 @@
 //! and where there are none, Python's own method (the slow one) reads them or raises, and leaves with
 //! `remember_numbers(layout, format, sizes, steps)` what the next ones need.
 const api = @import("api.zig");
-const memo = @import("memo.zig");
+const memo_watch = @import("memo_watch.zig");
 const objects = @import("objects.zig");
 const BFloat16 = @import("../dtype.zig").BFloat16;
 const Tensor = objects.Tensor;
@@ -37,7 +37,7 @@ fn find(t: O) ?struct { *const Known, usize } {
 }
 
 fn item(t: O, _: ?O) callconv(.c) ?O {
-    memo.noteOther(); // what follows may depend on the element
+    memo_watch.noteOther(); // what follows may depend on the element
     const k, const address = find(t) orelse return slowly(0, t);
     for (k.size[0..k.ndim]) |n| if (n != 1) return slowly(0, t);
     return switch (k.format) {
@@ -71,7 +71,7 @@ inline fn again(o: O) O {
 }
 
 fn tolist(t: O, _: ?O) callconv(.c) ?O {
-    memo.noteOther();
+    memo_watch.noteOther();
     const k, const address = find(t) orelse return slowly(1, t);
     if (k.ndim == 0 or !plain_lists) return slowly(1, t);
     return list(k, 0, address);

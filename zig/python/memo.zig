@@ -15,309 +15,20 @@
 //! for the second time. Only functions whose way depends on nothing but the key may be wrapped.
 const std = @import("std");
 const api = @import("api.zig");
-const call_zig = @import("call.zig");
-const graph = @import("graph.zig");
 const key_zig = @import("key.zig");
+const memo_entry = @import("memo_entry.zig");
+const memo_watch = @import("memo_watch.zig");
 const objects = @import("objects.zig");
-const plan_zig = @import("../plan.zig");
+const Edges = memo_entry.Edges;
+const Entry = memo_entry.Entry;
 const Key = key_zig.Key;
 const Object = api.Object;
 const PlanObject = objects.PlanObject;
 const Tensor = objects.Tensor;
 const O = *Object;
 const py = &api.py;
-
-// ------------------------------------------------------------------ what a function did
-
-/// The plan that this thread ran last, kept while some Memo asks its function.
-const Watch = struct {
-    depth: usize = 0,
-    count: usize = 0,
-    plan: ?O = null,
-    result: ?O = null,
-    operands: [plan_zig.max_operands]?O = @splat(null),
-    scalars: [plan_zig.max_scalars]plan_zig.Scalar = undefined,
-
-    fn clear(w: *Watch) void {
-        const old = w.*;
-        w.plan = null;
-        w.result = null;
-        w.operands = @splat(null);
-        api.drop(old.plan);
-        api.drop(old.result);
-        for (old.operands) |o| api.drop(o);
-    }
-};
-threadlocal var watch: Watch = .{};
-
-/// A plan was run on these tensors (None: left out): its inputs, where there is a new result, else
-/// the one that was written to and its inputs.
-pub inline fn note(p: *const PlanObject, result: ?O, tensors: []const O, call: *const plan_zig.Call) void {
-    if (watch.depth > 0) remember(p, result, tensors, call);
-}
-
-/// A tensor was made of memory that nothing was written to.
-pub inline fn noteEmpty(t: O) void {
-    if (watch.depth == 0) return;
-    watch.clear();
-    watch.count += 1;
-    watch.result = api.keep(t);
-}
-
-/// Something was done that no Memo can repeat.
-pub inline fn noteOther() void {
-    watch.count += 2;
-}
-
-fn remember(p: *const PlanObject, result: ?O, tensors: []const O, call: *const plan_zig.Call) void {
-    @branchHint(.cold);
-    watch.clear();
-    watch.count += 1;
-    watch.plan = api.keep(@constCast(&p.head));
-    if (result) |r| watch.result = api.keep(r);
-    for (tensors, watch.operands[0..tensors.len]) |t, *o| o.* = api.keep(t);
-    watch.scalars = call.scalar;
-}
-
-// ------------------------------------------------------------------ what is known
-
-const Action = enum { nothing, same, view, views, plan, all, write, empty };
-const left_out = 255;
-
-const Entry = struct {
-    key: []u64,
-    hash: u64,
-    /// The table, and the calls that are answered by it now.
-    holders: usize = 1,
-    /// How often it was not what it took.
-    failures: u8 = 0,
-    action: Action = .nothing,
-    /// Which of the tensors is returned.
-    which: u8 = 0,
-    n_operands: u8 = 0,
-    /// For each operand of the plan in which of the tensors it lies, and how many bytes behind its first element.
-    operands: [plan_zig.max_operands]u8 = undefined,
-    shifts: [plan_zig.max_operands]usize = undefined,
-    /// Whether None is returned.
-    silent: bool = false,
-    scalars: [plan_zig.max_scalars]plan_zig.Scalar = undefined,
-    plan: ?O = null,
-    /// Of the result; of views the layouts; of all results what makes them out of a tuple (None: the tuple itself).
-    layout: ?O = null,
-    /// Of views, in a tuple.
-    offsets: ?O = null,
-    /// Of a view, in bytes; of an empty tensor: how many bytes.
-    offset: usize = 0,
-    /// The tensors that want a gradient (bit i: tensor i), and how the result is recorded; null: not at all.
-    choice: u32 = 0,
-    recipe: ?O = null,
-
-    fn make(key: *const Key) ?*Entry {
-        const e: *Entry = @ptrCast(@alignCast(py.PyMem_RawMalloc(@sizeOf(Entry)) orelse return null));
-        const words: [*]u64 = @ptrCast(@alignCast(py.PyMem_RawMalloc(8 * key.n) orelse {
-            py.PyMem_RawFree(e);
-            return null;
-        }));
-        @memcpy(words[0..key.n], key.tokens[0..key.n]);
-        e.* = .{ .key = words[0..key.n], .hash = key.hash };
-        key_zig.keepAll(e.key);
-        return e;
-    }
-
-    fn release(e: *Entry) void {
-        e.holders -= 1;
-        if (e.holders > 0) return;
-        key_zig.dropAll(e.key);
-        api.drop(e.plan);
-        api.drop(e.layout);
-        api.drop(e.offsets);
-        api.drop(e.recipe);
-        py.PyMem_RawFree(e.key.ptr);
-        py.PyMem_RawFree(e);
-    }
-
-    // -------------------------------------------------------------- answers
-
-    const Answer = union(enum) { done: ?O, unknown };
-
-    inline fn answer(e: *Entry, key: *const Key) Answer {
-        return switch (e.action) {
-            .nothing => .unknown,
-            .same => .{ .done = api.keep(key.tensors[e.which]) },
-            .view => e.takeView(key),
-            .views => e.takeViews(key),
-            .plan, .all => e.runPlan(key),
-            .write => e.writePlan(key),
-            .empty => .{ .done = call_zig.newEmpty(e.offset, e.layout.?) orelse return .unknown },
-        };
-    }
-
-    fn fill(e: *const Entry, key: *const Key, call: *plan_zig.Call, first: usize) bool {
-        const n = e.n_operands;
-        for (e.operands[0..n], e.shifts[0..n], call.ptr[first..][0..n]) |i, shift, *ptr| {
-            if (i != left_out) ptr.* = @ptrFromInt((Tensor.address(key.tensors[i]) orelse return false) +% shift);
-        }
-        call.scalar = e.scalars;
-        return true;
-    }
-
-    fn runPlan(e: *Entry, key: *const Key) Answer {
-        var edges: Edges = .{};
-        defer edges.release();
-        if (!edges.find(key)) return .{ .done = null };
-        if (edges.choice != e.choice) return .unknown;
-        var call: plan_zig.Call = .{};
-        const plan: *PlanObject = @ptrCast(e.plan.?);
-        if (!e.fill(key, &call, plan.plan.n_out)) return .unknown;
-        if (plan.plan.n_out > 1) return .{ .done = e.runSeveral(key, plan, &call, &edges) };
-        const t = call_zig.newTensor(plan, &call) orelse return .{ .done = e.failed(plan, key) };
-        if (watch.depth > 0) e.noteRun(key, plan, t, &call);
-        return .{ .done = e.recorded(t, key, &edges, null) };
-    }
-
-    /// `t` in the graph, if it belongs there.
-    inline fn recorded(e: *Entry, t: O, key: *const Key, edges: *Edges, results: ?O) ?O {
-        const how = e.recipe orelse return t;
-        if (edges.record(how, t, key, results)) return t;
-        api.drop(t);
-        return null;
-    }
-
-    fn runSeveral(e: *Entry, key: *const Key, plan: *PlanObject, call: *plan_zig.Call, edges: *Edges) ?O {
-        const results = call_zig.runSeveral(plan, call) orelse return e.failed(plan, key);
-        if (watch.depth > 0) e.noteRun(key, plan, results, call);
-        if (e.action == .all) {
-            if (e.layout.? == api.none) return results;
-            defer api.drop(results);
-            return api.callObject(e.layout.?, &.{results});
-        }
-        defer api.drop(results);
-        return e.recorded(api.keep(py.PyTuple_GetItem(results, e.which).?), key, edges, results);
-    }
-
-    fn noteRun(e: *const Entry, key: *const Key, plan: *const PlanObject, t: ?O, call: *const plan_zig.Call) void {
-        var list: [plan_zig.max_operands]O = undefined;
-        for (e.operands[0..e.n_operands], list[0..e.n_operands]) |i, *o| {
-            o.* = if (i == left_out) api.none else key.tensors[i];
-        }
-        note(plan, t, list[0..e.n_operands], call);
-    }
-
-    fn failed(e: *const Entry, plan: *const PlanObject, key: *const Key) ?O {
-        _ = e;
-        return call_zig.raise(plan, key.tensors[0..key.n_tensors]);
-    }
-
-    fn writePlan(e: *Entry, key: *const Key) Answer {
-        const target = key.tensors[e.which];
-        const storage = Tensor.slots.get(target, "_storage").?;
-        const s = objects.Storage.of(storage) orelse return .unknown;
-        if (!mayWrite(key, target, storage)) return .unknown;
-        var call: plan_zig.Call = .{};
-        if (!e.fill(key, &call, 0)) return .unknown;
-        const plan: *PlanObject = @ptrCast(e.plan.?);
-        const done = call_zig.execute(plan, &call);
-        s.version += 1;
-        if (!done) return .{ .done = e.failed(plan, key) };
-        if (watch.depth > 0) e.noteRun(key, plan, null, &call);
-        return .{ .done = api.keep(if (e.silent) api.none else target) };
-    }
-
-    /// Whether a view of `x` is one like all others.
-    inline fn isPlain(x: O) bool {
-        return Tensor.slots.get(x, "_view_mode") == api.none and (objects.Mode.enabled or !Tensor.wants(x));
-    }
-
-    fn takeView(e: *Entry, key: *const Key) Answer {
-        var edges: Edges = .{};
-        defer edges.release();
-        if (!edges.find(key)) return .{ .done = null };
-        const x = key.tensors[0];
-        if (edges.choice != e.choice or !isPlain(x)) return .unknown;
-        const t = Tensor.view(x, e.layout.?, e.offset) orelse return .{ .done = null };
-        return .{ .done = e.recorded(t, key, &edges, null) };
-    }
-
-    fn takeViews(e: *Entry, key: *const Key) Answer {
-        const x = key.tensors[0];
-        if (!isPlain(x) or Tensor.wants(x)) return .unknown;
-        const n = py.PyTuple_Size(e.layout.?);
-        const views = py.PyTuple_New(n) orelse return .{ .done = null };
-        var i: isize = 0;
-        while (i < n) : (i += 1) {
-            const offset = py.PyLong_AsSize_t(py.PyTuple_GetItem(e.offsets.?, i).?);
-            const t = Tensor.view(x, py.PyTuple_GetItem(e.layout.?, i).?, offset) orelse {
-                api.drop(views);
-                return .{ .done = null };
-            };
-            _ = py.PyTuple_SetItem(views, i, t);
-        }
-        return .{ .done = views };
-    }
-};
-
-/// Whether autograd does not care that `target` is written to, and no other of the tensors lies in its memory.
-fn mayWrite(key: *const Key, target: O, storage: O) bool {
-    const recording = objects.Mode.enabled;
-    for (key.tensors[0..key.n_tensors]) |t| {
-        if (t == target) continue;
-        if (Tensor.slots.get(t, "_storage") == storage) return false;
-        if (recording and Tensor.wants(t)) return false;
-    }
-    if (!recording) return true;
-    const wanted = Tensor.slots.get(target, "_requires_grad");
-    const base = Tensor.slots.get(target, "_view").?;
-    if (base == api.none) return wanted == api.false_;
-    return wanted != api.true_ and Tensor.slots.get(base, "_requires_grad") == api.false_ and
-        Tensor.slots.get(target, "_view_mode") == api.none;
-}
-
-/// Where gradients of a call's tensors go.
-const Edges = struct {
-    list: [key_zig.max_tensors]?O = undefined,
-    n: usize = 0,
-    choice: u32 = 0,
-
-    /// False: an exception.
-    inline fn find(s: *Edges, key: *const Key) bool {
-        if (!objects.Mode.enabled) return true;
-        for (key.tensors[0..key.n_tensors]) |t| {
-            if (Tensor.wants(t)) return s.findAll(key);
-        }
-        return true;
-    }
-    fn findAll(s: *Edges, key: *const Key) bool {
-        for (key.tensors[0..key.n_tensors], 0..) |t, i| {
-            var edge: ?O = null;
-            if (Tensor.wants(t)) {
-                edge = graph.edgeOf(t) orelse return false;
-                if (edge == api.none) {
-                    api.drop(edge);
-                    edge = null;
-                } else s.choice |= @as(u32, 1) << @intCast(i);
-            }
-            s.list[i] = edge;
-            s.n = i + 1;
-        }
-        return true;
-    }
-    fn release(s: *Edges) void {
-        for (s.list[0..s.n]) |e| api.drop(e);
-    }
-    /// recipe: (name, rule, kept, own, places): places[i] is the tensor that the node's edge i belongs to.
-    fn record(s: *Edges, recipe: O, t: O, key: *const Key, results: ?O) bool {
-        const places = py.PyTuple_GetItem(recipe, 4).?;
-        const n: usize = @intCast(py.PyTuple_Size(places));
-        var edges: [key_zig.max_tensors]?O = undefined;
-        for (edges[0..n], 0..) |*e, i| {
-            const place = py.PyLong_AsSize_t(py.PyTuple_GetItem(places, @intCast(i)).?);
-            e.* = if (place == left_out) null else api.keep(s.list[place].?);
-        }
-        return graph.record(recipe, t, key.tensors[0..key.n_tensors], edges[0..n], results);
-    }
-};
-
-// ------------------------------------------------------------------ the type
+const left_out = memo_entry.left_out;
+const mayWrite = memo_entry.mayWrite;
 
 /// graph.recipe_of
 var recipe_of: ?O = null;
@@ -382,12 +93,12 @@ const Memo = extern struct {
 
     fn askAndLearn(m: *Memo, key: *const Key, args: [*]const O, nf: usize, names: ?O) ?O {
         @branchHint(.cold);
-        const before = watch.count;
-        watch.depth += 1;
+        const before = memo_watch.watch.count;
+        memo_watch.watch.depth += 1;
         const result = m.ask(args, nf, names);
-        watch.depth -= 1;
-        if (result) |r| m.learn(key, r, watch.count - before);
-        if (watch.depth == 0) watch.clear();
+        memo_watch.watch.depth -= 1;
+        if (result) |r| m.learn(key, r, memo_watch.watch.count - before);
+        if (memo_watch.watch.depth == 0) memo_watch.watch.clear();
         return result;
     }
 
@@ -415,16 +126,16 @@ const Memo = extern struct {
             if (ran == 0) return learnViews(e, key, result);
             return ran == 1 and learnAll(e, key, result);
         }
-        if (ran == 1 and watch.plan == null) return watch.result == result and learnEmpty(e, result);
+        if (ran == 1 and memo_watch.watch.plan == null) return memo_watch.watch.result == result and learnEmpty(e, result);
         if (ran == 1) return learnPlan(e, key, result);
         return ran == 0 and learnView(e, key, result);
     }
 
     fn learnWrite(e: *Entry, key: *const Key, which: u8, silent: bool) bool {
         const storage = Tensor.slots.get(key.tensors[which], "_storage").?;
-        if (e.action != .nothing or watch.plan == null or watch.result != null or
+        if (e.action != .nothing or memo_watch.watch.plan == null or memo_watch.watch.result != null or
             !mayWrite(key, key.tensors[which], storage) or !learnOperands(e, key)) return false;
-        if (e.operands[0] != which or !silent and watch.operands[0] != key.tensors[which]) return false;
+        if (e.operands[0] != which or !silent and memo_watch.watch.operands[0] != key.tensors[which]) return false;
         e.which = which;
         e.silent = silent;
         e.action = .write;
@@ -441,7 +152,7 @@ const Memo = extern struct {
     }
 
     fn learnPlan(e: *Entry, key: *const Key, result: O) bool {
-        const made = watch.result orelse return false;
+        const made = memo_watch.watch.result orelse return false;
         var results: ?O = null;
         if (made != result) {
             results = made;
@@ -458,7 +169,7 @@ const Memo = extern struct {
 
     /// A tuple (or one of its classes) of all that a plan has made.
     fn learnAll(e: *Entry, key: *const Key, result: O) bool {
-        const made = watch.result orelse return false;
+        const made = memo_watch.watch.result orelse return false;
         if (made.kind != py.PyTuple_Type or py.PyType_IsSubtype(result.kind, py.PyTuple_Type) == 0) return false;
         const n = py.PyTuple_Size(made);
         if (py.PyTuple_Size(result) != n) return false;
@@ -517,11 +228,11 @@ const Memo = extern struct {
     }
 
     fn learnOperands(e: *Entry, key: *const Key) bool {
-        const plan: *const PlanObject = @ptrCast(watch.plan.?);
-        const into = watch.result == null;
+        const plan: *const PlanObject = @ptrCast(memo_watch.watch.plan.?);
+        const into = memo_watch.watch.result == null;
         if (into and plan.plan.n_out != 1) return false;
         const n = plan.plan.operands.len - if (into) 0 else plan.plan.n_out;
-        for (watch.operands[0..n], e.operands[0..n], e.shifts[0..n]) |operand, *place, *shift| {
+        for (memo_watch.watch.operands[0..n], e.operands[0..n], e.shifts[0..n]) |operand, *place, *shift| {
             const o = operand.?;
             shift.* = 0;
             place.* = if (o == api.none) left_out else placeOf(key, o) orelse return false;
@@ -529,9 +240,9 @@ const Memo = extern struct {
             shift.* = (Tensor.address(o) orelse return false) -% (Tensor.address(key.tensors[place.*]) orelse return false);
         }
         e.n_operands = @intCast(n);
-        e.scalars = watch.scalars;
+        e.scalars = memo_watch.watch.scalars;
         api.drop(e.plan);
-        e.plan = api.keep(watch.plan.?);
+        e.plan = api.keep(memo_watch.watch.plan.?);
         return true;
     }
 
@@ -668,13 +379,6 @@ const Memo = extern struct {
         api.drop(kind);
     }
 
-    /// As a method: bound to the tensor.
-    fn get(o: O, instance: ?O, _: ?O) callconv(.c) ?O {
-        const self = instance orelse return api.keep(o);
-        if (self == api.none) return api.keep(o);
-        return api.callObject(api.method_type, &.{ o, self });
-    }
-
     /// What it has not, its function may have.
     fn getAttribute(o: O, name: O) callconv(.c) ?O {
         if (py.PyObject_GenericGetAttr(o, name)) |found| return found;
@@ -715,7 +419,7 @@ pub fn register(namespace: O) bool {
         .{ .number = api.Slot.new, .value = &Memo.new },
         .{ .number = api.Slot.dealloc, .value = &Memo.dealloc },
         .{ .number = api.Slot.call, .value = py.PyVectorcall_Call },
-        .{ .number = api.Slot.descr_get, .value = &Memo.get },
+        .{ .number = api.Slot.descr_get, .value = &objects.bound },
         .{ .number = api.Slot.getattro, .value = &Memo.getAttribute },
         .{ .number = api.Slot.members, .value = &Memo.members },
         .{ .number = api.Slot.methods, .value = &Memo.methods },
@@ -760,7 +464,7 @@ fn forgetAll(_: ?O, _: [*]const O, _: isize) callconv(.c) ?O {
 
 /// note_other()
 fn noteOtherCalled(_: ?O, _: [*]const O, _: isize) callconv(.c) ?O {
-    noteOther();
+    memo_watch.noteOther();
     return api.keep(api.none);
 }
 

@@ -389,6 +389,13 @@ const functions = [_]api.MethodDef{
     .{ .name = "bind_parameter", .function = &bindParameter },
 };
 
+/// What a callable type is as a method (its __get__): bound to the tensor.
+pub fn bound(o: O, instance: ?O, _: ?O) callconv(.c) ?O {
+    const self = instance orelse return api.keep(o);
+    if (self == api.none) return api.keep(o);
+    return api.callObject(api.method_type, &.{ o, self });
+}
+
 /// Puts the types and functions of this file into a dict.
 pub fn register(namespace: O) bool {
     Storage.kind = py.PyType_FromSpec(&Storage.spec) orelse return false;

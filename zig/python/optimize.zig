@@ -4,7 +4,7 @@ const std = @import("std");
 const api = @import("api.zig");
 const call_zig = @import("call.zig");
 const key = @import("key.zig");
-const memo = @import("memo.zig");
+const memo_watch = @import("memo_watch.zig");
 const objects = @import("objects.zig");
 const plan_zig = @import("../plan.zig");
 const PlanObject = objects.PlanObject;
@@ -93,7 +93,7 @@ fn run(plan: *const PlanObject, words: [*]usize, scalars: O) ?O {
     }
     if (py.PyErr_Occurred() != null) return null;
     call.ptr[0] = @ptrCast(words);
-    memo.noteOther();
+    memo_watch.noteOther();
     if (!call_zig.executeApart(plan, &call)) return call_zig.raise(plan, &.{});
     return api.keep(api.true_);
 }

@@ -11,7 +11,7 @@ const api = @import("api.zig");
 const call_zig = @import("call.zig");
 const graph = @import("graph.zig");
 const objects = @import("objects.zig");
-const memo = @import("memo.zig");
+const memo_watch = @import("memo_watch.zig");
 const memory = @import("../memory.zig");
 const plan_zig = @import("../plan.zig");
 const Object = api.Object;
@@ -138,7 +138,7 @@ const Function = extern struct {
         // A number is none of the plan's operands.
         const n = plan.plan.operands.len - 1;
         const first = if (args.len > n and !Tensor.is(args[0])) args.len - n else 0;
-        memo.note(plan, t, args[first..][0..n], call);
+        memo_watch.note(plan, t, args[first..][0..n], call);
     }
 
     fn failed(_: *Function, plan: *const PlanObject, args: []const O) ?O {
@@ -299,13 +299,6 @@ const Function = extern struct {
         api.drop(kind);
     }
 
-    /// As a method: bound to the tensor.
-    fn get(o: O, instance: ?O, _: ?O) callconv(.c) ?O {
-        const self = instance orelse return api.keep(o);
-        if (self == api.none) return api.keep(o);
-        return api.callObject(api.method_type, &.{ o, self });
-    }
-
     const bound_methods = [_]api.MethodDef{
         .{ .name = "remember", .function = &remember },
         .{ .name = "forget", .function = &forget },
@@ -325,7 +318,7 @@ const Function = extern struct {
             .{ .number = api.Slot.new, .value = &new },
             .{ .number = api.Slot.dealloc, .value = &dealloc },
             .{ .number = api.Slot.call, .value = undefined },
-            .{ .number = api.Slot.descr_get, .value = &get },
+            .{ .number = api.Slot.descr_get, .value = &objects.bound },
             .{ .number = api.Slot.members, .value = &members },
             .{ .number = api.Slot.methods, .value = &bound_methods },
             .{},
