@@ -84,6 +84,30 @@ def test_many_python_threads_train_at_once():
     assert in_threads(8, small_training) == alone
 
 
+def test_many_python_threads_meet_the_same_shapes_first_at_once():
+    """What one thread puts into a cache of plans is whole before another finds it there."""
+
+    together = threading.Barrier(4, timeout=10)
+
+    def work(i):
+        for n in range(301, 601):
+            together.wait()
+            x = dlgrad.ones(n, dtype=dlgrad.float64)
+            x.view(n, 1).fill_(2.0)
+            assert x.sum() == 2.0 * n
+            assert x.view(1, n).mean(1, keepdim=True).shape == (1, 1)
+        return True
+
+    interval, collect = sys.getswitchinterval(), gc.get_threshold()
+    sys.setswitchinterval(1e-6)
+    gc.set_threshold(3)
+    try:
+        assert all(in_threads(4, work))
+    finally:
+        sys.setswitchinterval(interval)
+        gc.set_threshold(*collect)
+
+
 def test_many_python_threads_use_the_pool_at_once(threads):
     threads(4)
     x = (dlgrad.arange(300 * 300) % 17).float().reshape(300, 300)

@@ -126,8 +126,9 @@ def fill_quickly(t, value):
         if type(lay) is not Layout or lay.dtype.is_complex or lay.dtype is dt.bool:
             return False
         kind = 0 if lay.dtype.is_floating_point else 1
-        plan = remember(_fills_into, lay, make_plan("fill", "fill", (lay,), (), (kind,), name="fill_", into=True))
+        plan = make_plan("fill", "fill", (lay,), (), (kind,), name="fill_", into=True)
         plan.extra = int if kind else float
+        remember(_fills_into, lay, plan)
     if plan.extra is int and not (type(value) is int and -(1 << 31) < value < 1 << 31):
         return False
     write(plan, t, plan.extra(value))
@@ -160,9 +161,9 @@ def _fill_plan(op, dtype, shape):
     """A plan that makes a tensor filled with a number."""
     lay = row_major_layout(dtype, shape)
     kind = 0 if dtype.is_floating_point else 1
-    plan = remember(_fills, (op, dtype, shape), make_plan("fill", "fill", (lay,), (), (kind,), name=op))
+    plan = make_plan("fill", "fill", (lay,), (), (kind,), name=op)
     plan.extra = int if kind else float
-    return plan
+    return remember(_fills, (op, dtype, shape), plan)
 
 
 def _new_filled(value, shape, dtype, requires_grad=False, op="full"):

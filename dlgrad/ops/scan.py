@@ -26,9 +26,10 @@ def _run(row, x, d, dtypes, backwards=False):
         outs = tuple([contiguous(k, tuple(lay.shape) or (1,)) for k in dtypes])
         source = lay if lay.ndim else alike(lay, contiguous(lay.dtype, (1,)))
         ints = (d, 1) if backwards else (d,)
-        found = door.remember(_plans, key, door.Several("scan", row, outs, (source,), ints))
+        found = door.Several("scan", row, outs, (source,), ints)
         if lay.ndim == 0:
             found.reshape(())
+        door.remember(_plans, key, found)
     results = found.run((x,))
     return results if len(results) > 1 else results[0]
 
