@@ -19,6 +19,7 @@ pub fn Across(comptime T: type) type {
         /// Written for x86's registers: one or two vectors of channels, which a square covers.
         pub const available = T == f32 and builtin.cpu.arch == .x86_64 and simd.has_fma;
         const Images = conv_image.Images(T);
+        const Problem = conv_image.Problem(T);
         const Micro = gemm_kernel.Kernel(T);
         const vl = Micro.vl;
         const nr = Micro.nr;
@@ -30,46 +31,19 @@ pub fn Across(comptime T: type) type {
         const Square = [square]@Vector(square, T);
         const Failure = error{OutOfMemory};
 
-        /// For each group, weights (rows, k) times windows of `images` (of the first group).
-        pub const Problem = struct {
-            images: Images,
-            /// From a column of positions to the next.
-            column: usize,
-            count: usize,
-            groups: usize,
-            /// Channels of a group, of the image and of the output.
-            channels: usize,
-            rows: usize,
-            /// Weight (group, row, channel, tap) at group * weight_group + row * weight_row + ...
-            weights: [*]const T,
-            weight_group: usize,
-            weight_row: usize,
-            weight_channel: usize,
-            weight_taps: []const usize,
-            bias: []const T,
-            out: [*]T,
-            /// Strides of the output: images, channels, and the positions of `images.grid`.
-            out_image: usize,
-            out_channel: usize,
-            out_step: [3]usize,
-
-            fn steps(p: *const Problem) usize {
-                return p.channels * p.weight_taps.len;
-            }
-            /// Channels with those that fill the last vector.
-            fn padded(p: *const Problem) usize {
-                return (p.rows + vl - 1) / vl * vl;
-            }
-            fn total(p: *const Problem) usize {
-                return p.count * p.images.positions();
-            }
-            /// The place of position number q of an image, its steps being `step`.
-            fn place(p: *const Problem, q: usize, step: [3]usize) usize {
-                const grid = p.images.grid;
-                const row = q / grid[2];
-                return row / grid[1] * step[0] + row % grid[1] * step[1] + q % grid[2] * step[2];
-            }
-        };
+        /// Channels with those that fill the last vector.
+        fn padded(p: *const Problem) usize {
+            return (p.rows + vl - 1) / vl * vl;
+        }
+        fn total(p: *const Problem) usize {
+            return p.count * p.images.positions();
+        }
+        /// The place of position number q of an image, its steps being `step`.
+        fn place(p: *const Problem, q: usize, step: [3]usize) usize {
+            const grid = p.images.grid;
+            const row = q / grid[2];
+            return row / grid[1] * step[0] + row % grid[1] * step[1] + q % grid[2] * step[2];
+        }
 
         const Job = struct {
             p: *const Problem,
@@ -87,33 +61,33 @@ pub fn Across(comptime T: type) type {
                 const taps = p.images.taps;
                 o.* = k / taps.len * p.images.channel + taps[k % taps.len];
             }
-            const panels = services.allocSlice(T, p.groups * p.padded() * steps) orelse
+            const panels = services.allocSlice(T, p.groups * padded(p) * steps) orelse
                 return error.OutOfMemory;
             defer services.free(@ptrCast(panels.ptr));
             const job: Job = .{ .p = p, .offsets = offsets, .panels = panels.ptr };
-            const vectors = p.groups * p.padded() / vl;
+            const vectors = p.groups * padded(p) / vl;
             services.parallelFor(vectors, gemm.grain(gemm.piece_packed, vl * steps), job, packVectors);
-            const chunks = (p.total() + chunk - 1) / chunk;
-            const flops = 2 * p.rows * @max(1, steps) * @min(chunk, p.total());
+            const chunks = (total(p) + chunk - 1) / chunk;
+            const flops = 2 * p.rows * @max(1, steps) * @min(chunk, total(p));
             services.parallelFor(chunks * p.groups, gemm.grain(gemm.piece_flops, flops), job, computeItems);
         }
 
         /// Channels of the block that begins at `row`: one or two vectors.
         fn width(p: *const Problem, row: usize) usize {
-            return @min(nr, p.padded() - row);
+            return @min(nr, padded(p) - row);
         }
 
         fn packVectors(job: *const Job, begin: usize, end: usize) void {
             const p = job.p;
             const steps = p.steps();
             const taps = p.weight_taps;
-            const per_group = p.padded() / vl;
+            const per_group = padded(p) / vl;
             for (begin..end) |item| {
                 const row = item % per_group * vl;
                 const group = item / per_group;
                 const block = row / nr * nr;
                 const step = width(p, block);
-                var to = @constCast(job.panels) + (group * p.padded() + block) * steps + row - block;
+                var to = @constCast(job.panels) + (group * padded(p) + block) * steps + row - block;
                 var rows: [vl][*]const T = undefined;
                 for (&rows, row..) |*from, r|
                     from.* = p.weights + group * p.weight_group + @min(r, p.rows - 1) * p.weight_row;
@@ -136,19 +110,19 @@ pub fn Across(comptime T: type) type {
             const p = job.p;
             const s = &p.images;
             const steps = p.steps();
-            const count = @min(chunk, p.total() - first);
+            const count = @min(chunk, total(p) - first);
             const size = s.positions();
             var from: [chunk][*]const T = undefined;
             const own = s.ptr + group * p.channels * s.channel;
             for (&from, 0..) |*at, i| {
                 const q = first + @min(i, count - 1);
-                at.* = own + q / size * s.image + p.place(q % size, .{ s.step[0], s.step[1], p.column });
+                at.* = own + q / size * s.image + place(p, q % size, .{ s.step[0], s.step[1], p.column });
             }
             var sums: [chunk * nr]T align(64) = undefined;
             var row: usize = 0;
             while (row < p.rows) : (row += nr) {
                 const w = width(p, row);
-                const panel = job.panels + (group * p.padded() + row) * steps;
+                const panel = job.panels + (group * padded(p) + row) * steps;
                 var k: usize = 0;
                 while (k < steps or k == 0) : (k += kc_max) {
                     const kc = @min(kc_max, steps - k);
@@ -234,7 +208,7 @@ pub fn Across(comptime T: type) type {
                 const n = @min(square, @min(count - done, size - q));
                 const image = (first + done) / size * p.out_image;
                 var at: [square]usize = undefined;
-                for (&at, q..) |*a, position| a.* = image + p.place(@min(position, size - 1), p.out_step);
+                for (&at, q..) |*a, position| a.* = image + place(p, @min(position, size - 1), p.out_step);
                 const together = at[n - 1] - at[0] == n - 1;
                 var c: usize = 0;
                 while (c < rows) : (c += square) {

@@ -14,6 +14,7 @@ const mulAdd = gemm_kernel.mulAdd;
 pub fn Direct(comptime T: type) type {
     return struct {
         const Images = conv_image.Images(T);
+        const Problem = conv_image.Problem(T);
         const Micro = gemm_kernel.Kernel(T);
         const vl = Micro.vl;
         const V = @Vector(vl, T);
@@ -26,33 +27,6 @@ pub fn Direct(comptime T: type) type {
             else => [_]usize{ 6, 4, 2, 1 },
         };
         const highest = heights[0];
-
-        /// One convolution with stride 1 in the image's columns: for each group, weights (rows, k)
-        /// times windows of `images` (of the first group; the others lie `group` further on).
-        pub const Problem = struct {
-            images: Images,
-            count: usize,
-            groups: usize,
-            /// Channels of a group, of the image and of the output.
-            channels: usize,
-            rows: usize,
-            /// Weight (group, row, channel, tap) at group * weight_group + row * weight_row + ...
-            weights: [*]const T,
-            weight_group: usize,
-            weight_row: usize,
-            weight_channel: usize,
-            weight_taps: []const usize,
-            bias: []const T,
-            out: [*]T,
-            /// Strides of the output: images, channels, and the positions of `images.grid`.
-            out_image: usize,
-            out_channel: usize,
-            out_step: [3]usize,
-
-            fn steps(p: *const Problem) usize {
-                return p.channels * p.weight_taps.len;
-            }
-        };
 
         /// Whether rows of positions fill most of their vectors, or packing would cost more.
         pub fn fits(images: *const Images, rows: usize) bool {

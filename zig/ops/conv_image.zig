@@ -386,3 +386,34 @@ pub fn Images(comptime T: type) type {
         }
     };
 }
+
+/// A convolution that slides over the image in place: for each group, weights (rows, k) times windows
+/// of `images` (of the first group; the others lie `group` further on).
+pub fn Problem(comptime T: type) type {
+    return struct {
+        images: Images(T),
+        /// From a column of positions to the next.
+        column: usize,
+        count: usize,
+        groups: usize,
+        /// Channels of a group, of the image and of the output.
+        channels: usize,
+        rows: usize,
+        /// Weight (group, row, channel, tap) at group * weight_group + row * weight_row + ...
+        weights: [*]const T,
+        weight_group: usize,
+        weight_row: usize,
+        weight_channel: usize,
+        weight_taps: []const usize,
+        bias: []const T,
+        out: [*]T,
+        /// Strides of the output: images, channels, and the positions of `images.grid`.
+        out_image: usize,
+        out_channel: usize,
+        out_step: [3]usize,
+
+        pub fn steps(p: *const @This()) usize {
+            return p.channels * p.weight_taps.len;
+        }
+    };
+}
