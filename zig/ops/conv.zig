@@ -21,7 +21,7 @@
 //! Padding is symmetric and may exceed the kernel; other padding is Python's `pad`.
 //!
 //! Bits: conv sums over k = (i, t), grad_input over (o, t) with t ascending among the taps
-//! that meet the element, grad_weight over (n, p), as a matrix product does (chains of 384);
+//! that meet the element, grad_weight over (n, p), as a matrix product does (chains of 512);
 //! grad_weight also starts a new chain at the border of every slab of images, whose length
 //! depends on the shapes. Windows of 3x3 over 16, 32 ... channels in float32 are computed by
 //! Winograd's algorithm, with its own order and error (conv_winograd.zig). The other float32

@@ -2,7 +2,7 @@
 //! go across output channels instead. A tile is some positions, wherever they lie, times one or two vectors of
 //! channels; each step of k = (channel, tap) takes one element of the image for each position, at
 //! an offset that is the same for all, and the weights' vectors. Sums of a chunk of positions are
-//! turned when they are done. Same sums in the same order as the matrix product (chains of 384),
+//! turned when they are done. Same sums in the same order as the matrix product (chains of 512),
 //! and so the same bits.
 const std = @import("std");
 const builtin = @import("builtin");

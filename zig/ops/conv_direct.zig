@@ -1,7 +1,7 @@
 //! Convolutions whose output rows fill vectors: the window slides over the image in place, and
 //! nothing is packed but the weights. A tile is some output channels times two vectors of
 //! positions; each step of k = (channel, tap) takes a vector from the image at an offset that is
-//! the same for all tiles. Same sums in the same order as the matrix product (chains of 384), and
+//! the same for all tiles. Same sums in the same order as the matrix product (chains of 512), and
 //! so the same bits.
 const std = @import("std");
 const services = @import("../services.zig");

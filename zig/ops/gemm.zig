@@ -182,7 +182,9 @@ pub fn Gemm(comptime T: type) type {
                 // Rows a multiple of 4 KB apart would drive each other out of the L1 cache.
                 if (a.sk == 1 and a.si * @sizeOf(T) % 4096 != 0) return .in_place;
             }
-            return if (p.n <= p.m and p.n <= 2 * chunk_cols) .local else .shared;
+            // Chunks of few rows: with several threads each of them packs B again.
+            const few = p.n <= p.m and p.n <= 2 * chunk_cols;
+            return if (few and (p.a_view == null or services.threadCount() == 1)) .local else .shared;
         }
 
         fn readsBInPlace(p: *const Problem) bool {
@@ -239,7 +241,7 @@ pub fn Gemm(comptime T: type) type {
             const kc_most = @min(r.p.block, r.steps);
             const a_size = if (r.reading == .local) r.chunk_m * kc_most else 0;
             // One panel of B lies on the stack; several, for the next parts, do not.
-            var panel: [(if (T == f32) gemm_kernel.kc_pairs else kc_max) * nr]T align(64) = undefined;
+            var panel: [kc_max * nr]T align(64) = undefined;
             const part_rows = partRows(p);
             const keeps_b = !r.b_in_place and @min(r.chunk_m, r.rows) > part_rows;
             const b_size = if (keeps_b) r.chunk_n * kc_most else 0;
@@ -342,7 +344,7 @@ pub fn Gemm(comptime T: type) type {
         fn copiesB(p: *const Problem, rows: usize, col: usize, cols: usize) bool {
             if (@typeInfo(T) != .float) return false;
             const b = p.b_view orelse return false;
-            return b.sk % 512 != 0 and b.si == 1 and cols == nr and rows >= mr and p.c.isRun(col, cols);
+            return b.si == 1 and cols == nr and rows >= mr and p.c.isRun(col, cols);
         }
 
         // --- A small C with a long k ------------------------------------------------------

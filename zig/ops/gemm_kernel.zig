@@ -10,9 +10,7 @@ const simd = @import("../simd.zig");
 
 /// Steps of k in a chain. Part of the definition of a matrix product's bits: the sums of
 /// consecutive blocks are added to each other in ascending order.
-pub const kc_max = 384;
-/// The same for bfloat16, whose steps come in pairs.
-pub const kc_pairs = 512;
+pub const kc_max = 512;
 
 /// a * b + c: fused for floats, wrapping for integers.
 pub inline fn mulAdd(comptime V: type, a: V, b: V, c: V) V {
@@ -196,6 +194,7 @@ pub fn Kernel(comptime T: type) type {
                     var bp = b;
                     var to = copy;
                     // C is fetched when the sums are nearly done: before, A and B would drive it out again.
+                    // (Into the L2 cache, for the reason above.)
                     var left = k;
                     while (left > 0) {
                         const last = left <= 2 * c_ahead;
@@ -206,7 +205,12 @@ pub fn Kernel(comptime T: type) type {
                             if (copies) {
                                 inline for (0..vectors) |j| to[j * vl ..][0..vl].* = bv[j];
                                 to += nr;
-                                inline for (0..vectors) |j| @prefetch(bp + 16 * b_rs + j * vl, .{});
+                                // Rows to come, and the next panel's, into the L2 cache: in the L1 rows a
+                                // multiple of 4 KB apart would drive each other out.
+                                inline for (0..vectors) |j| {
+                                    @prefetch(bp + 32 * b_rs + j * vl, .{ .locality = 2 });
+                                    @prefetch(bp + nr + j * vl, .{ .locality = 2 });
+                                }
                             }
                             inline for (0..height) |i| {
                                 const av: V = @splat(ap[i * a_rs]);
@@ -220,7 +224,7 @@ pub fn Kernel(comptime T: type) type {
                         }
                         left = if (last) 0 else c_ahead;
                         if (!last) inline for (0..height) |i| inline for (0..vectors) |j| {
-                            @prefetch(c + i * ldc + j * vl, .{ .rw = .write });
+                            @prefetch(c + i * ldc + j * vl, .{ .locality = 2 });
                         };
                     }
                     // All loads, then all stores: with rows of C a multiple of 4 KB apart a load would
@@ -265,7 +269,7 @@ pub fn Kernel(comptime T: type) type {
             };
         }
         /// Steps before the end of a chain at which C is fetched.
-        const c_ahead = 48;
+        const c_ahead = 100;
 
         /// C[row.., col..] (any rows, cols <= nr) = or += A @ B over k steps; A as
         /// a[i * a_rs + k * a_cs], B as b[k * b_rs + j], where without `masks` whole vectors

@@ -138,7 +138,10 @@ pub fn packPanel(
         } else {
             @memset(dst[0 .. kc * width], 0);
             for (0..kc) |k| {
-                for (0..count) |i| dst[k * width + i] = src[k * sk + i];
+                var i: usize = 0;
+                inline for (.{ 8, 1 }) |w| while (i + w <= count) : (i += w) {
+                    dst[k * width + i ..][0..w].* = src[k * sk + i ..][0..w].*;
+                };
             }
         }
         return;

@@ -20,7 +20,7 @@
 //! and c come already expanded (stride 0 where broadcast). With has_bias = 0 the fourth
 //! operand of linear is 0-d with no address. `out` of linear has the leading dimensions of a.
 //!
-//! Bits: an element is a chain over ascending k cut every 384 steps (gemm_kernel.zig; of
+//! Bits: an element is a chain over ascending k cut every 512 steps (gemm_kernel.zig; of
 //! bfloat16 k goes 1, 0, 3, 2, ..., and the CPU's dot products take numbers below 2^-126 for 0); where
 //! M = 1 or N = 1, and in dot, it follows gemm_vector.zig. Python that folds leading
 //! dimensions of `a` into M for a 2-d `b` gets the fast path for M = 1 too.
@@ -416,7 +416,6 @@ fn Product(comptime T: type) type {
                 .b_view = if (in_place) viewOf(right) else null,
                 .c = target,
                 .epilogue = epilogue,
-                .block = if (x.a_dtype == .bfloat16) gemm_kernel.kc_pairs else gemm_kernel.kc_max,
             }, x.call);
         }
 
@@ -453,7 +452,7 @@ fn Product(comptime T: type) type {
                 .c = .{ .ptr = x.sum, .rs = s.n },
                 .epilogue = if (!is_float or needsEpilogue(x.*)) .{ .ctx = x, .run = finish } else null,
                 .op = .dot,
-                .block = if (is_float) gemm_kernel.kc_pairs / 2 else 256,
+                .block = if (is_float) gemm_kernel.kc_max / 2 else 256,
             }, x.call);
         }
 

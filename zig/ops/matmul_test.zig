@@ -30,7 +30,7 @@ fn chain(comptime T: type, a: [*]const T, sa: usize, b: [*]const T, sb: usize, k
 
 /// An element of bfloat16: the second of two steps before the first.
 fn chainOfPairs(a: [*]const f32, sa: usize, b: [*]const f32, sb: usize, k: usize) f32 {
-    const block = @import("gemm_kernel.zig").kc_pairs;
+    const block = @import("gemm_kernel.zig").kc_max;
     var total: f32 = 0;
     var k0: usize = 0;
     while (k0 < k) : (k0 += block) {
