@@ -13,7 +13,7 @@ ffi = _cffi_backend.FFI('dlgrad._abi',
 
 DTYPES = {'bool': 0, 'uint8': 1, 'int8': 2, 'int16': 3, 'int32': 4, 'int64': 5, 'float16': 6, 'bfloat16': 7, 'float32': 8, 'float64': 9}
 STATUSES = {'ok': 0, 'out_of_memory': 1, 'index_out_of_range': 2, 'unsupported': 3, 'singular': 4, 'invalid_value': 5}
-FAMILIES = {'unary': 0, 'binary': 1, 'cast': 2, 'fill': 3, 'matmul': 4, 'index': 5, 'random': 6, 'reduce': 7, 'softmax': 8, 'scan': 9, 'optim': 10, 'norm': 11, 'ternary': 12, 'gather': 13, 'scatter': 14, 'sort': 15, 'attention': 16, 'conv': 17, 'pool': 18, 'loss': 19, 'linalg': 20, 'fft': 21, 'ceilings': 22, 'rnn': 23, 'resample': 24, 'distance': 25, 'complex': 26}
+FAMILIES = {'unary': 0, 'binary': 1, 'cast': 2, 'fill': 3, 'matmul': 4, 'index': 5, 'random': 6, 'reduce': 7, 'softmax': 8, 'scan': 9, 'optim': 10, 'norm': 11, 'ternary': 12, 'gather': 13, 'scatter': 14, 'sort': 15, 'attention': 16, 'conv': 17, 'pool': 18, 'loss': 19, 'linalg': 20, 'fft': 21, 'ceilings': 22, 'rnn': 23, 'resample': 24, 'distance': 25, 'complex': 26, 'ctc': 27}
 ROWS = {
     'unary': {
         'positive': 0,
@@ -169,7 +169,7 @@ ROWS = {
         'eye': 3,
         'tril': 4,
         'triu': 5,
-        'tri_mask': 6,
+        'tri_indices': 6,
         'flip': 7,
         'roll': 8,
     },
@@ -418,5 +418,9 @@ ROWS = {
         'abs_backward': 13,
         'make': 14,
         'polar': 15,
+    },
+    'ctc': {
+        'ctc': 0,
+        'ctc_backward': 1,
     },
 }

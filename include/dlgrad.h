@@ -64,6 +64,7 @@ enum dlgrad_family {
     DLGRAD_FAMILY_RESAMPLE = 24,
     DLGRAD_FAMILY_DISTANCE = 25,
     DLGRAD_FAMILY_COMPLEX = 26,
+    DLGRAD_FAMILY_CTC = 27,
 };
 
 enum dlgrad_unary {
@@ -223,7 +224,7 @@ enum dlgrad_fill {
     DLGRAD_FILL_EYE = 3,
     DLGRAD_FILL_TRIL = 4,
     DLGRAD_FILL_TRIU = 5,
-    DLGRAD_FILL_TRI_MASK = 6,
+    DLGRAD_FILL_TRI_INDICES = 6,
     DLGRAD_FILL_FLIP = 7,
     DLGRAD_FILL_ROLL = 8,
 };
@@ -495,6 +496,11 @@ enum dlgrad_complex {
     DLGRAD_COMPLEX_ABS_BACKWARD = 13,
     DLGRAD_COMPLEX_MAKE = 14,
     DLGRAD_COMPLEX_POLAR = 15,
+};
+
+enum dlgrad_ctc {
+    DLGRAD_CTC_CTC = 0,
+    DLGRAD_CTC_CTC_BACKWARD = 1,
 };
 
 /* Chooses the kernels: a CPU level's name, or "" for the best one that this CPU can run.

@@ -31,3 +31,4 @@ pub const rnn = @import("ops/rnn.zig");
 pub const resample = @import("ops/resample.zig");
 pub const distance = @import("ops/distance.zig");
 pub const complex = @import("ops/complex.zig");
+pub const ctc = @import("ops/ctc.zig");

@@ -65,11 +65,17 @@ def _triangle_indices(name, row, col, offset, dtype, upper):
         raise RuntimeError(f"{name}(): row and col must be non-negative, got {row} and {col}")
     if dtype not in (None, dt.int64, dt.int32):
         raise RuntimeError(f"{name}(): not implemented for {dtype.name}; use int64 or int32")
-    mask = door.call(
-        "fill", "tri_mask", contiguous(dt.bool, (row, col)), (), ints=(offset, upper), name=name
-    )
-    result = mask.nonzero().t().contiguous()
-    return result if dtype is None else result.to(dtype)
+    lower = _lower_size(row, col, offset - upper)
+    size = row * col - lower if upper else lower
+    result = contiguous(dtype or dt.int64, (2, size))
+    return door.call("fill", "tri_indices", result, (), ints=(offset, upper, row, col), name=name)
+
+
+def _lower_size(rows, columns, diagonal):
+    """How many elements of a matrix have column <= row + diagonal."""
+    first = min(max(-diagonal, 0), rows)  # the first row that keeps any
+    whole = min(max(columns - 1 - diagonal, first), rows)  # the first that keeps all
+    return (whole - first) * (first + whole + 1 + 2 * diagonal) // 2 + (rows - whole) * columns
 
 
 def tril_indices(row, col, offset=0, *, dtype=None, device=None, layout=None):

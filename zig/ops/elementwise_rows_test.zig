@@ -433,6 +433,30 @@ test "fill, arange, linspace, eye" {
     }
 }
 
+test "indices of triangles" {
+    for ([_]DType{ .int64, .int32 }) |d| for ([_][2]i64{ .{ 5, 7 }, .{ 40, 3 }, .{ 2, 70 } }) |size| {
+        const rows, const columns = size;
+        for ([_]i64{ -9, -1, 0, 2, 9 }) |diagonal| for (0..2) |upper| {
+            var want: std.ArrayList([2]i64) = .empty;
+            defer want.deinit(std.testing.allocator);
+            for (0..@intCast(rows * columns)) |i| {
+                const row = @divTrunc(@as(i64, @intCast(i)), columns);
+                const column = @as(i64, @intCast(i)) - row * columns;
+                const kept = if (upper == 1) column >= row + diagonal else column <= row + diagonal;
+                if (kept) try want.append(std.testing.allocator, .{ row, column });
+            }
+            const n = want.items.len;
+            var out: Tensor = try .init(d, &.{ 2, @intCast(n) }, .contiguous);
+            defer out.deinit();
+            const ints = [_]i64{ diagonal, @intCast(upper), rows, columns };
+            _ = try testing.call(fill, "tri_indices", &.{&out}, .{ .ints = &ints });
+            for (want.items, 0..) |at, i| inline for (0..2) |k| {
+                try expectEqual(@as(f64, @floatFromInt(at[k])), out.get(k * n + i));
+            };
+        };
+    };
+}
+
 test "triangles, flips and rolls" {
     const shape = [_]i64{ 2, 5, 7 };
     const layouts = [_]testing.Layout{ .contiguous, .reversed, .gaps };
@@ -446,11 +470,6 @@ test "triangles, flips and rolls" {
             for (0..70) |i| {
                 const kept = @as(i64, @intCast(i % 7)) <= @as(i64, @intCast(i / 7 % 5)) + diagonal;
                 try expectEqual(if (kept) x.get(i) else 0, out.get(i));
-            }
-            _ = try testing.call(fill, "tri_mask", &.{&out}, .{ .ints = &.{ diagonal, 1 } });
-            for (0..70) |i| {
-                const kept = @as(i64, @intCast(i % 7)) >= @as(i64, @intCast(i / 7 % 5)) + diagonal;
-                try expectEqual(@as(f64, @floatFromInt(@intFromBool(kept))), out.get(i));
             }
         }
         _ = try testing.call(fill, "flip", &.{ &out, &x }, .{ .ints = &.{ 0, 2 } });

@@ -10,8 +10,8 @@
 //! - `eye`: out (rows, columns): 1 on the diagonal, else 0. Any dtype.
 //! - `tril`, `triu`: out, x (..., rows, columns), one dtype: elements with column <= row + d
 //!   (tril) or column >= row + d (triu), zero elsewhere. ints[0] = d. out may be x itself.
-//! - `tri_mask`: out (..., rows, columns), any dtype: 1 where tril (ints[1] = 0) or triu
-//!   (ints[1] = 1) keeps elements, else 0. ints[0] = d.
+//! - `tri_indices`: out (2, n), int64 or int32: the rows and columns of the elements that tril or
+//!   triu keeps, row by row. ints: d, 0 (tril) or 1 (triu), rows, columns.
 //! - `flip`: out, x of one shape and dtype: x reversed along the dimensions ints[0..].
 //! - `roll`: out, x of one shape and dtype; ints: shift, dimension, shift, dimension, ... :
 //!   out[(i + shift) mod size] = x[i]. Shifts may be negative or beyond the size; a dimension
@@ -29,7 +29,7 @@ const Plan = plan.Plan;
 const Call = plan.Call;
 const Operand = plan.Operand;
 
-const RowKind = enum { fill, arange, linspace, eye, tril, triu, tri_mask, flip, roll };
+const RowKind = enum { fill, arange, linspace, eye, tril, triu, tri_indices, flip, roll };
 
 pub const names: []const []const u8 = @typeInfo(RowKind).@"enum".field_names;
 pub const family: plan.Family = .{ .prepare = prepare };
@@ -47,10 +47,14 @@ fn prepare(p: *Plan) plan.PrepareError!void {
             if (p.operands[0].ndim() != 1) return error.Unsupported;
             p.run = if (kind == .arange) runArange else runLinspace;
         },
-        .tril, .triu, .tri_mask => {
-            if (p.operands[0].ndim() < 2) return error.Unsupported;
-            if (kind != .tri_mask and !sameKind(p)) return error.Unsupported;
+        .tril, .triu => {
+            if (p.operands[0].ndim() < 2 or !sameKind(p)) return error.Unsupported;
             p.run = runTriangle;
+        },
+        .tri_indices => p.run = switch (p.operands[0].dtype) {
+            .int64 => &TriangleIndices(i64).run,
+            .int32 => &TriangleIndices(i32).run,
+            else => return error.Unsupported,
         },
         .flip, .roll => {
             if (!sameKind(p) or p.operands[0].ndim() > max_dims) return error.Unsupported;
@@ -278,7 +282,7 @@ fn sequence(p: *const Plan, call: *Call, rule: anytype) void {
     services.parallelFor((n + block - 1) / block, 32, job, Job.run);
 }
 
-// ------------------------------------------------------------------ tril, triu, tri_mask
+// ------------------------------------------------------------------ tril, triu, tri_indices
 
 fn runTriangle(p: *const Plan, call: *Call) void {
     // out, x (..., rows, columns)
@@ -292,7 +296,6 @@ fn runTriangle(p: *const Plan, call: *Call) void {
         p: *const Plan,
         call: *Call,
         upper: bool,
-        one: i64,
         fn run(j: *const @This(), begin: usize, end: usize) void {
             for (begin..end) |r| j.row(r);
         }
@@ -309,9 +312,8 @@ fn runTriangle(p: *const Plan, call: *Call) void {
             const to = j.call.ptr[0].? + rowOffset(o, index);
             const step = stride(o, nd - 1);
             const size = o.dtype.size();
-            set(to + gone[0] * step, gone[1] - gone[0], step, size, 0);
+            clear(to + gone[0] * step, gone[1] - gone[0], step, size);
             const m = kept[1] - kept[0];
-            if (j.p.operands.len == 1) return set(to + kept[0] * step, m, step, size, j.one);
             const x = j.p.operands[1];
             const from = j.call.ptr[1].? + rowOffset(x, index);
             const x_step = stride(x, nd - 1);
@@ -319,10 +321,64 @@ fn runTriangle(p: *const Plan, call: *Call) void {
             copyRow(size, to + kept[0] * step, x_kept, m, @intCast(step), @intCast(x_step));
         }
     };
-    const upper = if (kind == .tri_mask) p.ints[1] == 1 else kind == .triu;
-    const one = convert.bitsOf(out.dtype, .{ .i = 1 }, true);
-    const job: Job = .{ .p = p, .call = call, .upper = upper, .one = one };
+    const job: Job = .{ .p = p, .call = call, .upper = kind == .triu };
     services.parallelFor(n / columns, 1 + 32768 / columns, job, Job.run);
+}
+
+fn TriangleIndices(comptime T: type) type {
+    return struct {
+        const Self = @This();
+        rows: [*]T,
+        columns: [*]T,
+        diagonal: i64,
+        upper: bool,
+        width: i64,
+
+        fn run(p: *const Plan, call: *Call) void {
+            const n: usize = @intCast(p.operands[0].shape[1]);
+            if (n == 0) return;
+            const job: Self = .{
+                .rows = call.at(T, 0),
+                .columns = call.at(T, 0) + n,
+                .diagonal = p.ints[0],
+                .upper = p.ints[1] == 1,
+                .width = p.ints[3],
+            };
+            const rows: usize = @intCast(p.ints[2]);
+            services.parallelFor(rows, 1 + 32768 * rows / n, job, part);
+        }
+
+        /// The columns that row r keeps.
+        fn kept(j: *const Self, r: usize) [2]usize {
+            const border = @as(i64, @intCast(r)) +| j.diagonal +| @intFromBool(!j.upper);
+            const cut: usize = @intCast(std.math.clamp(border, 0, j.width));
+            return if (j.upper) .{ cut, @intCast(j.width) } else .{ 0, cut };
+        }
+
+        fn part(j: *const Self, begin: usize, end: usize) void {
+            const lanes = simd.lanes(T);
+            const V = @Vector(lanes, T);
+            var at: usize = 0;
+            for (0..begin) |r| at += j.kept(r)[1] - j.kept(r)[0];
+            for (begin..end) |r| {
+                const first, const last = j.kept(r);
+                const row: V = @splat(@intCast(r));
+                var column = std.simd.iota(T, lanes) + @as(V, @splat(@intCast(first)));
+                const n = last - first;
+                var k: usize = 0;
+                while (k + lanes <= n) : (k += lanes) {
+                    simd.store(T, j.rows + at + k, row);
+                    simd.store(T, j.columns + at + k, column);
+                    column += @splat(lanes);
+                }
+                if (k < n) {
+                    simd.storePart(T, j.rows + at + k, n - k, row);
+                    simd.storePart(T, j.columns + at + k, n - k, column);
+                }
+                at += n;
+            }
+        }
+    };
 }
 
 /// Bytes from the start to row `index` (of all dimensions but the last).
@@ -339,15 +395,9 @@ fn rowOffset(o: Operand, index: usize) usize {
     return sum;
 }
 
-fn set(to: [*]u8, n: usize, step: usize, size: usize, bits: i64) void {
-    if (bits == 0 and step == size) return @memset(to[0 .. n * size], 0);
-    const bytes: *const [8]u8 = @ptrCast(&bits);
-    switch (size) {
-        inline 1, 2, 4, 8 => |s| for (0..n) |i| {
-            to[i * step ..][0..s].* = bytes[0..s].*;
-        },
-        else => unreachable,
-    }
+fn clear(to: [*]u8, n: usize, step: usize, size: usize) void {
+    if (step == size) return @memset(to[0 .. n * size], 0);
+    for (0..n) |i| @memset(to[i * step ..][0..size], 0);
 }
 
 /// n elements of `size` bytes; steps in bytes, the input's may be negative.

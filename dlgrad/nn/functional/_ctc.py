@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dlgrad
+from dlgrad import plan as door
+from dlgrad.autograd.graph import record
 from dlgrad.batched import each_member
+from dlgrad.layout import contiguous
+from dlgrad.linalg._base import undifferentiable
 
 from ._loss import _check_tensors, _reduction
 
 __all__ = ["ctc_loss"]
-
-# The logarithm of a probability of 0, finite so that differences of two of them are no nan.
-_LOG_ZERO = -1e30
 
 
 def _lengths(name, value, batch):
@@ -29,36 +30,24 @@ def _lengths(name, value, batch):
     return values
 
 
-def _log_sum(terms):
-    """log(sum(exp(terms))) over the first dimension, for terms that may all be _LOG_ZERO."""
-    top = terms.detach().amax(0)
-    return (terms - top).exp().sum(0).log() + top
-
-
-def _target_rows(targets, target_lengths, batch):
-    """The targets as one list for each sample."""
-    values = targets.tolist()
+def _check_targets(targets, target_lengths, batch):
+    longest = max(target_lengths, default=0)
     if targets.dim() == 1:
-        if sum(target_lengths) > len(values):
+        if sum(target_lengths) > targets.shape[0]:
             raise RuntimeError(
-                f"[ctc_loss] the targets have {len(values)} elements, their lengths sum to "
+                f"[ctc_loss] the targets have {targets.shape[0]} elements, their lengths sum to "
                 f"{sum(target_lengths)}"
             )
-        rows, start = [], 0
-        for length in target_lengths:
-            rows.append(values[start : start + length])
-            start += length
-        return rows
-    if targets.dim() != 2 or len(values) != batch:
+    elif targets.dim() != 2 or targets.shape[0] != batch:
         raise RuntimeError(
             f"[ctc_loss] targets must be (batch, length) or 1-dimensional, got {list(targets.shape)}"
         )
-    if max(target_lengths, default=0) > targets.shape[1]:
+    elif longest > targets.shape[1]:
         raise RuntimeError(
-            f"[ctc_loss] Expected tensor targets to have size at least {max(target_lengths)} at "
+            f"[ctc_loss] Expected tensor targets to have size at least {longest} at "
             f"dimension 1, but got size {targets.shape[1]}"
         )
-    return [row[:length] for row, length in zip(values, target_lengths)]
+    return longest
 
 
 @each_member
@@ -104,16 +93,10 @@ def ctc_loss(
             )
     if any(length < 0 for length in target_lengths):
         raise RuntimeError("[ctc_loss] target_lengths must not be negative")
-    rows = _target_rows(targets, target_lengths, batch)
-    # Sums over many steps: carried out in double precision.
-    losses = _ctc_losses(log_probs.double(), rows, input_lengths, target_lengths, blank)
-    losses = losses.to(log_probs.dtype)
-    if log_probs.requires_grad:
-        losses = losses + _normalizing_gradient(log_probs, input_lengths)
-    if zero_infinity:
-        losses = dlgrad.where(losses > -_LOG_ZERO / 2, 0.0, losses)
-    else:
-        losses = dlgrad.where(losses.detach() > -_LOG_ZERO / 2, float("inf"), losses)
+    longest = _check_targets(targets, target_lengths, batch)
+    losses = _losses(
+        log_probs, targets, input_lengths, target_lengths, longest, blank, bool(zero_infinity)
+    )
     if reduction == "mean":
         lengths = dlgrad.tensor([max(n, 1) for n in target_lengths], dtype=losses.dtype)
         return (losses / lengths).mean()
@@ -122,70 +105,32 @@ def ctc_loss(
     return losses.squeeze(0) if single else losses
 
 
-def _normalizing_gradient(log_probs, input_lengths):
-    """Zeros (N) with the gradient exp(log_probs).
+def _losses(log_probs, targets, input_lengths, target_lengths, longest, blank, zero_infinity):
+    """The losses (N) of log_probs (T, N, C), recorded."""
+    scores = log_probs.detach().contiguous()
+    d = scores.dtype
+    if d not in (dlgrad.float32, dlgrad.float64):
+        scores = scores.float()
+    lay = contiguous(scores.dtype, scores.shape[1:2])
+    lengths = [dlgrad.tensor(n, dtype=dlgrad.int64) for n in (input_lengths, target_lengths)]
+    given = (scores, targets.detach().long().contiguous(), *lengths)
+    ints = (blank, zero_infinity, 2 * longest + 1)
+    try:
+        losses = door.call("ctc", "ctc", lay, given, ints=ints)
+    except IndexError:
+        raise RuntimeError(
+            f"[ctc_loss] a target is out of the label range 0 to {scores.shape[2] - 1}"
+        ) from None
+    losses = losses.to(d)
 
-    PyTorch's gradient is that of scores before a log_softmax, where the distinction is void; for
-    log-probabilities that come from elsewhere it adds this term, and so does this function.
-    """
-    time = log_probs.shape[0]
-    lengths = dlgrad.tensor(input_lengths, dtype=dlgrad.int64)
-    inside = (dlgrad.arange(time).unsqueeze(1) < lengths).unsqueeze(2)
-    probabilities = dlgrad.where(inside, log_probs.exp(), 0.0)
-    return (probabilities - probabilities.detach()).sum((0, 2))
-
-
-def _ctc_losses(log_probs, rows, input_lengths, target_lengths, blank):
-    """The losses (N): the forward recursion over the targets with blanks between them."""
-    time, batch, classes = log_probs.shape
-    width = 2 * max(target_lengths, default=0) + 1
-    labels, may_skip = [], []
-    for row in rows:
-        for label in row:
-            if not 0 <= label < classes:
-                raise RuntimeError(
-                    f"[ctc_loss] target {label} is out of the label range 0 to {classes - 1}"
-                )
-        extended = [blank] * width
-        extended[1 : 2 * len(row) : 2] = row
-        labels.append(extended)
-        # From two back only to a label that differs from it.
-        may_skip.append(
-            [
-                s >= 2 and extended[s] != blank and extended[s] != extended[s - 2]
-                for s in range(width)
-            ]
+    def rule(g, *given):
+        given = (g.detach().to(given[0].dtype).contiguous(), *given)
+        result = door.call("ctc", "ctc_backward", given[1]._layout, given, ints=ints).to(d)
+        return record(
+            result,
+            "CtcLossBackwardBackward0",
+            undifferentiable("ctc_loss_backward"),
+            (g, log_probs),
         )
-    labels = dlgrad.tensor(labels, dtype=dlgrad.int64)
-    may_skip = dlgrad.tensor(may_skip, dtype=dlgrad.bool)
-    # A probability of 0 may come as -inf: keep it finite.
-    emitted = log_probs.clamp(min=_LOG_ZERO).gather(2, labels.expand(time, batch, width))
-    nothing = dlgrad.full((batch, 1), _LOG_ZERO, dtype=log_probs.dtype)
-    start = dlgrad.arange(width) < 2
-    lengths = dlgrad.tensor(input_lengths, dtype=dlgrad.int64)
-    ends = dlgrad.tensor(target_lengths, dtype=dlgrad.int64).unsqueeze(1) * 2
-    # alpha[n, s]: log-probability of the first s + 1 extended labels at this time.
-    # Before the first step, the probability 1 stands left of the first label.
-    if time:
-        alpha = dlgrad.where(start, emitted[0], _LOG_ZERO)
-    else:
-        alpha = dlgrad.full((batch, width), _LOG_ZERO, dtype=log_probs.dtype)
-    for t in range(1, time):
-        one_back = dlgrad.cat([nothing, alpha[:, :-1]], 1)
-        if width > 1:
-            two_back = dlgrad.cat([nothing, nothing, alpha[:, :-2]], 1)[:, :width]
-        else:
-            two_back = nothing.expand(batch, width)
-        two_back = dlgrad.where(may_skip, two_back, _LOG_ZERO)
-        moved = _log_sum(dlgrad.stack([alpha, one_back, two_back])) + emitted[t]
-        moved = moved.clamp(min=_LOG_ZERO)
-        alpha = dlgrad.where((lengths > t).unsqueeze(1), moved, alpha)
-    last = alpha.gather(1, ends)
-    before = alpha.gather(1, (ends - 1).clamp(min=0))
-    before = dlgrad.where(ends > 0, before, _LOG_ZERO)
-    total = _log_sum(dlgrad.stack([last, before])).squeeze(1)
-    # No input at all fits the empty target alone.
-    if 0 in input_lengths:
-        empty = dlgrad.where(ends.squeeze(1) == 0, 0.0, _LOG_ZERO)
-        total = dlgrad.where(lengths == 0, empty.to(total.dtype), total)
-    return -total
+
+    return record(losses, "CtcLossBackward0", rule, (log_probs,), given)
