@@ -1,4 +1,4 @@
-"""Matrix products by the CPU's dot products: bfloat16 in pairs, int8 in fours."""
+"""Matrix products and convolutions by the CPU's dot products: bfloat16 in pairs, int8 in fours."""
 
 import os
 import subprocess
@@ -80,6 +80,39 @@ def test_batches_of_bfloat16(extensions):
         two = dlgrad.baddbmm(c, a.flatten(0, 1), b.expand(3, 5, 20, 33).flatten(0, 1))
         results.append(one.flatten().tolist() + two.flatten().tolist())
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize(
+    "image, weight, options",
+    [
+        ((4, 6, 14, 14), (20, 6, 1, 1), {}),
+        ((5, 30, 9, 11), (40, 30, 1, 1), {}),
+        ((4, 6, 20, 21), (16, 6, 5, 5), {"padding": 2}),
+        ((3, 8, 15, 15), (10, 4, 3, 2), {"stride": 2, "groups": 2}),
+        ((3, 3, 40, 40), (64, 3, 7, 7), {"stride": 2, "padding": 3}),
+        ((1, 600, 6, 6), (8, 600, 1, 1), {}),
+    ],
+)
+def test_convolutions_of_bfloat16(extensions, threads, image, weight, options):
+    x, w = dlgrad.randn(*image), dlgrad.randn(*weight)
+    x, w = (t.bfloat16().requires_grad_() for t in (x, w))
+    bias = dlgrad.randn(weight[0]).bfloat16()
+    g = dlgrad.randn(*dlgrad.nn.functional.conv2d(x, w, **options).shape).bfloat16()
+    results = []
+    for mask in (0, EVERY_EXTENSION):
+        extensions(mask)
+        threads(1 + mask % 2)
+        x.grad = w.grad = None
+        y = dlgrad.nn.functional.conv2d(x, w, bias, **options)
+        y.backward(g)
+        results.append([t.detach().double() for t in (y, x.grad, w.grad)])
+    # Rounded once: from the same in double precision no further than bfloat16's half step.
+    x64, w64 = (t.detach().double().requires_grad_() for t in (x, w))
+    y64 = dlgrad.nn.functional.conv2d(x64, w64, bias.double(), **options)
+    y64.backward(g.double())
+    for with_it, without, exact in zip(*results, (y64.detach(), x64.grad, w64.grad)):
+        assert (with_it == without).all()
+        assert (with_it - exact).abs().max() <= 2.0**-8 * exact.abs().max()
 
 
 def test_infinities_and_nan(extensions):

@@ -28,8 +28,10 @@
 //! gradients of weights over 16, 32 ... channels sum in shorter chains (conv_pixels.zig), those
 //! over few channels in fixed lanes (conv_lanes.zig). Depthwise convolutions
 //! (conv_depthwise.zig, conv_depthwise_pixels.zig) sum over taps in one chain, in order or by
-//! columns of a 3 or 5 high window, and their grad_weight in fixed lanes. Float16 and bfloat16
-//! are float32 all the way, and rounded at the end.
+//! columns of a 3 or 5 high window, and their grad_weight in fixed lanes. Float16 is float32 all
+//! the way, and rounded at the end; so is bfloat16 there and where Winograd's algorithm is used,
+//! otherwise it goes by pairs (conv_pairs.zig): k = (pair of channels, tap) and in grad_weight
+//! (pair of images, p), of a pair the second first.
 const std = @import("std");
 const DType = @import("../dtype.zig").DType;
 const plan = @import("../plan.zig");
@@ -41,6 +43,7 @@ const conv_image = @import("conv_image.zig");
 const conv_depthwise = @import("conv_depthwise.zig");
 const depthwise_pixels = @import("conv_depthwise_pixels.zig");
 const conv_lanes = @import("conv_lanes.zig");
+const conv_pairs = @import("conv_pairs.zig");
 const conv_pixels = @import("conv_pixels.zig");
 const conv_windows = @import("conv_windows.zig");
 const conv_winograd = @import("conv_winograd.zig");
@@ -133,7 +136,6 @@ fn tensor(p: *const Plan, call: *const Call, i: usize) Tensor {
 
 fn Convolution(comptime T: type) type {
     return struct {
-        const G = gemm.Gemm(T);
         const Images = conv_image.Images(T);
         const Depthwise = conv_depthwise.Depthwise(T);
         const Windows = conv_windows.Windows(T);
@@ -146,8 +148,95 @@ fn Convolution(comptime T: type) type {
         fn run(p: *const Plan, call: *Call) void {
             const g = &p.stateAs(State).geometry;
             if (call.ptr[0] == null or p.operands[0].numel() == 0) return;
-            const done = if (p.operands[0].dtype == native) dispatch(p, g, call) else widened(p, g, call);
+            const dtype = p.operands[0].dtype;
+            const done = if (dtype == native)
+                dispatch(p, g, call)
+            else if (T == f32 and dtype == .bfloat16 and goesByPairs(p, g))
+                paired(p, g, call)
+            else
+                widened(p, g, call);
             done catch call.fail(.out_of_memory, .{ 0, 0, 0 });
+        }
+
+        /// Whether bfloat16 is multiplied by pairs: where no other algorithm does with less, and pairs are full.
+        fn goesByPairs(p: *const Plan, g: *const Geometry) bool {
+            for (p.operands[1..3]) |o| if (o.numel() == 0) return false;
+            if (g.isDepthwise() or (simd.has_fma and conv_winograd.fits(g))) return false;
+            return 1 < switch (@as(Row, @fromBackingInt(p.op))) {
+                .conv => g.ci,
+                .conv_grad_input => g.co,
+                .conv_grad_weight => g.images,
+            };
+        }
+
+        /// bfloat16 by pairs (conv_pairs.zig), rounded once.
+        fn paired(p: *const Plan, given: *const Geometry, call: *Call) Failure!void {
+            const row: Row = @fromBackingInt(p.op);
+            var half = given.*;
+            const g = &half;
+            var memory: [2]?[]align(64) T = @splat(null);
+            defer for (memory) |m| if (m) |x| services.free(@ptrCast(x.ptr));
+            var first = tensor(p, call, 1);
+            var second = tensor(p, call, 2);
+            const all = g.groups * g.co;
+            switch (row) {
+                .conv => {
+                    g.ci = (g.ci + 1) / 2;
+                    try words(&first, .ofChannels(first, g.images, g.groups, given.ci), &memory[0], g.groups * g.ci);
+                    try words(&second, .ofChannels(second, all, 1, given.ci), &memory[1], g.ci);
+                },
+                .conv_grad_input => {
+                    g.co = (g.co + 1) / 2;
+                    try words(&first, .ofChannels(first, g.images, g.groups, given.co), &memory[0], g.groups * g.co);
+                    try words(&second, .ofImages(second, g.groups, given.co, g.ci), &memory[1], g.ci);
+                },
+                .conv_grad_weight => {
+                    g.images = (g.images + 1) / 2;
+                    try words(&first, .ofImages(first, 1, given.images, all), &memory[0], all);
+                    try words(&second, .ofImages(second, 1, given.images, g.groups * g.ci), &memory[1], g.groups * g.ci);
+                },
+            }
+            const numel = p.operands[0].numel();
+            const sum = try allocSlice(numel);
+            defer services.free(@ptrCast(sum.ptr));
+            const elements: conv_pairs.Elements = .ofWords();
+            if (row == .conv_grad_weight) {
+                try gradWeight(g, first, second, sum.ptr, call, elements);
+            } else {
+                const bias = try loadBias(p, g, call);
+                defer services.free(@ptrCast(bias.ptr));
+                const job: Windows.Job = .{
+                    .g = g,
+                    .call = call,
+                    .out = sum.ptr,
+                    .bias = bias,
+                    .weight = .from(second),
+                    .elements = elements,
+                };
+                if (row == .conv) try job.forward(first) else try job.gradInput(first);
+            }
+            const rounding: Rounding = .{ .from = sum.ptr, .to = call.ptr[0].?, .dtype = .bfloat16 };
+            services.parallelFor(numel, gemm.piece_packed, rounding, Rounding.run);
+        }
+
+        /// `t` becomes the words of its pairs, of `channels`.
+        fn words(t: *Tensor, pairs: conv_pairs.Pairs, memory: *?[]align(64) T, channels: usize) Failure!void {
+            t.ptr = @ptrCast(try pairs.words(memory));
+            t.dtype = native;
+            t.step = .{ t.size[1] * t.size[2], t.size[2], 1 };
+            t.channel = product(t.size);
+            t.image = channels * t.channel;
+        }
+
+        /// The bias in T; zeros where there is none.
+        fn loadBias(p: *const Plan, g: *const Geometry, call: *const Call) Failure![]align(64) T {
+            const channels = g.groups * if (p.op == @backingInt(Row.conv)) g.co else g.ci;
+            const bias = try allocSlice(channels);
+            if (g.has_bias) {
+                const from = p.operands[3];
+                pack.load(T, from.dtype, bias.ptr, call.ptr[3].?, channels, @intCast(from.strides[0]));
+            } else @memset(bias, 0);
+            return bias;
         }
 
         /// In T from copies of the operands, and rounded once.
@@ -222,19 +311,15 @@ fn Convolution(comptime T: type) type {
                     if (conv_winograd.fits(g)) return conv_winograd.gradWeight(g, gout, x, out);
                     if (conv_pixels.fits(g)) return conv_pixels.gradWeight(g, gout, x, out);
                 }
-                return gradWeight(g, gout, x, out, call);
+                return gradWeight(g, gout, x, out, call, .numbers);
             }
             // Nothing to sum: only the bias is left. (No staged image could be read.)
             const read = if (row == .conv) g.ci * product(g.in) else g.co * product(g.out);
-            const channels = g.groups * if (row == .conv) g.co else g.ci;
-            const bias = try allocSlice(channels);
+            const bias = try loadBias(p, g, call);
             defer services.free(@ptrCast(bias.ptr));
-            if (g.has_bias) {
-                pack.load(T, native, bias.ptr, call.ptr[3].?, channels, @intCast(p.operands[3].strides[0]));
-            } else @memset(bias, 0);
             if (read == 0) return Output.fillBias(
                 bias,
-                numel / (g.images * channels),
+                numel / (g.images * bias.len),
                 g.images,
                 out,
             );
@@ -277,6 +362,7 @@ fn Convolution(comptime T: type) type {
             x: Tensor,
             sum: [*]T,
             call: *Call,
+            elements: conv_pairs.Elements,
         ) Failure!void {
             const slab = g.slab();
             const images: Source = try .init(
@@ -309,11 +395,12 @@ fn Convolution(comptime T: type) type {
                     .call = call,
                     .sum = sum,
                     .adds = first > 0,
+                    .elements = elements,
                     .steps = count * product(g.out),
                     .x = images.images(first, g.out, g.stride[0..2].*, taps.image),
                     .gout = grads.images(first, g.out, .{ 1, 1 }, &.{0}),
                 };
-                if (T == f32 and simd.has_fma and conv_lanes.fits(g, T)) {
+                if (T == f32 and simd.has_fma and elements == .numbers and conv_lanes.fits(g, T)) {
                     const lanes: conv_lanes.Lanes(T) = .{
                         .g = g,
                         .x = job.x,
@@ -337,6 +424,7 @@ fn Convolution(comptime T: type) type {
             call: *Call,
             sum: [*]T,
             adds: bool,
+            elements: conv_pairs.Elements,
             steps: usize,
             x: Images,
             gout: Images,
@@ -350,7 +438,7 @@ fn Convolution(comptime T: type) type {
                 x.ptr += group * g.ci * x.channel;
                 var gout = s.gout;
                 gout.ptr += group * g.co * gout.channel;
-                G.run(&.{
+                conv_pairs.multiply(T, s.elements, .{
                     .m = g.co,
                     .n = n,
                     .k = s.steps,

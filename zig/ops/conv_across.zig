@@ -12,7 +12,6 @@ const gemm = @import("gemm.zig");
 const pack = @import("gemm_pack.zig");
 const gemm_kernel = @import("gemm_kernel.zig");
 const conv_image = @import("conv_image.zig");
-const kc_max = gemm_kernel.kc_max;
 
 pub fn Across(comptime T: type) type {
     return struct {
@@ -24,6 +23,8 @@ pub fn Across(comptime T: type) type {
         const vl = Micro.vl;
         const nr = Micro.nr;
         const height = Micro.mr;
+        /// AVX-512: more positions than there are registers for their addresses.
+        const wide = height == 14;
         const V = @Vector(vl, T);
         /// Positions whose sums are turned together, in squares.
         const chunk = 112 / height * height;
@@ -38,12 +39,54 @@ pub fn Across(comptime T: type) type {
         fn total(p: *const Problem) usize {
             return p.count * p.images.positions();
         }
-        /// The place of position number q of an image, its steps being `step`.
-        fn place(p: *const Problem, q: usize, step: [3]usize) usize {
-            const grid = p.images.grid;
-            const row = q / grid[2];
-            return row / grid[1] * step[0] + row % grid[1] * step[1] + q % grid[2] * step[2];
-        }
+        /// Positions one after the other, images too, and their places where steps are `step`.
+        const Walk = struct {
+            grid: [3]usize,
+            step: [3]usize,
+            image_step: usize,
+            image: usize = 0,
+            at: [3]usize,
+            /// Where the row begins.
+            row: usize = 0,
+
+            /// From position number q on.
+            fn from(p: *const Problem, q: usize, image_step: usize, step: [3]usize) Walk {
+                const grid = p.images.grid;
+                const row = q / grid[2];
+                const plane = row / grid[1];
+                var w: Walk = .{
+                    .grid = grid,
+                    .step = step,
+                    .image_step = image_step,
+                    .image = plane / grid[0] * image_step,
+                    .at = .{ plane % grid[0], row % grid[1], q % grid[2] },
+                };
+                w.beginRow();
+                return w;
+            }
+            fn beginRow(w: *Walk) void {
+                w.row = w.image + w.at[0] * w.step[0] + w.at[1] * w.step[1];
+            }
+            /// The place of this position; the next one follows.
+            inline fn take(w: *Walk) usize {
+                const place = w.row + w.at[2] * w.step[2];
+                w.at[2] += 1;
+                if (w.at[2] == w.grid[2]) {
+                    w.at[2] = 0;
+                    w.at[1] += 1;
+                    if (w.at[1] == w.grid[1]) {
+                        w.at[1] = 0;
+                        w.at[0] += 1;
+                    }
+                    if (w.at[0] == w.grid[0]) {
+                        w.at[0] = 0;
+                        w.image += w.image_step;
+                    }
+                    w.beginRow();
+                }
+                return place;
+            }
+        };
 
         const Job = struct {
             p: *const Problem,
@@ -111,36 +154,45 @@ pub fn Across(comptime T: type) type {
             const s = &p.images;
             const steps = p.steps();
             const count = @min(chunk, total(p) - first);
-            const size = s.positions();
             var from: [chunk][*]const T = undefined;
             const own = s.ptr + group * p.channels * s.channel;
-            for (&from, 0..) |*at, i| {
-                const q = first + @min(i, count - 1);
-                at.* = own + q / size * s.image + place(p, q % size, .{ s.step[0], s.step[1], p.column });
-            }
+            var walk: Walk = .from(p, first, s.image, .{ s.step[0], s.step[1], p.column });
+            for (from[0..count]) |*at| at.* = own + walk.take();
+            for (from[count..]) |*at| at.* = from[count - 1];
             var sums: [chunk * nr]T align(64) = undefined;
             var row: usize = 0;
             while (row < p.rows) : (row += nr) {
                 const w = width(p, row);
                 const panel = job.panels + (group * padded(p) + row) * steps;
                 var k: usize = 0;
-                while (k < steps or k == 0) : (k += kc_max) {
-                    const kc = @min(kc_max, steps - k);
+                while (k < steps or k == 0) : (k += p.block()) {
+                    const kc = @min(p.block(), steps - k);
                     var i: usize = 0;
                     while (i < count) : (i += height) {
                         const to = @as([*]T, &sums) + i * nr;
-                        inline for (.{ 1, 2 }) |vectors| if (w == vectors * vl)
-                            multiply(vectors, kc, from[i..][0..height], job.offsets.ptr + k, panel + k * w, to, k > 0);
+                        inline for (comptime gemm_kernel.opsOf(T)) |op| inline for (.{ 1, 2 }) |vectors| if (p.op == op and w == vectors * vl) {
+                            const at = from[i..][0..height];
+                            const offsets = job.offsets.ptr + k;
+                            if (wide and s.grid[2] % 2 == 0)
+                                multiply(op, vectors, true, kc, at, p.column, offsets, panel + k * w, to, k > 0)
+                            else
+                                multiply(op, vectors, false, kc, at, 0, offsets, panel + k * w, to, k > 0);
+                        };
                     }
                 }
                 finish(p, group * p.rows + row, @min(nr, p.rows - row), first, count, &sums);
             }
         }
 
+        /// `twos`: positions 0 and 1, 2 and 3 ... are a column apart, and so half of the addresses are
+        /// enough, for which there are registers.
         fn multiply(
+            comptime op: gemm_kernel.Op,
             comptime vectors: usize,
+            comptime twos: bool,
             k: usize,
             from: *const [height][*]const T,
+            column: usize,
             offsets: [*]const usize,
             panel: [*]const T,
             sums: [*]T,
@@ -152,7 +204,8 @@ pub fn Across(comptime T: type) type {
             for (offsets[0..k]) |offset| {
                 var wv: [vectors]V = undefined;
                 inline for (0..vectors) |j| wv[j] = w[j * vl ..][0..vl].*;
-                inline for (0..height) |i| addProducts(vectors, x[i], offset, &wv, &acc[i]);
+                const at = [2]usize{ offset, if (twos) offset + column else offset };
+                inline for (0..height) |i| addProducts(op, vectors, x[if (twos) i & ~@as(usize, 1) else i], at[i % 2], &wv, &acc[i]);
                 w += vectors * vl;
             }
             inline for (0..height) |i| inline for (0..vectors) |j| {
@@ -164,6 +217,7 @@ pub fn Across(comptime T: type) type {
         /// acc += from[offset] * w. In the order of the text: the compiler would read all
         /// positions' elements first, for which there are no registers.
         inline fn addProducts(
+            comptime op: gemm_kernel.Op,
             comptime vectors: usize,
             from: [*]const T,
             offset: usize,
@@ -172,10 +226,19 @@ pub fn Across(comptime T: type) type {
         ) void {
             comptime std.debug.assert(available);
             const broadcast = "vbroadcastss (%[from],%[offset],4), %[x]\n";
-            const first = "vfmadd231ps %[w0], %[x], %[a0]\n";
+            const multiplies = if (op == .dot) "vdpbf16ps" else "vfmadd231ps";
+            const first = multiplies ++ " %[w0], %[x], %[a0]\n";
             var x: V = undefined;
             var a0 = acc[0];
-            if (vectors == 1) {
+            if (vectors == 1 and wide) {
+                asm volatile (multiplies ++ " (%[from],%[offset],4){1to16}, %[w0], %[a0]"
+                    : [a0] "+v" (a0),
+                    : [from] "r" (from),
+                      [offset] "r" (offset),
+                      [w0] "v" (w[0]),
+                );
+                acc.* = .{a0};
+            } else if (vectors == 1) {
                 asm volatile (broadcast ++ first
                     : [x] "=&v" (x),
                       [a0] "+v" (a0),
@@ -186,7 +249,7 @@ pub fn Across(comptime T: type) type {
                 acc.* = .{a0};
             } else {
                 var a1 = acc[1];
-                asm volatile (broadcast ++ first ++ "vfmadd231ps %[w1], %[x], %[a1]"
+                asm volatile (broadcast ++ first ++ multiplies ++ " %[w1], %[x], %[a1]"
                     : [x] "=&v" (x),
                       [a0] "+v" (a0),
                       [a1] "+v" (a1),
@@ -201,14 +264,12 @@ pub fn Across(comptime T: type) type {
 
         /// Sums of positions (first, count) and `rows` channels from `row` on, with the bias, to their place.
         fn finish(p: *const Problem, row: usize, rows: usize, first: usize, count: usize, sums: [*]const T) void {
-            const size = p.images.positions();
+            var walk: Walk = .from(p, first, p.out_image, p.out_step);
             var done: usize = 0;
             while (done < count) {
-                const q = (first + done) % size;
-                const n = @min(square, @min(count - done, size - q));
-                const image = (first + done) / size * p.out_image;
+                const n = @min(square, count - done);
                 var at: [square]usize = undefined;
-                for (&at, q..) |*a, position| a.* = image + place(p, @min(position, size - 1), p.out_step);
+                for (at[0..n]) |*a| a.* = walk.take();
                 const together = at[n - 1] - at[0] == n - 1;
                 var c: usize = 0;
                 while (c < rows) : (c += square) {

@@ -5,14 +5,15 @@
 //! so the same bits.
 const std = @import("std");
 const services = @import("../services.zig");
+const simd = @import("../simd.zig");
 const gemm = @import("gemm.zig");
 const gemm_kernel = @import("gemm_kernel.zig");
 const conv_image = @import("conv_image.zig");
-const kc_max = gemm_kernel.kc_max;
-const mulAdd = gemm_kernel.mulAdd;
 
 pub fn Direct(comptime T: type) type {
     return struct {
+        /// Float64 is rare: packing serves it.
+        pub const available = T == f32 and simd.has_fma;
         const Images = conv_image.Images(T);
         const Problem = conv_image.Problem(T);
         const Micro = gemm_kernel.Kernel(T);
@@ -42,9 +43,10 @@ pub fn Direct(comptime T: type) type {
             offsets: []const usize,
             /// Panels of each group, one after the other: [k][height].
             panels: [*]const T,
-            /// Vectors of an image, of a row, and of an item.
+            /// Vectors of an image, of a row, of all images, and of an item.
             per_image: usize,
             per_row: usize,
+            total: usize,
             per_item: usize,
         };
 
@@ -62,20 +64,22 @@ pub fn Direct(comptime T: type) type {
             const per_row = (p.images.grid[2] + vl - 1) / vl;
             const per_image = p.images.grid[0] * p.images.grid[1] * per_row;
             const flops = 2 * p.rows * @max(1, steps) * vl;
-            const per_item = @max(vectors, @min(per_image, gemm.piece_flops / flops));
+            const total = p.count * per_image;
+            const per_item = @max(vectors, @min(total, gemm.piece_flops / flops));
             const job: Job = .{
                 .p = p,
                 .offsets = offsets,
                 .panels = panels.ptr,
                 .per_image = per_image,
                 .per_row = per_row,
+                .total = total,
                 .per_item = (per_item + vectors - 1) / vectors * vectors,
             };
             const cost = p.rows * steps;
             services.parallelFor(p.groups, gemm.grain(gemm.piece_packed, cost), job, packGroups);
-            const chunks = (per_image + job.per_item - 1) / job.per_item;
-            const grain = gemm.grain(gemm.piece_flops, flops * @min(per_image, job.per_item));
-            services.parallelFor(p.count * p.groups * chunks, grain, job, computeItems);
+            const chunks = (total + job.per_item - 1) / job.per_item;
+            const grain = gemm.grain(gemm.piece_flops, flops * job.per_item);
+            services.parallelFor(chunks * p.groups, grain, job, computeItems);
         }
 
         /// The next panel's height: two of 8 rather than 14 and a low one, which waits for its
@@ -106,24 +110,22 @@ pub fn Direct(comptime T: type) type {
         }
 
         fn computeItems(job: *const Job, begin: usize, end: usize) void {
-            const p = job.p;
-            const chunks = (job.per_image + job.per_item - 1) / job.per_item;
+            const groups = job.p.groups;
             for (begin..end) |item| {
-                const first = item % chunks * job.per_item;
-                const group = item / chunks % p.groups;
-                const image = item / chunks / p.groups;
-                const stop = @min(job.per_image, first + job.per_item);
+                const first = item / groups * job.per_item;
+                const stop = @min(job.total, first + job.per_item);
                 var v = first;
-                while (v < stop) : (v += vectors) computeTile(job, image, group, v, @min(vectors, stop - v));
+                while (v < stop) : (v += vectors) computeTile(job, item % groups, v, @min(vectors, stop - v));
             }
         }
 
         const Place = struct { from: [*]const T, to: [*]T };
 
-        fn place(job: *const Job, image: usize, group: usize, v: usize) Place {
+        fn place(job: *const Job, group: usize, v: usize) Place {
             const p = job.p;
             const s = &p.images;
-            const row = v / job.per_row;
+            const image = v / job.per_image;
+            const row = v % job.per_image / job.per_row;
             const x = @min(v % job.per_row * vl, s.grid[2] -| vl);
             const outer = row / s.grid[1];
             const inner = row % s.grid[1];
@@ -136,11 +138,11 @@ pub fn Direct(comptime T: type) type {
             };
         }
 
-        fn computeTile(job: *const Job, image: usize, group: usize, first: usize, count: usize) void {
+        fn computeTile(job: *const Job, group: usize, first: usize, count: usize) void {
             const p = job.p;
             const steps = p.steps();
             var places: [vectors]Place = undefined;
-            for (&places, 0..) |*at, i| at.* = place(job, image, group, first + @min(i, count - 1));
+            for (&places, 0..) |*at, i| at.* = place(job, group, first + @min(i, count - 1));
             const from: [vectors][*]const T = .{ places[0].from, places[1].from };
             var sums: [highest * vectors * vl]T align(64) = undefined;
             var panel = job.panels + group * p.rows * steps;
@@ -148,10 +150,10 @@ pub fn Direct(comptime T: type) type {
             while (row < p.rows) {
                 const h = height(p.rows - row);
                 var k: usize = 0;
-                while (k < steps or k == 0) : (k += kc_max) {
-                    const kc = @min(kc_max, steps - k);
-                    inline for (heights) |known| if (h == known)
-                        multiply(known, kc, panel + k * h, from, job.offsets.ptr + k, &sums, k > 0);
+                while (k < steps or k == 0) : (k += p.block()) {
+                    const kc = @min(p.block(), steps - k);
+                    inline for (comptime gemm_kernel.opsOf(T)) |op| inline for (heights) |known| if (p.op == op and h == known)
+                        multiply(op, known, kc, panel + k * h, from, job.offsets.ptr + k, &sums, k > 0);
                 }
                 const bias = p.bias.ptr + group * p.rows + row;
                 for (0..count) |j| for (0..h) |i| {
@@ -174,6 +176,7 @@ pub fn Direct(comptime T: type) type {
         }
 
         fn multiply(
+            comptime op: gemm_kernel.Op,
             comptime h: usize,
             k: usize,
             a: [*]const T,
@@ -189,7 +192,7 @@ pub fn Direct(comptime T: type) type {
                 inline for (0..vectors) |j| bv[j] = b[j][offset..][0..vl].*;
                 inline for (0..h) |i| {
                     const av: V = @splat(ap[i]);
-                    inline for (0..vectors) |j| acc[i][j] = mulAdd(V, av, bv[j], acc[i][j]);
+                    inline for (0..vectors) |j| acc[i][j] = gemm_kernel.step(op, T, vl, av, bv[j], acc[i][j]);
                 }
                 ap += h;
             }

@@ -9,7 +9,8 @@ const DType = @import("../dtype.zig").DType;
 const services = @import("../services.zig");
 const pack = @import("gemm_pack.zig");
 const gemm = @import("gemm.zig");
-const Kernel = @import("gemm_kernel.zig").Kernel;
+const gemm_kernel = @import("gemm_kernel.zig");
+const Kernel = gemm_kernel.Kernel;
 
 /// Elements past the end of a staged image that packing may read.
 pub const slack = 64;
@@ -411,7 +412,13 @@ pub fn Problem(comptime T: type) type {
         out_image: usize,
         out_channel: usize,
         out_step: [3]usize,
+        /// With `dot` the elements are words (conv_pairs.zig).
+        op: gemm_kernel.Op = .multiply_add,
 
+        /// Steps of a chain.
+        pub fn block(p: *const @This()) usize {
+            return if (p.op == .dot) gemm_kernel.kc_pairs / 2 else gemm_kernel.kc_max;
+        }
         pub fn steps(p: *const @This()) usize {
             return p.channels * p.weight_taps.len;
         }

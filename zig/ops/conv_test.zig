@@ -3,6 +3,7 @@ const std = @import("std");
 const DType = @import("../dtype.zig").DType;
 const plan = @import("../plan.zig");
 const threads = @import("../threads.zig");
+const cpu = @import("../cpu.zig");
 const conv = @import("conv.zig");
 
 const gpa = std.testing.allocator;
@@ -211,6 +212,8 @@ fn runRow(
     defer gpa.free(first);
     for ([_]u32{ 1, 2, 3 }) |count| {
         _ = threads.setCount(count);
+        // And with the CPU's dot products and without.
+        cpu.allowed = if (count == 2) 0 else std.math.maxInt(u32);
         for (out) |*e| e.* = fromF64(d, 77);
         var p = plan.testPlan(operands, 1, @backingInt(row), ints, &.{});
         try conv.family.prepare(&p);
@@ -271,6 +274,8 @@ test "conv and its gradients" {
         .{ .dims = 2, .n = 2, .groups = 16, .ci = 1, .co = 1, .in = .{ 1, 12, 29 }, .kernel = .{ 1, 3, 3 }, .stride = .{ 1, 2, 2 }, .padding = .{ 0, 1, 1 }, .last = true },
         .{ .dims = 1, .n = 2, .groups = 16, .ci = 1, .co = 1, .in = .{ 1, 1, 40 }, .kernel = .{ 1, 1, 4 }, .padding = .{ 0, 0, 3 }, .dilation = .{ 1, 1, 2 }, .bias = true },
         .{ .dims = 3, .n = 1, .groups = 2, .ci = 1, .co = 1, .in = .{ 5, 6, 7 }, .kernel = .{ 2, 2, 3 }, .dilation = .{ 2, 1, 1 }, .last = true },
+        // Words of bfloat16 in place.
+        .{ .dims = 2, .n = 4, .ci = 6, .co = 20, .in = .{ 1, 5, 33 }, .kernel = .{ 1, 1, 1 }, .bias = true },
     };
     for (cases) |c| {
         try check(.float32, c, random, true);

@@ -2,7 +2,6 @@
 //! window, times weights. The window slides over the image in place (conv_across.zig,
 //! conv_direct.zig), or a matrix product packs its columns from there.
 const services = @import("../services.zig");
-const simd = @import("../simd.zig");
 const plan = @import("../plan.zig");
 const gemm = @import("gemm.zig");
 const pack = @import("gemm_pack.zig");
@@ -12,6 +11,7 @@ const conv_depthwise = @import("conv_depthwise.zig");
 const conv_direct = @import("conv_direct.zig");
 const conv_geometry = @import("conv_geometry.zig");
 const conv_output = @import("conv_output.zig");
+const conv_pairs = @import("conv_pairs.zig");
 const Geometry = conv_geometry.Geometry;
 const Phase = conv_geometry.Phase;
 const Phases = conv_geometry.Phases;
@@ -106,6 +106,7 @@ pub fn Windows(comptime T: type) type {
             out: [*]T,
             bias: []const T,
             weight: Weight,
+            elements: conv_pairs.Elements = .numbers,
 
             pub fn forward(job: *const Job, x: Tensor) Failure!void {
                 const g = job.g;
@@ -113,7 +114,7 @@ pub fn Windows(comptime T: type) type {
                 defer services.free(@ptrCast(taps.image.ptr));
                 // Short rows, too: a vector may read beyond one that is staged.
                 const short = g.out[2] < short_row and g.taps() > 1 and g.co <= 64;
-                const across = goesAcross(
+                const across = job.slides() and goesAcross(
                     g.co,
                     if (isPlain(g)) product(g.out) else g.out[2],
                     g.stride[2],
@@ -194,11 +195,16 @@ pub fn Windows(comptime T: type) type {
                             .size = g.in,
                             .origin = .{ d0.origin, d1.origin, d2.origin },
                             .step = g.stride,
-                            .across = goesAcross(g.ci, if (plain) product(grid) else grid[2], 1),
+                            .across = job.slides() and goesAcross(g.ci, if (plain) product(grid) else grid[2], 1),
                             .column = if (staged) 1 else gout.step[2],
                         });
                     };
                 }
+            }
+
+            /// Whether there is code that slides over the image in place.
+            fn slides(job: *const Job) bool {
+                return job.elements != .expanded;
             }
 
             /// One slab (and phase): for every group, weights (rows, k) @ images (k, positions).
@@ -232,7 +238,7 @@ pub fn Windows(comptime T: type) type {
                     merged.images.grid = w.grid;
                     return Across.run(&merged);
                 }
-                if (simd.has_fma and Direct.fits(&images, w.rows)) return Direct.run(&job.problem(images, &w));
+                if (Direct.available and job.slides() and Direct.fits(&images, w.rows)) return Direct.run(&job.problem(images, &w));
                 const whole = product(w.step) == 1;
                 const columns = w.count * product(w.grid);
                 const sum = try allocSlice(if (whole) 0 else job.g.groups * w.rows * columns);
@@ -263,6 +269,7 @@ pub fn Windows(comptime T: type) type {
                     .weight_channel = w.weight_channel,
                     .weight_taps = w.weight_taps,
                     .bias = job.bias,
+                    .op = if (job.elements == .words) .dot else .multiply_add,
                     .out = job.out + w.first * g.groups * w.rows * size + origin,
                     .out_image = g.groups * w.rows * size,
                     .out_channel = size,
@@ -320,7 +327,7 @@ pub fn Windows(comptime T: type) type {
                         .group_stride = all_rows * size,
                     };
                     const finishes = sum != null or g.has_bias;
-                    G.run(&.{
+                    conv_pairs.multiply(T, job.elements, .{
                         .m = w.rows,
                         .n = columns,
                         .k = w.channels * w.weight_taps.len,

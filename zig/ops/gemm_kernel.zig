@@ -44,6 +44,19 @@ pub inline fn dot(comptime T: type, comptime W: usize, acc: @Vector(W, T), a: @V
     );
 }
 
+/// The operations there is code for.
+pub fn opsOf(comptime T: type) []const Op {
+    return if (hasDot(T)) &.{ .multiply_add, .dot } else &.{.multiply_add};
+}
+
+/// acc + a * b, by `op`.
+pub inline fn step(comptime op: Op, comptime T: type, comptime W: usize, a: @Vector(W, T), b: @Vector(W, T), acc: @Vector(W, T)) @Vector(W, T) {
+    return switch (op) {
+        .multiply_add => mulAdd(@Vector(W, T), a, b, acc),
+        .dot => dot(T, W, acc, a, b),
+    };
+}
+
 /// Whether a vector can be loaded and stored in part.
 pub const masks = builtin.cpu.arch == .x86_64 and builtin.cpu.has(.x86, .avx512f);
 
@@ -214,10 +227,7 @@ pub fn Kernel(comptime T: type) type {
                             }
                             inline for (0..height) |i| {
                                 const av: V = @splat(ap[i * a_rs]);
-                                inline for (0..vectors) |j| acc[i][j] = switch (op) {
-                                    .multiply_add => mulAdd(V, av, bv[j], acc[i][j]),
-                                    .dot => dot(T, vl, acc[i][j], av, bv[j]),
-                                };
+                                inline for (0..vectors) |j| acc[i][j] = step(op, T, vl, av, bv[j], acc[i][j]);
                             }
                             ap += a_cs;
                             bp += b_rs;
