@@ -417,7 +417,7 @@ pub fn Problem(comptime T: type) type {
 
         /// Steps of a chain.
         pub fn block(p: *const @This()) usize {
-            return if (p.op == .dot) gemm_kernel.kc_pairs / 2 else gemm_kernel.kc_max;
+            return if (p.op == .dot) gemm_kernel.kc_max / 2 else gemm_kernel.kc_max;
         }
         pub fn steps(p: *const @This()) usize {
             return p.channels * p.weight_taps.len;

@@ -34,14 +34,13 @@ pub fn multiply(comptime T: type, elements: Elements, problem: gemm.Gemm(T).Prob
     const b = p.b;
     if (elements == .words) {
         p.op = .dot;
-        p.block = gemm_kernel.kc_pairs / 2;
+        p.block = gemm_kernel.kc_max / 2;
     } else {
         p.a = .{ .ctx = &a, .pack = Expanded(G.Micro.mr).pack };
         p.b = .{ .ctx = &b, .pack = Expanded(G.Micro.nr).pack };
         p.a_view = null;
         p.b_view = null;
         p.k *= 2;
-        p.block = gemm_kernel.kc_pairs;
     }
     G.run(&p, call);
 }
