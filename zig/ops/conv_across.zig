@@ -158,7 +158,7 @@ pub fn Across(comptime T: type) type {
             const own = s.ptr + group * p.channels * s.channel;
             var walk: Walk = .from(p, first, s.image, .{ s.step[0], s.step[1], p.column });
             for (from[0..count]) |*at| at.* = own + walk.take();
-            for (from[count..]) |*at| at.* = from[count - 1];
+            @memset(from[count..], from[0]);
             var sums: [chunk * nr]T align(64) = undefined;
             var row: usize = 0;
             while (row < p.rows) : (row += nr) {
