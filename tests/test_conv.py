@@ -14,6 +14,7 @@ from dlgrad.nn import functional as F
 # Operation, input, weight, arguments: one for every kernel that shapes choose among.
 CASES = [
     ("conv2d", (4, 64, 16, 16), (32, 64, 3, 3), {"padding": 1}),  # Winograd
+    ("conv2d", (4, 48, 16, 16), (96, 16, 3, 3), {"padding": 1, "groups": 3}),
     ("conv2d", (2, 144, 14, 13), (48, 144, 3, 3), {"padding": (1, 0)}),
     ("conv2d", (3, 3, 32, 32), (16, 3, 3, 3), {"padding": 1}),  # few channels
     ("conv2d", (4, 6, 14, 14), (16, 6, 5, 5), {}),

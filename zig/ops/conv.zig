@@ -23,7 +23,7 @@
 //! Bits: conv sums over k = (i, t), grad_input over (o, t) with t ascending among the taps
 //! that meet the element, grad_weight over (n, p), as a matrix product does (chains of 512);
 //! grad_weight also starts a new chain at the border of every slab of images, whose length
-//! depends on the shapes. Windows of 3x3 over 16, 32 ... channels in float32 are computed by
+//! depends on the shapes. Windows of 3x3 over 16, 32 ... channels (of a group) in float32 are computed by
 //! Winograd's algorithm, with its own order and error (conv_winograd.zig). The other float32
 //! gradients of weights over 16, 32 ... channels sum in shorter chains (conv_pixels.zig), those
 //! over few channels in fixed lanes (conv_lanes.zig). Depthwise convolutions

@@ -48,7 +48,7 @@ const slab_elements: usize = if (builtin.is_test) 1 << 17 else 1 << 19;
 
 /// Whether the convolution is computed here: a matter of its shape.
 pub fn fits(g: *const Geometry) bool {
-    if (g.groups != 1 or g.ci % W != 0 or g.co % W != 0) return false;
+    if (g.ci % W != 0 or g.co % W != 0) return false;
     for ([3]usize{ 1, 3, 3 }, g.kernel, g.stride, g.dilation) |k, kernel, stride, dilation| {
         if (kernel != k or stride != 1 or dilation != 1) return false;
     }
@@ -345,6 +345,8 @@ const Product = struct {
     total: usize,
     part: usize,
     out: [*]f32,
+    /// Elements of an image of the output, with all groups.
+    out_image: usize,
     bias: []const f32,
     failed: *std.atomic.Value(bool),
 
@@ -418,7 +420,7 @@ const Product = struct {
         const row = tile % grid.tiles() / grid.columns * 4;
         const column = tile % grid.columns * 4;
         const plane = grid.height * grid.length;
-        var to = p.out + (image * p.filters.outputs + o) * plane + row * grid.length + column;
+        var to = p.out + image * p.out_image + o * plane + row * grid.length + column;
         if (row + 4 <= grid.height and column + 4 <= grid.length) {
             inline for (0..W) |i| {
                 const values: [W]f32 = block[i];
@@ -459,6 +461,65 @@ fn multiply(
     }
 }
 
+/// What is computed group by group.
+const Groups = struct {
+    g: *const Geometry,
+    /// x or gout, and weights; for the weights' gradient gout and x.
+    first: Tensor,
+    second: Tensor,
+    bias: []const f32 = &.{},
+    out: [*]f32,
+    kind: enum { forward, transposed, weight },
+    failed: *std.atomic.Value(bool),
+
+    fn run(groups: Groups) Failure!void {
+        const g = groups.g;
+        var failed: std.atomic.Value(bool) = .init(false);
+        var job = groups;
+        job.failed = &failed;
+        // One after the other, each by all threads, where the threads would not have as many each.
+        const threads = services.threadCount();
+        const apiece = g.groups >= 4 * threads or g.groups % threads == 0;
+        const flops = 6 * g.images * g.co * g.ci * g.out[1] * g.out[2];
+        services.parallelFor(g.groups, if (apiece) gemm.grain(gemm.piece_flops, flops) else g.groups, job, compute);
+        if (failed.load(.monotonic)) return error.OutOfMemory;
+    }
+
+    fn compute(job: *const Groups, begin: usize, end: usize) void {
+        for (begin..end) |group| job.one(group) catch job.failed.store(true, .monotonic);
+    }
+
+    fn one(job: *const Groups, group: usize) Failure!void {
+        const g = job.g;
+        if (job.kind == .weight) return gradWeightOfGroup(
+            g,
+            from(job.first, group * g.co * job.first.channel),
+            from(job.second, group * g.ci * job.second.channel),
+            job.out + group * g.co * g.ci * 9,
+        );
+        const transposed = job.kind == .transposed;
+        const grid: Grid = .init(if (transposed) g.in else g.out);
+        const channels = if (transposed) g.co else g.ci;
+        const outputs = if (transposed) g.ci else g.co;
+        return forwardGroup(
+            g,
+            grid,
+            from(job.first, group * channels * job.first.channel),
+            from(job.second, group * g.co * job.second.image),
+            job.bias[group * outputs ..][0..outputs],
+            job.out + group * outputs * grid.height * grid.length,
+            transposed,
+        );
+    }
+
+    /// `t` without its first elements.
+    fn from(t: Tensor, elements: usize) Tensor {
+        var rest = t;
+        rest.ptr += elements * @sizeOf(f32);
+        return rest;
+    }
+};
+
 /// out (N, co, *out) of x, or out (N, ci, *in) of gout (`transposed`).
 pub fn forward(
     g: *const Geometry,
@@ -468,9 +529,29 @@ pub fn forward(
     out: [*]f32,
     transposed: bool,
 ) Failure!void {
-    const grid: Grid = .init(if (transposed) g.in else g.out);
+    return Groups.run(.{
+        .g = g,
+        .first = image,
+        .second = weights,
+        .bias = bias,
+        .out = out,
+        .kind = if (transposed) .transposed else .forward,
+        .failed = undefined,
+    });
+}
+
+fn forwardGroup(
+    g: *const Geometry,
+    grid: Grid,
+    image: Tensor,
+    weights: Tensor,
+    bias: []const f32,
+    out: [*]f32,
+    transposed: bool,
+) Failure!void {
     const channels = if (transposed) g.co else g.ci;
-    const outputs = if (transposed) g.ci else g.co;
+    const outputs = bias.len;
+    const out_image = g.groups * outputs * grid.height * grid.length;
     const contiguous = try contiguousWeights(weights, g);
     defer if (contiguous) |copy| free(copy);
     const own: [*]const f32 = @ptrCast(@alignCast(weights.ptr));
@@ -504,7 +585,8 @@ pub fn forward(
             .grid = grid,
             .total = total,
             .part = chunk_tiles * partChunks(total, channels, outputs),
-            .out = out + first * outputs * grid.height * grid.length,
+            .out = out + first * out_image,
+            .out_image = out_image,
             .bias = bias,
             .failed = &failed,
         };
@@ -618,6 +700,10 @@ const Gradient = struct {
 
 /// out (co, ci, 3, 3) of gout and x.
 pub fn gradWeight(g: *const Geometry, gout: Tensor, x: Tensor, out: [*]f32) Failure!void {
+    return Groups.run(.{ .g = g, .first = gout, .second = x, .out = out, .kind = .weight, .failed = undefined });
+}
+
+fn gradWeightOfGroup(g: *const Geometry, gout: Tensor, x: Tensor, out: [*]f32) Failure!void {
     const grid: Grid = .init(g.out);
     const slab = slabOf(g.images, grid.tiles() * points * apart(@max(g.ci, g.co)), 1);
     const total = slab * grid.tiles();

@@ -35,11 +35,11 @@ fn worst(got: []const f32, want: []const f64) f64 {
     return most / @sqrt(square / @as(f64, @floatFromInt(want.len)));
 }
 
-fn check(images: usize, ci: usize, co: usize, height: usize, length: usize, padding: [2]usize) !void {
+fn check(images: usize, groups: usize, ci: usize, co: usize, height: usize, length: usize, padding: [2]usize) !void {
     const out: [3]usize = .{ 1, height + 2 * padding[0] - 2, length + 2 * padding[1] - 2 };
     const g: Geometry = .{
         .images = images,
-        .groups = 1,
+        .groups = groups,
         .ci = ci,
         .co = co,
         .in = .{ 1, height, length },
@@ -52,11 +52,11 @@ fn check(images: usize, ci: usize, co: usize, height: usize, length: usize, padd
     };
     try std.testing.expect(winograd.fits(&g));
     var prng = std.Random.DefaultPrng.init(7);
-    const x = try random(prng.random(), images * ci * height * length);
+    const x = try random(prng.random(), images * groups * ci * height * length);
     defer gpa.free(x);
-    const w = try random(prng.random(), co * ci * 9);
+    const w = try random(prng.random(), groups * co * ci * 9);
     defer gpa.free(w);
-    const gout = try random(prng.random(), images * co * out[1] * out[2]);
+    const gout = try random(prng.random(), images * groups * co * out[1] * out[2]);
     defer gpa.free(gout);
     const want_y = try gpa.alloc(f64, gout.len);
     defer gpa.free(want_y);
@@ -65,14 +65,14 @@ fn check(images: usize, ci: usize, co: usize, height: usize, length: usize, padd
     const want_w = try gpa.alloc(f64, w.len);
     defer gpa.free(want_w);
     for ([_][]f64{ want_y, want_x, want_w }) |a| @memset(a, 0);
-    for (0..images) |n| for (0..co) |o| for (0..ci) |i| for (0..9) |tap| for (0..out[1]) |r| {
+    for (0..images) |n| for (0..groups * co) |o| for (0..ci) |i| for (0..9) |tap| for (0..out[1]) |r| {
         const row = r + tap / 3;
         if (row < padding[0] or row - padding[0] >= height) continue;
         for (0..out[2]) |c| {
             const column = c + tap % 3;
             if (column < padding[1] or column - padding[1] >= length) continue;
-            const xi = ((n * ci + i) * height + row - padding[0]) * length + column - padding[1];
-            const yi = ((n * co + o) * out[1] + r) * out[2] + c;
+            const xi = ((n * groups * ci + o / co * ci + i) * height + row - padding[0]) * length + column - padding[1];
+            const yi = ((n * groups * co + o) * out[1] + r) * out[2] + c;
             const wi = (o * ci + i) * 9 + tap;
             want_y[yi] += @as(f64, x[xi]) * w[wi];
             want_x[xi] += @as(f64, gout[yi]) * w[wi];
@@ -80,7 +80,7 @@ fn check(images: usize, ci: usize, co: usize, height: usize, length: usize, padd
         }
     };
 
-    const bias = try gpa.alloc(f32, @max(ci, co));
+    const bias = try gpa.alloc(f32, groups * @max(ci, co));
     defer gpa.free(bias);
     @memset(bias, 0);
     const got_y = try gpa.alloc(f32, gout.len);
@@ -89,8 +89,8 @@ fn check(images: usize, ci: usize, co: usize, height: usize, length: usize, padd
     defer gpa.free(got_x);
     const got_w = try gpa.alloc(f32, w.len);
     defer gpa.free(got_w);
-    const xt = tensor(x, ci, g.in);
-    const gt = tensor(gout, co, g.out);
+    const xt = tensor(x, groups * ci, g.in);
+    const gt = tensor(gout, groups * co, g.out);
     const wt: Tensor = .{ .ptr = @ptrCast(w.ptr), .dtype = .float32, .image = ci * 9, .channel = 9, .step = .{ 9, 3, 1 }, .size = .{ 1, 3, 3 } };
     var sums: [3]u64 = undefined;
     for ([_]u32{ 1, 2, 3 }) |count| {
@@ -112,9 +112,11 @@ fn check(images: usize, ci: usize, co: usize, height: usize, length: usize, padd
 }
 
 test "F(4x4, 3x3), all three results" {
-    try check(1, 16, 64, 32, 32, .{ 1, 1 });
-    try check(3, 16, 48, 30, 27, .{ 1, 1 });
-    try check(3, 48, 16, 18, 16, .{ 0, 2 });
-    try check(2, 160, 144, 14, 14, .{ 1, 0 });
-    try check(16, 32, 32, 4, 4, .{ 1, 1 });
+    try check(1, 1, 16, 64, 32, 32, .{ 1, 1 });
+    try check(3, 1, 16, 48, 30, 27, .{ 1, 1 });
+    try check(3, 1, 48, 16, 18, 16, .{ 0, 2 });
+    try check(2, 1, 160, 144, 14, 14, .{ 1, 0 });
+    try check(16, 1, 32, 32, 4, 4, .{ 1, 1 });
+    try check(3, 4, 16, 32, 14, 16, .{ 1, 1 });
+    try check(2, 3, 32, 16, 16, 13, .{ 1, 0 });
 }
