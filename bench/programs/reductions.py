@@ -62,6 +62,18 @@ def max_of_bytes(torch):
     return lambda: x.max()
 
 
+@program("amax uint8 1000x1000, columns", GROUP, bytes=M)
+def amax_of_columns_of_bytes(torch):
+    x = torch.randint(0, 255, SQUARE, dtype=torch.uint8)
+    return lambda: x.amax(0)
+
+
+@program("any uint8 1 M", GROUP, bytes=M)
+def any_of_bytes(torch):
+    x = torch.zeros(M, dtype=torch.uint8)
+    return lambda: x.any()
+
+
 @program("cumsum int64 1 M", GROUP, bytes=16 * M)
 def cumsum_of_integers(torch):
     x = torch.ones(M, dtype=torch.int64)

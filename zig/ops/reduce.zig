@@ -32,6 +32,7 @@ const plan = @import("../plan.zig");
 const kernels = @import("reduce_kernels.zig");
 const stage = @import("reduce_stage.zig");
 const reduction = @import("reduction.zig");
+const integers = @import("reduce_integers.zig");
 const rows = @import("reduce_rows.zig");
 const columns = @import("reduce_columns.zig");
 const DType = @import("../dtype.zig").DType;
@@ -111,22 +112,33 @@ fn prepare(p: *Plan) plan.PrepareError!void {
         .inner_kept = undefined,
         .inner_reduced = undefined,
         .direct = false,
-        .counts = x.dtype == .bool and compute == .i64 and row.op == .sum,
+        .integers = null,
         .arg = row.op == .argmax or row.op == .argmin,
         .together = false,
         .fold = 1,
         .tile = 0,
         .blocks = 0,
+        .block = row_block,
         .blocks_in_run = 0,
     };
     p.run = reduction.runEmpty;
     try describe(r, x, p.ints);
     if (r.results == 0 or r.length == 0) return;
+    const narrow = if (compute == .i64) narrowKernel(row, x.dtype) else null;
     p.run = chooseWay(r, r.map == .none and x.dtype == switch (compute) {
         .f32 => DType.float32,
         .f64 => .float64,
         .i64 => .int64,
-    });
+    }, narrow);
+}
+
+/// What reduces elements as narrow as these without making int64 of them.
+fn narrowKernel(row: Row, x: DType) ?integers.Kernel {
+    return switch (row.op) {
+        .max, .min => integers.extremum(x, row.op == .min),
+        .sum => if (x == .bool or row.map == .is_nonzero) integers.count(x) else null,
+        else => null,
+    };
 }
 
 /// What a row computes in.
@@ -170,8 +182,8 @@ fn describe(r: *Reduction, x: plan.Operand, dims: []const i64) plan.PrepareError
     r.inner_reduced = r.reduced.pop();
 }
 
-/// Along rows or across them. `native`: memory is what the kernel reads.
-fn chooseWay(r: *Reduction, native: bool) plan.Run {
+/// Along rows or across them. `native`: memory is what the kernel reads; or it is what `narrow` does.
+fn chooseWay(r: *Reduction, native: bool, narrow: ?integers.Kernel) plan.Run {
     const lanes: usize = if (r.compute == .f32) 16 else 8;
     const rows_by_stride = r.inner_reduced.stride < r.inner_kept.stride or r.inner_kept.size == 1;
     const run = r.inner_reduced.size;
@@ -181,20 +193,24 @@ fn chooseWay(r: *Reduction, native: bool) plan.Run {
     const turn = !r.together and r.length <= 64 and r.inner_kept.size >= 16;
     if (rows_by_stride and !turn and r.length > 1) {
         if (r.together or run >= long_run or r.reduced.n == 0) {
-            r.blocks_in_run = std.math.divCeil(usize, run, row_block) catch unreachable;
+            r.direct = (native or narrow != null) and (r.inner_reduced.stride == 1 or run == 1);
+            if (r.direct) r.integers = narrow;
+            if (r.integers != null) r.block = integers.row_block;
+            r.blocks_in_run = std.math.divCeil(usize, run, r.block) catch unreachable;
             r.blocks = r.blocks_in_run * (r.length / run);
         } else r.blocks = std.math.divCeil(usize, r.length, row_block) catch unreachable;
-        r.direct = native and r.blocks_in_run > 0 and (r.inner_reduced.stride == 1 or run == 1);
         const shares = r.results < 64 and r.length * r.results >= 2 * work_size and r.blocks > 1;
         return if (shares) rows.runRowsInBlocks else rows.runRows;
     }
-    r.fold = foldOf(r, if (native) max_tile else row_block / column_block);
+    r.fold = foldOf(r, if (native or (narrow != null and narrow.?.column != null)) max_tile else row_block / column_block);
     const height = r.length / r.fold;
     r.inner_kept.size *= r.fold;
     if (r.fold > 1) r.inner_reduced = .{ .size = height, .stride = r.inner_kept.size };
-    r.direct = native and r.inner_kept.stride == 1 and r.inner_kept.size >= lanes;
+    const tile: ?usize = if (narrow) |*k| integers.tileOf(k, r.inner_kept.size) else if (native) max_tile else null;
+    r.direct = tile != null and r.inner_kept.stride == 1 and r.inner_kept.size >= lanes;
+    if (r.direct) r.integers = narrow;
     const most: usize = @min(height, column_block);
-    r.tile = if (r.direct) max_tile else @min(max_tile, row_block / most / 16 * 16);
+    r.tile = if (r.direct) tile.? else @min(max_tile, row_block / most / 16 * 16);
     r.blocks = std.math.divCeil(usize, height, super_block) catch unreachable;
     return if (r.blocks > 1) columns.runColumnsInBlocks else columns.runColumns;
 }

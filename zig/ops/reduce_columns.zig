@@ -82,7 +82,9 @@ fn columnRows(
             }
             done += m;
         }
-        if (r.direct) {
+        if (r.integers) |*k| {
+            k.column.?(k, x, offsets[0..n], t.width, into);
+        } else if (r.direct) {
             r.kernel.column(x, offsets[0..n], t.width, @intCast(first), into);
         } else {
             if (r.map != .none) applyMap(r, &buffer, n * r.tile);

@@ -206,15 +206,15 @@ fn rowBlock(
     var n: usize = @min(row_block, r.length - @min(r.length, first));
     if (r.blocks_in_run > 0) {
         const number = block / r.blocks_in_run;
-        const begin = block % r.blocks_in_run * row_block;
+        const begin = block % r.blocks_in_run * r.block;
         first = number * run + begin;
-        n = @min(row_block, run - begin);
+        n = @min(r.block, run - begin);
         const src = x + (r.reduced.at(number).in + begin * stride) * r.in_size;
-        if (r.direct) return r.kernel.row(src, n, @intCast(first), out);
-        if (r.counts and stride == 1) {
-            out[0].i = @intCast(countTrue(src, n));
+        if (r.integers) |*k| {
+            out[0].i = k.row(k, src, n);
             return;
         }
+        if (r.direct) return r.kernel.row(src, n, @intCast(first), out);
         load(r, dtype, src, 1, 0, n, stride, buffer, 0, 0);
     } else {
         var done: usize = 0;
@@ -238,17 +238,6 @@ fn rowBlock(
     }
     if (r.map != .none) applyMap(r, buffer, n);
     r.kernel.row(&buffer.bytes, n, @intCast(first), out);
-}
-
-fn countTrue(p: [*]const u8, n: usize) usize {
-    var count: usize = 0;
-    var i: usize = 0;
-    while (i + 64 <= n) : (i += 64) {
-        const v: @Vector(64, u8) = p[i..][0..64].*;
-        count += @popCount(@as(u64, @bitCast(v != @as(@Vector(64, u8), @splat(0)))));
-    }
-    while (i < n) : (i += 1) count += @intFromBool(p[i] != 0);
-    return count;
 }
 
 /// Partial results that are merged as a tree: pairs, pairs of pairs ... in their order.

@@ -331,6 +331,7 @@ test "every dtype" {
         "sum",
         "mean",
         "max",
+        "min",
         "argmin",
         "any",
         "all",
@@ -340,6 +341,7 @@ test "every dtype" {
         for (0..10) |d| {
             const dtype: DType = @fromBackingInt(@as(u8, @intCast(d)));
             try checkLayouts(name, dtype, .{ 2, 5, 19 }, generator.random(), 9, 0);
+            try checkLayouts(name, dtype, .{ 130, 2, 577 }, generator.random(), 90, 0);
         }
     }
 }
@@ -373,6 +375,14 @@ test "long reductions: blocks, packed runs, tiles, threads" {
                 }
             }
         }
+    }
+}
+
+test "narrow integers: rows of several blocks" {
+    var generator: std.Random.DefaultPrng = .init(11);
+    for ([_][]const u8{ "max", "min", "any", "count_nonzero", "sum" }) |name| {
+        for ([_]DType{ .bool, .uint8, .int8, .int16, .int32 }) |dtype|
+            try checkLayouts(name, dtype, .{ 2, 40, 1001 }, generator.random(), 100, 0);
     }
 }
 

@@ -5,6 +5,7 @@ const plan = @import("../plan.zig");
 const simd = @import("../simd.zig");
 const math = @import("../math.zig");
 const kernels = @import("reduce_kernels.zig");
+const integers = @import("reduce_integers.zig");
 const stage = @import("reduce_stage.zig");
 const DType = @import("../dtype.zig").DType;
 const Plan = plan.Plan;
@@ -56,8 +57,8 @@ pub const Reduction = struct {
     inner_reduced: stage.Dim,
     /// The kernel may read x where it lies.
     direct: bool,
-    /// Runs of bool are counted as they lie.
-    counts: bool,
+    /// What takes the place of the kernel's row and column where narrow integers are read as they lie.
+    integers: ?integers.Kernel,
     /// The results are indices.
     arg: bool,
     /// Rows: a run is one block, and the kernel takes those of several results.
@@ -67,6 +68,8 @@ pub const Reduction = struct {
     /// Columns: how many go into one tile. Rows: blocks a result is cut into.
     tile: usize,
     blocks: usize,
+    /// Rows: elements in a block of one run.
+    block: usize,
     /// Rows: blocks in one run of the innermost reduced dimension; 0: runs are so short that
     /// several are packed into a block.
     blocks_in_run: usize,
