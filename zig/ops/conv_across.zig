@@ -109,7 +109,10 @@ pub fn Across(comptime T: type) type {
             defer services.free(@ptrCast(panels.ptr));
             const job: Job = .{ .p = p, .offsets = offsets, .panels = panels.ptr };
             const vectors = p.groups * padded(p) / vl;
-            services.parallelFor(vectors, gemm.grain(gemm.piece_packed, vl * steps), job, packVectors);
+            const together = for (p.weight_taps, 0..) |tap, t| (if (tap != t) break false) else p.weight_channel == p.weight_taps.len;
+            if (together and p.rows % nr == 0) {
+                services.parallelFor(vectors / 2, gemm.grain(gemm.piece_packed, nr * steps), job, packBlocks);
+            } else services.parallelFor(vectors, gemm.grain(gemm.piece_packed, vl * steps), job, packVectors);
             const chunks = (total(p) + chunk - 1) / chunk;
             const flops = 2 * p.rows * @max(1, steps) * @min(chunk, total(p));
             services.parallelFor(chunks * p.groups, gemm.grain(gemm.piece_flops, flops), job, computeItems);
@@ -118,6 +121,17 @@ pub fn Across(comptime T: type) type {
         /// Channels of the block that begins at `row`: one or two vectors.
         fn width(p: *const Problem, row: usize) usize {
             return @min(nr, padded(p) - row);
+        }
+
+        /// Blocks of nr channels whose weights lie together.
+        fn packBlocks(job: *const Job, begin: usize, end: usize) void {
+            const p = job.p;
+            const steps = p.steps();
+            const per_group = p.rows / nr;
+            for (begin..end) |item| {
+                const from = p.weights + item / per_group * p.weight_group + item % per_group * nr * p.weight_row;
+                pack.packPanel(T, nr, @constCast(job.panels) + item * nr * steps, from, p.weight_row, 1, nr, steps);
+            }
         }
 
         fn packVectors(job: *const Job, begin: usize, end: usize) void {

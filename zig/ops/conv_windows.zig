@@ -34,6 +34,7 @@ pub fn Windows(comptime T: type) type {
         /// Operations from which on a group is shared by all threads.
         pub const large_group = 4 * gemm.piece_flops;
         const short_row = 16;
+        const few_positions = 64;
 
         fn allocSlice(n: usize) Failure![]align(64) T {
             return services.allocSlice(T, n) orelse error.OutOfMemory;
@@ -114,7 +115,7 @@ pub fn Windows(comptime T: type) type {
                 defer services.free(@ptrCast(taps.image.ptr));
                 // Short rows, too: a vector may read beyond one that is staged.
                 const short = g.out[2] < short_row and g.taps() > 1 and g.co <= 64;
-                const across = job.slides() and goesAcross(
+                const across = job.slides() and !job.readsWeightsOnce() and goesAcross(
                     g.co,
                     if (isPlain(g)) product(g.out) else g.out[2],
                     g.stride[2],
@@ -200,6 +201,16 @@ pub fn Windows(comptime T: type) type {
                         });
                     };
                 }
+            }
+
+            /// Whether there are so few positions that packing the weights would cost as much as the
+            /// product, which can read them in place.
+            fn readsWeightsOnce(job: *const Job) bool {
+                const g = job.g;
+                const step = job.weight.step;
+                const taps_together = step[2] == 1 and step[1] == g.kernel[2] and step[0] == g.kernel[1] * g.kernel[2];
+                return g.images * product(g.out) <= few_positions and (taps_together or g.taps() == 1) and
+                    job.weight.i == g.taps();
             }
 
             /// Whether there is code that slides over the image in place.
