@@ -394,6 +394,9 @@ ROWS = {
     'resample': {
         'resample': 0,
         'resample_backward': 1,
+        'grid_sample': 2,
+        'grid_sample_backward': 3,
+        'grid_sample_backward_grid': 4,
     },
     'distance': {
         'cdist': 0,

@@ -9,6 +9,10 @@ import warnings
 
 import dlgrad
 from dlgrad import Tensor
+from dlgrad import plan as door
+from dlgrad.autograd.graph import record
+from dlgrad.autograd.mode import mode as mode_now
+from dlgrad.layout import Layout, contiguous
 from dlgrad.ops.elementwise import anchored
 from dlgrad.ops.resample import Axis, resample, whole_axis
 
@@ -413,6 +417,50 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
         )
     if mode == "bicubic" and n == 3:
         raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
+    if n == 2 and mode != "bicubic" and input.numel() and grid.numel():
+        if input.dtype is dlgrad.float32 and type(input._layout) is type(grid._layout) is Layout:
+            return _sampled(input, grid, mode, padding_mode, bool(align_corners))
+    return _sample_composed(input, grid, mode, padding_mode, align_corners)
+
+
+def _sampled(input, grid, mode, padding_mode, align_corners):
+    """grid_sample by the kernels."""
+    batch, channels, *sizes = input.shape
+    options = mode, padding_mode, align_corners
+    ints = (mode == "nearest", _SAMPLE_PADDING.index(padding_mode), align_corners, *sizes)
+    lay = contiguous(input.dtype, (batch, channels, *grid.shape[1:3]))
+    given = input.detach().contiguous(), grid.detach().contiguous()
+    result = door.call("resample", "grid_sample", lay, given, ints=ints, name="grid_sample")
+
+    def rule(g, image, grid):
+        if mode_now.enabled:
+            return _composed_rule(g, image, grid, options)
+        wanted = image.requires_grad, grid.requires_grad
+        image, points = image.detach().contiguous(), grid.detach().contiguous()
+        g = g.contiguous()
+        to_image = to_grid = None
+        if wanted[0]:
+            to_image = door.call("resample", "grid_sample_backward", image._layout, (g, points), ints=ints)
+        if wanted[1] and mode == "nearest":
+            to_grid = dlgrad.zeros_like(points)
+        elif wanted[1]:
+            given = g, image, points
+            to_grid = door.call("resample", "grid_sample_backward_grid", points._layout, given, ints=ints)
+        return to_image, to_grid
+
+    return record(result, "GridSampler2DBackward0", rule, (input, grid), (input, grid))
+
+
+def _composed_rule(g, image, grid, options):
+    """The gradients as operations that record themselves."""
+    wanted = [t for t in (image, grid) if t.requires_grad]
+    again = _sample_composed(image.view_as(image), grid.view_as(grid), *options)
+    found = iter(dlgrad.autograd.grad(again, wanted, g, create_graph=True, allow_unused=True))
+    return tuple([next(found) if t.requires_grad else None for t in (image, grid)])
+
+
+def _sample_composed(input, grid, mode, padding_mode, align_corners):
+    n = input.dim() - 2
     batch, channels, *sizes = input.shape
     out = grid.shape[1:-1]
     flat = input.reshape(batch, channels, math.prod(sizes))
