@@ -51,6 +51,22 @@ pub fn Gemm(comptime T: type) type {
             run: *const fn (ctx: *const anyopaque, row: usize, rows: usize, col: usize, cols: usize) void,
         };
 
+        /// Rows that it takes at a time.
+        const output_rows = 5 * mr;
+        /// Takes the sums of rows x cols elements of C, `nr` apart from row to row.
+        pub const Output = struct {
+            ctx: *const anyopaque,
+            put: *const fn (ctx: *const anyopaque, from: [*]T, row: usize, rows: usize, col: usize, cols: usize) void,
+            /// Where they go, to be fetched meanwhile: bytes from row to row and column to column.
+            to: [*]const u8,
+            row_bytes: usize,
+            column_bytes: usize,
+
+            fn fetch(o: *const Output, row: usize, rows: usize, col: usize) void {
+                for (row..row + rows) |i| @prefetch(o.to + i * o.row_bytes + col * o.column_bytes, .{ .rw = .write });
+            }
+        };
+
         /// An operand whose elements are of T in memory: element i of step k is at
         /// ptr[i * si + k * sk].
         pub const View = struct { ptr: [*]const T, si: usize, sk: usize };
@@ -72,6 +88,8 @@ pub fn Gemm(comptime T: type) type {
             /// Steps of a chain.
             block: usize = kc_max,
             epilogue: ?Epilogue = null,
+            /// Instead of C, for a k of one block: gets each tile while it is in the L1 cache.
+            output: ?Output = null,
 
             fn finish(p: *const Problem, row: usize, rows: usize, col: usize, cols: usize) void {
                 if (p.epilogue) |e| e.run(e.ctx, row, rows, col, cols);
@@ -329,12 +347,17 @@ pub fn Gemm(comptime T: type) type {
                         i = mr;
                     } else p.b.pack(p.b.ctx, buffer, col + j, width, k0, kc);
                 }
-                if (r.reading == .in_place) {
-                    const at = a.ptr + i * a.si;
-                    Micro.panelsBy(p.op, kc, at, a.si, a.sk, b, b_rs, p.c, row + i, rows - i, col + j, width, adds);
-                } else while (i < rows) : (i += mr) {
-                    const h = @min(mr, rows - i);
-                    Micro.panelsBy(p.op, kc, a.ptr + i * kc, 1, mr, b, b_rs, p.c, row + i, h, col + j, width, adds);
+                const in_place = r.reading == .in_place;
+                const step = if (!in_place) mr else if (p.output == null) rows else output_rows;
+                while (i < rows) : (i += step) {
+                    const h = @min(step, rows - i);
+                    const at = a.ptr + i * if (in_place) a.si else kc;
+                    if (p.output) |*output| {
+                        output.fetch(row + i, h, col + j);
+                        var sums: [output_rows * nr]T align(64) = undefined;
+                        Micro.panelsBy(p.op, kc, at, a.si, a.sk, b, b_rs, .{ .ptr = &sums, .rs = nr }, 0, h, 0, width, false);
+                        output.put(output.ctx, &sums, row + i, h, col + j, width);
+                    } else Micro.panelsBy(p.op, kc, at, a.si, a.sk, b, b_rs, p.c, row + i, h, col + j, width, adds);
                 }
                 if (k0 + kc == p.k) p.finish(row, rows, col + j, width);
             }
@@ -342,7 +365,7 @@ pub fn Gemm(comptime T: type) type {
 
         /// Whether the first rows of A are multiplied while the panel is packed.
         fn copiesB(p: *const Problem, rows: usize, col: usize, cols: usize) bool {
-            if (@typeInfo(T) != .float) return false;
+            if (@typeInfo(T) != .float or p.output != null) return false;
             const b = p.b_view orelse return false;
             return b.si == 1 and cols == nr and rows >= mr and p.c.isRun(col, cols);
         }

@@ -49,6 +49,8 @@ pub fn Words(comptime T: type) type {
             const whole = @min(kc, s.steps / per - k0);
             const W = (width + 15) / 16 * 16;
             var done: usize = 0;
+            var flipped: usize = 0;
+            const flip: u16 = if (s.flips) 0x8080 else 0;
             if (s.areWords()) {
                 pack.packPanel(T, width, dst, s.words() + first * (s.si / per) + k0, s.si / per, 1, n, whole);
                 done = whole;
@@ -56,25 +58,28 @@ pub fn Words(comptime T: type) type {
                 while (done < whole) : (done += 1) {
                     var rows: [per]@Vector(W, Element) = undefined;
                     inline for (&rows, 0..) |*row, part| row.* = s.ptr[first + ((k0 + done) * per + part) * s.sk ..][0..W].*;
-                    dst[done * width ..][0..width].* = @bitCast(@as([W]u32, weave(W, rows))[0..width].*);
+                    dst[done * width ..][0..width].* = @bitCast(@as([W]u32, weave(W, rows, flip))[0..width].*);
                 }
+                flipped = whole;
             }
             while (done < kc) : (done += 1) s.gather(dst + done * width, width, first, n, (k0 + done) * per);
             if (s.flips) {
                 const U = @Vector(width, u32);
-                for (0..kc) |k| {
+                for (flipped..kc) |k| {
                     const word = @as(*align(4) [width]u32, @ptrCast(dst + k * width));
                     word.* = @as(U, word.*) ^ @as(U, @splat(0x8080_8080));
                 }
             }
         }
 
-        /// Words of the elements side by side.
-        inline fn weave(comptime W: usize, rows: [per]@Vector(W, Element)) @Vector(W, u32) {
+        /// Words of the elements side by side; bytes with the bits of `flip` changed.
+        inline fn weave(comptime W: usize, rows: [per]@Vector(W, Element), flip: u16) @Vector(W, u32) {
             if (per == 2) return pairs(W, rows[0], rows[1]);
             const H = @Vector(W, u16);
             const eight: @Vector(W, u4) = @splat(8);
-            return pairs(W, rows[0] | @as(H, rows[1]) << eight, rows[2] | @as(H, rows[3]) << eight);
+            const low = rows[0] | @as(H, rows[1]) << eight;
+            const high = rows[2] | @as(H, rows[3]) << eight;
+            return pairs(W, low ^ @as(H, @splat(flip)), high ^ @as(H, @splat(flip)));
         }
         inline fn pairs(comptime W: usize, low: @Vector(W, u16), high: @Vector(W, u16)) @Vector(W, u32) {
             return @bitCast(std.simd.interlace(.{ low, high }));
@@ -91,6 +96,32 @@ pub fn Words(comptime T: type) type {
                 };
                 dst[i] = @bitCast(word);
             }
+        }
+
+        /// `storeRows` of gemm_pack.zig to bfloat16, by the instruction of the CPUs that multiply it
+        /// (which rounds numbers below 2^-126 to 0).
+        pub fn storeRows(dst: [*]u16, dst_rs: usize, src: [*]const f32, src_rs: usize, rows: usize, n: usize, added: ?[*]const f32) void {
+            const V = @Vector(16, f32);
+            const whole = n / 32 * 32;
+            for (0..rows) |row| {
+                var i: usize = 0;
+                while (i < whole) : (i += 32) {
+                    var low: V = src[row * src_rs + i ..][0..16].*;
+                    var high: V = src[row * src_rs + i + 16 ..][0..16].*;
+                    if (added) |more| {
+                        low += @as(V, more[i..][0..16].*);
+                        high += @as(V, more[i + 16 ..][0..16].*);
+                    }
+                    dst[row * dst_rs + i ..][0..32].* = asm ("vcvtne2ps2bf16 %[low], %[high], %[y]"
+                        : [y] "=v" (-> @Vector(32, u16)),
+                        : [low] "v" (low),
+                          [high] "v" (high),
+                    );
+                }
+            }
+            if (whole == n) return;
+            const more = if (added) |a| a + whole else null;
+            pack.storeRows(f32, .bfloat16, @ptrCast(dst + whole), dst_rs, src + whole, src_rs, rows, n - whole, more);
         }
 
         /// out[i] = -128 * the sum of row i's bytes, for m rows: what a flipped B adds, negated.

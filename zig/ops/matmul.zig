@@ -257,6 +257,8 @@ fn Product(comptime T: type) type {
             beta: T,
             /// The operands were exchanged: rows of the epilogue are columns of the output.
             swapped: bool = false,
+            /// Tiles are finished one by one; `sum` is nowhere, unless it is `out`.
+            straight: bool,
             /// What is added to each row of the sum.
             offsets: ?[*]const T = null,
 
@@ -331,10 +333,14 @@ fn Product(comptime T: type) type {
             const d = p.operands[0].dtype;
             const bytes = d.size();
             var memory: []align(64) T = &.{};
-            if (d != native) memory = services.allocSlice(T, s.m * s.n) orelse
-                return call.fail(.out_of_memory, .{ 0, 0, 0 });
-            defer if (d != native) services.free(@ptrCast(memory.ptr));
             const scaled = p.op == @backingInt(Row.matmul_acc);
+            const alpha = if (scaled) scalar(call, 0) else 1;
+            const beta = if (scaled) scalar(call, 1) else 1;
+            const straight = alpha == 1 and beta == 1 and goesStraight(s);
+            const sums = d != native and !straight;
+            if (sums) memory = services.allocSlice(T, s.m * s.n) orelse
+                return call.fail(.out_of_memory, .{ 0, 0, 0 });
+            defer if (sums) services.free(@ptrCast(memory.ptr));
             const first = placeOfA(@fromBackingInt(p.op));
             const a_dtype = p.operands[first].dtype;
             const b_dtype = p.operands[first + 1].dtype;
@@ -353,11 +359,19 @@ fn Product(comptime T: type) type {
                     .c = if (s.adds) call.ptr[if (first == 1) 3 else 1].? + at[2] * bytes else null,
                     .out = out,
                     .sum = if (d == native) @ptrCast(@alignCast(out)) else memory.ptr,
-                    .alpha = if (scaled) scalar(call, 0) else 1,
-                    .beta = if (scaled) scalar(call, 1) else 1,
+                    .alpha = alpha,
+                    .beta = beta,
+                    .straight = straight,
                 };
                 if (s.vector) runVector(x) else runMatrix(x);
             }
+        }
+
+        /// Whether all of the product's k is in one block of sums that need nothing but a conversion
+        /// and a row that is added to all.
+        fn goesStraight(s: *const State) bool {
+            if (T != f32 and T != i32) return false;
+            return !s.vector and s.n > 8 and s.k != 0 and s.k <= gemm_kernel.kc_max and (!s.adds or s.c_rs == 0);
         }
 
         fn scalar(call: *const Call, i: usize) T {
@@ -404,7 +418,8 @@ fn Product(comptime T: type) type {
                 .rs = if (x.swapped) 1 else s.n,
                 .cs = if (x.swapped) s.n else 1,
             };
-            const epilogue: ?G.Epilogue = if (needsEpilogue(x)) .{ .ctx = &x, .run = finish } else null;
+            const by_tile = x.straight and !x.isNative();
+            const finishes = needsEpilogue(x) and !by_tile;
             const in_place = x.readsNative();
             G.run(&.{
                 .m = m,
@@ -415,7 +430,8 @@ fn Product(comptime T: type) type {
                 .a_view = if (in_place) viewOf(left) else null,
                 .b_view = if (in_place) viewOf(right) else null,
                 .c = target,
-                .epilogue = epilogue,
+                .epilogue = if (finishes) .{ .ctx = &x, .run = finish } else null,
+                .output = if (by_tile) outputOf(&x) else null,
             }, x.call);
         }
 
@@ -450,7 +466,8 @@ fn Product(comptime T: type) type {
                 else
                     null,
                 .c = .{ .ptr = x.sum, .rs = s.n },
-                .epilogue = if (!is_float or needsEpilogue(x.*)) .{ .ctx = x, .run = finish } else null,
+                .epilogue = if (!x.straight) .{ .ctx = x, .run = finish } else null,
+                .output = if (x.straight) outputOf(x) else null,
                 .op = .dot,
                 .block = if (is_float) gemm_kernel.kc_max / 2 else 256,
             }, x.call);
@@ -468,11 +485,34 @@ fn Product(comptime T: type) type {
         fn finish(ctx: *const anyopaque, row: usize, rows: usize, col: usize, cols: usize) void {
             const x: *const Matrices = @ptrCast(@alignCast(ctx));
             if (comptime gemm_kernel.hasDot(T) and !is_float) if (x.offsets) |offsets| {
-                for (row..row + rows) |i| addNumber(x.sum + i * x.s.n + col, offsets[i], cols);
+                for (row..row + rows) |i| {
+                    const sums = x.sum + i * x.s.n + col;
+                    addNumber(sums, sums, offsets[i], cols);
+                }
                 if (!needsEpilogue(x.*)) return;
             };
             if (x.swapped) return finishRows(x, col, cols, row, rows);
             finishRows(x, row, rows, col, cols);
+        }
+
+        fn outputOf(x: *const Matrices) G.Output {
+            const bytes = x.dtype.size();
+            return .{ .ctx = x, .put = finishTile, .to = x.out, .row_bytes = x.s.n * bytes, .column_bytes = bytes };
+        }
+
+        /// `finish` of sums that lie elsewhere, `nr` apart.
+        fn finishTile(ctx: *const anyopaque, from: [*]T, row: usize, rows: usize, col: usize, cols: usize) void {
+            const x: *const Matrices = @ptrCast(@alignCast(ctx));
+            const nr = G.Micro.nr;
+            if (comptime gemm_kernel.hasDot(T) and !is_float) if (x.offsets) |offsets| {
+                const ends = x.isNative() and !x.s.adds;
+                for (0..rows) |i| {
+                    const to = if (ends) x.sum + (row + i) * x.s.n + col else from + i * nr;
+                    addNumber(to, from + i * nr, offsets[row + i], cols);
+                }
+                if (ends) return;
+            };
+            finishAlike(x, from, nr, row, rows, col, cols);
         }
 
         fn finishRows(x: *const Matrices, row: usize, rows: usize, col: usize, cols: usize) void {
@@ -484,19 +524,21 @@ fn Product(comptime T: type) type {
                 return;
             }
             const reads_c = s.adds and x.beta != 0;
-            if ((T == f32 or T == i32) and x.alpha == 1 and x.beta == 1 and (!reads_c or s.c_rs == 0)) return finishAlike(x, row, rows, col, cols);
+            if ((T == f32 or T == i32) and x.alpha == 1 and x.beta == 1 and (!reads_c or s.c_rs == 0)) {
+                return finishAlike(x, x.sum + row * s.n + col, s.n, row, rows, col, cols);
+            }
             if (s.n == 1 and rows > 1) return finishRow(x, row, rows, row * s.c_rs, s.c_rs);
             for (row..row + rows) |i| {
                 finishRow(x, i * s.n + col, cols, i * s.c_rs + col * s.c_cs, s.c_cs);
             }
         }
 
-        /// y[0..n] += number.
-        fn addNumber(y: [*]T, number: T, n: usize) void {
+        /// y[0..n] = x[0..n] + number.
+        fn addNumber(y: [*]T, x: [*]const T, number: T, n: usize) void {
             var i: usize = 0;
             inline for (.{ 32, 1 }) |w| while (i + w <= n) : (i += w) {
                 const V = @Vector(w, T);
-                y[i..][0..w].* = gemm_kernel.add(@as(V, y[i..][0..w].*), @as(V, @splat(number)));
+                y[i..][0..w].* = gemm_kernel.add(@as(V, x[i..][0..w].*), @as(V, @splat(number)));
             };
         }
 
@@ -511,8 +553,9 @@ fn Product(comptime T: type) type {
             };
         }
 
-        /// out = round(sum + c), or of the sum alone, where c is the same for every row.
-        fn finishAlike(x: *const Matrices, row: usize, rows: usize, col: usize, cols: usize) void {
+        /// out = round(sum + c), or of the sum alone, where c is the same for every row. Sums begin at
+        /// `from`, rows of them `rs` apart.
+        fn finishAlike(x: *const Matrices, from: [*]const T, rs: usize, row: usize, rows: usize, col: usize, cols: usize) void {
             const s = x.s;
             const bytes = x.dtype.size();
             var c: [64]T align(64) = undefined;
@@ -522,7 +565,12 @@ fn Product(comptime T: type) type {
                 const at = row * s.n + col + done;
                 if (s.adds) pack.load(T, x.dtype, &c, x.c.? + (col + done) * s.c_cs * bytes, n, s.c_cs);
                 const added: ?[*]const T = if (s.adds) &c else null;
-                pack.storeRows(T, x.dtype, x.out + at * bytes, s.n, x.sum + at, s.n, rows, n, added);
+                if (T == f32 and x.usesDot()) if (comptime gemm_kernel.hasDot(T)) {
+                    const to = @as([*]u16, @ptrCast(@alignCast(x.out))) + at;
+                    gemm_words.Words(T).storeRows(to, s.n, from + done, rs, rows, n, added);
+                    continue;
+                };
+                pack.storeRows(T, x.dtype, x.out + at * bytes, s.n, from + done, rs, rows, n, added);
             }
         }
 
