@@ -11,7 +11,7 @@ from . import dtypes as dt
 from . import plan as door
 from .autograd.graph import record
 from .layout import Layout, alike, contiguous, remember_view, whole, wrap_dim
-from .ops import arange, roll, zeros
+from .ops import arange, memos, roll, zeros
 from .ops.checked import checked
 from .ops.complex_numbers import conj, parts_layout, real
 from .ops.writing import write_out
@@ -429,3 +429,5 @@ def fftshift(input, dim=None):
 def ifftshift(input, dim=None):
     """The inverse of `fftshift`."""
     return _shifted(input, dim, -1)
+
+memos.remember_functions(globals(), memos.FFT)

@@ -19,9 +19,9 @@ from .layout import Layout, alike, contiguous, layout
 from .storage import OutOfMemoryError, Storage, allocate
 from .tensor import Tensor, make_tensor
 
-run1, run2, run3, run1f, run1i, run2f, run2i, run0f, run0i, into, intof, intoi = (
+run1, run2, run3, into = (
     getattr(lib, "dlgrad_" + name) if native is None else native[name]
-    for name in "run1 run2 run3 run1f run1i run2f run2i run0f run0i into intof intoi".split()
+    for name in "run1 run2 run3 into".split()
 )
 _call = lib.dlgrad_call
 _several = lib.dlgrad_several
@@ -168,6 +168,12 @@ def not_again():
         native["note_other"]()
 
 
+def constants(*tensors):
+    """Says that a memo's function uses these tensors, which do not depend on its arguments, and which nobody writes to."""
+    if native is not None:
+        native["note_constant"](*tensors)
+
+
 def raise_failure(name, outputs, inputs):
     """Turns the kernel library's last failure into a Python exception."""
     detail = ffi.new("int64_t[4]")
@@ -206,7 +212,7 @@ def _run(plan, *operands):
         elif b[0] is None:
             ptr = run2(plan.handle, a._ptr, NULL)
         else:
-            ptr = (run1f if type(b[0]) is float else run1i)(plan.handle, a._ptr, b[0])
+            ptr = (lib.dlgrad_run1f if type(b[0]) is float else lib.dlgrad_run1i)(plan.handle, a._ptr, b[0])
         if not ptr:
             plan.fail(*operands)
         return make_tensor(ptr, plan.layout, Storage(ptr, plan.layout.nbytes))
@@ -239,6 +245,10 @@ def _status_of(plan, operands):
 
 def new_result(plan, lay):
     """An uninitialised tensor for a result of a plan."""
+    if native is not None:
+        t = native["empty"](lay.nbytes, lay)
+        if t is not None:
+            return t
     storage = allocate(lay.nbytes, plan.name)
     return make_tensor(storage.ptr, lay, storage)
 

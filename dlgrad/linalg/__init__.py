@@ -4,6 +4,7 @@ LU, lstsq, eig, and ldl_factor. Eigenvalues and singular values are computed in 
 The kernels are in zig/ops/linalg.zig. A function that can fail on its numbers raises `LinAlgError`, its `_ex` form
 returns `info` instead."""
 
+from ..ops import memos
 from ..ops.matmul import matmul  # noqa: F401
 from ..ops.vector_norm import vector_norm  # noqa: F401
 from ._base import LinAlgError  # noqa: F401
@@ -37,3 +38,5 @@ from ._solve import (  # noqa: F401
 )  # fmt: skip
 from ._spectral import cond, eigh, eigvalsh, matrix_norm, matrix_rank, norm, pinv, svd, svdvals  # noqa: F401
 from ._symmetric import ldl_factor, ldl_factor_ex, ldl_solve  # noqa: F401
+
+memos.remember_functions(globals(), memos.LINALG)

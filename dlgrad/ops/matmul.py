@@ -8,7 +8,6 @@ from ..autograd.graph import edge_of, record, record_by
 from ..autograd.mode import mode
 from ..batched import summed_along
 from ..layout import Layout, alike, broadcast_shapes, contiguous, layout
-from ..storage import Storage
 from ..tensor import Tensor, make_tensor, method
 from . import complex_numbers
 from .elementwise import expanded, result_type, sum_to, write_out
@@ -428,7 +427,6 @@ Tensor.ger = outer
 
 
 _linear_plans: dict = {}
-_run3, _NULL = door.run3, door.NULL
 
 
 def linear(input, weight, bias=None):
@@ -469,11 +467,7 @@ def linear_again(input, weight, bias):
         plan = _linear_plans[input._layout, weight._layout, None if bias is None else bias._layout]
     except (KeyError, AttributeError):
         return None
-    ptr = _run3(plan.handle, input._ptr, weight._ptr, _NULL if bias is None else bias._ptr)
-    if not ptr:
-        plan.fail(input, weight, bias)
-    lay = plan.layout
-    t = make_tensor(ptr, lay, Storage(ptr, lay.nbytes))
+    t = door.run(plan, input, weight, bias)
     if mode.enabled and (
         input._requires_grad or weight._requires_grad or (bias is not None and bias._requires_grad)
     ):

@@ -51,10 +51,12 @@ def _resampled(input, y, x, backward):
     d, lead = lay.dtype, tuple(lay.shape[:-2])
     planes = math.prod(lead)
     (h, w), (oh, ow) = (y.size, x.size), (y.count, x.count)
+    weights = y.weights[d], x.weights[d]
+    door.constants(y.at, x.at, *[w for w in weights if w is not None])
     source, target = ((oh, ow), (h, w)) if backward else ((h, w), (oh, ow))
     result = door.call(
         "resample", "resample_backward" if backward else "resample", contiguous(d, (planes, *target)),
-        (input.detach().contiguous().view(planes, *source), y.at, x.at, y.weights[d], x.weights[d]), ints=(h, w),
+        (input.detach().contiguous().view(planes, *source), y.at, x.at, *weights), ints=(h, w),
     ).view(*lead, *target)  # fmt: skip
     result._view = None
     result._requires_grad = False

@@ -11,7 +11,7 @@ from ..autograd.graph import record
 from ..autograd.mode import mode
 from ..batched import with_room
 from ..layout import Layout, contiguous, layout, wrap_dim
-from ..plan import NULL, into, intof, intoi, make_plan, remember
+from ..plan import make_plan, remember, write
 from ..tensor import Tensor, make_tensor, method
 from .checked import checked
 from .create import _new_filled
@@ -56,14 +56,10 @@ def _write_into(name, row, t, dim, index, src, ints=(), scalars=()):
         plan = make_plan("scatter", row, (target._layout,), inputs, (d, *ints), name=name, into=True)
         if index._layout is given:  # no int32
             remember(_writes, key, plan)
-    if scalars:
-        run = intof if type(scalars[0]) is float else intoi
-        status = run(plan.handle, t._ptr, index._ptr, NULL, scalars[0])
+    if src is None:
+        write(plan, t, index, *scalars)
     else:
-        status = into(plan.handle, t._ptr, index._ptr, NULL if src is None else src._ptr, NULL)
-    t._storage.version += 1
-    if status:
-        plan.fail(index)
+        write(plan, t, index, src, *scalars)
     return t
 
 
@@ -311,10 +307,7 @@ def _slices_into(name, t, dim, index, source, accumulate):
         if i._storage is index._storage:
             remember(_writes, key, plan)
         index = i
-    status = into(plan.handle, t._ptr, index._ptr, source._ptr, NULL)
-    t._storage.version += 1
-    if status:
-        plan.fail(index)
+    write(plan, t, index, source)
     return t
 
 
@@ -574,10 +567,7 @@ def _index_fill_into(self, dim, index, value):
             plan = make_plan("index", "index_put", (target,), (i._layout, wide), (1, d, 1, 0), name="index_fill_", into=True)
             remember(_writes, key, plan)
         v = _new_filled(fit_scalar("index_fill_", value, lay.dtype), (), lay.dtype)
-        status = into(plan.handle, self._ptr, index._ptr, v._ptr, NULL)
-        self._storage.version += 1
-        if status:
-            plan.fail(index)
+        write(plan, self, index, v)
         return self
 
 

@@ -107,6 +107,7 @@ def write_directly(plan, out, *inputs):
 def resize_out(out, shape):
     """Gives `out` the result's shape, with PyTorch's warning where it had elements of its own."""
     if out._layout.numel:
+        door.not_again()
         warnings.warn(
             f"An output with one or more elements was resized since it had shape {list(out._layout.shape)}, which does not "
             f"match the required output shape {list(shape)}. Reuse an out tensor t by resizing it, in place, to zero "

@@ -16,6 +16,7 @@ from ..ops import (  # noqa: F401
     log_softmax,
     logit,
     logsumexp,
+    memos,
     round,
     sinc,
     softmax,
@@ -69,3 +70,5 @@ __all__ = [
     "shifted_chebyshev_polynomial_u", "shifted_chebyshev_polynomial_v", "shifted_chebyshev_polynomial_w", "sinc", "softmax",
     "spherical_bessel_j0", "xlog1py", "xlogy", "zeta",
 ]  # fmt: skip
+
+memos.remember_functions(globals(), memos.SPECIAL)

@@ -1,5 +1,5 @@
-//! Running plans from Python: `run` gives tensors, `write` writes into them; `run1` ... `into`
-//! are the C functions of the same names (abi.zig), with addresses as ints.
+//! Running plans from Python: `run` gives tensors, `write` writes into them; `run1`, `run2`, `run3` and
+//! `into` are the C functions of the same names (abi.zig), with addresses as ints.
 const std = @import("std");
 const api = @import("api.zig");
 const objects = @import("objects.zig");
@@ -161,14 +161,12 @@ fn write(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
 
 // ------------------------------------------------------------------ the C functions
 
-const Number = enum { f, i };
-
-/// f(handle, addresses..., numbers...): the address of a new result, or 0; or, where the first of the
-/// addresses is the result's, a status.
-fn byAddress(comptime into: bool, comptime addresses: usize, comptime number: Number, comptime numbers: usize) api.Fast {
+/// f(handle, addresses...): the address of a new result, or 0; or, where the first of the addresses
+/// is the result's, a status.
+fn byAddress(comptime into: bool, comptime addresses: usize) api.Fast {
     return struct {
         fn f(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
-            if (n != 1 + addresses + numbers) {
+            if (n != 1 + addresses) {
                 return api.typeError("a plan is run with another number of operands");
             }
             const plan: *const Plan = @ptrFromInt(py.PyLong_AsSize_t(args[0]));
@@ -177,10 +175,6 @@ fn byAddress(comptime into: bool, comptime addresses: usize, comptime number: Nu
             for (args[1..][0..addresses], call.ptr[first..][0..addresses]) |a, *ptr| {
                 ptr.* = @ptrFromInt(py.PyLong_AsSize_t(a));
             }
-            for (args[1 + addresses ..][0..numbers], call.scalar[0..numbers]) |a, *x| x.* = switch (number) {
-                .f => .{ .f = py.PyFloat_AsDouble(a) },
-                .i => .{ .i = py.PyLong_AsLongLong(a) },
-            };
             if (py.PyErr_Occurred() != null) return null;
             memo_watch.noteOther();
             const state = py.PyEval_SaveThread();
@@ -276,16 +270,8 @@ pub const functions = [_]api.MethodDef{
     .{ .name = "write", .function = &write },
     .{ .name = "run_table", .function = &runTable },
     .{ .name = "run_at", .function = &runAt },
-    .{ .name = "run0f", .function = &byAddress(false, 0, .f, 2) },
-    .{ .name = "run0i", .function = &byAddress(false, 0, .i, 2) },
-    .{ .name = "run1", .function = &byAddress(false, 1, .f, 0) },
-    .{ .name = "run1f", .function = &byAddress(false, 1, .f, 1) },
-    .{ .name = "run1i", .function = &byAddress(false, 1, .i, 1) },
-    .{ .name = "run2", .function = &byAddress(false, 2, .f, 0) },
-    .{ .name = "run2f", .function = &byAddress(false, 2, .f, 1) },
-    .{ .name = "run2i", .function = &byAddress(false, 2, .i, 1) },
-    .{ .name = "run3", .function = &byAddress(false, 3, .f, 0) },
-    .{ .name = "into", .function = &byAddress(true, 4, .f, 0) },
-    .{ .name = "intof", .function = &byAddress(true, 3, .f, 1) },
-    .{ .name = "intoi", .function = &byAddress(true, 3, .i, 1) },
+    .{ .name = "run1", .function = &byAddress(false, 1) },
+    .{ .name = "run2", .function = &byAddress(false, 2) },
+    .{ .name = "run3", .function = &byAddress(false, 3) },
+    .{ .name = "into", .function = &byAddress(true, 4) },
 };

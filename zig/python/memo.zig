@@ -10,18 +10,21 @@
 //!   all    ran one plan, and returned all its results as a tuple, none of which is recorded
 //!   empty  made a tensor that nothing was written to
 //!   write  ran one plan into (a part of) one of its tensors, and returned that or None
+//!   chain  ran some plans over its tensors and their results, and returned some of these, none of which is recorded
 //! What it did is seen from outside: from the plans that were run meanwhile (`note`) and from the
 //! result, whose node Python reads (`recipe_of` in autograd/graph.py). A key is learned when it comes
 //! for the second time. Only functions whose way depends on nothing but the key may be wrapped.
 const std = @import("std");
 const api = @import("api.zig");
 const key_zig = @import("key.zig");
+const memo_chain = @import("memo_chain.zig");
 const memo_entry = @import("memo_entry.zig");
 const memo_watch = @import("memo_watch.zig");
 const objects = @import("objects.zig");
 const Edges = memo_entry.Edges;
 const Entry = memo_entry.Entry;
 const Key = key_zig.Key;
+const Note = memo_watch.Note;
 const Object = api.Object;
 const PlanObject = objects.PlanObject;
 const Tensor = objects.Tensor;
@@ -93,49 +96,60 @@ const Memo = extern struct {
 
     fn askAndLearn(m: *Memo, key: *const Key, args: [*]const O, nf: usize, names: ?O) ?O {
         @branchHint(.cold);
-        const before = memo_watch.watch.count;
-        memo_watch.watch.depth += 1;
+        const mark = memo_watch.begin();
         const result = m.ask(args, nf, names);
-        memo_watch.watch.depth -= 1;
-        if (result) |r| m.learn(key, r, memo_watch.watch.count - before);
-        if (memo_watch.watch.depth == 0) memo_watch.watch.clear();
+        if (result) |r| m.learn(key, r, memo_watch.since(mark));
+        memo_watch.end();
         return result;
     }
 
     // -------------------------------------------------------------- learning
 
-    fn learn(m: *Memo, key: *const Key, result: O, ran: usize) void {
+    fn learn(m: *Memo, key: *const Key, result: O, done: ?[]const Note) void {
         const e = m.find(key) orelse m.add(key) orelse return;
         e.holders += 1;
         defer e.release();
-        if (!whatWasDone(e, key, result, ran)) e.failures +|= 1;
+        const notes = done orelse {
+            e.failures +|= 1;
+            return;
+        };
+        if (!whatWasDone(e, key, result, notes) and !learnChain(e, key, result, notes)) e.failures +|= 1;
         if (py.PyErr_Occurred() != null) py.PyErr_Clear();
     }
 
-    fn whatWasDone(e: *Entry, key: *const Key, result: O, ran: usize) bool {
+    fn whatWasDone(e: *Entry, key: *const Key, result: O, notes: []const Note) bool {
+        if (notes.len > 1) return false;
+        const step = if (notes.len == 1) &notes[0] else null;
         for (key.tensors[0..key.n_tensors], 0..) |t, i| if (t == result) {
-            if (ran == 1) return learnWrite(e, key, @intCast(i), false);
-            if (ran > 0 or e.action != .nothing) return false;
+            if (step) |n| return learnWrite(e, key, n, @intCast(i), false);
+            if (e.action != .nothing) return false;
             e.which = @intCast(i);
             e.action = .same;
             return true;
         };
         if (e.action != .nothing) return false;
-        if (result == api.none) return ran == 1 and key.n_tensors > 0 and learnWrite(e, key, 0, true);
-        if (result.kind != Tensor.slots.kind) {
-            if (ran == 0) return learnViews(e, key, result);
-            return ran == 1 and learnAll(e, key, result);
-        }
-        if (ran == 1 and memo_watch.watch.plan == null) return memo_watch.watch.result == result and learnEmpty(e, result);
-        if (ran == 1) return learnPlan(e, key, result);
-        return ran == 0 and learnView(e, key, result);
+        const is_tensor = result.kind == Tensor.slots.kind;
+        const n = step orelse return if (is_tensor) learnView(e, key, result) else learnViews(e, key, result);
+        if (result == api.none) return key.n_tensors > 0 and learnWrite(e, key, n, 0, true);
+        if (!is_tensor) return learnAll(e, key, n, result);
+        if (n.plan == null) return n.result == result and !n.constant and learnEmpty(e, result);
+        return learnPlan(e, key, n, result);
     }
 
-    fn learnWrite(e: *Entry, key: *const Key, which: u8, silent: bool) bool {
+    /// Several steps, none of which is recorded.
+    fn learnChain(e: *Entry, key: *const Key, result: O, notes: []const Note) bool {
+        if (e.action != .nothing) return false;
+        if (objects.Mode.enabled) for (key.tensors[0..key.n_tensors]) |t| if (Tensor.wants(t)) return false;
+        e.chain = memo_chain.learn(key, notes, result) orelse return false;
+        e.action = .chain;
+        return true;
+    }
+
+    fn learnWrite(e: *Entry, key: *const Key, n: *const Note, which: u8, silent: bool) bool {
         const storage = Tensor.slots.get(key.tensors[which], "_storage").?;
-        if (e.action != .nothing or memo_watch.watch.plan == null or memo_watch.watch.result != null or
-            !mayWrite(key, key.tensors[which], storage) or !learnOperands(e, key)) return false;
-        if (e.operands[0] != which or !silent and memo_watch.watch.operands[0] != key.tensors[which]) return false;
+        if (e.action != .nothing or n.plan == null or n.result != null or
+            !mayWrite(key, key.tensors[which], storage) or !learnOperands(e, key, n)) return false;
+        if (e.operands[0] != which or !silent and n.operands[0] != key.tensors[which]) return false;
         e.which = which;
         e.silent = silent;
         e.action = .write;
@@ -151,8 +165,8 @@ const Memo = extern struct {
         return true;
     }
 
-    fn learnPlan(e: *Entry, key: *const Key, result: O) bool {
-        const made = memo_watch.watch.result orelse return false;
+    fn learnPlan(e: *Entry, key: *const Key, n: *const Note, result: O) bool {
+        const made = n.result orelse return false;
         var results: ?O = null;
         if (made != result) {
             results = made;
@@ -161,16 +175,16 @@ const Memo = extern struct {
                 if (py.PyTuple_GetItem(made, @intCast(i)) == result) break @intCast(i);
             } else return false;
         }
-        if (Tensor.slots.get(result, "_view") != api.none or !learnOperands(e, key) or
+        if (Tensor.slots.get(result, "_view") != api.none or !learnOperands(e, key, n) or
             !learnRecipe(e, key, result, results)) return false;
         e.action = .plan;
         return true;
     }
 
     /// A tuple (or one of its classes) of all that a plan has made.
-    fn learnAll(e: *Entry, key: *const Key, result: O) bool {
-        const made = memo_watch.watch.result orelse return false;
-        if (made.kind != py.PyTuple_Type or py.PyType_IsSubtype(result.kind, py.PyTuple_Type) == 0) return false;
+    fn learnAll(e: *Entry, key: *const Key, note: *const Note, result: O) bool {
+        const made = note.result orelse return false;
+        if (note.plan == null or made.kind != py.PyTuple_Type or py.PyType_IsSubtype(result.kind, py.PyTuple_Type) == 0) return false;
         const n = py.PyTuple_Size(made);
         if (py.PyTuple_Size(result) != n) return false;
         var i: isize = 0;
@@ -180,7 +194,7 @@ const Memo = extern struct {
             if (t == api.none or t.kind != Tensor.slots.kind or
                 Tensor.slots.get(t, "_requires_grad") != api.false_) return false;
         }
-        if (!learnOperands(e, key)) return false;
+        if (!learnOperands(e, key, note)) return false;
         e.layout = if (result == made)
             api.keep(api.none)
         else
@@ -227,22 +241,21 @@ const Memo = extern struct {
         return (Tensor.address(t) orelse return null) -% (Tensor.address(x) orelse return null);
     }
 
-    fn learnOperands(e: *Entry, key: *const Key) bool {
-        const plan: *const PlanObject = @ptrCast(memo_watch.watch.plan.?);
-        const into = memo_watch.watch.result == null;
+    fn learnOperands(e: *Entry, key: *const Key, note: *const Note) bool {
+        const plan: *const PlanObject = @ptrCast(note.plan.?);
+        const into = note.result == null;
         if (into and plan.plan.n_out != 1) return false;
         const n = plan.plan.operands.len - if (into) 0 else plan.plan.n_out;
-        for (memo_watch.watch.operands[0..n], e.operands[0..n], e.shifts[0..n]) |operand, *place, *shift| {
+        for (note.operands[0..n], note.addresses[0..n], e.operands[0..n], e.shifts[0..n]) |operand, address, *place, *shift| {
             const o = operand.?;
-            shift.* = 0;
             place.* = if (o == api.none) left_out else placeOf(key, o) orelse return false;
-            if (place.* == left_out or o == key.tensors[place.*]) continue;
-            shift.* = (Tensor.address(o) orelse return false) -% (Tensor.address(key.tensors[place.*]) orelse return false);
+            if (place.* == left_out) continue;
+            shift.* = @intFromPtr(address) -% (Tensor.address(key.tensors[place.*]) orelse return false);
         }
         e.n_operands = @intCast(n);
-        e.scalars = memo_watch.watch.scalars;
+        e.scalars = note.scalars;
         api.drop(e.plan);
-        e.plan = api.keep(memo_watch.watch.plan.?);
+        e.plan = api.keep(note.plan.?);
         return true;
     }
 
@@ -468,7 +481,14 @@ fn noteOtherCalled(_: ?O, _: [*]const O, _: isize) callconv(.c) ?O {
     return api.keep(api.none);
 }
 
+/// note_constant(tensor, ...)
+fn noteConstant(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
+    for (args[0..@intCast(n)]) |t| memo_watch.noteConstant(t);
+    return api.keep(api.none);
+}
+
 const functions = [_]api.MethodDef{
+    .{ .name = "note_constant", .function = &noteConstant },
     .{ .name = "note_other", .function = &noteOtherCalled },
     .{ .name = "bind_memo", .function = &bind },
     .{ .name = "forget_all", .function = &forgetAll },

@@ -4,6 +4,7 @@ const api = @import("api.zig");
 const call_zig = @import("call.zig");
 const graph = @import("graph.zig");
 const key_zig = @import("key.zig");
+const memo_chain = @import("memo_chain.zig");
 const memo_watch = @import("memo_watch.zig");
 const objects = @import("objects.zig");
 const plan_zig = @import("../plan.zig");
@@ -13,7 +14,7 @@ const Tensor = objects.Tensor;
 const O = *api.Object;
 const py = &api.py;
 
-pub const Action = enum { nothing, same, view, views, plan, all, write, empty };
+pub const Action = enum { nothing, same, view, views, plan, all, write, empty, chain };
 pub const left_out = 255;
 
 pub const Entry = struct {
@@ -43,6 +44,7 @@ pub const Entry = struct {
     /// The tensors that want a gradient (bit i: tensor i), and how the result is recorded; null: not at all.
     choice: u32 = 0,
     recipe: ?O = null,
+    chain: ?*memo_chain.Chain = null,
 
     pub fn make(key: *const Key) ?*Entry {
         const e: *Entry = @ptrCast(@alignCast(py.PyMem_RawMalloc(@sizeOf(Entry)) orelse return null));
@@ -64,6 +66,7 @@ pub const Entry = struct {
         api.drop(e.layout);
         api.drop(e.offsets);
         api.drop(e.recipe);
+        if (e.chain) |c| c.release();
         py.PyMem_RawFree(e.key.ptr);
         py.PyMem_RawFree(e);
     }
@@ -80,6 +83,7 @@ pub const Entry = struct {
             .views => e.takeViews(key),
             .plan, .all => e.runPlan(key),
             .write => e.writePlan(key),
+            .chain => e.runChain(key),
             .empty => .{ .done = call_zig.newEmpty(e.offset, e.layout.?) orelse return .unknown },
         };
     }
@@ -103,7 +107,7 @@ pub const Entry = struct {
         if (!e.fill(key, &call, plan.plan.n_out)) return .unknown;
         if (plan.plan.n_out > 1) return .{ .done = e.runSeveral(key, plan, &call, &edges) };
         const t = call_zig.newTensor(plan, &call) orelse return .{ .done = e.failed(plan, key) };
-        if (memo_watch.watch.depth > 0) e.noteRun(key, plan, t, &call);
+        if (memo_watch.isOn()) e.noteRun(key, plan, t, &call);
         return .{ .done = e.recorded(t, key, &edges, null) };
     }
 
@@ -117,7 +121,7 @@ pub const Entry = struct {
 
     fn runSeveral(e: *Entry, key: *const Key, plan: *PlanObject, call: *plan_zig.Call, edges: *Edges) ?O {
         const results = call_zig.runSeveral(plan, call) orelse return e.failed(plan, key);
-        if (memo_watch.watch.depth > 0) e.noteRun(key, plan, results, call);
+        if (memo_watch.isOn()) e.noteRun(key, plan, results, call);
         if (e.action == .all) {
             if (e.layout.? == api.none) return results;
             defer api.drop(results);
@@ -140,6 +144,13 @@ pub const Entry = struct {
         return call_zig.raise(plan, key.tensors[0..key.n_tensors]);
     }
 
+    fn runChain(e: *Entry, key: *const Key) Answer {
+        if (objects.Mode.enabled) {
+            for (key.tensors[0..key.n_tensors]) |t| if (Tensor.wants(t)) return .unknown;
+        }
+        return .{ .done = e.chain.?.run(key) orelse return .unknown };
+    }
+
     fn writePlan(e: *Entry, key: *const Key) Answer {
         const target = key.tensors[e.which];
         const storage = Tensor.slots.get(target, "_storage").?;
@@ -151,7 +162,7 @@ pub const Entry = struct {
         const done = call_zig.execute(plan, &call);
         s.version += 1;
         if (!done) return .{ .done = e.failed(plan, key) };
-        if (memo_watch.watch.depth > 0) e.noteRun(key, plan, null, &call);
+        if (memo_watch.isOn()) e.noteRun(key, plan, null, &call);
         return .{ .done = api.keep(if (e.silent) api.none else target) };
     }
 

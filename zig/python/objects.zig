@@ -323,9 +323,7 @@ pub const Tensor = struct {
     pub fn view(x: O, layout: O, offset: usize) ?O {
         const storage = slots.get(x, "_storage").?;
         const version = py.PyLong_FromSsize_t(if (Storage.of(storage)) |s| s.version else 0) orelse return null;
-        const old = slots.get(x, "_ptr").?;
-        const ptr = if (offset == 0) api.keep(old) else py.PyLong_FromSize_t(py.PyLong_AsSize_t(old) +% offset);
-        const t = assemble(ptr, layout, api.keep(storage)) orelse {
+        const t = inMemoryOf(x, layout, offset) orelse {
             api.drop(version);
             return null;
         };
@@ -334,6 +332,13 @@ pub const Tensor = struct {
         slots.set(t, "_requires_grad", api.keep(maybe.?));
         slots.set(t, "_view", api.keep(if (base == api.none) x else base));
         return t;
+    }
+
+    /// A tensor of its own in the memory of `x`, `offset` bytes behind its first element.
+    pub fn inMemoryOf(x: O, layout: O, offset: usize) ?O {
+        const old = slots.get(x, "_ptr").?;
+        const ptr = if (offset == 0) api.keep(old) else py.PyLong_FromSize_t(py.PyLong_AsSize_t(old) +% offset);
+        return assemble(ptr, layout, api.keep(slots.get(x, "_storage").?));
     }
 
     /// Whether a gradient of `t` may be wanted: _requires_grad, without that of a view whose base wants none.
@@ -363,11 +368,7 @@ pub const Tensor = struct {
 
     /// The same memory without history.
     pub fn alias(t: O) ?O {
-        return assemble(
-            api.keep(slots.get(t, "_ptr").?),
-            slots.get(t, "_layout").?,
-            api.keep(slots.get(t, "_storage").?),
-        );
+        return inMemoryOf(t, slots.get(t, "_layout").?, 0);
     }
 };
 

@@ -135,10 +135,14 @@ const Function = extern struct {
     }
 
     inline fn note(_: *Function, plan: *const PlanObject, t: O, args: []const O, call: *const plan_zig.Call) void {
-        // A number is none of the plan's operands.
+        if (!memo_watch.isOn()) return;
+        // A number is none of the plan's operands; those behind the last argument are left out.
         const n = plan.plan.operands.len - 1;
         const first = if (args.len > n and !Tensor.is(args[0])) args.len - n else 0;
-        memo_watch.note(plan, t, args[first..][0..n], call);
+        var operands: [plan_zig.max_operands]O = @splat(api.none);
+        const given = @min(n, args.len - first);
+        @memcpy(operands[0..given], args[first..][0..given]);
+        memo_watch.note(plan, t, operands[0..n], call);
     }
 
     fn failed(_: *Function, plan: *const PlanObject, args: []const O) ?O {

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import importlib
 
-from ...ops.memos import LAYERS
-from ...plan import memo
+from ...ops.memos import LAYERS, remember_functions
 
 # file -> the names in it
 _FILES = {
@@ -52,9 +51,8 @@ def __getattr__(name):
         raise AttributeError(f"module 'dlgrad.nn.functional' has no attribute {name!r}")
     module = importlib.import_module("." + file, __name__)
     # The whole family at once: the next look-up of any of it costs no call.
+    remember_functions(vars(module), " ".join(LAYERS.intersection(_FILES[file].split())))
     for each in _FILES[file].split():
-        if each in LAYERS:
-            setattr(module, each, memo(getattr(module, each)))
         globals().setdefault(each, getattr(module, each))
     return globals()[name]
 

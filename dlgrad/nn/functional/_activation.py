@@ -426,6 +426,7 @@ def hardswish(input, inplace=False):
 
 
 def _implicit_dim(name, rank, stacklevel):
+    door.not_again()
     warnings.warn(
         f"Implicit dimension choice for {name} has been deprecated. Change the call to include "
         "dim=X as an argument.",
@@ -465,6 +466,7 @@ def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
     With `hard` the result is one-hot, and its gradient that of the soft sample.
     """
     if eps != 1e-10:
+        door.not_again()
         warnings.warn("`eps` parameter is deprecated and has no effect.", stacklevel=2)
     with dlgrad.no_grad():
         noise = -dlgrad.empty_like(logits).exponential_().log()

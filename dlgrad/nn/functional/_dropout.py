@@ -8,6 +8,7 @@ import warnings
 import dlgrad
 from dlgrad import ops
 from dlgrad.ops._draw import new_drawn
+from dlgrad.plan import not_again
 
 __all__ = [
     "dropout",
@@ -75,6 +76,7 @@ def dropout2d(input, p=0.5, training=True, inplace=False):
     What stays is scaled by 1 / (1 - p). Tompson et al., arXiv 1411.4280."""
     _check_p(p)
     if input.dim() not in (3, 4):
+        not_again()
         warnings.warn(
             f"dropout2d: Received a {input.dim()}-D input to dropout2d, which is deprecated; "
             "use (N, C, H, W), or dropout for single elements",
@@ -82,6 +84,7 @@ def dropout2d(input, p=0.5, training=True, inplace=False):
         )
     if input.dim() == 3:
         # As in PyTorch: three dimensions are taken as (N, C, L), not as an unbatched image.
+        not_again()
         warnings.warn(
             "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout "
             "behavior is desired - input is interpreted as shape (N, C, L)",
@@ -96,6 +99,7 @@ def dropout3d(input, p=0.5, training=True, inplace=False):
     What stays is scaled by 1 / (1 - p). Tompson et al., arXiv 1411.4280."""
     _check_p(p)
     if input.dim() not in (4, 5):
+        not_again()
         warnings.warn(
             f"dropout3d: Received a {input.dim()}-D input to dropout3d, which is deprecated; "
             "use (N, C, D, H, W), or dropout for single elements",

@@ -9,6 +9,7 @@ import dlgrad
 from dlgrad import Tensor, ops
 from dlgrad.batched import every_member
 from dlgrad.ops.loss import pointwise
+from dlgrad.plan import not_again
 
 __all__ = [
     "nll_loss",
@@ -31,6 +32,7 @@ def _reduction(reduction, size_average=None, reduce=None):
         size_average = True if size_average is None else size_average
         reduce = True if reduce is None else reduce
         reduction = "none" if not reduce else "mean" if size_average else "sum"
+        not_again()
         warnings.warn(
             f"size_average and reduce args will be deprecated, please use reduction='{reduction}' "
             "instead.",
@@ -253,6 +255,7 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
     reduction = _reduction("sum" if by_batch else reduction, size_average, reduce)
     _check_tensors("kl_div", input=input, target=target)
     if reduction == "mean":
+        not_again()
         warnings.warn(
             "reduction: 'mean' divides the total loss by both the batch size and the support size."
             "'batchmean' divides only by the batch size, and aligns with the KL div math definition.",
@@ -355,6 +358,7 @@ def _regression_pair(name, input, target):
         _check_tensors(name, input=input, target=target)
     if target._layout.shape == input._layout.shape:
         return input, target
+    not_again()
     warnings.warn(
         f"Using a target size ({list(target.shape)}) that is different to the input size "
         f"({list(input.shape)}). This will likely lead to incorrect results due to broadcasting. "

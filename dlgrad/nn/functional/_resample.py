@@ -15,6 +15,7 @@ from dlgrad.autograd.mode import mode as mode_now
 from dlgrad.layout import Layout, contiguous
 from dlgrad.ops.elementwise import anchored
 from dlgrad.ops.resample import Axis, resample, whole_axis
+from dlgrad.plan import not_again
 
 __all__ = [
     "upsample",
@@ -47,6 +48,7 @@ def _exactly(value):
 
 def upsample(input, size=None, scale_factor=None, mode="nearest", align_corners=None):
     """Deprecated: interpolate."""
+    not_again()
     warnings.warn(
         "`nn.functional.upsample` is deprecated. Use `nn.functional.interpolate` instead.",
         stacklevel=2,
@@ -56,6 +58,7 @@ def upsample(input, size=None, scale_factor=None, mode="nearest", align_corners=
 
 def upsample_nearest(input, size=None, scale_factor=None):
     """Deprecated: interpolate with mode="nearest"."""
+    not_again()
     warnings.warn(
         "`nn.functional.upsample_nearest` is deprecated. Use `nn.functional.interpolate` instead.",
         stacklevel=2,
@@ -65,6 +68,7 @@ def upsample_nearest(input, size=None, scale_factor=None):
 
 def upsample_bilinear(input, size=None, scale_factor=None):
     """Deprecated: interpolate with mode="bilinear" and align_corners=True."""
+    not_again()
     warnings.warn(
         "`nn.functional.upsample_bilinear` is deprecated. Use `nn.functional.interpolate` instead.",
         stacklevel=2,
@@ -280,6 +284,7 @@ def affine_grid(theta, size, align_corners=None):
             f"Expected theta to have floating point type, but got {getattr(theta, 'dtype', type(theta))}"
         )
     if align_corners is None:
+        not_again()
         warnings.warn(
             "Default grid_sample and affine_grid behavior has changed to align_corners=False since "
             "1.3.0. Please specify align_corners=True if the old behavior is desired.",
@@ -388,6 +393,7 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
             f"'reflection', but got: '{padding_mode}'"
         )
     if align_corners is None:
+        not_again()
         warnings.warn(
             "Default grid_sample and affine_grid behavior has changed to align_corners=False since "
             "1.3.0. Please specify align_corners=True if the old behavior is desired.",

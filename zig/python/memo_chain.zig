@@ -1,0 +1,316 @@
+//! A function's steps (memo.zig), to be taken again: plans that run on the tensors of a key and on
+//! each other's results.
+//!
+//! A place is a tensor of the key, or after these a result of a step, in their order.
+const api = @import("api.zig");
+const call_zig = @import("call.zig");
+const key_zig = @import("key.zig");
+const memo_watch = @import("memo_watch.zig");
+const objects = @import("objects.zig");
+const plan_zig = @import("../plan.zig");
+const Key = key_zig.Key;
+const Note = memo_watch.Note;
+const PlanObject = objects.PlanObject;
+const Storage = objects.Storage;
+const Tensor = objects.Tensor;
+const O = *api.Object;
+const py = &api.py;
+
+const max_places = key_zig.max_tensors + 2 * memo_watch.most;
+const max_operands = 128;
+const max_outs = 24;
+const none = 255;
+
+/// The memory that lies `shift` bytes behind the first element of the tensor at `place`; place `none`: left out.
+pub const Operand = struct { place: u8 = none, shift: usize = 0 };
+
+pub const Chain = struct {
+    steps: []Step,
+    operands: []Operand,
+    outs: []Out,
+    /// For each result the step after which nobody needs it.
+    last: []u8,
+    /// What makes a tuple of a class of the results' tuple; None: that tuple; null: there is one result.
+    make: ?O,
+
+    pub fn release(c: *Chain) void {
+        for (c.steps) |*s| {
+            if (s.plan) |p| api.drop(&p.head);
+            api.drop(s.layout);
+            api.drop(s.constant);
+        }
+        for (c.outs) |*o| api.drop(o.layout);
+        api.drop(c.make);
+        py.PyMem_RawFree(@ptrCast(c));
+    }
+
+    /// What the function returns; null: it must be asked, as something is in the way. Nobody sees
+    /// what was done until then.
+    pub fn run(c: *const Chain, key: *const Key) ?O {
+        var t: Tensors = .{ .n = key.n_tensors, .first = key.n_tensors };
+        defer t.release();
+        for (key.tensors[0..key.n_tensors], t.list[0..t.n], t.address[0..t.n]) |k, *o, *address| {
+            o.* = k;
+            address.* = Tensor.address(k) orelse return null;
+        }
+        var operands = c.operands;
+        for (c.steps, 0..) |*step, i| {
+            if (!step.take(&t, operands[0..step.n_operands])) return null;
+            operands = operands[step.n_operands..];
+            for (c.last[0 .. t.n - t.first], t.list[t.first..t.n]) |last, *o| {
+                if (last != i) continue;
+                api.drop(o.*);
+                o.* = null;
+            }
+        }
+        return c.results(&t);
+    }
+
+    fn results(c: *const Chain, t: *const Tensors) ?O {
+        const make = c.make orelse return c.outs[0].tensor(t);
+        const tuple = py.PyTuple_New(@intCast(c.outs.len)) orelse return null;
+        for (c.outs, 0..) |*out, i| {
+            const x = out.tensor(t) orelse {
+                api.drop(tuple);
+                return null;
+            };
+            _ = py.PyTuple_SetItem(tuple, @intCast(i), x);
+        }
+        if (make == api.none) return tuple;
+        defer api.drop(tuple);
+        return api.callObject(make, &.{tuple});
+    }
+};
+
+/// What is at the places.
+const Tensors = struct {
+    n: usize,
+    /// Where results begin.
+    first: usize,
+    list: [max_places]?O = undefined,
+    address: [max_places]usize = undefined,
+
+    fn add(t: *Tensors, o: O) bool {
+        t.n += 1;
+        t.list[t.n - 1] = null;
+        if (o == api.none) return true;
+        t.address[t.n - 1] = Tensor.address(o) orelse return false;
+        t.list[t.n - 1] = api.keep(o);
+        return true;
+    }
+    fn release(t: *Tensors) void {
+        for (t.list[t.first..t.n]) |o| api.drop(o);
+    }
+};
+
+const Step = struct {
+    /// Null: new memory, `nbytes` of it, or
+    plan: ?*PlanObject,
+    layout: ?O = null,
+    nbytes: usize = 0,
+    /// a tensor that is the same each time.
+    constant: ?O = null,
+    /// Whether it writes into its first operands.
+    into: bool = false,
+    n_operands: u8 = 0,
+    scalars: [plan_zig.max_scalars]plan_zig.Scalar = undefined,
+
+    fn take(s: *const Step, t: *Tensors, operands: []const Operand) bool {
+        if (s.constant) |x| return t.add(x);
+        const p = s.plan orelse {
+            const new = call_zig.newEmpty(s.nbytes, s.layout.?) orelse return false;
+            defer api.drop(new);
+            return t.add(new);
+        };
+        var call: plan_zig.Call = .{ .scalar = s.scalars };
+        const first = if (s.into) 0 else p.plan.n_out;
+        for (operands, call.ptr[first..][0..operands.len]) |o, *ptr| {
+            if (o.place != none) ptr.* = @ptrFromInt(t.address[o.place] +% o.shift);
+        }
+        if (s.into) {
+            const done = call_zig.execute(p, &call);
+            for (operands[0..p.plan.n_out]) |o| {
+                if (o.place == none) continue;
+                if (Storage.of(Tensor.slots.get(t.list[o.place].?, "_storage").?)) |x| x.version += 1;
+            }
+            if (done) s.note(p, null, t, operands, &call);
+            return done;
+        }
+        const new = (if (p.plan.n_out == 1) call_zig.newTensor(p, &call) else call_zig.runSeveral(p, &call)) orelse return false;
+        defer api.drop(new);
+        s.note(p, new, t, operands, &call);
+        if (p.plan.n_out == 1) return t.add(new);
+        for (0..p.plan.n_out) |i| if (!t.add(py.PyTuple_GetItem(new, @intCast(i)).?)) return false;
+        return true;
+    }
+
+    fn note(_: *const Step, p: *const PlanObject, new: ?O, t: *const Tensors, operands: []const Operand, call: *const plan_zig.Call) void {
+        if (!memo_watch.isOn()) return;
+        var list: [plan_zig.max_operands]O = undefined;
+        for (operands, list[0..operands.len]) |o, *x| x.* = if (o.place == none) api.none else t.list[o.place].?;
+        memo_watch.note(p, new, list[0..operands.len], call);
+    }
+};
+
+/// A tensor that is returned: the one at the place, or with a layout one in its memory.
+const Out = struct {
+    at: Operand,
+    layout: ?O = null,
+    is_view: bool = false,
+
+    fn tensor(o: *const Out, t: *const Tensors) ?O {
+        const x = t.list[o.at.place].?;
+        const layout = o.layout orelse {
+            // Nobody saw it while it was written to.
+            if (o.at.place >= t.first) if (Storage.of(Tensor.slots.get(x, "_storage").?)) |s| {
+                s.version = 0;
+            };
+            return api.keep(x);
+        };
+        if (Tensor.slots.get(x, "_view_mode") != api.none) return null;
+        return if (o.is_view) Tensor.view(x, layout, o.at.shift) else Tensor.inMemoryOf(x, layout, o.at.shift);
+    }
+};
+
+/// A chain that is being learned.
+const Student = struct {
+    key: *const Key,
+    /// The tensors at the places (None: a result that was left out), which the notes keep.
+    places: [max_places]O = undefined,
+    n_places: usize,
+    steps: [memo_watch.most]Step = undefined,
+    operands: [max_operands]Operand = undefined,
+    n_operands: usize = 0,
+    outs: [max_outs]Out = undefined,
+    n_outs: usize = 0,
+    last: [max_places]u8 = undefined,
+    is_constant: [max_places]bool = @splat(false),
+
+    fn read(s: *Student, notes: []const Note) bool {
+        for (notes, 0..) |*n, i| {
+            s.steps[i] = s.step(n, i) orelse return false;
+        }
+        return true;
+    }
+
+    fn step(s: *Student, n: *const Note, i: usize) ?Step {
+        if (n.plan == null) {
+            const t = n.result.?;
+            const storage = Storage.of(Tensor.slots.get(t, "_storage").?) orelse return null;
+            if (!s.addPlace(t, i)) return null;
+            s.is_constant[s.n_places - 1] = n.constant;
+            if (n.constant) return .{ .plan = null, .constant = t };
+            return .{ .plan = null, .layout = Tensor.slots.get(t, "_layout").?, .nbytes = @intCast(storage.nbytes) };
+        }
+        const p: *PlanObject = @ptrCast(n.plan.?);
+        const count = p.plan.operands.len - if (n.result == null) 0 else p.plan.n_out;
+        if (s.n_operands + count > max_operands) return null;
+        for (n.operands[0..count], n.addresses[0..count], s.operands[s.n_operands..][0..count], 0..) |o, address, *to, k| {
+            to.* = if (o.? == api.none) .{} else s.find(o.?, @intFromPtr(address)) orelse return null;
+            if (to.place == none) continue;
+            const own = to.place >= s.key.n_tensors;
+            if (own) s.last[to.place - s.key.n_tensors] = @intCast(i);
+            if (n.result == null and k < p.plan.n_out and (!own or s.is_constant[to.place])) return null;
+        }
+        s.n_operands += count;
+        if (n.result) |result| {
+            if (p.plan.n_out == 1) {
+                if (!s.addPlace(result, i)) return null;
+            } else for (0..p.plan.n_out) |k| {
+                if (!s.addPlace(py.PyTuple_GetItem(result, @intCast(k)).?, i)) return null;
+            }
+        }
+        return .{ .plan = p, .into = n.result == null, .n_operands = @intCast(count), .scalars = n.scalars };
+    }
+
+    fn addPlace(s: *Student, t: O, i: usize) bool {
+        if (s.n_places == max_places) return false;
+        s.places[s.n_places] = t;
+        s.last[s.n_places - s.key.n_tensors] = @intCast(i);
+        s.n_places += 1;
+        return true;
+    }
+
+    /// Where the memory at `address`, of tensor `o`, is found the next time.
+    fn find(s: *const Student, o: O, address: usize) ?Operand {
+        const storage = Tensor.slots.get(o, "_storage");
+        var found: ?usize = null;
+        for (s.places[0..s.n_places], 0..) |t, i| {
+            if (t == o) {
+                found = i;
+                break;
+            }
+            if (t == api.none or Tensor.slots.get(t, "_storage") != storage) continue;
+            // Of two tensors in the same memory it may be either.
+            if (found != null) return null;
+            found = i;
+        }
+        const place = found orelse return null;
+        return .{ .place = @intCast(place), .shift = address -% (Tensor.address(s.places[place]) orelse return null) };
+    }
+
+    fn readOut(s: *Student, t: O) bool {
+        if (s.n_outs == max_outs or t.kind != Tensor.slots.kind or Tensor.wants(t) or
+            Tensor.slots.get(t, "_view_mode") != api.none) return false;
+        const at = s.find(t, Tensor.address(t) orelse return false) orelse return false;
+        if (s.is_constant[at.place]) return false;
+        if (at.place >= s.key.n_tensors) s.last[at.place - s.key.n_tensors] = none;
+        s.outs[s.n_outs] = .{ .at = at };
+        if (t != s.places[at.place]) {
+            s.outs[s.n_outs].layout = Tensor.slots.get(t, "_layout").?;
+            s.outs[s.n_outs].is_view = Tensor.slots.get(t, "_view") != api.none;
+            if (at.place < s.key.n_tensors and !s.outs[s.n_outs].is_view) return false;
+        }
+        s.n_outs += 1;
+        return true;
+    }
+
+    fn chain(s: *const Student, n_steps: usize, make: ?O) ?*Chain {
+        const n_last = s.n_places - s.key.n_tensors;
+        const sizes = [_]usize{ @sizeOf(Chain), n_steps * @sizeOf(Step), s.n_operands * @sizeOf(Operand), s.n_outs * @sizeOf(Out) };
+        const bytes: [*]align(16) u8 = @ptrCast(@alignCast(py.PyMem_RawMalloc(sizes[0] + sizes[1] + sizes[2] + sizes[3] + n_last) orelse return null));
+        const c: *Chain = @ptrCast(bytes);
+        var at: [*]align(8) u8 = @alignCast(bytes + sizes[0]);
+        c.steps = @as([*]Step, @ptrCast(at))[0..n_steps];
+        at = @alignCast(at + sizes[1]);
+        c.operands = @as([*]Operand, @ptrCast(at))[0..s.n_operands];
+        at = @alignCast(at + sizes[2]);
+        c.outs = @as([*]Out, @ptrCast(at))[0..s.n_outs];
+        c.last = (at + sizes[3])[0..n_last];
+        @memcpy(c.steps, s.steps[0..n_steps]);
+        @memcpy(c.operands, s.operands[0..s.n_operands]);
+        @memcpy(c.outs, s.outs[0..s.n_outs]);
+        @memcpy(c.last, s.last[0..n_last]);
+        c.make = make;
+        for (c.steps) |*x| {
+            if (x.plan) |p| _ = api.keep(&p.head);
+            if (x.layout) |l| _ = api.keep(l);
+            if (x.constant) |k| _ = api.keep(k);
+        }
+        for (c.outs) |*x| if (x.layout) |l| {
+            _ = api.keep(l);
+        };
+        return c;
+    }
+};
+
+/// The steps that led from the key's tensors to the result; null: these alone don't lead there.
+pub fn learn(key: *const Key, notes: []const Note, result: O) ?*Chain {
+    if (key.n_tensors == 0 and notes.len == 0) return null;
+    var s: Student = .{ .key = key, .n_places = key.n_tensors };
+    @memcpy(s.places[0..key.n_tensors], key.tensors[0..key.n_tensors]);
+    if (!s.read(notes)) return null;
+    if (result.kind == Tensor.slots.kind) return if (s.readOut(result)) s.chain(notes.len, null) else null;
+    if (py.PyType_IsSubtype(result.kind, py.PyTuple_Type) == 0) return null;
+    for (0..@intCast(py.PyTuple_Size(result))) |i| {
+        if (!s.readOut(py.PyTuple_GetItem(result, @intCast(i)).?)) return null;
+    }
+    const make = if (result.kind == py.PyTuple_Type)
+        api.keep(api.none)
+    else
+        py.PyObject_GetAttrString(result, "_make") orelse return null;
+    return s.chain(notes.len, make) orelse {
+        api.drop(make);
+        return null;
+    };
+}
