@@ -403,6 +403,7 @@ ROWS = {
         'pdist': 1,
         'cross': 2,
         'pdist_backward': 3,
+        'kron': 4,
     },
     'complex': {
         'conj': 0,

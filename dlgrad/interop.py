@@ -11,6 +11,7 @@ import warnings
 
 from . import dtypes as dt
 from ._lib import ffi
+from ._native import native
 from .batched import unreadable
 from .layout import Layout, layout
 from .layout import contiguous as row_major_layout
@@ -265,31 +266,45 @@ def _byte_strides(lay):
     return None if lay.contiguous else tuple(s * lay.dtype.itemsize for s in lay.strides)
 
 
+_arrays: dict = {}  # dtype -> numpy.ndarray, and NumPy's dtype
+
+
+def _array_of(dtype):
+    import numpy as np
+
+    if dtype is dt.bfloat16:
+        raise TypeError("numpy(): Got unsupported ScalarType BFloat16; convert it first, as with .float()")
+    return _arrays.setdefault(dtype, (np.ndarray, np.dtype(_typestr(dtype))))
+
+
 @method
 def numpy(self, *, force=False):
     """This tensor as a NumPy array over the same memory.
 
     force: detach first where a gradient is required.
     Raises RuntimeError for a tensor that requires grad, TypeError for bfloat16."""
-    import numpy as np
-
-    if not force and self.requires_grad:
+    if self._requires_grad and not force and self.requires_grad:
         raise RuntimeError(
             "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
         )
     lay = self._layout
     if type(lay) is not Layout:
         raise unreadable("numpy")
-    if lay.dtype is dt.bfloat16:
-        raise TypeError("numpy(): Got unsupported ScalarType BFloat16; convert it first, as with .float()")
+    array, dtype = _arrays.get(lay.dtype) or _array_of(lay.dtype)
     if lay.numel == 0:
-        return np.empty(tuple(lay.shape), _typestr(lay.dtype))
+        return array(lay.shape, dtype)
+    if native is not None:  # the storage has a buffer
+        storage = self._storage
+        strides = None if lay.contiguous else _byte_strides(lay)
+        return array(lay.shape, dtype, storage, self._ptr - storage.ptr, strides)
     exported = _Exported()
     exported.storage = self._storage
     exported.__array_interface__ = {
         "version": 3, "shape": tuple(lay.shape), "strides": _byte_strides(lay), "typestr": _typestr(lay.dtype),
         "data": (int(ffi.cast("uintptr_t", self._ptr)), False),
     }  # fmt: skip
+    import numpy as np
+
     return np.asarray(exported)
 
 

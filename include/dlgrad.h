@@ -480,6 +480,7 @@ enum dlgrad_distance {
     DLGRAD_DISTANCE_PDIST = 1,
     DLGRAD_DISTANCE_CROSS = 2,
     DLGRAD_DISTANCE_PDIST_BACKWARD = 3,
+    DLGRAD_DISTANCE_KRON = 4,
 };
 
 enum dlgrad_complex {

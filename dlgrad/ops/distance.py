@@ -25,6 +25,10 @@ def kron(input, other, *, out=None):
     """The Kronecker product: each element of `input` replaced by it times `other`."""
     for t in (input, other):
         check("kron", t)
+    if out is None and not (mode.enabled and (input.requires_grad or other.requires_grad)):
+        plan = _krons.get((input._layout, other._layout)) or _kron_plan(input._layout, other._layout)
+        if plan is not None:
+            return door.run(plan, input, other)
     n = max(input._layout.ndim, other._layout.ndim)
     a = (1,) * (n - input._layout.ndim) + tuple(input._layout.shape)
     b = (1,) * (n - other._layout.ndim) + tuple(other._layout.shape)
@@ -33,6 +37,21 @@ def kron(input, other, *, out=None):
     )
     result = wide.reshape(tuple(x * y for x, y in zip(a, b)))
     return result if out is None else write_out("kron", out, result)
+
+
+_krons: dict = {}
+
+
+def _kron_plan(a, b):
+    """The plan for matrices of these layouts, outside of any graph; None where the kernel does not take them."""
+    d = a.dtype
+    if type(a) is not Layout or type(b) is not Layout or b.dtype is not d or d not in (dt.float32, dt.float64):
+        return None
+    if a.ndim != 2 or b.ndim != 2 or not (a.contiguous and b.contiguous):
+        return None
+    (n, m), (r, s) = a.shape, b.shape
+    plan = door.make_plan("distance", "kron", (contiguous(d, (n * r, m * s)),), (a, b))
+    return door.remember(_krons, (a, b), plan)
 
 
 @method

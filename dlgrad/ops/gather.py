@@ -83,6 +83,8 @@ def _wrapped(index, size):
     """Negative indices counted from the end."""
     from .ternary import where
 
+    if type(index._layout) is Layout and (not index._layout.numel or index.amin().item() >= 0):
+        return index
     return where(index < 0, index + size, index)
 
 

@@ -9,9 +9,9 @@ from .. import dtypes as dt
 from .. import plan as door
 from ..autograd.graph import record
 from ..autograd.mode import no_grad
-from ..batched import drawn, every_member
+from ..batched import drawn, every_member, levels
 from ..layout import contiguous
-from ..random import block_of
+from ..random import block_of, default_generator
 from ..tensor import Tensor, method
 from ._draw import (
     as_integer,
@@ -150,6 +150,17 @@ def randint(
 ):
     """Integers of [low, high), of this shape: `randint(high, size)` or `randint(low, high, size)`.
     int64 unless said."""
+    key = None
+    if out is None and generator is None and device is None and not levels.stack:
+        key = low, high, size, dtype, type(low), type(high), type(size)
+        try:
+            known = _ranges.get(key)
+        except TypeError:  # a list
+            known = key = None
+        if known is not None:
+            plan, scalars = known
+            t = door.run(plan, default_generator._block, *scalars)
+            return t.requires_grad_() if requires_grad else t
     if size is None and isinstance(high, (tuple, list)):
         low, high, size = 0, low, high
     elif high is None:
@@ -158,7 +169,17 @@ def randint(
         raise TypeError("randint(): missing argument 'size' (a tuple of ints)")
     low, high = as_integer("randint", "low", low), as_integer("randint", "high", high)
     t = new_filled("randint", (size,), dtype or (dt.int64 if out is None else None), device, out)
-    return _finish(_integers_into(t, low, high, generator, "randint"), requires_grad)
+    _integers_into(t, low, high, generator, "randint")
+    lay = t._layout
+    if key is not None and not (lay.dtype.is_floating_point or lay.dtype.is_complex):
+        block = default_generator._block._layout
+        plan = door.make_plan("random", "random_range", (lay,), (block,), name="randint")
+        door.remember(_ranges, key, (plan, (_signed(high - low), low)))
+    return _finish(t, requires_grad)
+
+
+# randint's arguments, and their types -> the plan and its scalars
+_ranges: dict = {}
 
 
 def randperm(

@@ -8,6 +8,7 @@
 //! p = 2 the gradient of a.
 //! `cross`: out, a, b of one shape (..., 3, inner), the vector products along the dimension of 3.
 //! ints[0]: inner, the number of elements from one to the next.
+//! `kron`: out (n r, m s), a (n, m), b (r, s): b times each element of a.
 const std = @import("std");
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");
@@ -15,7 +16,7 @@ const simd = @import("../simd.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
 
-const Op = enum { cdist, pdist, cross, pdist_backward };
+const Op = enum { cdist, pdist, cross, pdist_backward, kron };
 pub const names: []const []const u8 = std.meta.fieldNames(Op);
 pub const family: plan.Family = .{ .prepare = prepare };
 
@@ -33,6 +34,7 @@ fn prepare(p: *Plan) plan.PrepareError!void {
 fn chosen(comptime T: type, given: *const Plan) plan.PrepareError!plan.Run {
     if (given.op == @backingInt(Op.cross)) return &Cross(T).run;
     if (given.op == @backingInt(Op.pdist_backward)) return &Pairs(T).run;
+    if (given.op == @backingInt(Op.kron)) return &Kron(T).run;
     const p = given.floats[0];
     if (p == 0) return &Rows(T, .differ).run;
     if (p == 1) return &Rows(T, .sum).run;
@@ -151,6 +153,49 @@ fn Cross(comptime T: type) type {
                 const x = (c + 1) % 3;
                 const y = (c + 2) % 3;
                 j.out[at + c * j.inner ..][0..width].* = a[x] * b[y] - a[y] * b[x];
+            }
+        }
+    };
+}
+
+fn Kron(comptime T: type) type {
+    const lanes = simd.lanes(T);
+    return struct {
+        const Self = @This();
+        out: [*]T,
+        a: [*]const T,
+        b: [*]const T,
+        m: usize,
+        r: usize,
+        s: usize,
+
+        fn run(p: *const Plan, call: *Call) void {
+            if (p.operands[0].numel() == 0) return;
+            const job: Self = .{
+                .out = call.at(T, 0),
+                .a = call.at(T, 1),
+                .b = call.at(T, 2),
+                .m = @intCast(p.operands[1].shape[1]),
+                .r = @intCast(p.operands[2].shape[0]),
+                .s = @intCast(p.operands[2].shape[1]),
+            };
+            const rows: usize = @intCast(p.operands[0].shape[0]);
+            services.parallelFor(rows, 1 + (1 << 15) / (job.m * job.s), job, part);
+        }
+
+        fn part(j: *const Self, begin: usize, end: usize) void {
+            for (begin..end) |row| {
+                const a = j.a[row / j.r * j.m ..][0..j.m];
+                const b = j.b + row % j.r * j.s;
+                var out = j.out + row * j.m * j.s;
+                for (a) |x| {
+                    var k: usize = 0;
+                    inline for (.{ lanes, 1 }) |width| while (k + width <= j.s) : (k += width) {
+                        const factor: @Vector(width, T) = @splat(x);
+                        simd.storeN(width, T, out + k, factor * simd.loadN(width, T, b + k));
+                    };
+                    out += j.s;
+                }
             }
         }
     };
@@ -294,4 +339,25 @@ test "distances of every order, of pairs and of two sets" {
             at += 1;
         };
     };
+}
+
+test "each element of one matrix times another" {
+    const a = [_]f32{ 2, -1, 0.5, 3, 1, 4 };
+    var b: [2 * 19]f32 = undefined;
+    for (&b, 0..) |*x, i| x.* = @floatFromInt(i * 5 % 11);
+    var out: [6 * 2 * 19]f32 = undefined;
+    var p = plan.testPlan(&.{
+        .{ .dtype = .float32, .shape = &.{ 4, 3 * 19 }, .strides = &.{ 3 * 19, 1 } },
+        .{ .dtype = .float32, .shape = &.{ 2, 3 }, .strides = &.{ 3, 1 } },
+        .{ .dtype = .float32, .shape = &.{ 2, 19 }, .strides = &.{ 19, 1 } },
+    }, 1, @backingInt(Op.kron), &.{}, &.{});
+    try prepare(&p);
+    var call: Call = .{};
+    call.ptr[0..3].* = .{ @ptrCast(&out), @ptrCast(@constCast(&a)), @ptrCast(&b) };
+    p.run(&p, &call);
+    for (out, 0..) |x, at| {
+        const row = at / (3 * 19);
+        const column = at % (3 * 19);
+        try std.testing.expectEqual(a[row / 2 * 3 + column / 19] * b[row % 2 * 19 + column % 19], x);
+    }
 }

@@ -56,6 +56,8 @@ pub const Api = struct {
     PyErr_ExceptionMatches: *const fn (O) callconv(.c) c_int,
     PyErr_Clear: *const fn () callconv(.c) void,
     PyErr_NoMemory: *const fn () callconv(.c) ?O,
+    /// view, its owner, address, bytes, whether it is read-only, what was asked for
+    PyBuffer_FillInfo: *const fn (*anyopaque, O, *anyopaque, isize, c_int, c_int) callconv(.c) c_int,
     PyList_Size: *const fn (O) callconv(.c) isize,
     PyList_GetItem: *const fn (O, isize) callconv(.c) ?O,
     PyObject_GetAttr: *const fn (O, O) callconv(.c) ?O,
@@ -145,6 +147,7 @@ pub const Slot = extern struct {
     number: c_int = 0,
     value: ?*const anyopaque = null,
 
+    pub const get_buffer = 1;
     pub const call = 50;
     pub const clear = 51;
     pub const dealloc = 52;

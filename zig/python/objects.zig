@@ -63,6 +63,12 @@ pub const Storage = extern struct {
         api.drop(kind);
     }
 
+    /// The buffer protocol: all of the memory, as bytes.
+    fn getBuffer(o: O, view: *anyopaque, flags: c_int) callconv(.c) c_int {
+        const s: *Storage = @ptrCast(o);
+        return py.PyBuffer_FillInfo(view, o, @ptrFromInt(s.ptr), s.nbytes, 0, flags);
+    }
+
     const members = [_]api.MemberDef{
         member("ptr", @offsetOf(Storage, "ptr"), api.MemberDef.ssize, true),
         member("nbytes", @offsetOf(Storage, "nbytes"), api.MemberDef.ssize, true),
@@ -79,6 +85,7 @@ pub const Storage = extern struct {
             .{ .number = api.Slot.new, .value = &new },
             .{ .number = api.Slot.dealloc, .value = &dealloc },
             .{ .number = api.Slot.members, .value = &members },
+            .{ .number = api.Slot.get_buffer, .value = &getBuffer },
             .{},
         },
     };
