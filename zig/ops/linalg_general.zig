@@ -126,13 +126,14 @@ pub const General = struct {
         s.re[last] = if (z != 0) x - w / z else x + z;
         s.im[first] = 0;
         s.im[last] = 0;
+        if (s.v == null) return;
         const off = s.at(last, first).*;
         const r = vector.hypot(off, z);
         p = off / r;
         q = z / r;
         vector.rotate(n - first, q, p, s.h + first * n + first, s.h + last * n + first);
         rotateColumns(last + 1, n, s.h + first, q, p);
-        if (s.v) |v| rotateColumns(n, n, v + first, q, p);
+        rotateColumns(n, n, s.v.? + first, q, p);
     }
 
     fn rotateColumns(count: usize, stride: usize, a: [*]f64, q: f64, p: f64) void {
@@ -178,12 +179,14 @@ pub const General = struct {
             s.at(i, i - 2).* = 0;
             if (i > m + 2) s.at(i, i - 3).* = 0;
         }
+        // What is outside of rows and columns l ... last is of use for vectors only.
+        const n = s.n;
+        const top = if (s.v == null) l else 0;
+        const right = if (s.v == null) last + 1 else n;
         for (m..last) |k| {
             const length: usize = if (k + 1 < last) 3 else 2;
-            if (k > m) for (0..3) |i| {
-                v[i] = if (i < length) s.at(k + i, k - 1).* else 0;
-            };
-            const tau = vector.reflector(length, &v);
+            if (k > m) v = .{ s.at(k, k - 1).*, s.at(k + 1, k - 1).*, if (length == 3) s.at(k + 2, k - 1).* else 0 };
+            const tau = if (length == 3) vector.reflector3(&v) else vector.reflector(2, &v);
             const beta = v[0];
             if (k > m) {
                 s.at(k, k - 1).* = beta;
@@ -193,11 +196,17 @@ pub const General = struct {
                 s.at(k, k - 1).* *= 1 - tau;
             }
             v[0] = 1;
-            const n = s.n;
-            const right = n - k;
-            vector.reflectRows(length, right, tau, &v, s.h + k * n + k, n, s.work);
-            vector.reflectColumns(@min(last, k + 3) + 1, length, tau, &v, s.h + k, n);
-            if (s.v) |all| vector.reflectColumns(n, length, tau, &v, all + k, n);
+            const columns = s.h + top * n + k;
+            const height = @min(last, k + 3) + 1 - top;
+            if (length == 3) {
+                vector.reflectRows3(right - k, tau, &v, s.h + k * n + k, n);
+                vector.reflectColumns3(height, tau, &v, columns, n);
+                if (s.v) |all| vector.reflectColumns3(n, tau, &v, all + k, n);
+            } else {
+                vector.reflectRows(2, right - k, tau, &v, s.h + k * n + k, n, s.work);
+                vector.reflectColumns(height, 2, tau, &v, columns, n);
+                if (s.v) |all| vector.reflectColumns(n, 2, tau, &v, all + k, n);
+            }
         }
     }
 
@@ -342,21 +351,26 @@ pub const General = struct {
         for (0..n) |j| {
             if (s.im[j] < 0) continue;
             const complex = s.im[j] > 0;
-            var length: f64 = 0;
+            // Squares that stay in range: the substitution keeps its numbers below 1 / sqrt(eps).
+            var total: f64 = 0;
             var largest: f64 = 0;
             var best: usize = 0;
-            var turn: Complex = .{ .re = 1, .im = 0 };
             for (0..n) |i| {
                 const re = v[i * n + j];
                 const im = if (complex) v[i * n + j + 1] else 0;
-                const size = vector.hypot(re, im);
-                length = vector.hypot(length, size);
-                if (size > largest) {
-                    largest = size;
+                const square = re * re + im * im;
+                total += square;
+                if (square > largest) {
+                    largest = square;
                     best = i;
-                    if (complex) turn = .{ .re = re / size, .im = -im / size };
                 }
             }
+            const length = @sqrt(total);
+            const size = @sqrt(largest);
+            const turn: Complex = if (complex) .{
+                .re = v[best * n + j] / size,
+                .im = -v[best * n + j + 1] / size,
+            } else .{ .re = 1, .im = 0 };
             for (0..n) |i| {
                 const re = v[i * n + j] / length;
                 if (!complex) {

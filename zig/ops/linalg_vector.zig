@@ -157,6 +157,45 @@ pub noinline fn reflectColumns(
     for (0..m) |i| axpy(n, -tau * dot(n, a + i * stride, v), v, a + i * stride);
 }
 
+/// `reflector` of three numbers; tau.
+pub inline fn reflector3(x: *[3]f64) f64 {
+    const alpha, const y, const z = x.*;
+    const below = simd.fma(f64, y, y, z * z);
+    const square = simd.fma(f64, alpha, alpha, below);
+    if (!(below > 1e-250 and square < 1e250)) return reflector(3, x);
+    const beta = -std.math.copysign(@sqrt(square), alpha);
+    const scale = 1 / (alpha - beta);
+    x.* = .{ beta, y * scale, z * scale };
+    return (beta - alpha) / beta;
+}
+
+/// `reflectRows` of three rows, v_0 = 1.
+pub noinline fn reflectRows3(n: usize, tau: f64, v: *const [3]f64, a: [*]f64, stride: usize) void {
+    var i: usize = 0;
+    inline for (.{ lanes, 4, 1 }) |w| while (i + w <= n) : (i += w) {
+        const W = @Vector(w, f64);
+        const second: W = @splat(v[1]);
+        const third: W = @splat(v[2]);
+        var x: [3]W = undefined;
+        inline for (&x, 0..) |*row, k| row.* = a[k * stride + i ..][0..w].*;
+        const sum = simd.fma(W, third, x[2], simd.fma(W, second, x[1], x[0]));
+        const t = @as(W, @splat(-tau)) * sum;
+        a[i..][0..w].* = x[0] + t;
+        a[stride + i ..][0..w].* = simd.fma(W, second, t, x[1]);
+        a[2 * stride + i ..][0..w].* = simd.fma(W, third, t, x[2]);
+    };
+}
+
+/// `reflectColumns` of three columns, v_0 = 1.
+pub noinline fn reflectColumns3(m: usize, tau: f64, v: *const [3]f64, a: [*]f64, stride: usize) void {
+    for (0..m) |i| {
+        const x = a[i * stride ..][0..3];
+        const sum = simd.fma(f64, v[2], x[2], simd.fma(f64, v[1], x[1], x[0]));
+        const t = -tau * sum;
+        x.* = .{ x[0] + t, simd.fma(f64, v[1], t, x[1]), simd.fma(f64, v[2], t, x[2]) };
+    }
+}
+
 /// n elements, `stride` apart.
 pub fn gather(n: usize, src: [*]const f64, stride: usize, dst: [*]f64) void {
     for (0..n) |i| dst[i] = src[i * stride];
