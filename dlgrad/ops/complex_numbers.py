@@ -9,9 +9,6 @@ the CR-Calculus, 2009; PyTorch's convention).
 
 from __future__ import annotations
 
-import builtins
-import struct
-
 from .. import dtypes as dt
 from ..autograd.graph import record
 from ..autograd.mode import mode, no_grad
@@ -346,19 +343,6 @@ def square(row, z):
     """z^2 of the row pow."""
     result = kernel("square", z._layout.dtype, z)
     return record(result, row.node_name, lambda g, z: _conjugate_product(g, z + z), (z,), (z,)) if z._requires_grad else result
-
-
-_constants: dict = {}
-
-
-def constant(value, dtype):
-    """A 0-d tensor of a Python number. Nobody writes to it."""
-    from .elementwise import to_tensor
-
-    value = builtins.complex(value)
-    key = struct.pack("dd", value.real, value.imag), dtype  # -0.0 is not 0.0
-    hit = _constants.get(key)
-    return remember(_constants, key, to_tensor("constant", value, dtype)) if hit is None else hit
 
 
 def _used(row, inputs):

@@ -354,6 +354,16 @@ def _inplace_method(row):
 # ---------------------------------------------------------------------- binary
 
 
+_constants: dict = {}
+
+
+def constant(value, dtype):
+    """A 0-d tensor of a Python number, of a complex dtype. Nobody writes to it."""
+    key = value if value == value.real != 0 else repr(value), dtype  # -0.0 is not 0.0
+    hit = _constants.get(key)
+    return remember(_constants, key, to_tensor("constant", complex(value), dtype)) if hit is None else hit
+
+
 # Where PyTorch's functions (not the operators) take no Python number: in either place, or in the first.
 _TENSORS_ONLY = frozenset("atan2 fmax fmin hypot logaddexp logaddexp2 maximum minimum nextafter heaviside gcd lcm logical_and "
                           "logical_or logical_xor".split())  # fmt: skip
@@ -391,8 +401,10 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
         """Tensors, or a tensor and a Python number, whichever comes first."""
         try:
             first, second = (a._layout if isinstance(a, Tensor) else type(a)), (b._layout if isinstance(b, Tensor) else type(b))
-            plan = plans[first, second]
-        except (KeyError, AttributeError):
+            plan = plans.get((first, second))
+        except AttributeError:
+            plan = None
+        if plan is None:
             return general(a, b)
         bounds = plan.bounds
         if isinstance(a, Tensor) and isinstance(b, Tensor):
@@ -410,8 +422,6 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
     def general(a, b):
         ta, tb = isinstance(a, Tensor), isinstance(b, Tensor)
         if ta is not tb and type(b if ta else a) in (int, float, complex) and (a if ta else b)._layout.dtype.is_complex:
-            from .complex_numbers import constant
-
             first, second = (a, constant(b, a._layout.dtype)) if ta else (constant(a, b._layout.dtype), b)
             if (first._layout, second._layout) in plans:
                 return op(first, second)
@@ -433,7 +443,7 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
 
             if name == "pow" and not tb and b == 2:
                 return complex_numbers.square(row, a)
-            a, b = [v.to(common) if isinstance(v, Tensor) else complex_numbers.constant(v, common) for v in (a, b)]
+            a, b = [v.to(common) if isinstance(v, Tensor) else constant(v, common) for v in (a, b)]
             ta = tb = True
             if name not in ("add", "sub", *_PRODUCTS):
                 return complex_numbers.binary(row, a, b)
