@@ -315,6 +315,10 @@ def gelu():
     worst, p, q = fit_ratio(lambda x: mp.exp(x * x / 2) * mp.ncdf(-x), mp.mpf("14.8"), 5, 6)
     table("gelu_over", 32, (worst, p), "exp(x^2 / 2) ndtr(-x) = P(x) / Q(x), 0 <= x <= 14.8, P:")
     table("gelu_under", 32, (0, q), "and Q.")
+    r = fit(lambda x: mp.log(mp.ncdf(-x), 2), 0, mp.mpf("14.8"), 9)
+    table("gelu_half", 32, r, "log2(ndtr(-x)), 0 <= x <= 14.8, for results of few bits:")
+    r = fit(lambda x: mp.exp(x * LN2), -0.5, 0.5, 4, weight=lambda x: mp.exp(-x * LN2))
+    table("exp2_half", 32, r, "exp2(r), |r| < 0.5, as exactly:")
 
 
 @entry

@@ -45,6 +45,8 @@ pub const DType = enum(u8) {
     }
 };
 
+const little_endian = @import("builtin").cpu.arch.endian() == .little;
+
 /// bfloat16 in memory: the upper half of a float32.
 pub const BFloat16 = extern struct {
     bits: u16,
@@ -72,11 +74,14 @@ pub inline fn widenBF16(comptime N: comptime_int, bits: @Vector(N, u16)) @Vector
 /// N float32 rounded to bfloat16: to nearest, ties to even.
 pub inline fn narrowBF16(comptime N: comptime_int, x: @Vector(N, f32)) @Vector(N, u16) {
     const U = @Vector(N, u32);
-    const u: U = @bitCast(x);
+    const bits: U = @bitCast(x);
+    const quiet = (bits & @as(U, @splat(0x8000_0000))) | @as(U, @splat(0x7fc0_0000));
+    const u = @select(u32, x != x, quiet, bits);
     const lsb = (u >> @splat(16)) & @as(U, @splat(1));
-    const rounded = (u +% @as(U, @splat(0x7fff)) +% lsb) >> @splat(16);
-    const nan = ((u >> @splat(16)) & @as(U, @splat(0x8000))) | @as(U, @splat(0x7fc0));
-    return @intCast(@select(u32, x != x, nan, rounded));
+    const rounded = u +% @as(U, @splat(0x7fff)) +% lsb;
+    comptime var upper: [N]i32 = undefined;
+    inline for (0..N) |i| upper[i] = 2 * i + @intFromBool(little_endian);
+    return @shuffle(u16, @as(@Vector(2 * N, u16), @bitCast(rounded)), undefined, upper);
 }
 
 test "bfloat16 rounds to nearest even and keeps nan and infinity" {

@@ -66,6 +66,7 @@ pub const erfc = error_function.erfc;
 pub const erfinv = error_function.erfinv;
 pub const ndtr = error_function.ndtr;
 pub const gelu = error_function.gelu;
+pub const geluHalf = error_function.geluHalf;
 pub const geluSlope = error_function.geluSlope;
 pub const geluTanh = error_function.geluTanh;
 

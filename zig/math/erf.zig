@@ -152,6 +152,19 @@ fn geluSingle(comptime V: type, x: V) V {
     return pick(V, x > c(V, 0), x - lower, lower);
 }
 
+/// gelu for results that are rounded to bfloat16: error below 2^-11 of the result.
+pub inline fn geluHalf(comptime V: type, x: V) V {
+    if (comptime !common.has_fma) return gelu(V, x);
+    const size = @abs(x);
+    const a = pick(V, size > c(V, tail_end), c(V, tail_end), size);
+    const exponent = poly(V, a, "gelu_half"); // ndtr(-a) = 2^exponent
+    const magic = common.magic(V) + c(V, 40 + common.exponentBias(V));
+    const shifted = exponent + magic;
+    const p = poly(V, exponent - (shifted - magic), "exp2_half");
+    const lost = a * (p * common.shiftedPower(V, shifted));
+    return fma(V, lost, c(V, -0x1p-40), pick(V, c(V, -0.0) > x, c(V, -0.0), x));
+}
+
 /// The derivative of gelu: ndtr(x) + x exp(-x^2 / 2) / sqrt(2 pi).
 pub fn geluSlope(comptime V: type, x: V) V {
     const at_zero = 0.39894228040143267794; // 1 / sqrt(2 pi)

@@ -122,6 +122,9 @@ pub const KernelOptions = struct {
     light: bool = false,
     /// All operands are bfloat16 in memory, T is float32.
     half: bool = false,
+    /// Vectors at a time where there are registers for it: each instruction of a long formula waits
+    /// for the one before.
+    together: usize = 1,
 };
 
 /// A kernel from `f(comptime V, a, b, ..., scalars ...)` over virtual vectors of T, all of
@@ -143,7 +146,7 @@ pub fn kernelMixed(
     comptime n_in: usize,
     comptime options: KernelOptions,
 ) Kernel {
-    const lanes = simd.elementwiseLanes(T);
+    const lanes = simd.elementwiseLanes(T) * if (simd.has_scale) options.together else 1;
     const V = @Vector(lanes, T);
     const R = if (options.to_bool) u8 else if (options.half) u16 else T;
     const Of = struct {

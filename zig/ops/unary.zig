@@ -111,7 +111,7 @@ pub const rows = blk: {
         of.withHalf(of.costly("sigmoid", math.sigmoid, 0), math.sigmoid),
         of.costly("log_sigmoid", math.logSigmoid, 0),
         of.costly("softplus", a.softplus, 2),
-        of.withHalf(of.costly("gelu", a.gelu, 0), a.gelu),
+        gelu(),
         of.costly("gelu_tanh", a.geluTanh, 0),
         of.withHalf(of.costly("silu", a.silu, 0), a.silu),
         of.costly("mish", a.mish, 0),
@@ -129,6 +129,12 @@ const bool_not = elementwise.kernelOf(f.logicalNot, u8, 1, .{ .to_bool = true })
 const sign_flip = elementwise.kernelOf(f.flipSign16, u16, 1, .{});
 const sign_clear = elementwise.kernelOf(f.clearSign16, u16, 1, .{});
 const round_down: Row = of.cheap("", f.roundDown, 1);
+
+fn gelu() Row {
+    var r = of.costly("gelu", a.gelu, 0);
+    r.half = elementwise.kernelOf(math.geluHalf, f32, 1, .{ .half = true, .together = 8 });
+    return r;
+}
 
 fn prepare(p: *Plan) plan.PrepareError!void {
     var row = &rows[p.op];
