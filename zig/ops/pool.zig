@@ -293,6 +293,8 @@ pub fn Pool(comptime T: type) type {
             // and the first one within the plane.
             const window = columns[0..padded];
             const inside = columns[padded..];
+            const lines = try alloc(Line, s.kernel[0] * s.kernel[1]);
+            defer services.free(@ptrCast(lines.ptr));
             for (window, inside, 0..) |*w, *f, o| {
                 w.* = @as(i64, @intCast(o * s.stride[2])) - @as(i64, @intCast(s.padding[2]));
                 f.* = firstInside(w.*, s.dilation[2]);
@@ -322,6 +324,7 @@ pub fn Pool(comptime T: type) type {
                             .{ o0, o1 },
                             window,
                             inside,
+                            lines,
                             x.dtype,
                             to,
                             to_indices,
@@ -336,6 +339,9 @@ pub fn Pool(comptime T: type) type {
             return @mod(start, @as(i64, @intCast(dilation)));
         }
 
+        /// A row of the plane under a window, and the index of its first column.
+        const Line = struct { row: [*]const T, base: i64 };
+
         /// One row of outputs. The padding holds the lowest value, which never wins.
         fn maxRow(
             comptime reading: Reading,
@@ -346,6 +352,7 @@ pub fn Pool(comptime T: type) type {
             o: [2]usize,
             window: []const i64,
             inside: []const i64,
+            lines: []Line,
             d: DType,
             values: [*]u8,
             indices: ?[*]i64,
@@ -358,6 +365,16 @@ pub fn Pool(comptime T: type) type {
                 start[1],
                 s.dilation[1],
             );
+            var met: usize = 0;
+            for (0..s.kernel[0]) |k0| for (0..s.kernel[1]) |k1| {
+                const x0 = start[0] + @as(i64, @intCast(k0 * s.dilation[0]));
+                const x1 = start[1] + @as(i64, @intCast(k1 * s.dilation[1]));
+                if (x0 < 0 or x0 >= s.in[0] or x1 < 0 or x1 >= s.in[1]) continue;
+                const line = (o[0] * s.stride[0] + k0 * s.dilation[0]) * layout.size[1] +
+                    o[1] * s.stride[1] + k1 * s.dilation[1];
+                lines[met] = .{ .row = plane + line * layout.row(), .base = (x0 * height + x1) * width };
+                met += 1;
+            };
             var from: usize = 0;
             while (from < s.out[2]) : (from += W) {
                 // In place, the last vector overlaps the one before.
@@ -365,30 +382,22 @@ pub fn Pool(comptime T: type) type {
                 var best: V = @splat(lowest);
                 var which: I = @as(I, @splat(first * width)) + @as(I, inside[o2..][0..W].*);
                 const columns: I = window[o2..][0..W].*;
-                for (0..s.kernel[0]) |k0| {
-                    const x0 = start[0] + @as(i64, @intCast(k0 * s.dilation[0]));
-                    if (x0 < 0 or x0 >= s.in[0]) continue;
-                    for (0..s.kernel[1]) |k1| {
-                        const x1 = start[1] + @as(i64, @intCast(k1 * s.dilation[1]));
-                        if (x1 < 0 or x1 >= s.in[1]) continue;
-                        const line = (o[0] * s.stride[0] + k0 * s.dilation[0]) * layout.size[1] +
-                            o[1] * s.stride[1] + k1 * s.dilation[1];
-                        const row = plane + line * layout.row();
-                        const base = (x0 * height + x1) * width;
-                        for (0..s.kernel[2]) |k2| {
-                            const c = k2 * s.dilation[2];
-                            const v = read(reading, layout, row, o2, c);
-                            const wins = if (is_float) (v > best) | (v != v) else v > best;
-                            best = @select(T, wins, v, best);
-                            if (!indexed) continue;
-                            const here = columns + @as(I, @splat(base + @as(i64, @intCast(c))));
-                            which = @select(i64, wins, here, which);
-                        }
-                    }
-                }
+                for (lines[0..met]) |line| for (0..s.kernel[2]) |k2| {
+                    const c = k2 * s.dilation[2];
+                    const v = read(reading, layout, line.row, o2, c);
+                    const wins = if (is_float) (v > best) | (v != v) else v > best;
+                    best = @select(T, wins, v, best);
+                    if (!indexed) continue;
+                    const here = columns + @as(I, @splat(line.base + @as(i64, @intCast(c))));
+                    which = @select(i64, wins, here, which);
+                };
                 const n = @min(W, s.out[2] - o2);
-                const out: [W]T = best;
-                pack.store(T, d, values + o2 * d.size(), &out, n);
+                if (d == native and n == W) {
+                    @as([*]T, @ptrCast(@alignCast(values)))[o2..][0..W].* = best;
+                } else {
+                    const out: [W]T = best;
+                    pack.store(T, d, values + o2 * d.size(), &out, n);
+                }
                 if (!indexed) continue;
                 const out_indices: [W]i64 = which;
                 @memcpy(indices.?[o2..][0..n], out_indices[0..n]);
