@@ -8,6 +8,7 @@ const pack = @import("gemm_pack.zig");
 const conv_image = @import("conv_image.zig");
 const conv_across = @import("conv_across.zig");
 const conv_depthwise = @import("conv_depthwise.zig");
+const conv_few = @import("conv_few.zig");
 const conv_direct = @import("conv_direct.zig");
 const conv_geometry = @import("conv_geometry.zig");
 const conv_output = @import("conv_output.zig");
@@ -111,6 +112,7 @@ pub fn Windows(comptime T: type) type {
 
             pub fn forward(job: *const Job, x: Tensor) Failure!void {
                 const g = job.g;
+                if (T == f32 and job.elements == .numbers and conv_few.fits(g)) return job.few(x);
                 const taps = try allocTaps(g.taps());
                 defer services.free(@ptrCast(taps.image.ptr));
                 // Short rows, too: a vector may read beyond one that is staged.
@@ -151,6 +153,47 @@ pub fn Windows(comptime T: type) type {
                         .column = if (!across) 1 else if (staged) g.stride[2] else g.stride[2] * x.step[2],
                     });
                 }
+            }
+
+            /// Few positions (conv_few.zig).
+            fn few(job: *const Job, x: Tensor) Failure!void {
+                const g = job.g;
+                const taps = try allocTaps(g.taps());
+                defer services.free(@ptrCast(taps.image.ptr));
+                const source: Source = try .init(x, g.inputLayout(), g.groups * g.ci, g.images, needsStage(x, g));
+                defer source.deinit();
+                windowTaps(g, &source, taps.image);
+                source.load(0, g.images);
+                const images = source.images(0, g.out, g.stride[0..2].*, taps.image);
+                const w = job.weight;
+                const outputs = g.groups * g.co;
+                const kernel = g.kernel;
+                const size = g.ci * g.taps();
+                const steps = [5]usize{ w.o, w.i, w.step[0], w.step[1], w.step[2] };
+                const wanted = [5]usize{ size, g.taps(), kernel[1] * kernel[2], kernel[2], 1 };
+                const sizes = [5]usize{ outputs, g.ci, kernel[0], kernel[1], kernel[2] };
+                var copy: ?[]align(64) T = null;
+                defer if (copy) |c| services.free(@ptrCast(c.ptr));
+                for (steps, wanted, sizes) |step, want, n| if (copy == null and n > 1 and step != want) {
+                    copy = try allocSlice(outputs * size);
+                    const tensor: Tensor = .{
+                        .ptr = @ptrCast(w.ptr),
+                        .dtype = if (T == f32) .float32 else .float64,
+                        .image = w.o,
+                        .channel = w.i,
+                        .step = w.step,
+                        .size = kernel,
+                    };
+                    Images.stage(tensor, .{ .left = @splat(0), .size = kernel }, g.ci, 0, outputs, copy.?.ptr);
+                };
+                const job_few: conv_few.Few = .{
+                    .g = g,
+                    .images = &images,
+                    .weights = if (copy) |c| c.ptr else w.ptr,
+                    .bias = job.bias,
+                    .out = job.out,
+                };
+                return job_few.run();
             }
 
             /// Elements of gx with the same remainder of (position + padding) modulo the stride
