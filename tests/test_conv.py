@@ -15,6 +15,7 @@ from dlgrad.nn import functional as F
 CASES = [
     ("conv2d", (4, 64, 16, 16), (32, 64, 3, 3), {"padding": 1}),  # Winograd
     ("conv2d", (4, 48, 16, 16), (96, 16, 3, 3), {"padding": 1, "groups": 3}),
+    ("conv2d", (1, 64, 8, 8), (48, 64, 3, 3), {"padding": 1, "stride": 2}),  # few positions
     ("conv2d", (2, 144, 14, 13), (48, 144, 3, 3), {"padding": (1, 0)}),
     ("conv2d", (3, 3, 32, 32), (16, 3, 3, 3), {"padding": 1}),  # few channels
     ("conv2d", (4, 6, 14, 14), (16, 6, 5, 5), {}),
@@ -50,6 +51,15 @@ def test_against_double_precision(case):
     for got, want in zip(results(case), results(case, dlgrad.float64)):
         rms = (want * want).mean().sqrt().item()
         assert (got.double() - want).abs().max().item() <= 2e-5 * rms
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_channels_last_in_memory_is_the_same(case):
+    operation, inputs, weights, arguments = case
+    x, w = dlgrad.randn(inputs), dlgrad.randn(weights)
+    call = getattr(F, operation)
+    last = [t.movedim(1, -1).contiguous().movedim(-1, 1) for t in (x, w)]
+    assert (call(x, w, **arguments) == call(*last, **arguments)).all()
 
 
 def digest():

@@ -23,15 +23,16 @@
 //! Bits: conv sums over k = (i, t), grad_input over (o, t) with t ascending among the taps
 //! that meet the element, grad_weight over (n, p), as a matrix product does (chains of 512);
 //! grad_weight also starts a new chain at the border of every slab of images, whose length
-//! depends on the shapes. Windows of 3x3 over 16, 32 ... channels (of a group) in float32 are computed by
-//! Winograd's algorithm, with its own order and error (conv_winograd.zig). The other float32
-//! gradients of weights over 16, 32 ... channels sum in shorter chains (conv_pixels.zig), those
-//! over few channels in fixed lanes (conv_lanes.zig). Depthwise convolutions
-//! (conv_depthwise.zig, conv_depthwise_pixels.zig) sum over taps in one chain, in order or by
-//! columns of a 3 or 5 high window, and their grad_weight in fixed lanes. Float16 is float32 all
-//! the way, and rounded at the end; so is bfloat16 there and where Winograd's algorithm is used,
-//! otherwise it goes by pairs (conv_pairs.zig): k = (pair of channels, tap) and in grad_weight
-//! (pair of images, p), of a pair the second first.
+//! depends on the shapes. conv of float32 to few positions sums in fixed lanes (conv_few.zig).
+//! Windows of 3x3 over 16, 32 ... channels (of a group) in float32 are computed by Winograd's
+//! algorithm, with its own order and error (conv_winograd.zig). The other float32 gradients of
+//! weights over 16, 32 ... channels sum in shorter chains (conv_pixels.zig), those over few
+//! channels in fixed lanes (conv_lanes.zig). Depthwise convolutions (conv_depthwise.zig,
+//! conv_depthwise_pixels.zig) sum over taps in one chain, in order or by columns of a 3 or 5 high
+//! window, and their grad_weight in fixed lanes. Float16 is float32 all the way, and rounded at
+//! the end; so is bfloat16 there and where Winograd's algorithm is used, otherwise it goes by
+//! pairs (conv_pairs.zig): k = (pair of channels, tap) and in grad_weight (pair of images, p), of
+//! a pair the second first.
 const std = @import("std");
 const DType = @import("../dtype.zig").DType;
 const plan = @import("../plan.zig");

@@ -29,8 +29,9 @@ pub fn fits(g: *const Geometry) bool {
 
 pub const Few = struct {
     g: *const Geometry,
-    /// With the taps of the window.
+    /// With the taps of the window, and from a column of positions to the next.
     images: *const Images,
+    column: usize,
     /// (groups * co, ci * taps), contiguous.
     weights: [*]const f32,
     bias: []const f32,
@@ -69,12 +70,23 @@ pub const Few = struct {
     }
 
     fn gather(f: *const Few, begin: usize, end: usize) void {
+        const g = f.g;
+        const s = f.images;
+        const steps_count = f.steps();
+        // Three neighbours go as four: what is too much is overwritten.
+        const threes = !s.exact and g.kernel[2] == 3 and g.dilation[2] == 1;
         for (begin..end) |item| {
-            const group = item / f.positions();
-            const src = f.images.ptr + group * f.g.ci * f.images.channel + f.images.run(item % f.positions(), 1).offset;
+            const p = item % f.positions();
+            const at = p / g.out[2];
+            const src = s.ptr + item / f.positions() * g.ci * s.channel + at / g.out[1] / g.out[0] * s.image +
+                at / g.out[1] % g.out[0] * s.step[0] + at % g.out[1] * s.step[1] + p % g.out[2] * f.column;
             const to = f.windows + item * f.row();
-            for (f.offsets, to) |offset, *x| x.* = src[offset];
-            @memset(to[f.steps()..f.row()], 0);
+            var k: usize = 0;
+            if (threes) while (k + 3 < steps_count) : (k += 3) {
+                to[k..][0..4].* = src[f.offsets[k]..][0..4].*;
+            };
+            while (k < steps_count) : (k += 1) to[k] = src[f.offsets[k]];
+            @memset(to[steps_count..f.row()], 0);
         }
     }
 

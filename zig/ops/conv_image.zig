@@ -74,7 +74,7 @@ pub fn Images(comptime T: type) type {
         const Run = struct { offset: usize, len: usize };
 
         /// The positions from number j (of all images) on that lie side by side.
-        pub fn run(s: *const Self, j: usize, most: usize) Run {
+        fn run(s: *const Self, j: usize, most: usize) Run {
             const size = s.positions();
             const in_row = s.grid[2];
             const p = j % size;

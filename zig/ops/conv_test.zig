@@ -274,6 +274,12 @@ test "conv and its gradients" {
         .{ .dims = 2, .n = 2, .groups = 16, .ci = 1, .co = 1, .in = .{ 1, 12, 29 }, .kernel = .{ 1, 3, 3 }, .stride = .{ 1, 2, 2 }, .padding = .{ 0, 1, 1 }, .last = true },
         .{ .dims = 1, .n = 2, .groups = 16, .ci = 1, .co = 1, .in = .{ 1, 1, 40 }, .kernel = .{ 1, 1, 4 }, .padding = .{ 0, 0, 3 }, .dilation = .{ 1, 1, 2 }, .bias = true },
         .{ .dims = 3, .n = 1, .groups = 2, .ci = 1, .co = 1, .in = .{ 5, 6, 7 }, .kernel = .{ 2, 2, 3 }, .dilation = .{ 2, 1, 1 }, .last = true },
+        .{ .dims = 2, .n = 2, .ci = 3, .co = 32, .in = .{ 1, 10, 10 }, .kernel = .{ 1, 5, 5 }, .last = true },
+        .{ .dims = 2, .n = 2, .ci = 3, .co = 16, .in = .{ 1, 11, 13 }, .kernel = .{ 1, 4, 4 }, .stride = .{ 1, 3, 3 }, .last = true },
+        // Few positions.
+        .{ .dims = 2, .n = 2, .ci = 40, .co = 37, .in = .{ 1, 4, 5 }, .kernel = .{ 1, 3, 3 }, .padding = .{ 0, 1, 1 }, .bias = true },
+        .{ .dims = 2, .n = 1, .groups = 2, .ci = 260, .co = 17, .in = .{ 1, 8, 7 }, .kernel = .{ 1, 1, 1 }, .stride = .{ 1, 2, 2 }, .last = true },
+        .{ .dims = 3, .n = 1, .ci = 30, .co = 20, .in = .{ 4, 3, 4 }, .kernel = .{ 2, 2, 3 }, .dilation = .{ 2, 1, 1 }, .last = true, .bias = true },
         // Words of bfloat16 in place.
         .{ .dims = 2, .n = 4, .ci = 6, .co = 20, .in = .{ 1, 5, 33 }, .kernel = .{ 1, 1, 1 }, .bias = true },
     };

@@ -124,7 +124,8 @@ pub fn Windows(comptime T: type) type {
                 );
                 var layout = g.inputLayout();
                 if (across) layout.phases = 1;
-                const staged = if (across) isPadded(g) else short or needsStage(x, g);
+                const apart = x.step[2] != 1 and g.kernel[2] != 1;
+                const staged = if (across) isPadded(g) or apart else short or needsStage(x, g);
                 // In place, and with no sums to keep, all images at once.
                 const slab = if (staged) conv_geometry.slabForThreads(g.images, g.largest()) else g.images;
                 const source: Source = try .init(x, layout, g.groups * g.ci, slab, staged);
@@ -160,7 +161,10 @@ pub fn Windows(comptime T: type) type {
                 const g = job.g;
                 const taps = try allocTaps(g.taps());
                 defer services.free(@ptrCast(taps.image.ptr));
-                const source: Source = try .init(x, g.inputLayout(), g.groups * g.ci, g.images, needsStage(x, g));
+                var layout = g.inputLayout();
+                layout.phases = 1;
+                const staged = isPadded(g) or (x.step[2] != 1 and x.size[2] != 1);
+                const source: Source = try .init(x, layout, g.groups * g.ci, g.images, staged);
                 defer source.deinit();
                 windowTaps(g, &source, taps.image);
                 source.load(0, g.images);
@@ -189,6 +193,7 @@ pub fn Windows(comptime T: type) type {
                 const job_few: conv_few.Few = .{
                     .g = g,
                     .images = &images,
+                    .column = g.stride[2],
                     .weights = if (copy) |c| c.ptr else w.ptr,
                     .bias = job.bias,
                     .out = job.out,
