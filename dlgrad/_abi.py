@@ -319,6 +319,7 @@ ROWS = {
         'run_count': 5,
         'runs': 6,
         'searchsorted': 7,
+        'histogram': 8,
     },
     'attention': {
         'attention': 0,

@@ -386,6 +386,7 @@ enum dlgrad_sort {
     DLGRAD_SORT_RUN_COUNT = 5,
     DLGRAD_SORT_RUNS = 6,
     DLGRAD_SORT_SEARCHSORTED = 7,
+    DLGRAD_SORT_HISTOGRAM = 8,
 };
 
 enum dlgrad_attention {

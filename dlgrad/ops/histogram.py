@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections import namedtuple
 
+from .. import dtypes as dt
+from .. import plan as door
 from ..autograd.mode import no_grad
 from ..batched import each_member
+from ..layout import Layout, contiguous
 from ..tensor import Tensor, method
 from .create import linspace, zeros
-from .reduce import check
+from .reduce import aminmax, check
 from .scatter import index_add
 from .sort import searchsorted
 from .ternary import where
@@ -27,7 +30,7 @@ def _limits(name, x, given):
     if given is not None:
         low, high = float(given[0]), float(given[1])
     elif x.numel():
-        low, high = x.min().item(), x.max().item()
+        low, high = [t.item() for t in aminmax(x)]
     else:
         low, high = 0.0, 1.0
     if not (math.isfinite(low) and math.isfinite(high)):
@@ -57,6 +60,16 @@ def _places(x, edges):
     place = searchsorted(edges, x, right=True) - 1
     place = where(x == edges[-1], n - 1, place)
     return where((x >= edges[0]) & (x <= edges[-1]), place, -1)
+
+
+def _evenly_counted(x, edges, density):
+    """The histogram of x between edges in equal steps, by the kernel; None where it does not take them."""
+    lay = x._layout
+    if type(lay) is not Layout or lay.dtype not in (dt.float32, dt.float64):
+        return None
+    out = contiguous(lay.dtype, (edges.numel() - 1,))
+    count = door.call("sort", "histogram", out, (x.contiguous(), edges), name="histogram")
+    return count / count.sum() / edges.diff() if density else count
 
 
 def _counted(name, points, all_edges, weight, density):
@@ -103,7 +116,12 @@ def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
     with no_grad():
         x = input.detach().reshape(-1)
         edges = _edges("histogram", x, bins, range)
-        result = _histogram_result(_counted("histogram", x.unsqueeze(1), (edges,), weight, density), edges)
+        count = None
+        if weight is None and not isinstance(bins, Tensor):
+            count = _evenly_counted(x, edges, density)
+        if count is None:
+            count = _counted("histogram", x.unsqueeze(1), (edges,), weight, density)
+        result = _histogram_result(count, edges)
     return result if out is None else write_out("histogram", out, result)
 
 
