@@ -485,7 +485,13 @@ fn runRemap(p: *const Plan, call: *Call) void {
         pieces: usize,
 
         fn run(j: *const @This(), begin: usize, end: usize) void {
-            for (begin..end) |unit| j.row(unit / j.pieces, unit % j.pieces * piece);
+            const dims = j.p.operands[0].ndim();
+            // x is read forwards: the rows ahead are fetched while one is copied.
+            const backwards = dims > 1 and j.p.stateAs(Remap).reversed[dims - 2];
+            for (begin..end) |k| {
+                const unit = if (backwards) begin + (end - 1 - k) else k;
+                j.row(unit / j.pieces, unit % j.pieces * piece);
+            }
         }
         /// A piece of a row, from element `first` on.
         fn row(j: *const @This(), index: usize, first: usize) void {
