@@ -279,4 +279,5 @@ noinline fn copy(comptime T: type, p: Place, work: [*]f64, transposed: bool, way
 test {
     _ = vector;
     _ = @import("linalg_test.zig");
+    _ = @import("linalg_values.zig");
 }

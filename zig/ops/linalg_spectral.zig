@@ -14,6 +14,7 @@ const simd = @import("../simd.zig");
 const shared = @import("gemm_shared.zig");
 const Dense = @import("linalg_dense.zig").Dense;
 const Qr = @import("linalg_qr.zig").Qr;
+const Values = @import("linalg_values.zig").Values;
 
 /// Steps for one value after which the iteration is given up. 2 or 3 are usual.
 const max_steps = 75;
@@ -451,6 +452,10 @@ pub fn Spectral(comptime T: type) type {
             /// Returns 0, or the number (from 1) of the value that did not converge.
             pub noinline fn run(s: *Singular) usize {
                 s.bidiagonal();
+                if (s.left == null and Values(T).run(s.n, s.d, s.e, s.work)) {
+                    sort(s.n, s.d, &.{}, 0, true);
+                    return 0;
+                }
                 const ld = D.pitch(s.n);
                 const room = Rotations(T).roomFor(s.n);
                 const more = s.work + 2 * ld;
