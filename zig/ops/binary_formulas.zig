@@ -80,7 +80,7 @@ inline fn divideInt(comptime V: type, a: V, b: V, call: *Call, comptime rounding
         // Exact, and there is no vector division of integers.
         const F = @Vector(@typeInfo(V).vector.len, f64);
         q = @intFromFloat(@trunc(@as(F, @floatFromInt(a)) / @as(F, @floatFromInt(d))));
-    } else q = @divTrunc(a, d);
+    } else q = divideLong(V, a, d);
     var r = a -% q *% d;
     q = pick(V, minus, zero(V) -% a, q);
     r = pick(V, minus, zero(V), r);
@@ -90,6 +90,15 @@ inline fn divideInt(comptime V: type, a: V, b: V, call: *Call, comptime rounding
         r = pick(V, off, r +% d, r);
     }
     return .{ q, r };
+}
+/// The same of int64, by way of float64 where all are so small that this is exact.
+inline fn divideLong(comptime V: type, a: V, d: V) V {
+    const F = @Vector(@typeInfo(V).vector.len, f64);
+    const below: V = @splat(1 << 50);
+    const small = ((a +% below) | (d +% below)) >> @splat(51) == zero(V);
+    if (!simd.has_fma or !@reduce(.And, small)) return @divTrunc(a, d);
+    const q = @trunc(common.floatFromInt(F, a) / common.floatFromInt(F, d));
+    return @as(V, @bitCast(q + common.magic(F))) -% @as(V, @bitCast(common.magic(F)));
 }
 pub fn floorDivideInt(comptime V: type, a: V, b: V, call: *Call) V {
     return divideInt(V, a, b, call, .floor)[0];

@@ -81,6 +81,8 @@ pub const Way = enum {
     tiles,
     /// Blocks of the last dimension and another one, along which an input lies.
     blocks,
+    /// Short rows, of which inputs have the same ones again and again: those are laid out once.
+    periods,
 };
 
 pub const State = struct {
@@ -94,6 +96,8 @@ pub const State = struct {
     is_move: bool,
     /// The other dimension of the blocks.
     along: usize = 0,
+    /// Elements of a period.
+    period: usize = 0,
     /// Scalars that the plan has, in the place of those of each call.
     fixed: [3]plan.Scalar = undefined,
     n_fixed: usize = 0,
@@ -238,11 +242,29 @@ fn chooseSources(s: *State) void {
         } else slot.place = .gather;
     }
     s.tile_length -= s.tile_length % periods;
+    if (s.way == .tiles) choosePeriods(s);
     var direct = s.out.place == .in_place and (s.way == .tiles or (s.way == .rows and v.ndim == 1));
     for (s.in[0..s.n_in], 0..) |slot, i| {
         direct = direct and (slot.place == .in_place or i == s.scalar_input);
     }
     if (direct) s.way = .direct;
+}
+
+const longest_period = 1 << 17; // bytes: a part of an L2
+fn choosePeriods(s: *State) void {
+    const v = &s.view;
+    if (s.out.place != .in_place or s.is_move) return;
+    var period: usize = 0;
+    for (s.in[0..s.n_in], 0..) |slot, i| {
+        if (i == s.scalar_input or slot.place == .in_place) continue;
+        const p = v.period(slot.address);
+        if (!slot.same or slot.place != .gather or (period != 0 and p != period)) return;
+        if (p * slot.tile.size() > longest_period or p * 8 > v.n) return;
+        period = p;
+    }
+    if (period == 0) return;
+    s.way = .periods;
+    s.period = period;
 }
 
 /// A tile that holds whole periods of both is long enough to be worth it.
@@ -263,7 +285,9 @@ pub fn run(p: *const Plan, call: *Call) void {
 pub fn execute(s: *const State, kernel: Kernel, call: *Call) void {
     if (s.view.n == 0) return;
     @memcpy(call.scalar[0..s.n_fixed], s.fixed[0..s.n_fixed]);
-    const job: drive.Job = .{ .s = s, .kernel = kernel, .call = call };
+    var job: drive.Job = .{ .s = s, .kernel = kernel, .call = call };
+    if (s.way == .periods and !job.layOut()) return;
+    defer if (s.way == .periods) job.putBack();
     if (s.way == .blocks) {
         const least = 1 + s.grain * unit / s.tile_length;
         services.parallelFor(drive.blockCount(s), least, job, drive.Job.blocks);

@@ -7,6 +7,7 @@ const elementwise = @import("elementwise.zig");
 const kernels = @import("elementwise_kernel.zig");
 const walking = @import("elementwise_walk.zig");
 const transpose = @import("transpose.zig");
+const services = @import("../services.zig");
 const stream = @import("stream.zig");
 const Call = plan.Call;
 const Kernel = kernels.Kernel;
@@ -33,6 +34,8 @@ pub const Job = struct {
     s: *const State,
     kernel: Kernel,
     call: *Call,
+    /// Inputs of which a period is laid out.
+    laid_out: [max_inputs]?[]align(64) u8 = @splat(null),
 
     /// Elements [begin, end) of the iteration.
     pub fn elements(j: *const Job, begin: usize, end: usize) void {
@@ -40,6 +43,7 @@ pub const Job = struct {
             .direct => j.direct(begin, end),
             .rows => j.rows(begin, end),
             .tiles => j.tiles(begin, end),
+            .periods => j.periods(begin, end),
             .blocks => unreachable,
         }
         if (j.streams()) stream.fence();
@@ -254,6 +258,48 @@ pub const Job = struct {
                     s.out.move(tile, base + at * v.element[0], n, v.element[0]);
                 } else walking.walk(v, 0, s.out, base, tile, at, n);
             }
+            at += n;
+        }
+    }
+
+    /// Lays out the inputs that are there period by period; false if there is no memory.
+    pub fn layOut(j: *Job) bool {
+        const s = j.s;
+        for (s.in[0..s.n_in], &j.laid_out) |slot, *memory| {
+            if (slot.place != .gather) continue;
+            const k = slot.address;
+            memory.* = services.allocSlice(u8, s.period * slot.tile.size() + slack) orelse {
+                j.putBack();
+                j.call.fail(.out_of_memory, .{ 0, 0, 0 });
+                return false;
+            };
+            const fill = if (s.view.innerStride(k) == 0) &walking.walkSpread else &walking.walk;
+            fill(&s.view, k, slot, j.call.ptr[k].?, memory.*.?.ptr, 0, s.period);
+        }
+        return true;
+    }
+    pub fn putBack(j: *const Job) void {
+        for (j.laid_out) |memory| if (memory) |m| services.free(m.ptr);
+    }
+
+    /// From period to period.
+    fn periods(j: *const Job, begin: usize, end: usize) void {
+        const s = j.s;
+        var scalar: [8]u8 align(8) = undefined;
+        var in: Sources = @splat(.{});
+        var at = begin;
+        while (at < end) {
+            const column = at % s.period;
+            const n = @min(s.period - column, end - at);
+            for (s.in[0..s.n_in], in[0..s.n_in], 0..) |slot, *source, i| {
+                source.* = if (i == s.scalar_input)
+                    j.number(slot, &scalar)
+                else if (j.laid_out[i]) |memory|
+                    .{ .ptr = memory.ptr + column * slot.tile.size() }
+                else
+                    .{ .ptr = j.call.ptr[slot.address].? + at * slot.tile.size() };
+            }
+            j.compute(n, 1, j.call.ptr[0].? + at * s.out.tile.size(), 0, &in);
             at += n;
         }
     }
