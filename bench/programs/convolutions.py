@@ -60,6 +60,11 @@ convolution("conv2d 8x64x28x28, 3x3 in 4 groups", (8, 64, 28, 28), 64, 3, paddin
 convolution("conv2d 8x32x28x28, 5x5", (8, 32, 28, 28), 32, 5, padding=2)
 convolution("conv2d 2x3x224x224 to 192, 16x16 stride 16", (2, 3, 224, 224), 192, 16, stride=16)
 convolution("conv2d 16x256x14x14, 1x1, bfloat16", (16, 256, 14, 14), 256, 1, dtype="bfloat16")
+convolution("conv2d 8x32x28x28, 5x5, bfloat16", (8, 32, 28, 28), 32, 5, padding=2, dtype="bfloat16")
+convolution("conv2d 4x3x112x112 to 64, 7x7 stride 2, bfloat16", (4, 3, 112, 112), 64, 7, padding=3,
+            stride=2, dtype="bfloat16")  # fmt: skip
+convolution("conv2d 1x512x4x4, 3x3", (1, 512, 4, 4), 512, 3, padding=1)
+convolution("conv2d 1x256x8x8 to 512, 3x3 stride 2", (1, 256, 8, 8), 512, 3, padding=1, stride=2)
 convolution("conv1d 16x32x1000, 5", (16, 32, 1000), 64, 5, "conv1d", padding=2)
 convolution("conv1d 8x1x16000 to 64, 400 stride 160", (8, 1, 16000), 64, 400, "conv1d", stride=160)
 convolution("conv3d 2x16x16x16x16, 3x3x3", (2, 16, 16, 16, 16), 32, 3, "conv3d", padding=1)
