@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 
 from . import _abi
+from . import dtypes as dt
 from ._lib import ffi, lib
 from ._native import NULL, native
 from .layout import Layout, alike, contiguous, layout
@@ -72,10 +73,20 @@ _BY_PARTS = {
 }  # fmt: skip
 
 
+# Rows that only move elements: they see complex64 as words of its size.
+_NOT_MOVED = frozenset((dt.complex128, dt.float16, dt.bfloat16, dt.float32, dt.float64))
+_MOVES = frozenset((
+    ("cast", "copy"), ("fill", "flip"), ("fill", "roll"), ("fill", "tril"), ("fill", "triu"), ("gather", "gather"), ("index", "index"),
+    ("scatter", "scatter"), ("ternary", "where"),
+))  # fmt: skip
+
+
 def _in_parts(family, row, name, layouts):
-    """Layouts with complex ones among them as the kernels see them: floats with a dimension of 2.
+    """Layouts with complex ones among them as the kernels see them: floats with a dimension of 2, or words that are moved.
 
     Raises RuntimeError for a row that complex numbers don't have."""
+    if (family, row) in _MOVES and all([lay is None or lay.dtype not in _NOT_MOVED for lay in layouts]):
+        return [layout(dt.int64, lay.shape, lay.strides) if lay is not None and lay.dtype is dt.complex64 else lay for lay in layouts]
     first = next(lay.dtype for lay in layouts if lay is not None and lay.dtype.is_complex)
     where = "last" if family == "complex" else _BY_PARTS.get((family, row))
     if family == "complex":  # its real operands have no parts

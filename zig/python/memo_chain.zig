@@ -17,7 +17,7 @@ const O = *api.Object;
 const py = &api.py;
 
 const max_places = key_zig.max_tensors + 2 * memo_watch.most;
-const max_operands = 128;
+const max_operands = 256;
 const max_outs = 24;
 const none = 255;
 

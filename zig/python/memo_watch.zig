@@ -7,7 +7,7 @@ const O = *api.Object;
 const py = &api.py;
 
 /// So many steps of a function are remembered.
-pub const most = 24;
+pub const most = 64;
 
 /// One step.
 pub const Note = struct {
