@@ -218,7 +218,7 @@ fn chooseWay(r: *Reduction, native: bool, narrow: ?integers.Kernel) plan.Run {
 /// How many rows of few columns, one run of memory, to take for a row; it divides their number.
 fn foldOf(r: *const Reduction, widest: usize) usize {
     const width = r.inner_kept.size;
-    const run = r.kept.n == 0 and r.reduced.n == 0 and r.inner_kept.stride == 1 and
+    const run = r.reduced.n == 0 and r.inner_kept.stride == 1 and
         r.inner_reduced.stride == width;
     if (!run or r.arg or width >= 64 or r.length < 64) return 1;
     var fold = @max(1, widest / width);

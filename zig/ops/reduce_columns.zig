@@ -98,7 +98,13 @@ fn columnRows(
 /// The results of rows that were taken together, joined; how many there are.
 fn unfold(r: *const Reduction, results: [*]Cell, width: usize) usize {
     const n = width / r.fold;
-    for (1..r.fold) |k| r.kernel.merge(results, results + k * n, max_tile, n);
+    var left = r.fold;
+    while (left > 1) {
+        // The upper half onto the lower one; of an odd number the last first.
+        const half = if (left % 2 == 0) left / 2 else 1;
+        left -= half;
+        r.kernel.merge(results, results + left * n, max_tile, half * n);
+    }
     return n;
 }
 
