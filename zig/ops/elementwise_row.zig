@@ -75,7 +75,23 @@ pub fn Rows(comptime n_in: usize) type {
         /// Integers and bool, by their bytes.
         pub fn bitwise(name: []const u8, comptime f: anytype) Row {
             var r = integer(name, f);
+            r.i16 = kernelOf(f, i16, n_in, .{ .light = true });
             r.u8 = kernelOf(f, u8, n_in, .{ .light = true });
+            r.i8 = r.u8;
+            return r;
+        }
+
+        /// `row`, which takes bools as the bytes 0 and 1.
+        pub fn ofBools(comptime row: Row) Row {
+            var r = row;
+            r.u8 = r.byte;
+            return r;
+        }
+
+        /// `row`, which does to integers what `other` does.
+        pub fn asIntegers(comptime row: Row, comptime other: Row) Row {
+            var r = row;
+            for (.{ "i64", "i32", "i16", "i8", "u8", "byte" }) |k| @field(r, k) = @field(other, k);
             return r;
         }
 

@@ -45,7 +45,7 @@ pub const rows = blk: {
         of.everySize("abs", f.abs, 0),
         of.every("sign", f.sign, 0),
         of.every("square", f.square, 0),
-        of.withHalf(of.every("relu", f.relu, 0), f.relu),
+        of.withHalf(of.ofBools(of.everySize("relu", f.relu, 0)), f.relu),
         of.everySize("clamp", f.clamp, 2),
         of.everySize("clamp_min", f.clampMin, 1),
         of.everySize("clamp_max", f.clampMax, 1),
