@@ -12,7 +12,6 @@ from __future__ import annotations
 from .. import dtypes as dt
 from ..autograd.graph import record
 from ..autograd.mode import mode, no_grad
-from ..batched import with_room
 from ..layout import alike, broadcast_shapes, expanded, layout, remember_view
 from ..plan import make_plan, remember, run_plan
 from ..tensor import Tensor, make_tensor
@@ -173,12 +172,9 @@ def _imaginary_part(g, shapes):
 def from_real(x, dtype):
     """A real tensor as a complex one, with imaginary parts of 0. The gradient is the real part of what comes back."""
     from .create import zeros
-    from .writing import copy_into
 
-    out = with_room(zeros(tuple(x._layout.shape), dtype=dtype), x)
-    with no_grad():
-        copy_into(real(out), x.detach())
-    old = x._layout.dtype
+    part, old = dtype.to_real(), x._layout.dtype
+    out = kernel("make", dtype, x.detach().to(part), zeros((), dtype=part))
     return (
         record(out, "ToCopyBackward0", lambda g: real(g).to(old), (x,))
         if old.is_floating_point
