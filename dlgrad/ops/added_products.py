@@ -108,6 +108,17 @@ def _fits(name, a, b):
         )
 
 
+def _two_batches(name, batch1, batch2):
+    _tensors(name, batch1, batch2)
+    _need(name, batch1, 3, "batch1")
+    _need(name, batch2, 3, "batch2")
+    _fits(name, batch1, batch2)
+    if batch1._layout.shape[0] != batch2._layout.shape[0]:
+        raise RuntimeError(
+            f"{name}(): batch1 and batch2 must have same number of batches, got {batch1.shape[0]} and {batch2.shape[0]}"
+        )
+
+
 @method
 def addmm(input, mat1, mat2, *, beta=1, alpha=1, out=None):
     """beta input + alpha (mat1 @ mat2)."""
@@ -141,14 +152,7 @@ def baddbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
 
 
 def _baddbmm_checked(input, batch1, batch2, beta=1, alpha=1, out=None):
-    _tensors("baddbmm", batch1, batch2)
-    _need("baddbmm", batch1, 3, "batch1")
-    _need("baddbmm", batch2, 3, "batch2")
-    _fits("baddbmm", batch1, batch2)
-    if batch1._layout.shape[0] != batch2._layout.shape[0]:
-        raise RuntimeError(
-            f"baddbmm(): batch1 and batch2 must have same number of batches, got {batch1.shape[0]} and {batch2.shape[0]}"
-        )
+    _two_batches("baddbmm", batch1, batch2)
     shape = (batch1._layout.shape[0], batch1._layout.shape[1], batch2._layout.shape[2])
     result = _add_product("baddbmm", input, batch1, batch2, beta, alpha, out, shape)
     if _plain_sum(beta, alpha, out):
@@ -162,14 +166,7 @@ _baddbmm = door.quick(_baddbmm_checked, _sum_recipe, 3)
 @method
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
     """beta input + alpha times the sum of the batches' products."""
-    _tensors("addbmm", batch1, batch2)
-    _need("addbmm", batch1, 3, "batch1")
-    _need("addbmm", batch2, 3, "batch2")
-    _fits("addbmm", batch1, batch2)
-    if batch1._layout.shape[0] != batch2._layout.shape[0]:
-        raise RuntimeError(
-            f"addbmm(): batch1 and batch2 must have same number of batches, got {batch1.shape[0]} and {batch2.shape[0]}"
-        )
+    _two_batches("addbmm", batch1, batch2)
     n, p = batch1._layout.shape[1], batch2._layout.shape[2]
     rows = batch2._layout.shape[0] * batch2._layout.shape[1]
     left = batch1.permute(1, 0, 2).reshape((n, rows))

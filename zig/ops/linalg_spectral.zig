@@ -452,7 +452,7 @@ pub fn Spectral(comptime T: type) type {
             /// Returns 0, or the number (from 1) of the value that did not converge.
             pub noinline fn run(s: *Singular) usize {
                 s.bidiagonal();
-                if (s.left == null and Values(T).run(s.n, s.d, s.e, s.work)) {
+                if (s.left == null and Values.run(T, s.n, s.d, s.e, @ptrCast(@alignCast(s.work)))) {
                     sort(s.n, s.d, &.{}, 0, true);
                     return 0;
                 }

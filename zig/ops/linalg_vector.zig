@@ -172,7 +172,7 @@ pub inline fn reflector3(x: *[3]f64) f64 {
 /// `reflectRows` of three rows, v_0 = 1.
 pub noinline fn reflectRows3(n: usize, tau: f64, v: *const [3]f64, a: [*]f64, stride: usize) void {
     var i: usize = 0;
-    inline for (.{ lanes, 4, 1 }) |w| while (i + w <= n) : (i += w) {
+    inline for (.{ lanes, 1 }) |w| while (i + w <= n) : (i += w) {
         const W = @Vector(w, f64);
         const second: W = @splat(v[1]);
         const third: W = @splat(v[2]);
