@@ -319,7 +319,6 @@ ROWS = {
         'run_count': 5,
         'runs': 6,
         'searchsorted': 7,
-        'histogram': 8,
     },
     'attention': {
         'attention': 0,
@@ -405,6 +404,7 @@ ROWS = {
         'cross': 2,
         'pdist_backward': 3,
         'kron': 4,
+        'histogram': 5,
     },
     'complex': {
         'conj': 0,

@@ -386,7 +386,6 @@ enum dlgrad_sort {
     DLGRAD_SORT_RUN_COUNT = 5,
     DLGRAD_SORT_RUNS = 6,
     DLGRAD_SORT_SEARCHSORTED = 7,
-    DLGRAD_SORT_HISTOGRAM = 8,
 };
 
 enum dlgrad_attention {
@@ -482,6 +481,7 @@ enum dlgrad_distance {
     DLGRAD_DISTANCE_CROSS = 2,
     DLGRAD_DISTANCE_PDIST_BACKWARD = 3,
     DLGRAD_DISTANCE_KRON = 4,
+    DLGRAD_DISTANCE_HISTOGRAM = 5,
 };
 
 enum dlgrad_complex {

@@ -68,7 +68,7 @@ def _evenly_counted(x, edges, density):
     if type(lay) is not Layout or lay.dtype not in (dt.float32, dt.float64):
         return None
     out = contiguous(lay.dtype, (edges.numel() - 1,))
-    count = door.call("sort", "histogram", out, (x.contiguous(), edges), name="histogram")
+    count = door.call("distance", "histogram", out, (x.contiguous(), edges), name="histogram")
     return count / count.sum() / edges.diff() if density else count
 
 

@@ -9,14 +9,17 @@
 //! `cross`: out, a, b of one shape (..., 3, inner), the vector products along the dimension of 3.
 //! ints[0]: inner, the number of elements from one to the next.
 //! `kron`: out (n r, m s), a (n, m), b (r, s): b times each element of a.
+//! `histogram`: counts (n), of x (m) between edges (n + 1) that ascend in about equal steps: how many
+//! are >= an edge and less than the next, or equal to the last one (histogram.zig).
 const std = @import("std");
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");
 const simd = @import("../simd.zig");
+const histogram = @import("histogram.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
 
-const Op = enum { cdist, pdist, cross, pdist_backward, kron };
+const Op = enum { cdist, pdist, cross, pdist_backward, kron, histogram };
 pub const names: []const []const u8 = std.meta.fieldNames(Op);
 pub const family: plan.Family = .{ .prepare = prepare };
 
@@ -24,6 +27,7 @@ const Norm = enum { differ, sum, root, largest };
 
 fn prepare(p: *Plan) plan.PrepareError!void {
     for (p.operands) |o| if (!o.isContiguous()) return error.Unsupported;
+    if (p.op == @backingInt(Op.histogram)) return histogram.prepare(p);
     p.run = switch (p.operands[0].dtype) {
         .float32 => try chosen(f32, p),
         .float64 => try chosen(f64, p),
@@ -360,4 +364,8 @@ test "each element of one matrix times another" {
         const column = at % (3 * 19);
         try std.testing.expectEqual(a[row / 2 * 3 + column / 19] * b[row % 2 * 19 + column % 19], x);
     }
+}
+
+test {
+    _ = histogram;
 }

@@ -1,4 +1,4 @@
-//! The row histogram of the sort family: how many elements lie between neighbouring edges.
+//! The row histogram of the distance family: how many elements lie between neighbouring edges.
 //!
 //! Where the edges are about equally far apart, a product says between which an element lies, or
 //! close to which; comparisons say the rest, so they decide alone, as in a search.
@@ -9,7 +9,6 @@ const Plan = plan.Plan;
 const Call = plan.Call;
 
 pub fn prepare(p: *Plan) plan.PrepareError!void {
-    for (p.operands) |o| if (!o.isContiguous()) return error.Unsupported;
     if (p.operands[0].numel() >= 1 << 24) return error.Unsupported;
     p.run = switch (p.operands[0].dtype) {
         .float32 => &Bins(f32).run,

@@ -24,10 +24,6 @@
 //!     the last one. The number of boundaries < value (right: <= value), by binary search
 //!     with PyTorch's comparisons: a nan value goes to the end.
 //!
-//! histogram: output counts (n), inputs x (m), edges (n + 1), ascending and about equally far apart:
-//!     how many elements are >= an edge and less than the next, or equal to the last one.
-//!     float32 and float64, contiguous.
-//!
 //! All dtypes (values, self and boundaries share one). Any strides. No scalars, no floats.
 //! A line has fewer than 2^32 elements. Empty lines: sort and topk only.
 const std = @import("std");
@@ -37,14 +33,13 @@ const dtype = @import("../dtype.zig");
 const keys = @import("sort_keys.zig");
 const radix = @import("sort_radix.zig");
 const sort_runs = @import("sort_runs.zig");
-const histogram = @import("histogram.zig");
 const index_space = @import("index_space.zig");
 const Plan = planning.Plan;
 const Call = planning.Call;
 
-const Row = enum(u32) { sort, topk, kthvalue, median, mode, run_count, runs, searchsorted, histogram };
+const Row = enum(u32) { sort, topk, kthvalue, median, mode, run_count, runs, searchsorted };
 pub const names: []const []const u8 = &.{
-    "sort", "topk", "kthvalue", "median", "mode", "run_count", "runs", "searchsorted", "histogram",
+    "sort", "topk", "kthvalue", "median", "mode", "run_count", "runs", "searchsorted",
 };
 pub const family: planning.Family = .{ .prepare = prepare };
 
@@ -67,7 +62,6 @@ fn prepare(p: *Plan) planning.PrepareError!void {
     switch (row) {
         .run_count, .runs => return sort_runs.prepareRuns(p, row == .run_count),
         .searchsorted => return sort_runs.prepareSearch(p),
-        .histogram => return histogram.prepare(p),
         else => {},
     }
     const self = p.operands[2];
@@ -416,8 +410,4 @@ fn Kernel(comptime P: type) type {
 
 test {
     _ = @import("sort_test.zig");
-}
-
-test {
-    _ = histogram;
 }
