@@ -97,6 +97,10 @@ case("floor_divide uint8 1 M", lambda t: (t.randint(1, 256, (M,), dtype=t.uint8)
      bytes=2 * M)  # fmt: skip
 case("gelu bfloat16 1 M", lambda t: (t.randn(M).bfloat16(),), lambda t, x: t.nn.functional.gelu(x),
      bytes=4 * M)  # fmt: skip
+case("square bfloat16 1 M", lambda t: (t.randn(M).bfloat16(),), lambda t, x: x.square(), bytes=4 * M)
+case("log bfloat16 1 M", lambda t: (t.rand(M).bfloat16(),), lambda t, x: x.log(), bytes=4 * M)
+case("add channels 32x64x14x14", lambda t: (t.randn(32, 64, 14, 14), t.randn(64, 1, 1)),
+     lambda t, a, b: a + b, bytes=8 * 32 * 64 * 196)  # fmt: skip
 case("exp 1 M, out=", lambda t: (t.randn(M), t.empty(M)), lambda t, x, y: t.exp(x, out=y), bytes=8 * M)
 
 

@@ -44,7 +44,7 @@ pub const rows = blk: {
         of.everySizeSignless("neg", f.neg),
         of.everySize("abs", f.abs, 0),
         of.every("sign", f.sign, 0),
-        of.every("square", f.square, 0),
+        of.withHalf(of.every("square", f.square, 0), f.square),
         of.withHalf(of.ofBools(of.everySize("relu", f.relu, 0)), f.relu),
         of.everySize("clamp", f.clamp, 2),
         of.everySize("clamp_min", f.clampMin, 1),
@@ -62,7 +62,7 @@ pub const rows = blk: {
         // floats, a few instructions each
         of.cheap("sqrt", f.sqrt, 0),
         of.cheap("rsqrt", f.rsqrt, 0),
-        of.cheap("reciprocal", f.reciprocal, 0),
+        of.withHalf(of.cheap("reciprocal", f.reciprocal, 0), f.reciprocal),
         of.cheap("floor", math.floor, 0),
         of.cheap("ceil", math.ceil, 0),
         of.cheap("trunc", math.trunc, 0),
