@@ -4,6 +4,7 @@
 //! rows also have kernels of narrower integers for operands that are all of that type.
 const plan = @import("../plan.zig");
 const elementwise = @import("elementwise.zig");
+const simd = @import("../simd.zig");
 const DType = @import("../dtype.zig").DType;
 const Plan = plan.Plan;
 const Kernel = elementwise.Kernel;
@@ -55,10 +56,11 @@ pub fn Rows(comptime n_in: usize) type {
             return r;
         }
 
-        /// As `row`, and for bfloat16 without tiles of float32 between: `f` as the row's.
+        /// As `row`, and for bfloat16 without tiles of float32 between: `f` as the row's. Small CPUs
+        /// go without.
         pub fn withHalf(comptime row: Row, comptime f: anytype) Row {
             var r = row;
-            r.half = kernelOf(f, f32, n_in, .{ .half = true });
+            if (simd.has_fma) r.half = kernelOf(f, f32, n_in, .{ .half = true, .together = 4 });
             return r;
         }
 

@@ -27,6 +27,7 @@
 //!   (lambda), `hardshrink` (lambda); hardtanh is `clamp`
 const std = @import("std");
 const plan = @import("../plan.zig");
+const simd = @import("../simd.zig");
 const math = @import("../math.zig");
 const elementwise = @import("elementwise.zig");
 const elementwise_row = @import("elementwise_row.zig");
@@ -132,7 +133,7 @@ const round_down: Row = of.cheap("", f.roundDown, 1);
 
 fn gelu() Row {
     var r = of.costly("gelu", a.gelu, 0);
-    r.half = elementwise.kernelOf(math.geluHalf, f32, 1, .{ .half = true, .together = 8 });
+    if (simd.has_fma) r.half = elementwise.kernelOf(math.geluHalf, f32, 1, .{ .half = true, .together = 8 });
     return r;
 }
 
