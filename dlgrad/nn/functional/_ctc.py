@@ -112,6 +112,7 @@ def _losses(log_probs, targets, input_lengths, target_lengths, longest, blank, z
     if d not in (dlgrad.float32, dlgrad.float64):
         scores = scores.float()
     lay = contiguous(scores.dtype, scores.shape[1:2])
+    door.not_again()  # the lengths are made of numbers
     lengths = [dlgrad.tensor(n, dtype=dlgrad.int64) for n in (input_lengths, target_lengths)]
     given = (scores, targets.detach().long().contiguous(), *lengths)
     ints = (blank, zero_infinity, 2 * longest + 1)
