@@ -188,6 +188,18 @@ def test_tensors_from_elsewhere_are_not_taken_again():
     assert f.known() == 0
 
 
+def test_tensors_of_lists_are_made_each_time():
+    sizes = iter(range(100))
+
+    @memo
+    def f(x):
+        return (x + dlgrad.tensor([1.0, next(sizes)])).exp()
+
+    for k in range(TIMES):
+        assert f(dlgrad.zeros(2)).tolist() == dlgrad.tensor([1.0, k]).exp().tolist()
+    assert f.known() == 0
+
+
 def test_long_functions_are_asked_each_time():
     @memo
     def short(x):

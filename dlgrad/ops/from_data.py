@@ -13,6 +13,7 @@ from .._native import pointer
 from ..batched import per_member, unreadable
 from ..layout import Layout, Size
 from ..layout import contiguous as row_major_layout
+from ..plan import not_again
 from ..tensor import Tensor, method
 from .convert import to_dtype
 from .create import _check, _finish, _new_filled, empty, empty_like, new_tensor
@@ -130,6 +131,7 @@ def from_bytes(raw, shape, dtype):
     """A new tensor over a copy of these bytes."""
     t = new_tensor(row_major_layout(dtype, tuple(shape)), "tensor")
     if raw:
+        not_again()
         ffi.memmove(pointer(t._ptr), raw, len(raw))
     return t
 
@@ -166,6 +168,7 @@ def _quick(data, dtype):
     except OverflowError:
         return None
     t = new_tensor(row_major_layout(dtype, shape), "tensor")
+    not_again()
     ffi.memmove(pointer(t._ptr), raw, len(raw) * raw.itemsize)
     return t
 
@@ -297,6 +300,7 @@ def reduce_tensor(t):
     if type(t._layout) is not Layout:
         raise unreadable("__reduce_ex__")
     d = t.detach().contiguous()
+    not_again()
     raw = bytes(ffi.buffer(pointer(d._ptr), d._layout.nbytes)) if d._layout.numel else b""
     extra = {k: v for k, v in t.__dict__.items() if not k.startswith("_")}
     return rebuild_tensor, (type(t), raw, tuple(t.shape), t.dtype, t._requires_grad is True, extra)

@@ -185,6 +185,8 @@ const Student = struct {
     n_outs: usize = 0,
     last: [max_places]u8 = undefined,
     is_constant: [max_places]bool = @splat(false),
+    /// Memory that no step has written to: who reads it reads what nobody told us of.
+    is_blank: [max_places]bool = @splat(false),
 
     fn read(s: *Student, notes: []const Note) bool {
         for (notes, 0..) |*n, i| {
@@ -199,6 +201,7 @@ const Student = struct {
             const storage = Storage.of(Tensor.slots.get(t, "_storage").?) orelse return null;
             if (!s.addPlace(t, i)) return null;
             s.is_constant[s.n_places - 1] = n.constant;
+            s.is_blank[s.n_places - 1] = !n.constant;
             if (n.constant) return .{ .plan = null, .constant = t };
             return .{ .plan = null, .layout = Tensor.slots.get(t, "_layout").?, .nbytes = @intCast(storage.nbytes) };
         }
@@ -210,7 +213,10 @@ const Student = struct {
             if (to.place == none) continue;
             const own = to.place >= s.key.n_tensors;
             if (own) s.last[to.place - s.key.n_tensors] = @intCast(i);
-            if (n.result == null and k < p.plan.n_out and (!own or s.is_constant[to.place])) return null;
+            if (n.result == null and k < p.plan.n_out) {
+                if (!own or s.is_constant[to.place]) return null;
+                s.is_blank[to.place] = false;
+            } else if (s.is_blank[to.place]) return null;
         }
         s.n_operands += count;
         if (n.result) |result| {
