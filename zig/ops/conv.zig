@@ -152,7 +152,7 @@ fn Convolution(comptime T: type) type {
             const dtype = p.operands[0].dtype;
             const done = if (dtype == native)
                 dispatch(p, g, call)
-            else if (T == f32 and dtype == .bfloat16 and goesByPairs(p, g))
+            else if (T == f32 and simd.has_fma and dtype == .bfloat16 and goesByPairs(p, g))
                 paired(p, g, call)
             else
                 widened(p, g, call);
@@ -162,7 +162,7 @@ fn Convolution(comptime T: type) type {
         /// Whether bfloat16 is multiplied by pairs: where no other algorithm does with less, and pairs are full.
         fn goesByPairs(p: *const Plan, g: *const Geometry) bool {
             for (p.operands[1..3]) |o| if (o.numel() == 0) return false;
-            if (g.isDepthwise() or (simd.has_fma and conv_winograd.fits(g))) return false;
+            if (g.isDepthwise() or conv_winograd.fits(g)) return false;
             return 1 < switch (@as(Row, @fromBackingInt(p.op))) {
                 .conv => g.ci,
                 .conv_grad_input => g.co,
