@@ -101,6 +101,18 @@ case("square bfloat16 1 M", lambda t: (t.randn(M).bfloat16(),), lambda t, x: x.s
 case("log bfloat16 1 M", lambda t: (t.rand(M).bfloat16(),), lambda t, x: x.log(), bytes=4 * M)
 case("add channels 32x64x14x14", lambda t: (t.randn(32, 64, 14, 14), t.randn(64, 1, 1)),
      lambda t, a, b: a + b, bytes=8 * 32 * 64 * 196)  # fmt: skip
+case("sign int8 1 M", lambda t: (t.randint(-9, 9, (M,), dtype=t.int8),), lambda t, x: x.sign(), bytes=2 * M)
+case("bitwise_and bool 1 M", lambda t: (t.rand(M) > 0.5, t.rand(M) > 0.5), lambda t, a, b: a & b, bytes=3 * M)
+case("uint8 to int16 1 M", lambda t: (t.randint(0, 256, (M,), dtype=t.uint8),), lambda t, x: x.short(), bytes=3 * M)
+case("float32 to complex64 1 M", lambda t: (t.randn(M),), lambda t, x: x.cfloat(), bytes=12 * M)
+case("round float16 1 M", lambda t: (t.randn(M).half(),), lambda t, x: x.round(), bytes=4 * M)
+case("mul 64x1024x17 by a column", lambda t: (t.randn(64, 1024, 17), t.randn(64, 1024, 1)), lambda t, a, b: a * b,
+     bytes=8 * 64 * 1024 * 17)  # fmt: skip
+case("complex64 cube 100 K", lambda t: (t.complex(t.randn(100_000), t.randn(100_000)),), lambda t, z: z**3,
+     bytes=16 * 100_000)  # fmt: skip
+case("bessel_j0 100 K", lambda t: (9 * t.rand(100_000),), lambda t, x: t.special.bessel_j0(x), bytes=8 * 100_000)
+case("gammainc 10 K", lambda t: (t.rand(10_000) + 1, t.rand(10_000)), lambda t, a, x: t.special.gammainc(a, x),
+     bytes=12 * 10_000)  # fmt: skip
 case("exp 1 M, out=", lambda t: (t.randn(M), t.empty(M)), lambda t, x, y: t.exp(x, out=y), bytes=8 * M)
 
 

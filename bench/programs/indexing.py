@@ -126,6 +126,9 @@ case("tolist 1000", lambda t: (t.randn(1000),), lambda t, x: x.tolist())
 
 
 case("tolist 100x100", lambda t: (t.randn(100, 100),), lambda t, x: x.tolist())
+case("flip complex64 512x1024", lambda t: (t.randn(512, 1024, dtype=t.complex64),), lambda t, x: x.flip(0))
+case("scatter_add complex64 512x1024", lambda t: (t.randn(512, 1024, dtype=t.complex64), t.randint(0, 1024, (512, 1024))),
+     lambda t, x, i: x.scatter_add(1, i, x))  # fmt: skip
 case("triu_indices 1000", lambda t: (), lambda t: t.triu_indices(1000, 1000))
 
 

@@ -76,3 +76,41 @@ small("tensor of 3 numbers", lambda torch, x: lambda: torch.tensor([1.0, 2.0, 3.
 small("randint 10", lambda torch, x: lambda: torch.randint(0, 5, (10,)))
 small("numpy of 4x8", lambda torch, x: lambda: x.numpy())
 small("linear 4x8, forward", lambda torch, x: (lambda f: lambda: f(x))(torch.nn.Linear(8, 8)))
+
+
+@program("clamp 5x10x5 by tensors", GROUP)
+def clamp_by_tensors(torch):
+    x = torch.randn(5, 10, 5)
+    low, high = x - 1, x + 1
+    return lambda: torch.clamp(x, low, high)
+
+
+@program("irfft 8x5", GROUP)
+def small_fft(torch):
+    x = torch.randn(8, 5, dtype=torch.complex64)
+    return lambda: torch.fft.irfft(x)
+
+
+@program("cross 5x3", GROUP)
+def small_cross(torch):
+    a, b = torch.randn(5, 3), torch.randn(5, 3)
+    return lambda: torch.linalg.cross(a, b)
+
+
+@program("scatter_reduce mean 10x5", GROUP)
+def small_scatter_reduce(torch):
+    x, i = torch.randn(10, 5), torch.randint(0, 10, (5, 5))
+    return lambda: x.scatter_reduce(0, i, x, "mean")
+
+
+@program("polygamma 2 of 5x5", GROUP)
+def small_polygamma(torch):
+    x = torch.rand(5, 5) + 1
+    return lambda: torch.polygamma(2, x)
+
+
+@program("x[mask] 5x5", GROUP)
+def small_mask(torch):
+    x = torch.randn(5, 5)
+    mask = x > 0
+    return lambda: x[mask]

@@ -56,6 +56,12 @@ over("log_softmax 1000x1000", SQUARE, lambda torch, x: torch.log_softmax(x, 1),
 over("any 1 M", (M,), lambda torch, x: x.any())
 
 
+POINTS = (512, 1024, 2)
+over("sum 512x1024x2 over the 1024", POINTS, lambda torch, x: x.sum(1))
+over("max 512x1024x2 over the 1024, with indices", POINTS, lambda torch, x: x.max(1))
+over("softmax 512x1024x2 over the 1024", POINTS, lambda torch, x: torch.softmax(x, 1), ("transcendental",), 2)
+
+
 @program("max uint8 1 M", GROUP, bytes=M)
 def max_of_bytes(torch):
     x = torch.randint(0, 255, (M,), dtype=torch.uint8)
