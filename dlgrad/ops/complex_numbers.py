@@ -335,10 +335,16 @@ PRODUCT_SLOPES = {
 }
 
 
-def square(row, z):
-    """z^2 of the row pow."""
-    result = kernel("square", z._layout.dtype, z)
-    return record(result, row.node_name, lambda g, z: _conjugate_product(g, z + z), (z,), (z,)) if z._requires_grad else result
+def power(row, z, n):
+    """z^2 or z^3 of the row pow."""
+    d = z._layout.dtype
+    result = kernel("square", d, z)
+    if n == 3:
+        result = kernel("mul", d, result, z)
+    if not z._requires_grad:
+        return result
+    slope = (lambda z: z + z) if n == 2 else (lambda z: 3 * (z * z))
+    return record(result, row.node_name, lambda g, z: _conjugate_product(g, slope(z)), (z,), (z,))
 
 
 def _used(row, inputs):

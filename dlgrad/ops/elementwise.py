@@ -441,8 +441,8 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
         if common.is_complex:
             from . import complex_numbers
 
-            if name == "pow" and not tb and b == 2:
-                return complex_numbers.square(row, a)
+            if name == "pow" and not tb and b in (2, 3):
+                return complex_numbers.power(row, a, b)
             a, b = [v.to(common) if isinstance(v, Tensor) else constant(v, common) for v in (a, b)]
             ta = tb = True
             if name not in ("add", "sub", *_PRODUCTS):
