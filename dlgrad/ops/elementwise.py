@@ -254,8 +254,8 @@ def anchored(x):
 
 
 def unary(name, derivative=None, doc="", *, kind="float", kernel=None, family="unary", inplace=True, aliases=(),
-          methods=True):  # fmt: skip
-    """Makes the function of a row with one input and attaches its methods."""
+          methods=True, whole=None):  # fmt: skip
+    """Makes the function of a row with one input and attaches its methods. whole: what does the same to many whole numbers, faster."""
     row = Row(name, family, 1, kind, doc, (derivative,), kernel)
     plans = row.plans
     kept = tuple([RESULT if k == "y" else 0 for k in row.needs[0]])
@@ -283,6 +283,8 @@ def unary(name, derivative=None, doc="", *, kind="float", kernel=None, family="u
                 if lay.dtype is dt.bool:
                     raise RuntimeError(f"{name}(): not implemented for bool")
                 return input.clone()
+            if whole is not None and lay.numel > 1 << 15 and not lay.dtype.is_floating_point and type(lay) is Layout:
+                return whole(input)
             row.check(lay.dtype)
             out = result_layout(dt.bool if kind == "bool" else lay.dtype, lay.shape, lay)
             plan = remember(plans, lay, make_plan(family, row.kernel, (out,), (lay,), name=name))

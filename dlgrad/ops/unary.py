@@ -28,20 +28,39 @@ from .writing import quiet
 _TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
 _LN2, _LN10 = math.log(2), math.log(10)
 
+
+def _sign_of_whole(x):
+    d = x._layout.dtype
+    return x.clone() if d is dt.bool else x.clamp(max=1) if d is dt.uint8 else x.clamp(-1, 1)
+
+
+def _everywhere(value):
+    """A bool for every element, in the order of the input's memory."""
+
+    def answer(x):
+        from .create import full_like
+
+        return full_like(x, value, dtype=dt.bool)
+
+    return answer
+
+
+_never, _always = _everywhere(False), _everywhere(True)
+
 neg = unary("neg", lambda g: -g, "-x.", kind="number", aliases=("negative",))
 positive = unary("positive", lambda g: g, "x.", kind="number", inplace=False)
 abs = unary("abs", lambda g, x: g * x.sign(), "|x|; the derivative at 0 is 0.", kind="any", aliases=("absolute",))
-sign = unary("sign", lambda g: g * 0, "-1, 0 or 1; 0 for nan.", kind="any")
-sgn = unary("sgn", lambda g: g * 0, "sign(x), for real numbers.", kind="any", kernel="sign")
+sign = unary("sign", lambda g: g * 0, "-1, 0 or 1; 0 for nan.", kind="any", whole=_sign_of_whole)
+sgn = unary("sgn", lambda g: g * 0, "sign(x), for real numbers.", kind="any", kernel="sign", whole=_sign_of_whole)
 _square = unary("square", lambda g, x: fused("mul_scaled", (g, x), (2.0,)) if plain(g) else g * (x * 2), "x^2.", kind="any")
 relu = unary("relu", lambda g, y: relu_backward(g, y), "max(x, 0); the derivative at 0 is 0.", kind="number")
 bitwise_not = unary("bitwise_not", None, "All bits flipped (bool: not).", kind="int")
 logical_not = unary("logical_not", None, "True where x is 0.", kind="bool")
-isnan = unary("isnan", None, "True where x is nan.", kind="bool", inplace=False)
-isinf = unary("isinf", None, "True where x is +-inf.", kind="bool", inplace=False)
-isfinite = unary("isfinite", None, "True where x is neither nan nor infinite.", kind="bool", inplace=False)
-isposinf = unary("isposinf", None, "True where x is +inf.", kind="bool", inplace=False)
-isneginf = unary("isneginf", None, "True where x is -inf.", kind="bool", inplace=False)
+isnan = unary("isnan", None, "True where x is nan.", kind="bool", inplace=False, whole=_never)
+isinf = unary("isinf", None, "True where x is +-inf.", kind="bool", inplace=False, whole=_never)
+isfinite = unary("isfinite", None, "True where x is neither nan nor infinite.", kind="bool", inplace=False, whole=_always)
+isposinf = unary("isposinf", None, "True where x is +inf.", kind="bool", inplace=False, whole=_never)
+isneginf = unary("isneginf", None, "True where x is -inf.", kind="bool", inplace=False, whole=_never)
 signbit = unary("signbit", None, "True where the sign bit is set (so of -0.0 too).", kind="bool", inplace=False)
 
 floor = unary("floor", lambda g: g * 0, "The largest integer not above x.", kind="whole")
