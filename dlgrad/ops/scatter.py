@@ -157,6 +157,12 @@ def scatter_add(input, dim, index, src, *, out=None):
     """A copy of input with src added at the places that `index` names along `dim` (in order, so the bits are fixed)."""
     if not isinstance(src, Tensor):
         raise TypeError(f"scatter_add(): argument 'src' must be Tensor, not {type(src).__name__}")
+    if input._layout.dtype.is_complex and src._layout.dtype is input._layout.dtype and not _recorded(input, src):
+        from .complex_numbers import complex, imag, real
+
+        parts = [scatter_add(of(input).contiguous(), dim, index, of(src).contiguous()) for of in (real, imag)]
+        result = complex(*parts)
+        return result if out is None else write_out("scatter_add", out, result, exact=True, apart=(index, src))
 
     def rules(result, d, index):
         n = tuple(src._layout.shape)
@@ -173,6 +179,10 @@ def scatter_add(input, dim, index, src, *, out=None):
         if out is None
         else write_out("scatter_add", out, result, exact=True, apart=(index, src))
     )
+
+
+def _recorded(*tensors):
+    return mode.enabled and any([t._requires_grad for t in tensors])
 
 
 _REDUCTIONS = {"sum": 0, "prod": 1, "amax": 2, "amin": 3}

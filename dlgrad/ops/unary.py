@@ -437,6 +437,8 @@ def _pick(x, bound, extreme):
     from .ternary import where
 
     chosen = extreme(x.detach(), bound.detach())
+    if not (mode.enabled and (x._requires_grad or bound._requires_grad)):
+        return chosen
     take_x = (chosen == x) | (isnan(chosen) & isnan(x))
     return where(take_x, x, bound)
 
