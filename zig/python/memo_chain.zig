@@ -55,15 +55,21 @@ pub const Chain = struct {
         }
         var operands = c.operands;
         for (c.steps, 0..) |*step, i| {
-            if (!step.take(&t, operands[0..step.n_operands])) return null;
-            operands = operands[step.n_operands..];
-            for (c.last[0 .. t.n - t.first], t.list[t.first..t.n]) |last, *o| {
-                if (last != i) continue;
-                api.drop(o.*);
-                o.* = null;
-            }
+            const made = t.n;
+            const own = operands[0..step.n_operands];
+            if (!step.take(&t, own)) return null;
+            for (own) |o| c.dropAfter(&t, o.place, i);
+            for (made..t.n) |place| c.dropAfter(&t, place, i);
+            operands = operands[own.len..];
         }
         return c.results(&t);
+    }
+
+    /// Lets go of the result at the place, if nobody needs it after this step.
+    fn dropAfter(c: *const Chain, t: *Tensors, place: usize, step: usize) void {
+        if (place < t.first or place == none or c.last[place - t.first] != step) return;
+        api.drop(t.list[place]);
+        t.list[place] = null;
     }
 
     fn results(c: *const Chain, t: *const Tensors) ?O {

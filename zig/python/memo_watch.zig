@@ -40,22 +40,23 @@ const Watch = struct {
     list: ?*[most]Note = null,
 
     fn add(w: *Watch, n: Note) void {
+        if (w.count - w.lost == most) w.clear();
         const list = w.list orelse {
             w.others += 1;
             return n.release();
         };
-        if (w.count - w.lost == most) w.clear();
         list[w.count - w.lost] = n;
         w.count += 1;
     }
 
+    /// Empties the list. What is dropped may run anything, so nobody finds it meanwhile.
     fn clear(w: *Watch) void {
         const list = w.list orelse return;
         const n = w.count - w.lost;
-        var old: [most]Note = undefined;
-        @memcpy(old[0..n], list[0..n]);
         w.lost = w.count;
-        for (old[0..n]) |*note_| note_.release();
+        w.list = null;
+        for (list[0..n]) |*old| old.release();
+        if (w.list == null) w.list = list else py.PyMem_RawFree(@ptrCast(list));
     }
 };
 threadlocal var watch: Watch = .{};
