@@ -14,6 +14,7 @@ from ..layout import Layout, contiguous, layout, wrap_dim
 from ..plan import make_plan, remember, write
 from ..tensor import Tensor, make_tensor, method
 from .checked import checked
+from .complex_numbers import imag, real
 from .create import _new_filled
 from .elementwise import as_number, expanded, fit_scalar, is_scalar, to_tensor
 from .gather import _check_ranks, _raw, _vector_index, _wrapped, gather, index_select, index_tensor
@@ -76,6 +77,10 @@ def _write(name, row, input, dim, index, src, ints, rule_of, scalars=()):
     result = with_room(input.detach().clone(memory_format="contiguous"), index, src)
     if type(result._layout) is Layout and not lay.dtype.is_complex:
         _write_into(name, row, result, d, index, src, ints, scalars)
+    elif row == "scatter_add" and type(result._layout) is type(src._layout) is Layout:
+        whole = src.detach()
+        for part in (real, imag):
+            _write_into(name, row, part(result), d, index, part(whole))
     elif index._layout.numel:
         target = _raw(result)
         door.call("scatter", row, target._layout, (_raw(index), *(() if src is None else (_raw(src),))), ints=(d, *ints), scalars=scalars,
@@ -157,12 +162,6 @@ def scatter_add(input, dim, index, src, *, out=None):
     """A copy of input with src added at the places that `index` names along `dim` (in order, so the bits are fixed)."""
     if not isinstance(src, Tensor):
         raise TypeError(f"scatter_add(): argument 'src' must be Tensor, not {type(src).__name__}")
-    if input._layout.dtype.is_complex and src._layout.dtype is input._layout.dtype and not _recorded(input, src):
-        from .complex_numbers import complex, imag, real
-
-        parts = [scatter_add(of(input).contiguous(), dim, index, of(src).contiguous()) for of in (real, imag)]
-        result = complex(*parts)
-        return result if out is None else write_out("scatter_add", out, result, exact=True, apart=(index, src))
 
     def rules(result, d, index):
         n = tuple(src._layout.shape)
@@ -179,10 +178,6 @@ def scatter_add(input, dim, index, src, *, out=None):
         if out is None
         else write_out("scatter_add", out, result, exact=True, apart=(index, src))
     )
-
-
-def _recorded(*tensors):
-    return mode.enabled and any([t._requires_grad for t in tensors])
 
 
 _REDUCTIONS = {"sum": 0, "prod": 1, "amax": 2, "amin": 3}
