@@ -260,10 +260,11 @@ pub fn Pool(comptime T: type) type {
         /// Where windows are read: from a staged plane, or (in float32) from the plane itself, whose columns
         /// are read one or two apart.
         pub const Reading = enum { staged, every, every_second };
-        pub const readings: []const Reading = if (T == f32) &.{ .staged, .every, .every_second } else &.{.staged};
+        pub const readings: []const Reading = if (reads_in_place) &.{ .staged, .every, .every_second } else &.{.staged};
+        const reads_in_place = T == f32 and simd.has_fma;
 
         pub fn readingOf(s: *const State, p: *const Plan, i: usize) Reading {
-            if (T != f32 or p.operands[i].dtype != native or s.contiguous >> @intCast(i) & 1 == 0) return .staged;
+            if (!reads_in_place or p.operands[i].dtype != native or s.contiguous >> @intCast(i) & 1 == 0) return .staged;
             const size = s.layout().size;
             for (s.padding, size, s.in) |padding, n, in| if (padding != 0 or n != in) return .staged;
             if (s.out[2] < W or s.stride[2] > 2) return .staged;
