@@ -185,6 +185,16 @@ def constants(*tensors):
         native["note_constant"](*tensors)
 
 
+def _index_error(name, dim, inputs):
+    """The class of PyTorch's exception where an operation is given an index that is out of range."""
+    name = name.rstrip("_")
+    if name == "index_select":
+        return RuntimeError if dim else IndexError
+    if name == "index_add":
+        return RuntimeError if inputs[-1].ndim > 1 else IndexError
+    return RuntimeError if name in ("gather", "embedding_bag") or name.startswith("scatter") else IndexError
+
+
 def raise_failure(name, outputs, inputs):
     """Turns the kernel library's last failure into a Python exception."""
     detail = ffi.new("int64_t[4]")
@@ -196,7 +206,7 @@ def raise_failure(name, outputs, inputs):
         shape = ", ".join(str(list(lay.shape)) for lay in outputs if lay is not None)
         raise OutOfMemoryError(f"{name}: out of memory: the result {shape} takes {want} bytes ({want / 2**30:.2f} GiB)")
     if status == INDEX_OUT_OF_RANGE:
-        raise IndexError(f"{name}: index {a} is out of bounds for dimension {c} with size {b} (inputs: {shapes})")
+        raise _index_error(name, c, inputs)(f"{name}: index {a} is out of bounds for dimension {c} with size {b} (inputs: {shapes})")
     if status == SINGULAR:
         from .linalg._base import failure
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 from ..tensor import Tensor
 
 
@@ -18,6 +20,17 @@ def checked(function):
     call.__name__ = call.__qualname__ = name
     call.__doc__, call.__module__, call.__wrapped__ = function.__doc__, function.__module__, function
     return call
+
+
+@contextmanager
+def index_errors():
+    """Indices out of range raise IndexError in this, whatever class the kernel's own operation has for them."""
+    try:
+        yield
+    except RuntimeError as problem:
+        if "out of bounds" in str(problem):
+            raise IndexError(str(problem)) from None
+        raise
 
 
 def _explained(problem, name, parameters, args, kwargs):

@@ -1,7 +1,7 @@
 """Reading elements by index: gather, index_select, take, repeat_interleave.
 
 Indices are int64 (or int32, which is converted). The kernels check every index; what is out of range raises
-IndexError naming it, and nothing outside of a tensor is read."""
+IndexError or RuntimeError (as in PyTorch: plan.py) naming it, and nothing outside of a tensor is read."""
 
 from __future__ import annotations
 
@@ -238,13 +238,13 @@ def take(input, index, *, out=None):
 # ---------------------------------------------------------------------- whole slices
 
 
-def index_positions(x, indices, start, allow_negative, shape):
+def index_positions(x, indices, start, allow_negative, shape, name="index"):
     """The row `index`: x with dimensions start .. start + k - 1 chosen by `indices` (of one shape). No graph."""
     lay = x._layout
     k = len(indices)
     out = contiguous(lay.dtype, (*lay.shape[:start], *shape, *lay.shape[start + k :]))
     return door.call(
-        "index", "index", out, (x, *indices), ints=(k, start, int(allow_negative)), name="index"
+        "index", "index", out, (x, *indices), ints=(k, start, int(allow_negative)), name=name
     )
 
 
@@ -272,7 +272,7 @@ def index_select(input, dim, index, *, out=None):
     i = _vector_index("index_select", index)
     lay = input._layout
     d = wrap_dim(dim, lay.ndim, "index_select")
-    result = index_positions(_raw(input), (i,), d, False, tuple(i._layout.shape))
+    result = index_positions(_raw(input), (i,), d, False, tuple(i._layout.shape), "index_select")
     if lay.ndim == 0:
         if i._layout.numel != 1:
             raise RuntimeError(
@@ -281,7 +281,7 @@ def index_select(input, dim, index, *, out=None):
         result = _as_shape(result, lay.shape)
 
     elif i is index and _plain(lay, i._layout):
-        plan = door.make_plan("index", "index", (result._layout,), (lay, i._layout), (1, d, 0), name="index")
+        plan = door.make_plan("index", "index", (result._layout,), (lay, i._layout), (1, d, 0), name="index_select")
         door.remember(_selects, (lay, i._layout, dim), plan)
     record(result, "IndexSelectBackward0", _select_rule(lay, d), (input,), (i,))
     return (

@@ -9,6 +9,7 @@ from ..batched import each_member
 from ..layout import whole, wrap_dim
 from ..tensor import method
 from .binary import maximum, minimum
+from .checked import index_errors
 from .elementwise import is_scalar
 from .joining import cat, stack
 from .mask import nonzero
@@ -198,7 +199,8 @@ def index_reduce(input, dim, index, source, reduce, *, include_self=True, out=No
         if source._layout.ndim
         else index.reshape(())
     )
-    result = input.scatter_reduce(d, positions, source, reduce, include_self=include_self)
+    with index_errors():
+        result = input.scatter_reduce(d, positions, source, reduce, include_self=include_self)
     return result if out is None else write_out("index_reduce", out, result)
 
 

@@ -13,7 +13,7 @@ from ..batched import with_room
 from ..layout import Layout, contiguous, layout, wrap_dim
 from ..plan import make_plan, remember, write
 from ..tensor import Tensor, make_tensor, method
-from .checked import checked
+from .checked import checked, index_errors
 from .complex_numbers import imag, real
 from .create import _new_filled
 from .elementwise import as_number, expanded, fit_scalar, is_scalar, to_tensor
@@ -452,7 +452,8 @@ def put(input, index, source, accumulate=False):
     n = input._layout.numel
     i = _wrapped(index.reshape(-1), n)
     flat, src = input.reshape(-1), source.reshape(-1)
-    done = scatter_add(flat, 0, i, src) if accumulate else scatter(flat, 0, i, src)
+    with index_errors():
+        done = scatter_add(flat, 0, i, src) if accumulate else scatter(flat, 0, i, src)
     return done.reshape(tuple(input._layout.shape))
 
 

@@ -1,6 +1,7 @@
 """x[key]: random keys against PyTorch, reading, writing, gradients and errors."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -104,3 +105,42 @@ def test_error_kinds():
         _, theirs = outcome(lambda: eval(text, {"x": torch.zeros(2, 3), "m": torch}))
         _, ours = outcome(lambda: eval(text, {"x": dlgrad.zeros(2, 3), "m": dlgrad}))
         assert type(ours) is type(theirs), (text, repr(ours), repr(theirs))
+
+
+def _out_of_range(t):
+    """Calls with an index that is out of range, by name: t is a library."""
+    f, one, x, v = t.nn.functional, lambda i: t.tensor([i]), t.ones(4, 5), t.ones(6)
+    big, s, c = t.tensor([[0, 9], [1, 2]]), t.ones(2, 2), t.complex(t.ones(4, 5), t.ones(4, 5))
+    wrong = t.tensor([0, 1, 2, 9])
+    return {
+        "gather": lambda: x.gather(1, big), "gather, from the end": lambda: x.gather(1, -big), "gather, complex": lambda: c.gather(1, big),
+        "gather, out of one": lambda: v.gather(0, one(9)), "take_along_dim": lambda: x.take_along_dim(one(99)),
+        "scatter": lambda: x.scatter(1, big, s), "scatter_": lambda: x.clone().scatter_(1, big, s), "scatter, number": lambda: x.scatter(1, big, 1.0),
+        "scatter_add": lambda: x.scatter_add(1, big, s), "scatter_add_": lambda: x.clone().scatter_add_(1, big, s),
+        "scatter_add, complex": lambda: c.scatter_add(1, big, c[:2, :2]), "scatter_reduce": lambda: x.scatter_reduce(1, big, s, "amax"),
+        "scatter_reduce, mean": lambda: x.scatter_reduce(1, big, s, "mean"), "scatter_reduce_": lambda: x.clone().scatter_reduce_(1, big, s, "prod"),
+        "index_select": lambda: x.index_select(0, one(9)), "index_select, columns": lambda: x.index_select(1, one(9)),
+        "index_select, vector": lambda: v.index_select(0, one(-1)), "take": lambda: x.take(one(99)), "take, from the end": lambda: x.take(one(-99)),
+        "put": lambda: x.put(one(99), t.ones(1)), "put_": lambda: x.clone().put_(one(99), t.ones(1)), "put, sums": lambda: x.put(one(-99), t.ones(1), True),
+        "index_add": lambda: x.index_add(0, one(9), x[:1]), "index_add_": lambda: x.clone().index_add_(1, one(9), x[:, :1]),
+        "index_add, vector": lambda: v.index_add(0, one(9), v[:1]), "index_copy": lambda: x.index_copy(0, one(9), x[:1]),
+        "index_fill": lambda: x.index_fill(0, one(9), 1.0), "index_reduce": lambda: x.index_reduce(0, one(9), x[:1], "prod"),
+        "index_put": lambda: x.index_put((one(9),), t.ones(1)), "x[i]": lambda: x[one(9)], "x[i, j]": lambda: x[one(0), one(9)],
+        "x[i] = 1": lambda: x.clone().__setitem__(one(9), 1.0), "embedding": lambda: f.embedding(one(9), x),
+        "embedding_bag": lambda: f.embedding_bag(one(9), x, one(0)), "embedding_bag, max": lambda: f.embedding_bag(one(9), x, one(0), mode="max"),
+        "cross_entropy": lambda: f.cross_entropy(x, wrong), "cross_entropy, smoothed": lambda: f.cross_entropy(x, wrong, label_smoothing=0.1),
+        "nll_loss": lambda: f.nll_loss(x, wrong), "multi_margin_loss": lambda: f.multi_margin_loss(x, wrong),
+        "max_unpool2d": lambda: f.max_unpool2d(t.ones(1, 1, 2, 2), t.full((1, 1, 2, 2), 99), 2), "one_hot": lambda: f.one_hot(one(5), 3),
+        "searchsorted": lambda: t.searchsorted(v, v, sorter=t.full((6,), 9)), "select": lambda: x.select(0, 9),
+    }  # fmt: skip
+
+
+def test_an_index_out_of_range_raises_the_class_that_pytorch_raises():
+    theirs = _out_of_range(torch)
+    for name, ours in _out_of_range(dlgrad).items():
+        classes = []
+        for call in (ours, theirs[name]):
+            with pytest.raises((IndexError, RuntimeError)) as caught:
+                call()
+            classes.append(caught.type)
+        assert classes[0] is classes[1], f"{name}: {classes}"

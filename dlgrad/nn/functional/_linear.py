@@ -200,7 +200,10 @@ def embedding_bag(
         indices, bag_of = indices[kept], bag_of[kept]
         if per_sample_weights is not None:
             per_sample_weights = per_sample_weights[kept]
-    rows = ops.embedding(indices, weight, None, scale_grad_by_freq)  # (number of indices, columns)
+    try:
+        rows = ops.embedding(indices, weight, None, scale_grad_by_freq)  # (number of indices, columns)
+    except IndexError as problem:
+        raise RuntimeError(f"[embedding_bag] {problem}") from None
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.unsqueeze(1)
     columns = weight.shape[1]
