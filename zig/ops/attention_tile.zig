@@ -160,9 +160,8 @@ pub fn multiply(
         var col: usize = 0;
         while (col < n) : (col += Micro.nr) {
             const cols: usize = @min(Micro.nr, n - col);
-            const ap = a + row * a_rs;
-            const bp = b + col;
-            Micro.panels(k, ap, a_rs, a_cs, bp, b_rs, target, row, rows, col, cols, adds);
+            const operands: Micro.Operands = .{ .k = k, .a = a + row * a_rs, .a_rs = a_rs, .a_cs = a_cs, .b = b + col, .b_rs = b_rs };
+            Micro.panels(operands, target, .{ .row = row, .rows = rows, .col = col, .cols = cols }, adds);
         }
     }
 }

@@ -254,7 +254,8 @@ fn multiply(
     var column: usize = 0;
     while (column < columns) : (column += Micro.nr) {
         const count = @min(Micro.nr, columns - column);
-        Micro.panels(k, a.ptr, a.row, a.step, b + column, b_row, c, 0, rows, column, count, adds);
+        const operands: Micro.Operands = .{ .k = k, .a = a.ptr, .a_rs = a.row, .a_cs = a.step, .b = b + column, .b_rs = b_row };
+        Micro.panels(operands, c, .{ .rows = rows, .col = column, .cols = count }, adds);
     }
 }
 

@@ -90,9 +90,24 @@ pub fn Gemm(comptime T: type) type {
             epilogue: ?Epilogue = null,
             /// Instead of C, for a k of one block: gets each tile while it is in the L1 cache.
             output: ?Output = null,
+            /// With `dot`: what the sums begin with; where they go instead of C (which holds those of
+            /// several blocks on their way), but for the `epilogue` to round where threads share a k.
+            begin: ?[*]const T = null,
+            rounded: ?Micro.Rounded = null,
 
             fn finish(p: *const Problem, row: usize, rows: usize, col: usize, cols: usize) void {
                 if (p.epilogue) |e| e.run(e.ctx, row, rows, col, cols);
+            }
+            /// Steps k0 .. k0 + kc, for the part of C that begins at (row, col).
+            fn operands(p: *const Problem, a: View, b: View, row: usize, col: usize, k0: usize, kc: usize) Micro.Operands {
+                var o: Micro.Operands = .{ .op = p.op, .k = kc, .a = a.ptr, .a_rs = a.si, .a_cs = a.sk, .b = b.ptr, .b_rs = b.sk };
+                if (k0 == 0) if (p.begin) |begin| {
+                    o.begin = begin + row;
+                };
+                if (k0 + kc == p.k) if (p.rounded) |r| {
+                    o.rounded = .{ .ptr = r.ptr + row * r.rs + col, .rs = r.rs, .added = if (r.added) |added| added + col else null };
+                };
+                return o;
             }
         };
 
@@ -106,9 +121,10 @@ pub fn Gemm(comptime T: type) type {
         /// A sum over nothing: zeros, as 0-step chains.
         fn runEmpty(p: *const Problem) void {
             var zero: [nr]T = @splat(0);
+            const none: Micro.Operands = .{ .k = 0, .a = &zero, .a_rs = 0, .a_cs = 0, .b = &zero, .b_rs = 0 };
             var col: usize = 0;
             while (col < p.n) : (col += nr) {
-                Micro.panels(0, &zero, 0, 0, &zero, 0, p.c, 0, p.m, col, @min(nr, p.n - col), p.adds);
+                Micro.panels(none, p.c, .{ .rows = p.m, .col = col, .cols = @min(nr, p.n - col) }, p.adds);
             }
             p.finish(0, p.m, 0, p.n);
         }
@@ -331,35 +347,35 @@ pub fn Gemm(comptime T: type) type {
             while (j < cols) : (j += nr) {
                 const width = @min(nr, cols - j);
                 const buffer = if (keeps_b) packed_b + j * kc else packed_b;
-                var b: [*]const T = buffer;
-                var b_rs: usize = nr;
+                var b: View = .{ .ptr = buffer, .si = 1, .sk = nr };
                 var i: usize = 0;
                 if (r.b_in_place) {
-                    const v = p.b_view.?;
-                    b = v.ptr + col + j + k0 * v.sk;
-                    b_rs = v.sk;
+                    b = p.b_view.?;
+                    b.ptr += col + j + k0 * b.sk;
                 } else if (is_first) {
                     if (copiesB(p, rows, col + j, width)) {
-                        const v = p.b_view.?;
-                        const from = v.ptr + col + j + k0 * v.sk;
-                        const to = p.c.at(row, col + j);
-                        Micro.panelCopying(kc, a.ptr, a.si, a.sk, from, v.sk, to, p.c.rs, adds, buffer);
+                        var from = p.b_view.?;
+                        from.ptr += col + j + k0 * from.sk;
+                        const operands = p.operands(a, from, row, col + j, k0, kc);
+                        Micro.panelCopying(operands, p.c.at(row, col + j), p.c.rs, adds, buffer);
                         i = mr;
                     } else p.b.pack(p.b.ctx, buffer, col + j, width, k0, kc);
                 }
                 const in_place = r.reading == .in_place;
                 const step = if (!in_place) mr else if (p.output == null) rows else output_rows;
                 while (i < rows) : (i += step) {
-                    const h = @min(step, rows - i);
-                    const at = a.ptr + i * if (in_place) a.si else kc;
+                    var from = a;
+                    from.ptr += i * if (in_place) a.si else kc;
+                    const operands = p.operands(from, b, row + i, col + j, k0, kc);
+                    const part: Micro.Part = .{ .row = row + i, .rows = @min(step, rows - i), .col = col + j, .cols = width };
                     if (p.output) |*output| {
-                        output.fetch(row + i, h, col + j);
+                        output.fetch(part.row, part.rows, part.col);
                         var sums: [output_rows * nr]T align(64) = undefined;
-                        Micro.panelsBy(p.op, kc, at, a.si, a.sk, b, b_rs, .{ .ptr = &sums, .rs = nr }, 0, h, 0, width, false);
-                        output.put(output.ctx, &sums, row + i, h, col + j, width);
-                    } else Micro.panelsBy(p.op, kc, at, a.si, a.sk, b, b_rs, p.c, row + i, h, col + j, width, adds);
+                        Micro.panels(operands, .{ .ptr = &sums, .rs = nr }, .{ .rows = part.rows, .cols = width }, false);
+                        output.put(output.ctx, &sums, part.row, part.rows, part.col, width);
+                    } else Micro.panels(operands, p.c, part, adds);
                 }
-                if (k0 + kc == p.k) p.finish(row, rows, col + j, width);
+                if (k0 + kc == p.k and p.rounded == null) p.finish(row, rows, col + j, width);
             }
         }
 
@@ -454,11 +470,13 @@ pub fn Gemm(comptime T: type) type {
                 const c: Target = .{ .ptr = s.partial + q * p.m * p.n, .rs = p.n };
                 i = 0;
                 while (i < p.m) : (i += mr) {
-                    const rows = @min(mr, p.m - i);
+                    const panel: View = .{ .ptr = a + i * kc, .si = 1, .sk = mr };
                     j = 0;
                     while (j < p.n) : (j += nr) {
-                        const cols = @min(nr, p.n - j);
-                        Micro.panelsBy(p.op, kc, a + i * kc, 1, mr, b + j * kc, nr, c, i, rows, j, cols, false);
+                        var operands = p.operands(panel, .{ .ptr = b + j * kc, .si = 1, .sk = nr }, i, j, k0, kc);
+                        operands.rounded = null;
+                        const part: Micro.Part = .{ .row = i, .rows = @min(mr, p.m - i), .col = j, .cols = @min(nr, p.n - j) };
+                        Micro.panels(operands, c, part, false);
                     }
                 }
             }
@@ -472,11 +490,11 @@ pub fn Gemm(comptime T: type) type {
                 const k0 = s.k0 + q * p.block;
                 const kc = @min(p.block, p.k - k0);
                 const c: Target = .{ .ptr = s.partial + q * p.m * p.n, .rs = p.n };
+                const steps: View = .{ .ptr = a.ptr + k0 * a.sk, .si = a.si, .sk = a.sk };
                 var j: usize = 0;
                 while (j < p.n) : (j += nr) {
-                    const at = b.ptr + k0 * b.sk + j;
-                    const cols = @min(nr, p.n - j);
-                    Micro.panelsBy(p.op, kc, a.ptr + k0 * a.sk, a.si, a.sk, at, b.sk, c, 0, p.m, j, cols, false);
+                    const operands = p.operands(steps, .{ .ptr = b.ptr + k0 * b.sk + j, .si = 1, .sk = b.sk }, 0, j, k0, kc);
+                    Micro.panels(operands, c, .{ .rows = p.m, .col = j, .cols = @min(nr, p.n - j) }, false);
                 }
             }
         }

@@ -32,16 +32,17 @@ pub fn hasDot(comptime T: type) bool {
     return masks and (T == f32 or T == i32);
 }
 
-/// acc + the dot products of words.
+/// acc + the dot products of words. (The compiler knows neither instruction at this CPU level.)
 pub inline fn dot(comptime T: type, comptime W: usize, acc: @Vector(W, T), a: @Vector(W, T), b: @Vector(W, T)) @Vector(W, T) {
-    // The compiler knows neither instruction at this CPU level.
-    const instruction = if (T == f32) "vdpbf16ps %[b], %[a], %[sum]" else "vpdpbusd %[a], %[b], %[sum]";
-    return asm (instruction
+    return asm (dotInstruction(T) ++ " %[a], %[b], %[sum]"
         : [sum] "=v" (-> @Vector(W, T)),
         : [a] "v" (a),
           [b] "v" (b),
           [acc] "0" (acc),
     );
+}
+fn dotInstruction(comptime T: type) []const u8 {
+    return if (T == f32) "vdpbf16ps" else "vpdpbusd";
 }
 
 /// The operations there is code for.
@@ -60,9 +61,9 @@ pub inline fn step(comptime op: Op, comptime T: type, comptime W: usize, a: @Vec
 /// Whether a vector can be loaded and stored in part.
 pub const masks = builtin.cpu.arch == .x86_64 and builtin.cpu.has(.x86, .avx512f);
 
-/// The lowest `count` bits, at least one.
+/// The lowest `count` bits, at most 32.
 inline fn maskOf(count: usize) u16 {
-    return @truncate((@as(u32, 1) << @intCast(count)) - 1);
+    return @truncate((@as(u64, 1) << @intCast(count)) - 1);
 }
 
 /// a + b: wrapping for integers.
@@ -125,6 +126,66 @@ pub fn Kernel(comptime T: type) type {
             &.{ 1, 4 };
         const dot_heights: []const usize = &.{ 1, 2, 4, 8, 11, mr };
 
+        /// Whether the instructions of a step stand in so many words: left alone, the compiler finds
+        /// each row of A from the one before, and a step cannot begin before that chain of additions
+        /// is over; or it loads them all before, and has no registers left.
+        fn ordered(comptime op: Op) bool {
+            return op == .dot or (@typeInfo(T) == .float and builtin.cpu.arch == .x86_64 and builtin.cpu.has(.x86, .fma));
+        }
+
+        /// Bytes of 1, 3 and 5 rows of A, from which the others are found.
+        const Strides = struct {
+            one: usize,
+            three: usize,
+            five: usize,
+
+            inline fn init(a_rs: usize) Strides {
+                const one = a_rs * @sizeOf(T);
+                return .{ .one = one, .three = 3 * one, .five = 5 * one };
+            }
+            /// Row i of A in all lanes.
+            inline fn broadcast(s: Strides, a: [*]const T, seventh: [*]const T, comptime i: usize) V {
+                const instruction = if (@sizeOf(T) == 4) "vbroadcastss " else "vbroadcastsd ";
+                const first, const by, const times = comptime switch (i) {
+                    0 => .{ 0, 1, 0 },
+                    1, 2, 4, 8 => .{ 0, 1, i },
+                    3, 6, 12 => .{ 0, 3, i / 3 },
+                    5, 10 => .{ 0, 5, i / 5 },
+                    7 => .{ 7, 1, 0 },
+                    9, 11 => .{ 7, 1, i - 7 },
+                    13 => .{ 7, 3, 2 },
+                    else => @compileError("a higher tile"),
+                };
+                const from = if (first == 0) a else seventh;
+                if (times == 0) return asm volatile (instruction ++ "(%[a]), %[x]"
+                    : [x] "=v" (-> V),
+                    : [a] "r" (from),
+                );
+                const stride = switch (by) {
+                    1 => s.one,
+                    3 => s.three,
+                    else => s.five,
+                };
+                return asm volatile (instruction ++ std.fmt.comptimePrint("(%[a],%[stride],{d}), %[x]", .{times})
+                    : [x] "=v" (-> V),
+                    : [a] "r" (from),
+                      [stride] "r" (stride),
+                );
+            }
+        };
+        inline fn stepInOrder(comptime op: Op, a: V, b: V, acc: V) V {
+            const instruction = comptime switch (op) {
+                .multiply_add => if (@sizeOf(T) == 4) "vfmadd231ps" else "vfmadd231pd",
+                .dot => dotInstruction(T),
+            };
+            return asm volatile (instruction ++ " %[a], %[b], %[sum]"
+                : [sum] "=v" (-> V),
+                : [a] "v" (a),
+                  [b] "v" (b),
+                  [acc] "0" (acc),
+            );
+        }
+
         /// Where the columns of C lie: column j of row i is at
         /// ptr[i * rs + (j / group) * group_stride + (j % group) * cs]. (The columns of a
         /// convolution are positions in several images.)
@@ -169,52 +230,58 @@ pub fn Kernel(comptime T: type) type {
             }
         };
 
-        /// k steps, A as a[i * a_rs + k * a_cs], `height` rows of it, B as b[k * b_rs + j]; C
-        /// row-major with `ldc`, stored or added to. Of the last vector's columns those in `mask`
-        /// are read and written; without `masks` all are.
-        const Tile = *const fn (
+        /// What is multiplied: k steps of A as a[i * a_rs + k * a_cs] and of B as b[k * b_rs + j],
+        /// where without `masks` whole vectors of B must be readable.
+        pub const Operands = struct {
             k: usize,
             a: [*]const T,
             a_rs: usize,
             a_cs: usize,
             b: [*]const T,
             b_rs: usize,
-            c: [*]T,
-            ldc: usize,
-            mask: u16,
-            adds: bool,
-            copy: [*]T,
-        ) void;
+            /// With `dot` k counts words, and so do the strides. B is in panels of nr columns.
+            op: Op = .multiply_add,
+            /// With `dot` of bytes: what the sums of row i begin with.
+            begin: ?[*]const T = null,
+            /// With `dot` of bfloat16: where the part's sums go instead of C, rounded.
+            rounded: ?Rounded = null,
+        };
+        /// bfloat16 in row-major order, of the sums (and what C holds, if it is added to) and a row
+        /// that is the same for all, if there is one. (Numbers below 2^-126 become 0, as in the products.)
+        pub const Rounded = struct { ptr: [*]u16, rs: usize, added: ?[*]const f32 };
+        /// Rows and columns of C; at most nr columns.
+        pub const Part = struct { row: usize = 0, rows: usize, col: usize = 0, cols: usize };
 
-        /// `copies`: the rows of B go to copy[k * nr + j] on their way.
+        /// `height` rows of A; C row-major with `ldc`, stored or added to; `cols` of its columns. `copy`:
+        /// the rows of B go to copy[k * nr + j] on their way.
+        const Tile = *const fn (o: *const Operands, c: [*]T, ldc: usize, cols: usize, adds: bool, copy: [*]T) void;
+
         fn tile(comptime op: Op, comptime height: usize, comptime vectors: usize, comptime copies: bool) Tile {
             return struct {
-                fn run(
-                    k: usize,
-                    a: [*]const T,
-                    a_rs: usize,
-                    a_cs: usize,
-                    b: [*]const T,
-                    b_rs: usize,
-                    c: [*]T,
-                    ldc: usize,
-                    mask: u16,
-                    adds: bool,
-                    copy: [*]T,
-                ) void {
+                fn run(o: *const Operands, c: [*]T, ldc: usize, cols: usize, adds: bool, copy: [*]T) void {
+                    const a_rs = o.a_rs;
+                    const b_rs = o.b_rs;
+                    const last_vector = vectors - 1;
+                    // Of words whole vectors of B are read, and any of C may be in part.
+                    const mask = maskOf(cols -| last_vector * vl);
+                    const first_mask = if (op == .dot) maskOf(cols) else 0;
                     var acc: [height][vectors]V = @splat(@splat(@splat(0)));
-                    var ap = a;
-                    var bp = b;
+                    if (op == .dot and T == i32) if (o.begin) |begin| {
+                        inline for (0..height) |i| acc[i] = @splat(@splat(begin[i]));
+                    };
+                    const strides = Strides.init(a_rs);
+                    var ap = o.a;
+                    var bp = o.b;
                     var to = copy;
                     // C is fetched when the sums are nearly done: before, A and B would drive it out again.
                     // (Into the L2 cache, for the reason above.)
-                    var left = k;
+                    var left = o.k;
                     while (left > 0) {
                         const last = left <= 2 * c_ahead;
                         for (0..if (last) left else left - c_ahead) |_| {
                             var bv: [vectors]V = undefined;
-                            inline for (0..vectors - 1) |j| bv[j] = bp[j * vl ..][0..vl].*;
-                            bv[vectors - 1] = loadMasked(bp + (vectors - 1) * vl, mask);
+                            inline for (0..last_vector) |j| bv[j] = bp[j * vl ..][0..vl].*;
+                            bv[last_vector] = if (op == .dot) bp[last_vector * vl ..][0..vl].* else loadMasked(bp + last_vector * vl, mask);
                             if (copies) {
                                 inline for (0..vectors) |j| to[j * vl ..][0..vl].* = bv[j];
                                 to += nr;
@@ -225,33 +292,83 @@ pub fn Kernel(comptime T: type) type {
                                     @prefetch(bp + nr + j * vl, .{ .locality = 2 });
                                 }
                             }
+                            const seventh = if (height > 7) ap + 7 * a_rs else ap;
                             inline for (0..height) |i| {
-                                const av: V = @splat(ap[i * a_rs]);
-                                inline for (0..vectors) |j| acc[i][j] = step(op, T, vl, av, bv[j], acc[i][j]);
+                                const av = if (ordered(op)) strides.broadcast(ap, seventh, i) else @as(V, @splat(ap[i * a_rs]));
+                                inline for (0..vectors) |j| acc[i][j] = if (ordered(op))
+                                    stepInOrder(op, av, bv[j], acc[i][j])
+                                else
+                                    mulAdd(V, av, bv[j], acc[i][j]);
                             }
-                            ap += a_cs;
+                            ap += o.a_cs;
                             bp += b_rs;
                         }
                         left = if (last) 0 else c_ahead;
-                        if (!last) inline for (0..height) |i| inline for (0..vectors) |j| {
-                            @prefetch(c + i * ldc + j * vl, .{ .locality = 2 });
-                        };
+                        if (!last) fetch(op, vectors, o, c, ldc, height);
                     }
                     // All loads, then all stores: with rows of C a multiple of 4 KB apart a load would
                     // wait for the store before it.
                     if (adds) inline for (0..height) |i| {
                         const row = c + i * ldc;
-                        inline for (0..vectors - 1) |j| acc[i][j] = add(@as(V, row[j * vl ..][0..vl].*), acc[i][j]);
-                        const last = vectors - 1;
-                        acc[i][last] = add(loadMasked(row + last * vl, mask), acc[i][last]);
+                        inline for (0..last_vector) |j| {
+                            const old: V = if (op == .dot) loadMasked(row + j * vl, first_mask) else row[j * vl ..][0..vl].*;
+                            acc[i][j] = add(old, acc[i][j]);
+                        }
+                        acc[i][last_vector] = add(loadMasked(row + last_vector * vl, mask), acc[i][last_vector]);
+                    };
+                    if (op == .dot and T == f32) if (o.rounded) |rounded| {
+                        if (rounded.added) |added| {
+                            const low = loadMasked(added, first_mask);
+                            const high = loadMasked(added + vl, mask);
+                            inline for (&acc) |*row| row.* = .{ row[0] + low, row[1] + high };
+                        }
+                        const both = (@as(u32, mask) << 16) | first_mask;
+                        inline for (0..height) |i| storeRounded(rounded.ptr + i * rounded.rs, acc[i], both);
+                        return;
                     };
                     inline for (0..height) |i| {
                         const row = c + i * ldc;
-                        inline for (0..vectors - 1) |j| row[j * vl ..][0..vl].* = acc[i][j];
-                        storeMasked(row + (vectors - 1) * vl, acc[i][vectors - 1], mask);
+                        inline for (0..last_vector) |j| {
+                            if (op == .dot) storeMasked(row + j * vl, acc[i][j], first_mask) else row[j * vl ..][0..vl].* = acc[i][j];
+                        }
+                        storeMasked(row + last_vector * vl, acc[i][last_vector], mask);
                     }
                 }
             }.run;
+        }
+
+        /// Fetches the tile's rows of C, or what is instead of it.
+        inline fn fetch(comptime op: Op, comptime vectors: usize, o: *const Operands, c: [*]T, ldc: usize, height: usize) void {
+            var from: [*]const u8 = @ptrCast(c);
+            var stride = ldc * @sizeOf(T);
+            if (op == .dot and T == f32) if (o.rounded) |rounded| {
+                from = @ptrCast(rounded.ptr);
+                stride = rounded.rs * @sizeOf(u16);
+            };
+            // (Unrolled, its addresses would take the registers' place.)
+            var left = asm (""
+                : [n] "=r" (-> usize),
+                : [height] "0" (height),
+            );
+            while (left > 0) : (left -= 1) {
+                inline for (0..vectors) |j| @prefetch(from + j * vl * @sizeOf(T), .{ .locality = 2 });
+                from += stride;
+            }
+        }
+
+        /// The lanes of `mask` as bfloat16.
+        inline fn storeRounded(to: [*]u16, x: [2]V, mask: u32) void {
+            const rounded = asm ("vcvtne2ps2bf16 %[low], %[high], %[y]"
+                : [y] "=v" (-> @Vector(32, u16)),
+                : [low] "v" (x[0]),
+                  [high] "v" (x[1]),
+            );
+            asm volatile ("vmovdqu16 %[x], (%[to]){%[mask]}"
+                :
+                : [x] "v" (rounded),
+                  [to] "r" (to),
+                  [mask] "^Yk" (mask),
+                : .{ .memory = true });
         }
 
         /// The tiles of an operation, for the heights in `of`, ascending.
@@ -281,102 +398,45 @@ pub fn Kernel(comptime T: type) type {
         /// Steps before the end of a chain at which C is fetched.
         const c_ahead = 100;
 
-        /// C[row.., col..] (any rows, cols <= nr) = or += A @ B over k steps; A as
-        /// a[i * a_rs + k * a_cs], B as b[k * b_rs + j], where without `masks` whole vectors
-        /// must be readable.
-        pub inline fn panels(
-            k: usize,
-            a: [*]const T,
-            a_rs: usize,
-            a_cs: usize,
-            b: [*]const T,
-            b_rs: usize,
-            c: Target,
-            row: usize,
-            rows: usize,
-            col: usize,
-            cols: usize,
-            adds: bool,
-        ) void {
-            cover(Tiles(.multiply_add, heights), heights, k, a, a_rs, a_cs, b, b_rs, c, row, rows, col, cols, adds);
+        /// `part` of C = or += A @ B.
+        pub inline fn panels(o: Operands, c: Target, part: Part, adds: bool) void {
+            if (comptime hasDot(T)) if (o.op == .dot) return cover(Tiles(.dot, dot_heights), dot_heights, &o, c, part, adds);
+            cover(Tiles(.multiply_add, heights), heights, &o, c, part, adds);
         }
 
-        /// `panels` by another operation: k counts words, and so do the strides of A and B.
-        pub inline fn panelsBy(
-            op: Op,
-            k: usize,
-            a: [*]const T,
-            a_rs: usize,
-            a_cs: usize,
-            b: [*]const T,
-            b_rs: usize,
-            c: Target,
-            row: usize,
-            rows: usize,
-            col: usize,
-            cols: usize,
-            adds: bool,
-        ) void {
-            if (comptime hasDot(T)) if (op == .dot) {
-                return cover(Tiles(.dot, dot_heights), dot_heights, k, a, a_rs, a_cs, b, b_rs, c, row, rows, col, cols, adds);
-            };
-            panels(k, a, a_rs, a_cs, b, b_rs, c, row, rows, col, cols, adds);
-        }
-
-        fn cover(
-            comptime Available: type,
-            comptime of: []const usize,
-            k: usize,
-            a: [*]const T,
-            a_rs: usize,
-            a_cs: usize,
-            b: [*]const T,
-            b_rs: usize,
-            c: Target,
-            row: usize,
-            rows: usize,
-            col: usize,
-            cols: usize,
-            adds: bool,
-        ) void {
-            const vectors = (cols + vl - 1) / vl;
-            const mask = maskOf(cols - (vectors - 1) * vl);
-            const whole = if (Available.narrow) masks or cols == vectors * vl else vectors == shape.vectors;
-            const straight = whole and c.isRun(col, cols);
+        fn cover(comptime Available: type, comptime of: []const usize, given: *const Operands, c: Target, part: Part, adds: bool) void {
+            const words = !Available.narrow;
+            const vectors = (part.cols + vl - 1) / vl;
+            const straight = (words or masks or part.cols == vectors * vl) and c.isRun(part.col, part.cols);
+            var o = given.*;
             var buffer: [mr * nr]T align(64) = undefined;
             var done: usize = 0;
-            while (done < rows) {
-                const which = Available.heightFor(rows - done);
-                const ap = a + done * a_rs;
+            while (done < part.rows) {
+                const which = Available.heightFor(part.rows - done);
                 const run = Available.all[which][vectors - 1];
+                const row = part.row + done;
                 if (straight) {
-                    run(k, ap, a_rs, a_cs, b, b_rs, c.at(row + done, col), c.rs, mask, adds, undefined);
+                    run(&o, c.at(row, part.col), c.rs, part.cols, adds, undefined);
                 } else {
-                    run(k, ap, a_rs, a_cs, b, b_rs, &buffer, nr, mask, false, undefined);
-                    for (0..of[which]) |i| {
-                        const from = @as([*]T, &buffer) + i * nr;
-                        c.putSegment(row + done + i, col, cols, from, adds);
-                    }
+                    run(&o, &buffer, nr, part.cols, false, undefined);
+                    for (0..of[which]) |i| c.putSegment(row + i, part.col, part.cols, @as([*]T, &buffer) + i * nr, adds);
                 }
                 done += of[which];
+                o.a += of[which] * o.a_rs;
+                if (words and T == f32) if (o.rounded) |*rounded| {
+                    rounded.ptr += of[which] * rounded.rs;
+                };
+                if (words and T == i32) if (o.begin) |*begin| {
+                    begin.* += of[which];
+                };
             }
         }
 
-        /// The first mr rows of `panels`, for nr columns, with B copied to `copy`, packed.
-        pub fn panelCopying(
-            k: usize,
-            a: [*]const T,
-            a_rs: usize,
-            a_cs: usize,
-            b: [*]const T,
-            b_rs: usize,
-            c: [*]T,
-            ldc: usize,
-            adds: bool,
-            copy: [*]T,
-        ) void {
+        /// The first mr rows of `panels`, for nr columns that lie side by side, with B copied to
+        /// `copy`, packed.
+        pub fn panelCopying(o: Operands, c: [*]T, ldc: usize, adds: bool, copy: [*]T) void {
             const run = comptime tile(.multiply_add, mr, shape.vectors, true);
-            run(k, a, a_rs, a_cs, b, b_rs, c, ldc, maskOf(vl), adds, copy);
+            run(&o, c, ldc, nr, adds, copy);
         }
 
         /// to[0..n] = or += from[0..n], in pieces of powers of two.

@@ -259,8 +259,6 @@ fn Product(comptime T: type) type {
             swapped: bool = false,
             /// Tiles are finished one by one; `sum` is nowhere, unless it is `out`.
             straight: bool,
-            /// What is added to each row of the sum.
-            offsets: ?[*]const T = null,
 
             fn isNative(x: *const Matrices) bool {
                 return x.dtype == native;
@@ -448,13 +446,14 @@ fn Product(comptime T: type) type {
                 .length = s.n,
                 .flips = !is_float,
             };
+            // Of bytes what the sums begin with; of bfloat16 what is added to each row.
+            const alike = is_float and x.alpha == 1 and x.beta == 1 and (!s.adds or s.c_rs == 0);
+            const count = if (!is_float) s.m else if (alike and s.adds) s.n else 0;
             var memory: []align(64) T = &.{};
-            if (!is_float) {
-                memory = services.allocSlice(T, s.m) orelse return x.call.fail(.out_of_memory, .{ 0, 0, 0 });
-                left.offsets(memory.ptr, s.m);
-                x.offsets = memory.ptr;
-            }
-            defer if (!is_float) services.free(@ptrCast(memory.ptr));
+            if (count != 0) memory = services.allocSlice(T, count) orelse return x.call.fail(.out_of_memory, .{ 0, 0, 0 });
+            defer if (count != 0) services.free(@ptrCast(memory.ptr));
+            if (!is_float) left.offsets(memory.ptr, s.m) else if (count != 0) pack.load(T, x.dtype, memory.ptr, x.c.?, s.n, s.c_cs);
+            const by_tile = !is_float and x.straight and !x.isNative();
             G.run(&.{
                 .m = s.m,
                 .n = s.n,
@@ -466,8 +465,14 @@ fn Product(comptime T: type) type {
                 else
                     null,
                 .c = .{ .ptr = x.sum, .rs = s.n },
-                .epilogue = if (!x.straight) .{ .ctx = x, .run = finish } else null,
-                .output = if (x.straight) outputOf(x) else null,
+                .epilogue = if (needsEpilogue(x.*) and !by_tile) .{ .ctx = x, .run = finish } else null,
+                .output = if (by_tile) outputOf(x) else null,
+                .begin = if (is_float) null else memory.ptr,
+                .rounded = if (!alike) null else .{
+                    .ptr = @ptrCast(@alignCast(x.out)),
+                    .rs = s.n,
+                    .added = if (count != 0) @ptrCast(memory.ptr) else null,
+                },
                 .op = .dot,
                 .block = if (is_float) gemm_kernel.kc_max / 2 else 256,
             }, x.call);
@@ -484,13 +489,6 @@ fn Product(comptime T: type) type {
         /// out = round(beta * c + alpha * sum) over a rectangle of the output.
         fn finish(ctx: *const anyopaque, row: usize, rows: usize, col: usize, cols: usize) void {
             const x: *const Matrices = @ptrCast(@alignCast(ctx));
-            if (comptime gemm_kernel.hasDot(T) and !is_float) if (x.offsets) |offsets| {
-                for (row..row + rows) |i| {
-                    const sums = x.sum + i * x.s.n + col;
-                    addNumber(sums, sums, offsets[i], cols);
-                }
-                if (!needsEpilogue(x.*)) return;
-            };
             if (x.swapped) return finishRows(x, col, cols, row, rows);
             finishRows(x, row, rows, col, cols);
         }
@@ -503,16 +501,7 @@ fn Product(comptime T: type) type {
         /// `finish` of sums that lie elsewhere, `nr` apart.
         fn finishTile(ctx: *const anyopaque, from: [*]T, row: usize, rows: usize, col: usize, cols: usize) void {
             const x: *const Matrices = @ptrCast(@alignCast(ctx));
-            const nr = G.Micro.nr;
-            if (comptime gemm_kernel.hasDot(T) and !is_float) if (x.offsets) |offsets| {
-                const ends = x.isNative() and !x.s.adds;
-                for (0..rows) |i| {
-                    const to = if (ends) x.sum + (row + i) * x.s.n + col else from + i * nr;
-                    addNumber(to, from + i * nr, offsets[row + i], cols);
-                }
-                if (ends) return;
-            };
-            finishAlike(x, from, nr, row, rows, col, cols);
+            finishAlike(x, from, G.Micro.nr, row, rows, col, cols);
         }
 
         fn finishRows(x: *const Matrices, row: usize, rows: usize, col: usize, cols: usize) void {
@@ -531,15 +520,6 @@ fn Product(comptime T: type) type {
             for (row..row + rows) |i| {
                 finishRow(x, i * s.n + col, cols, i * s.c_rs + col * s.c_cs, s.c_cs);
             }
-        }
-
-        /// y[0..n] = x[0..n] + number.
-        fn addNumber(y: [*]T, x: [*]const T, number: T, n: usize) void {
-            var i: usize = 0;
-            inline for (.{ 32, 1 }) |w| while (i + w <= n) : (i += w) {
-                const V = @Vector(w, T);
-                y[i..][0..w].* = gemm_kernel.add(@as(V, x[i..][0..w].*), @as(V, @splat(number)));
-            };
         }
 
         /// y[0..n] += c[at .. at + n].

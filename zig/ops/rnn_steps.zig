@@ -280,7 +280,8 @@ pub fn Panels(comptime T: type) type {
                     p.pack(at, gate, k0, kc, &local);
                     break :panel &local;
                 };
-                Micro.panels(kc, a + k0, a_rs, 1, panel, block, target, 0, rows, 0, n, adds or k0 > 0);
+                const operands: Micro.Operands = .{ .k = kc, .a = a + k0, .a_rs = a_rs, .a_cs = 1, .b = panel, .b_rs = block };
+                Micro.panels(operands, target, .{ .rows = rows, .cols = n }, adds or k0 > 0);
             }
         }
     };
