@@ -99,19 +99,22 @@ pooling("interpolate 16x64x16x16, bilinear x2", (16, 64, 16, 16),
         lambda F, x: F.interpolate(x, scale_factor=2, mode="bilinear"))  # fmt: skip
 
 
-def grid_sampling(name, image, gradient):
-    """Bilinear samples of an image at points of which a fifth lies outside."""
+def grid_sampling(name, image, gradient, mode="bilinear"):
+    """Samples of an image at points of which a fifth lies outside."""
 
     @program(name, GROUP)
     def sampling(torch):
         x = torch.randn(*image, requires_grad=gradient)
-        grid = (torch.rand(image[0], *image[2:], 2) * 2.2 - 1.1).requires_grad_(gradient)
+        grid = (torch.rand(image[0], *image[2:], len(image) - 2) * 2.2 - 1.1).requires_grad_(gradient)
 
         def call():
-            return torch.nn.functional.grid_sample(x, grid, align_corners=False)
+            return torch.nn.functional.grid_sample(x, grid, mode, align_corners=False)
 
         return training_call(torch, call, x, grid) if gradient else call
 
 
 grid_sampling("grid_sample 8x16x32x32", (8, 16, 32, 32), False)
 grid_sampling("grid_sample 8x16x32x32, forward and backward", (8, 16, 32, 32), True)
+grid_sampling("grid_sample 8x3x32x32, nearest", (8, 3, 32, 32), False, "nearest")
+grid_sampling("grid_sample 8x16x32x32, bicubic", (8, 16, 32, 32), False, "bicubic")
+grid_sampling("grid_sample 2x4x16x16x16", (2, 4, 16, 16, 16), False)

@@ -141,6 +141,33 @@ def test_grid_sample_against_pytorch(mode, padding, corners):
     )
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+def test_gradients_of_grid_sample_against_pytorch(mode, padding, dtype):
+    torch.manual_seed(5)
+    close_to = {"rtol": 1e-3, "atol": 2e-4} if dtype == "float32" else {"rtol": 1e-9, "atol": 1e-9}
+    for sizes in ((5, 6), (4, 5, 6)):
+        if mode == "bicubic" and len(sizes) == 3:
+            continue
+        # 21 points of 11 channels: more than are sampled together.
+        image = torch.randn(2, 11, *sizes, dtype=getattr(torch, dtype), requires_grad=True)
+        grid = (3 * torch.rand(2, *(3,) * (len(sizes) - 1), 7, len(sizes)) - 1.5).to(image.dtype)
+        grid.requires_grad_()
+        for corners in (False, True):
+            options = {"mode": mode, "padding_mode": padding, "align_corners": corners}
+            ours = [here(t.detach()).requires_grad_() for t in (image, grid)]
+            want, got = TF.grid_sample(image, grid, **options), F.grid_sample(*ours, **options)
+            assert got.grad_fn.name() == want.grad_fn.name()
+            close(got, want, **close_to)
+            weight = torch.randn_like(want)
+            for a, b in zip(
+                dlgrad.autograd.grad(got, ours, here(weight)),
+                torch.autograd.grad(want, (image, grid), weight),
+            ):
+                close(a, b, **close_to)
+
+
 @pytest.mark.parametrize("shape", [(5, 3), (20, 30), (4, 6, 3, 3)])
 def test_init_against_pytorch(shape):
     calls = [

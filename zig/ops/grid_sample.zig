@@ -1,14 +1,14 @@
-//! Samples of images (N, C, H, W) at points of a grid (N, ..., 2) of (x, y) from -1 to 1.
+//! Samples of images (N, C, [D,] H, W) at points of a grid (N, ..., 2 or 3) of (x, y[, z]) from -1 to 1.
 //!
-//! Outputs <- inputs, float32, contiguous:
+//! Outputs <- inputs, float32 or float64, contiguous:
 //!
 //!     grid_sample                  out (N, C, ...) <- image, grid
 //!     grid_sample_backward         grad of the image <- grad of out, grid
-//!     grid_sample_backward_grid    grad of the grid <- grad of out, image, grid (bilinear only)
+//!     grid_sample_backward_grid    grad of the grid <- grad of out, image, grid (not with nearest)
 //!
-//! ints: 0 bilinear, 1 nearest; padding: 0 zeros, 1 border, 2 reflection; align_corners; H, W.
-//! Pixels outside of the image are 0. A point that is nan is nan, or with padding lies at the
-//! beginning of the image.
+//! ints: 0 bilinear, 1 nearest, 2 bicubic (2-d); padding: 0 zeros, 1 border, 2 reflection;
+//! align_corners; [D,] H, W. Pixels outside of the image are 0. A point that is nan is nan, or with
+//! padding lies at the beginning of the image.
 const std = @import("std");
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");
@@ -21,338 +21,411 @@ pub const Op = enum { grid_sample, grid_sample_backward, grid_sample_backward_gr
 
 pub fn prepare(p: *Plan, op: Op) plan.PrepareError!void {
     for (p.operands) |o| if (!o.isContiguous()) return error.Unsupported;
-    if (p.ints[3] * p.ints[4] >= 1 << 31 or @max(p.ints[3], p.ints[4]) >= 1 << 24) return error.Unsupported;
-    if (p.operands[0].dtype != .float32) return error.Unsupported;
-    p.run = switch (op) {
-        .grid_sample => run,
-        .grid_sample_backward => runBackward,
-        .grid_sample_backward_grid => runBackwardGrid,
+    var pixels: i64 = 1;
+    for (p.ints[3..]) |size| {
+        if (size >= 1 << 24) return error.Unsupported;
+        pixels = pixels *| size;
+    }
+    if (pixels >= 1 << 31) return error.Unsupported;
+    p.run = switch (p.operands[0].dtype) {
+        .float32 => runOf(f32, op),
+        .float64 => runOf(f64, op),
+        else => return error.Unsupported,
+    };
+}
+
+fn runOf(comptime T: type, op: Op) plan.Run {
+    return switch (op) {
+        .grid_sample => &Samples(T).run,
+        .grid_sample_backward => &Samples(T).runBackward,
+        .grid_sample_backward_grid => &Samples(T).runBackwardGrid,
     };
 }
 
 /// Points that are prepared together.
-const tile = 64;
+const tile = 32;
 /// Channels of an image whose gradients a thread adds up at a time.
 const group = 8;
 /// Any number gives the same results.
 const lanes = 8;
-const V = @Vector(lanes, f32);
-const M = @Vector(lanes, bool);
-const I = @Vector(lanes, i32);
-/// Of the four pixels around a point, row by row.
-const Corners = @Vector(4, f32);
 
-inline fn splat(x: f32) V {
-    return @splat(x);
-}
-inline fn pick(m: M, a: V, b: V) V {
-    return @select(f32, m, a, b);
-}
+fn Samples(comptime T: type) type {
+    return struct {
+        const Self = @This();
+        const V = @Vector(lanes, T);
+        const I = @Vector(lanes, i32);
 
-/// One coordinate of some points: two positions, their shares, how the shares change, and how
-/// the position changes with the grid's number. Positions outside of the image are moved into it;
-/// their shares are 0 (or nan).
-const Axis = struct { at: [2]V, share: [2]V, slope: [2]V, scale: V };
+        /// One coordinate of some points: positions, their shares, and how the shares change with the grid's
+        /// number. Positions outside of the image are moved into it; their shares are 0 (or nan).
+        const Axis = struct {
+            at: [4]I,
+            share: [4]V,
+            slope: [4]V,
+            /// A bit of each point: one of the positions is in the image.
+            seen: u8,
 
-/// Some points. Those whose pixels all lie in the image are `inner`; those that have one there are
-/// `border`, the others `outer`.
-const Tile = struct {
-    const Class = struct {
-        n: usize = 0,
-        list: [tile + 1]u8 = undefined,
+            /// What a coordinate that is not there leaves as it is.
+            const none: Axis = .{ .at = @splat(@splat(0)), .share = @splat(@splat(1)), .slope = @splat(@splat(0)), .seen = 0xff };
 
-        inline fn add(c: *Class, i: usize, is: bool) void {
-            c.list[c.n] = @intCast(i);
-            c.n += @intFromBool(is);
+            inline fn set(a: *Axis, k: usize, at: V, size: T, share: V, slope: V) void {
+                const last = splat(size - 1);
+                const zero = splat(0);
+                const inside = (at >= zero) & (at <= last);
+                a.at[k] = @trunc(@max(@min(at, last), zero)); // nan lies at the end
+                a.share[k] = pick(inside, share, zero * share); // and stays nan
+                a.slope[k] = pick(inside, slope, zero);
+                const bits: u8 = @bitCast(inside);
+                a.seen = if (k == 0) bits else a.seen | bits;
+            }
+        };
+
+        /// Some points, with the pixels around each, the columns of a row one behind the other.
+        const Tile = struct {
+            count: usize = 0,
+            at: [16][tile]u32 = undefined,
+            share: [16][tile]T = undefined,
+            slope: [3][16][tile]T = undefined,
+            /// A bit of each point that has a pixel in the image.
+            seen: u32 = 0,
+
+            inline fn isSeen(t: *const Tile, i: usize) bool {
+                return t.seen >> @intCast(i) & 1 != 0;
+            }
+        };
+
+        call: *Call,
+        mode: enum { linear, nearest, cubic },
+        padding: enum { zeros, border, reflection },
+        align_corners: bool,
+        dims: usize,
+        /// Depth, height, width.
+        size: [3]usize,
+        extent: [3]T,
+        channels: usize,
+        points: usize,
+
+        /// sampled: the operand (N, C, ...).
+        fn init(p: *const Plan, call: *Call, sampled: usize) Self {
+            const shape = p.operands[sampled].shape;
+            var j: Self = .{
+                .call = call,
+                .mode = @fromBackingInt(@intCast(p.ints[0])),
+                .padding = @fromBackingInt(@intCast(p.ints[1])),
+                .align_corners = p.ints[2] != 0,
+                .dims = p.ints.len - 3,
+                .size = @splat(1),
+                .extent = @splat(1),
+                .channels = @intCast(shape[1]),
+                .points = p.operands[sampled].numel() / @as(usize, @intCast(shape[0] * shape[1])),
+            };
+            for (p.ints[3..], 3 - j.dims..) |size, d| {
+                j.size[d] = @intCast(size);
+                j.extent[d] = @floatFromInt(size);
+            }
+            return j;
+        }
+        fn tiles(j: *const Self) usize {
+            return (j.points + tile - 1) / tile;
+        }
+        fn pixels(j: *const Self) usize {
+            return j.size[0] * j.size[1] * j.size[2];
+        }
+        /// Pixels around a point.
+        fn taps(j: *const Self) usize {
+            return switch (j.mode) {
+                .linear => @as(usize, 1) << @intCast(j.dims),
+                .nearest => 1,
+                .cubic => 16,
+            };
+        }
+        inline fn splat(x: T) V {
+            return @splat(x);
+        }
+        inline fn pick(m: @Vector(lanes, bool), a: V, b: V) V {
+            return @select(T, m, a, b);
+        }
+
+        // ------------------------------------------------------ where points lie
+
+        /// How far a position in `size` pixels moves when the grid's number changes by 1.
+        inline fn half(j: *const Self, size: T) T {
+            return (if (j.align_corners) size - 1 else size) * 0.5;
+        }
+        /// Where position 0 is, from the beginning of the image.
+        inline fn shift(j: *const Self) V {
+            return splat(if (j.align_corners) 0 else 0.5);
+        }
+        /// Positions as the padding moves them, and how much they change with what they were: 1, -1 or 0.
+        inline fn moved(j: *const Self, from: V, size: T) [2]V {
+            const zero = splat(0);
+            const last = splat(size - 1);
+            var at = from;
+            var sign = splat(1);
+            if (j.padding == .reflection) {
+                const h = j.half(size);
+                const past = at + j.shift();
+                const distance = @abs(past);
+                const period = splat(4 * h);
+                const extra = distance - math.floor(V, distance / period) * period;
+                const back = extra > splat(2 * h);
+                at = pick(back, period - extra, extra) - j.shift();
+                if (h == 0) at = zero;
+                sign = pick(back != (past < zero), -sign, sign);
+            }
+            if (j.padding != .zeros) {
+                sign = pick((at > zero) & (at < last), sign, zero);
+                at = pick(at > zero, @min(at, last), zero);
+            }
+            return .{ at, sign };
+        }
+
+        fn axis(j: *const Self, a: *Axis, x: V, size: T) void {
+            const half_size = splat(j.half(size));
+            const raw = (x + splat(1)) * half_size - j.shift();
+            if (j.mode == .cubic) {
+                const base = math.floor(V, raw);
+                inline for (0..4) |k| {
+                    const at = j.moved(base + splat(@as(T, k) - 1), size)[0];
+                    const share, const slope = cubic(raw - base, k);
+                    a.set(k, at, size, share, slope * half_size);
+                }
+                return;
+            }
+            const position, const sign = j.moved(raw, size);
+            if (j.mode == .nearest) {
+                const at = math.roundEven(V, position);
+                a.set(0, at, size, splat(1) + (at - at), splat(0));
+                return;
+            }
+            const base = math.floor(V, position);
+            const rest = position - base;
+            const scale = sign * half_size;
+            a.set(0, base, size, splat(1) - rest, -scale);
+            a.set(1, base + splat(1), size, rest, scale);
+        }
+
+        /// The share of pixel k of the four around a position, `t` behind the second, and its
+        /// derivative: cubic convolution with a = -0.75 (Keys, 1981).
+        inline fn cubic(t: V, comptime k: usize) [2]V {
+            const a = -0.75;
+            const x = if (k < 2) t + splat(1 - k) else splat(k - 1) - t;
+            const sign = splat(if (k < 2) 1 else -1);
+            if (k == 0 or k == 3) return .{
+                ((splat(a) * x - splat(5 * a)) * x + splat(8 * a)) * x - splat(4 * a),
+                sign * ((splat(3 * a) * x - splat(10 * a)) * x + splat(8 * a)),
+            };
+            return .{
+                (splat(a + 2) * x - splat(a + 3)) * x * x + splat(1),
+                sign * (splat(3 * (a + 2)) * x - splat(2 * (a + 3))) * x,
+            };
+        }
+
+        /// The points from `first` on of image n.
+        fn locate(j: *const Self, t: *Tile, grid: [*]const T, n: usize, first: usize, slopes: bool) void {
+            t.count = @min(tile, j.points - first);
+            t.seen = 0;
+            const given = j.dims * t.count;
+            var from = grid + j.dims * (n * j.points + first);
+            var padded: [3 * tile]T = undefined;
+            if (t.count % lanes != 0) {
+                @memcpy(padded[0..given], from[0..given]);
+                @memset(padded[given..], 0);
+                from = &padded;
+            }
+            const rows: I = @splat(@intCast(j.size[1]));
+            const columns: I = @splat(@intCast(j.size[2]));
+            var axes: [3]Axis = .{ .none, undefined, undefined };
+            var i: usize = 0;
+            while (i < t.count) : (i += lanes) {
+                // The grid has x first.
+                for (0..j.dims) |d| {
+                    const numbers = from + i * j.dims + d;
+                    var x: V = undefined;
+                    inline for (0..lanes) |l| x[l] = numbers[l * j.dims];
+                    j.axis(&axes[2 - d], x, j.extent[2 - d]);
+                }
+                const z, const y, const x = .{ &axes[0], &axes[1], &axes[2] };
+                for (0..j.taps()) |k| {
+                    const at: [3]usize = if (j.mode == .cubic) .{ 0, k / 4, k % 4 } else .{ k / 4, k / 2 % 2, k % 2 };
+                    const where = (z.at[at[0]] * rows + y.at[at[1]]) * columns + x.at[at[2]];
+                    const shares = [3]V{ x.share[at[2]], y.share[at[1]], z.share[at[0]] };
+                    t.at[k][i..][0..lanes].* = @bitCast(@as([lanes]i32, where));
+                    t.share[k][i..][0..lanes].* = shares[0] * shares[1] * shares[2];
+                    if (!slopes) continue;
+                    t.slope[0][k][i..][0..lanes].* = x.slope[at[2]] * shares[1] * shares[2];
+                    t.slope[1][k][i..][0..lanes].* = y.slope[at[1]] * shares[0] * shares[2];
+                    t.slope[2][k][i..][0..lanes].* = z.slope[at[0]] * shares[0] * shares[1];
+                }
+                t.seen |= @as(u32, z.seen & y.seen & x.seen) << @intCast(i);
+            }
+        }
+
+        // ------------------------------------------------------ samples
+
+        const Work = struct {
+            j: *const Self,
+            t: *const Tile,
+            /// The first channel of an image, and of its points.
+            image: [*]T,
+            points: [*]T,
+            sums: *[16][tile]T = undefined,
+        };
+        /// Pixel k of the points from i on.
+        inline fn gather(from: [*]const T, at: [lanes]u32) V {
+            var x: V = undefined;
+            inline for (at, 0..) |place, l| x[l] = from[place];
+            return x;
+        }
+        inline fn read(from: [*]const T, n: usize) V {
+            if (n >= lanes) return from[0..lanes].*;
+            var x: [lanes]T = @splat(0);
+            @memcpy(x[0..n], from[0..n]);
+            return x;
+        }
+        /// Calls f with channels [begin, end) in fours, the rest one by one.
+        inline fn channelwise(begin: usize, end: usize, work: Work, comptime f: anytype) void {
+            var c = begin;
+            while (c + 4 <= end) : (c += 4) f(4, c, work);
+            while (c < end) : (c += 1) f(1, c, work);
+        }
+
+        fn part(j: *const Self, begin: usize, end: usize) void {
+            var t: Tile = .{};
+            for (begin..end) |unit| {
+                const n = unit / j.tiles();
+                const first = unit % j.tiles() * tile;
+                j.locate(&t, j.call.at(T, 2), n, first, false);
+                const image = j.call.at(T, 1) + n * j.channels * j.pixels();
+                const out = j.call.at(T, 0) + n * j.channels * j.points + first;
+                channelwise(0, j.channels, .{ .j = j, .t = &t, .image = image, .points = out }, sample);
+            }
+        }
+
+        fn sample(comptime count: usize, channel: usize, w: Work) void {
+            const t = w.t;
+            const size = w.j.pixels();
+            const image = w.image + channel * size;
+            const step = w.j.points;
+            const out = w.points + channel * step;
+            var i: usize = 0;
+            while (i < t.count) : (i += lanes) {
+                var sums: [count]V = @splat(splat(0));
+                for (t.at[0..w.j.taps()], t.share[0..w.j.taps()]) |*at, *shares| {
+                    const share: V = shares[i..][0..lanes].*;
+                    inline for (&sums, 0..) |*sum, c| sum.* += gather(image + c * size, at[i..][0..lanes].*) * share;
+                }
+                const n = @min(lanes, t.count - i);
+                inline for (sums, 0..) |sum, c| {
+                    const to = out + c * step + i;
+                    if (n == lanes) to[0..lanes].* = sum else for (to[0..n], @as([lanes]T, sum)[0..n]) |*a, b| {
+                        a.* = b;
+                    }
+                }
+            }
+            // Nothing of the image, not even its nans, but their own.
+            if (t.seen == ~@as(u32, 0)) return;
+            for (0..t.count) |k| if (!t.isSeen(k)) {
+                for (0..count) |c| (out + c * step)[k] = t.share[0][k] * 0;
+            };
+        }
+
+        // ------------------------------------------------------ gradients
+
+        fn backwardPart(j: *const Self, begin: usize, end: usize) void {
+            var t: Tile = .{};
+            const groups = (j.channels + group - 1) / group;
+            for (begin..end) |unit| {
+                const n = unit / groups;
+                const first = unit % groups * group;
+                const last = @min(first + group, j.channels);
+                const image = j.call.at(T, 0) + n * j.channels * j.pixels();
+                @memset(image[first * j.pixels() .. last * j.pixels()], 0);
+                for (0..j.tiles()) |k| {
+                    j.locate(&t, j.call.at(T, 2), n, k * tile, false);
+                    const g = j.call.at(T, 1) + n * j.channels * j.points + k * tile;
+                    channelwise(first, last, .{ .j = j, .t = &t, .image = image, .points = g }, spread);
+                }
+            }
+        }
+
+        fn spread(comptime count: usize, channel: usize, w: Work) void {
+            const t = w.t;
+            const size = w.j.pixels();
+            const image = w.image + channel * size;
+            for (0..t.count) |i| {
+                if (!t.isSeen(i)) continue;
+                var here: [count]T = undefined;
+                inline for (&here, 0..) |*g, c| g.* = (w.points + (channel + c) * w.j.points)[i];
+                for (t.at[0..w.j.taps()], t.share[0..w.j.taps()]) |*at, *share| {
+                    inline for (here, 0..) |g, c| (image + c * size)[at[i]] += g * share[i];
+                }
+            }
+        }
+
+        fn backwardGridPart(j: *const Self, begin: usize, end: usize) void {
+            var t: Tile = .{};
+            for (begin..end) |unit| {
+                const n = unit / j.tiles();
+                const first = unit % j.tiles() * tile;
+                j.locate(&t, j.call.at(T, 3), n, first, true);
+                const image = j.call.at(T, 2) + n * j.channels * j.pixels();
+                const g = j.call.at(T, 1) + n * j.channels * j.points + first;
+                var sums: [16][tile]T = undefined;
+                for (sums[0..j.taps()]) |*sum| sum.* = @splat(0);
+                const work: Work = .{ .j = j, .t = &t, .image = image, .points = g, .sums = &sums };
+                channelwise(0, j.channels, work, correlate);
+                const to = j.call.at(T, 0) + j.dims * (n * j.points + first);
+                for (0..t.count) |i| for (0..j.dims) |d| {
+                    var total: T = 0;
+                    for (t.slope[d][0..j.taps()], sums[0..j.taps()]) |*slope, *sum| {
+                        if (slope[i] != 0) total += slope[i] * sum[i];
+                    }
+                    to[i * j.dims + d] = total;
+                };
+            }
+        }
+
+        /// Adds g times each of the pixels, over the channels.
+        fn correlate(comptime count: usize, channel: usize, w: Work) void {
+            const t = w.t;
+            const size = w.j.pixels();
+            const image = w.image + channel * size;
+            const g = w.points + channel * w.j.points;
+            var i: usize = 0;
+            while (i < t.count) : (i += lanes) {
+                var here: [count]V = undefined;
+                inline for (&here, 0..) |*x, c| x.* = read(g + c * w.j.points + i, t.count - i);
+                for (t.at[0..w.j.taps()], w.sums[0..w.j.taps()]) |*at, *sums| {
+                    var sum: V = sums[i..][0..lanes].*;
+                    inline for (here, 0..) |x, c| sum += gather(image + c * size, at[i..][0..lanes].*) * x;
+                    sums[i..][0..lanes].* = sum;
+                }
+            }
+        }
+
+        fn run(p: *const Plan, call: *Call) void {
+            if (p.operands[0].numel() == 0) return;
+            const job: Self = .init(p, call, 0);
+            const units = @as(usize, @intCast(p.operands[0].shape[0])) * job.tiles();
+            services.parallelFor(units, 1 + 128 / job.channels, job, part);
+        }
+
+        fn runBackward(p: *const Plan, call: *Call) void {
+            const n = p.operands[0].numel();
+            if (n == 0) return;
+            const job: Self = .init(p, call, 1);
+            const units = (job.channels + group - 1) / group * (n / job.channels / job.pixels());
+            services.parallelFor(units, 1 + 4096 / (job.points + job.pixels()), job, backwardPart);
+        }
+
+        fn runBackwardGrid(p: *const Plan, call: *Call) void {
+            const n = p.operands[0].numel();
+            if (n == 0) return;
+            const job: Self = .init(p, call, 1);
+            const units = n / job.dims / job.points * job.tiles();
+            services.parallelFor(units, 1 + 128 / job.channels, job, backwardGridPart);
         }
     };
-    count: usize = 0,
-    offset: [4][tile]u32 = undefined,
-    share: [tile]Corners = undefined,
-    /// The derivatives of the shares, by x and y.
-    slope: [2][tile]Corners = undefined,
-    inner: Class = .{},
-    border: Class = .{},
-    outer: Class = .{},
-
-    inline fn pixelsOf(t: *const Tile, image: [*]const f32, i: usize) Corners {
-        return .{ image[t.offset[0][i]], image[t.offset[1][i]], image[t.offset[2][i]], image[t.offset[3][i]] };
-    }
-    fn of(t: *const Tile, comptime class: enum { inner, border, outer }) []const u8 {
-        const c = &@field(t, @tagName(class));
-        return c.list[0..c.n];
-    }
-};
-
-const Samples = struct {
-    call: *Call,
-    nearest: bool,
-    padding: enum { zeros, border, reflection },
-    align_corners: bool,
-    height: usize,
-    width: usize,
-    channels: usize,
-    points: usize,
-
-    /// sampled: the operand (N, C, ...).
-    fn init(p: *const Plan, call: *Call, sampled: usize) Samples {
-        const shape = p.operands[sampled].shape;
-        return .{
-            .call = call,
-            .nearest = p.ints[0] == 1,
-            .padding = @fromBackingInt(@intCast(p.ints[1])),
-            .align_corners = p.ints[2] != 0,
-            .height = @intCast(p.ints[3]),
-            .width = @intCast(p.ints[4]),
-            .channels = @intCast(shape[1]),
-            .points = p.operands[sampled].numel() / @as(usize, @intCast(shape[0] * shape[1])),
-        };
-    }
-    fn tiles(j: *const Samples) usize {
-        return (j.points + tile - 1) / tile;
-    }
-    fn pixels(j: *const Samples) usize {
-        return j.height * j.width;
-    }
-
-    // ------------------------------------------------------ where points lie
-
-    fn axis(j: *const Samples, x: V, size: usize) Axis {
-        const n: f32 = @floatFromInt(size);
-        const last = splat(n - 1);
-        const half = (if (j.align_corners) n - 1 else n) / 2;
-        const shift: f32 = if (j.align_corners) 0 else 0.5;
-        var position = (x + splat(1)) * splat(half) - splat(shift);
-        var scale = splat(half);
-        if (j.padding == .reflection) {
-            const moved = position + splat(shift);
-            const distance = @abs(moved);
-            const period = splat(4 * half);
-            const extra = distance - math.floor(V, distance / period) * period;
-            const back = extra > splat(2 * half);
-            position = pick(back, period - extra, extra) - splat(shift);
-            if (half == 0) position = splat(0);
-            scale = pick(back != (moved < splat(0)), -scale, scale);
-        }
-        if (j.padding != .zeros) {
-            const inside = (position > splat(0)) & (position < last);
-            scale = pick(inside, scale, splat(0));
-            position = pick(position > splat(0), @min(position, last), splat(0));
-        }
-        const first = if (j.nearest) math.roundEven(V, position) else math.floor(V, position);
-        const rest = if (j.nearest) splat(0) else position - first;
-        var a: Axis = .{ .at = undefined, .share = undefined, .slope = undefined, .scale = scale };
-        inline for (0..2) |k| {
-            const at = first + splat(k);
-            const counts: M = @splat(k == 0 or !j.nearest);
-            const inside = (at >= splat(0)) & (at <= last) & counts;
-            a.at[k] = pick(inside, at, pick(at > last, last, splat(0)));
-            // nan stays
-            a.share[k] = pick(inside, if (k == 1) rest else splat(1) - rest, splat(0) * rest);
-            a.slope[k] = pick(inside, splat(if (k == 0) -1 else 1), splat(0));
-        }
-        return a;
-    }
-
-    /// The points from `first` on of image n.
-    fn locate(j: *const Samples, t: *Tile, grid: [*]const f32, n: usize, first: usize, slopes: bool) void {
-        t.count = @min(tile, j.points - first);
-        var from = grid + 2 * (n * j.points + first);
-        var buffer: [2 * tile]f32 = undefined;
-        if (t.count % lanes != 0) {
-            @memcpy(buffer[0 .. 2 * t.count], from[0 .. 2 * t.count]);
-            from = &buffer;
-        }
-        t.inner.n = 0;
-        t.border.n = 0;
-        t.outer.n = 0;
-        var i: usize = 0;
-        while (i < t.count) : (i += lanes) {
-            const pairs: @Vector(2 * lanes, f32) = from[2 * i ..][0 .. 2 * lanes].*;
-            const even = std.simd.iota(i32, lanes) * @as(I, @splat(2));
-            const x = j.axis(@shuffle(f32, pairs, undefined, even), j.width);
-            const y = j.axis(@shuffle(f32, pairs, undefined, even + @as(I, @splat(1))), j.height);
-            var share: [4][lanes]f32 = undefined;
-            var slope: [2][4][lanes]f32 = undefined;
-            inline for (0..4) |k| {
-                const a = k / 2;
-                const b = k % 2;
-                share[k] = y.share[a] * x.share[b];
-                slope[0][k] = x.slope[b] * y.share[a] * x.scale;
-                slope[1][k] = y.slope[a] * x.share[b] * y.scale;
-                const row: I = @trunc(y.at[a]);
-                const column: I = @trunc(x.at[b]);
-                const at = row * @as(I, @splat(@intCast(j.width))) + column;
-                t.offset[k][i..][0..lanes].* = @as(@Vector(lanes, u32), @bitCast(at));
-            }
-            const columns = @abs(x.slope[0]) + @abs(x.slope[1]);
-            const rows = @abs(y.slope[0]) + @abs(y.slope[1]);
-            const inside: [lanes]f32 = columns * rows;
-            for (0..@min(lanes, t.count - i)) |k| {
-                t.share[i + k] = together(&share, k);
-                if (slopes) for (0..2) |d| {
-                    t.slope[d][i + k] = together(&slope[d], k);
-                };
-                t.outer.add(i + k, inside[k] == 0);
-                t.border.add(i + k, inside[k] != 0 and inside[k] != 4);
-                t.inner.add(i + k, inside[k] == 4);
-            }
-        }
-    }
-    inline fn together(x: *const [4][lanes]f32, k: usize) Corners {
-        return .{ x[0][k], x[1][k], x[2][k], x[3][k] };
-    }
-
-    // ------------------------------------------------------ samples
-
-    fn part(j: *const Samples, begin: usize, end: usize) void {
-        var t: Tile = .{};
-        for (begin..end) |unit| {
-            const n = unit / j.tiles();
-            const first = unit % j.tiles() * tile;
-            j.locate(&t, j.call.at(f32, 2), n, first, false);
-            const from = j.call.at(f32, 1) + n * j.channels * j.pixels();
-            const to = j.call.at(f32, 0) + n * j.channels * j.points + first;
-            var c: usize = 0;
-            while (c + 4 <= j.channels) : (c += 4) j.sample(4, &t, from + c * j.pixels(), to + c * j.points);
-            while (c < j.channels) : (c += 1) j.sample(1, &t, from + c * j.pixels(), to + c * j.points);
-        }
-    }
-
-    /// The four pixels of an inner point.
-    inline fn around(j: *const Samples, from: [*]const f32) Corners {
-        const rows: [2]@Vector(2, f32) = .{ from[0..2].*, from[j.width..][0..2].* };
-        return std.simd.join(rows[0], rows[1]);
-    }
-    inline fn total(x: Corners) f32 {
-        return (x[0] + x[1]) + (x[2] + x[3]);
-    }
-    /// The totals of four.
-    inline fn totals(x: [4]Corners) Corners {
-        const mask = [2]@Vector(4, i32){ .{ 0, 2, -1, -3 }, .{ 1, 3, -2, -4 } };
-        var halves: [2]Corners = undefined;
-        inline for (&halves, .{ 0, 2 }) |*h, k| {
-            h.* = @shuffle(f32, x[k], x[k + 1], mask[0]) + @shuffle(f32, x[k], x[k + 1], mask[1]);
-        }
-        return @shuffle(f32, halves[0], halves[1], mask[0]) + @shuffle(f32, halves[0], halves[1], mask[1]);
-    }
-
-    fn sample(j: *const Samples, comptime count: usize, t: *const Tile, image: [*]const f32, out: [*]f32) void {
-        for (t.of(.inner)) |i| {
-            var products: [count]Corners = undefined;
-            const from = image + t.offset[0][i];
-            inline for (&products, 0..) |*x, c| x.* = j.around(from + c * j.pixels()) * t.share[i];
-            const sums = if (count == 4) totals(products) else .{total(products[0])};
-            inline for (0..count) |c| (out + c * j.points)[i] = sums[c];
-        }
-        for (0..count) |c| {
-            const to = out + c * j.points;
-            const from = image + c * j.pixels();
-            if (j.nearest) {
-                for (t.of(.border)) |i| to[i] = from[t.offset[0][i]];
-            } else for (t.of(.border)) |i| {
-                to[i] = total(t.share[i] * t.pixelsOf(from, i));
-            }
-            for (t.of(.outer)) |i| to[i] = t.share[i][0];
-        }
-    }
-
-    // ------------------------------------------------------ gradients
-
-    fn backwardPart(j: *const Samples, begin: usize, end: usize) void {
-        var t: Tile = .{};
-        const groups = (j.channels + group - 1) / group;
-        for (begin..end) |unit| {
-            const n = unit / groups;
-            const first = unit % groups * group;
-            const last = @min(first + group, j.channels);
-            const image = j.call.at(f32, 0) + n * j.channels * j.pixels();
-            @memset(image[first * j.pixels() .. last * j.pixels()], 0);
-            for (0..j.tiles()) |k| {
-                j.locate(&t, j.call.at(f32, 2), n, k * tile, false);
-                const g = j.call.at(f32, 1) + n * j.channels * j.points + k * tile;
-                var c = first;
-                while (c + 4 <= last) : (c += 4) j.spread(4, &t, g + c * j.points, image + c * j.pixels());
-                while (c < last) : (c += 1) j.spread(1, &t, g + c * j.points, image + c * j.pixels());
-            }
-        }
-    }
-
-    fn spread(j: *const Samples, comptime count: usize, t: *const Tile, g: [*]const f32, image: [*]f32) void {
-        for (t.of(.inner)) |i| {
-            const to = image + t.offset[0][i];
-            const shares: [2]@Vector(2, f32) = @bitCast(t.share[i]);
-            inline for (0..count) |c| inline for (shares, 0..) |share, row| {
-                const pair = (to + c * j.pixels() + row * j.width)[0..2];
-                const here: @Vector(2, f32) = @splat((g + c * j.points)[i]);
-                pair.* = @as(@Vector(2, f32), pair.*) + here * share;
-            };
-        }
-        for (0..count) |c| for (t.of(.border)) |i| {
-            const to = image + c * j.pixels();
-            const here = (g + c * j.points)[i];
-            if (j.nearest) to[t.offset[0][i]] += here else inline for (0..4) |k| {
-                to[t.offset[k][i]] += here * t.share[i][k];
-            }
-        };
-    }
-
-    fn backwardGridPart(j: *const Samples, begin: usize, end: usize) void {
-        var t: Tile = .{};
-        for (begin..end) |unit| {
-            const n = unit / j.tiles();
-            const first = unit % j.tiles() * tile;
-            j.locate(&t, j.call.at(f32, 3), n, first, true);
-            const image = j.call.at(f32, 2) + n * j.channels * j.pixels();
-            const g = j.call.at(f32, 1) + n * j.channels * j.points + first;
-            var sums: [tile]Corners = @splat(@splat(0));
-            var c: usize = 0;
-            while (c + 4 <= j.channels) : (c += 4) j.correlate(4, &t, g + c * j.points, image + c * j.pixels(), &sums);
-            while (c < j.channels) : (c += 1) j.correlate(1, &t, g + c * j.points, image + c * j.pixels(), &sums);
-            const to = j.call.at(f32, 0) + 2 * (n * j.points + first);
-            for (0..t.count) |i| inline for (0..2) |d| {
-                const zero: Corners = @splat(0);
-                const slope = t.slope[d][i];
-                to[2 * i + d] = total(@select(f32, slope == zero, zero, slope * sums[i]));
-            };
-        }
-    }
-
-    /// Adds g times each of the four pixels, over the channels.
-    fn correlate(j: *const Samples, comptime count: usize, t: *const Tile, g: [*]const f32, image: [*]const f32, sums: *[tile]Corners) void {
-        for (t.of(.inner)) |i| {
-            const from = image + t.offset[0][i];
-            inline for (0..count) |c| {
-                sums[i] += j.around(from + c * j.pixels()) * @as(Corners, @splat((g + c * j.points)[i]));
-            }
-        }
-        for (0..count) |c| for (t.of(.border)) |i| {
-            sums[i] += t.pixelsOf(image + c * j.pixels(), i) * @as(Corners, @splat((g + c * j.points)[i]));
-        };
-    }
-};
-
-fn run(p: *const Plan, call: *Call) void {
-    if (p.operands[0].numel() == 0) return;
-    const job: Samples = .init(p, call, 0);
-    const units = @as(usize, @intCast(p.operands[0].shape[0])) * job.tiles();
-    services.parallelFor(units, 1 + 128 / job.channels, job, Samples.part);
-}
-
-fn runBackward(p: *const Plan, call: *Call) void {
-    const n = p.operands[0].numel();
-    if (n == 0) return;
-    const job: Samples = .init(p, call, 1);
-    const units = (job.channels + group - 1) / group * (n / job.channels / job.pixels());
-    services.parallelFor(units, 1 + 4096 / (job.points + job.pixels()), job, Samples.backwardPart);
-}
-
-fn runBackwardGrid(p: *const Plan, call: *Call) void {
-    const n = p.operands[0].numel();
-    if (n == 0) return;
-    const job: Samples = .init(p, call, 1);
-    const units = n / 2 / job.points * job.tiles();
-    services.parallelFor(units, 1 + 128 / (job.channels + 1), job, Samples.backwardGridPart);
 }
 
 test {

@@ -423,8 +423,8 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
         )
     if mode == "bicubic" and n == 3:
         raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
-    if n == 2 and mode != "bicubic" and input.numel() and grid.numel():
-        if input.dtype is dlgrad.float32 and type(input._layout) is type(grid._layout) is Layout:
+    if input.dtype in (dlgrad.float32, dlgrad.float64) and input.numel() and grid.numel():
+        if type(input._layout) is type(grid._layout) is Layout:
             return _sampled(input, grid, mode, padding_mode, bool(align_corners))
     return _sample_composed(input, grid, mode, padding_mode, align_corners)
 
@@ -433,8 +433,8 @@ def _sampled(input, grid, mode, padding_mode, align_corners):
     """grid_sample by the kernels."""
     batch, channels, *sizes = input.shape
     options = mode, padding_mode, align_corners
-    ints = (mode == "nearest", _SAMPLE_PADDING.index(padding_mode), align_corners, *sizes)
-    lay = contiguous(input.dtype, (batch, channels, *grid.shape[1:3]))
+    ints = (_SAMPLE_MODES.index(mode), _SAMPLE_PADDING.index(padding_mode), align_corners, *sizes)
+    lay = contiguous(input.dtype, (batch, channels, *grid.shape[1:-1]))
     given = input.detach().contiguous(), grid.detach().contiguous()
     result = door.call("resample", "grid_sample", lay, given, ints=ints, name="grid_sample")
 
@@ -454,7 +454,7 @@ def _sampled(input, grid, mode, padding_mode, align_corners):
             to_grid = door.call("resample", "grid_sample_backward_grid", points._layout, given, ints=ints)
         return to_image, to_grid
 
-    return record(result, "GridSampler2DBackward0", rule, (input, grid), (input, grid))
+    return record(result, f"GridSampler{len(sizes)}DBackward0", rule, (input, grid), (input, grid))
 
 
 def _composed_rule(g, image, grid, options):
