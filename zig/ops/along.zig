@@ -1,12 +1,15 @@
 //! Walking over operands of one shape along one of its dimensions: softmax and the scans.
 //!
 //! The other dimensions are joined where all operands allow it; the innermost of what is left
-//! (`across`) is where vectors lie when the dimension itself is not contiguous.
+//! (`across`) is where vectors lie when the dimension itself is not contiguous. Beside a short
+//! dimension a wider one takes the place of a few neighbours, which would leave lanes empty.
 const std = @import("std");
 const plan = @import("../plan.zig");
 
 pub const max_operands = 4;
 pub const max_dims = 16;
+/// Fewer lines than these side by side are better taken one by one.
+pub const narrow = 8;
 
 pub const Axis = struct { size: usize, stride: [max_operands]usize };
 
@@ -59,6 +62,9 @@ pub const Along = struct {
             a.outer_count -= 1;
             a.across = a.outer[a.outer_count];
         }
+        if (a.n < 32 and a.across.size < narrow) for (a.outer[0..a.outer_count]) |*x| {
+            if (x.size > a.across.size) std.mem.swap(Axis, x, &a.across);
+        };
         return a;
     }
 
@@ -92,4 +98,8 @@ test "neighbouring dimensions are joined where every operand allows it" {
     );
     try std.testing.expectEqual(60 + 2 * 5 + 3, b.at(6, 3)[0]);
     try std.testing.expectEqual(1 + 2 * 6 + 3 * 24, b.at(6, 3)[1]);
+    const wide: plan.Operand = .{ .dtype = .float32, .shape = &.{ 9, 3, 5 }, .strides = &.{ 15, 5, 1 } };
+    const w = try Along.init(&.{wide}, 1);
+    try std.testing.expect(w.across.size == 9 and w.lines == 45);
+    try std.testing.expectEqual(2 * 15 + 4, w.at(4, 2)[0]);
 }

@@ -47,6 +47,11 @@ const super_block = reduction.super_block;
 const long_run = reduction.long_run;
 const work_size = reduction.work_size;
 
+/// Columns that fit a tile whose elements are converted, however many rows it has.
+const one_tile = row_block / column_block;
+/// Results of at most so many elements are computed side by side.
+const short = 64;
+
 pub const family: plan.Family = .{ .prepare = prepare };
 
 const Row = struct {
@@ -180,6 +185,10 @@ fn describe(r: *Reduction, x: plan.Operand, dims: []const i64) plan.PrepareError
     r.kept.coalesce();
     r.inner_kept = r.kept.pop();
     r.inner_reduced = r.reduced.pop();
+    // Vectors that go across few short rows would be mostly empty.
+    if (r.length <= short and r.inner_kept.size < 16) for (r.kept.d[0..r.kept.n]) |*wide| {
+        if (wide.size > r.inner_kept.size) std.mem.swap(stage.Dim, wide, &r.inner_kept);
+    };
 }
 
 /// Along rows or across them. `native`: memory is what the kernel reads; or it is what `narrow` does.
@@ -190,7 +199,7 @@ fn chooseWay(r: *Reduction, native: bool, narrow: ?integers.Kernel) plan.Run {
     const one_block = run <= row_block and (r.reduced.n == 0 or run >= 64);
     r.together = r.kernel.rows != null and one_block and r.results >= 16;
     // Other short rows are turned, so that vectors go across them.
-    const turn = !r.together and r.length <= 64 and r.inner_kept.size >= 16;
+    const turn = !r.together and r.length <= short and r.inner_kept.size >= 16;
     if (rows_by_stride and !turn and r.length > 1) {
         if (r.together or run >= long_run or r.reduced.n == 0) {
             r.direct = (native or narrow != null) and (r.inner_reduced.stride == 1 or run == 1);
@@ -202,7 +211,11 @@ fn chooseWay(r: *Reduction, native: bool, narrow: ?integers.Kernel) plan.Run {
         const shares = r.results < 64 and r.length * r.results >= 2 * work_size and r.blocks > 1;
         return if (shares) rows.runRowsInBlocks else rows.runRows;
     }
-    r.fold = foldOf(r, if (native or (narrow != null and narrow.?.column != null)) max_tile else row_block / column_block);
+    // Joining results takes longer than reading another row, but for narrow integers.
+    r.fold = foldOf(r, if (native) 64 else if (narrow != null) max_tile else one_tile);
+    if (narrow) |*k| {
+        if (integers.tileOf(k, r.inner_kept.size * r.fold) == null) r.fold = foldOf(r, one_tile);
+    }
     const height = r.length / r.fold;
     r.inner_kept.size *= r.fold;
     if (r.fold > 1) r.inner_reduced = .{ .size = height, .stride = r.inner_kept.size };
@@ -220,7 +233,7 @@ fn foldOf(r: *const Reduction, widest: usize) usize {
     const width = r.inner_kept.size;
     const run = r.reduced.n == 0 and r.inner_kept.stride == 1 and
         r.inner_reduced.stride == width;
-    if (!run or r.arg or width >= 64 or r.length < 64) return 1;
+    if (!run or width >= 64 or r.length < 64) return 1;
     var fold = @max(1, widest / width);
     while (r.length % fold != 0) fold -= 1;
     return fold;

@@ -98,6 +98,10 @@ fn columnRows(
 /// The results of rows that were taken together, joined; how many there are.
 fn unfold(r: *const Reduction, results: [*]Cell, width: usize) usize {
     const n = width / r.fold;
+    // Rows of the tile are several of the tensor's.
+    if (r.arg and r.fold > 1) for (results[max_tile..][0..width], 0..) |*index, c| {
+        index.i = index.i * @as(i64, @intCast(r.fold)) + @as(i64, @intCast(c / n));
+    };
     var left = r.fold;
     while (left > 1) {
         // The upper half onto the lower one; of an odd number the last first.

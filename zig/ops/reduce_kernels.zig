@@ -382,21 +382,27 @@ fn Kernels(comptime T: type, comptime op: Op) type {
             out: [*]Cell,
         ) void {
             const vectors = (width + lanes - 1) / lanes;
-            for (0..vectors) |k| {
-                const c = columnOf(k, width);
-                var best = simd.load(T, p + offsets[0] + c);
-                var index: VI = @splat(0);
-                for (offsets[1..], 1..) |o, r| {
+            var k: usize = 0;
+            // Side by side, as each waits for its comparisons; a last one alone is done twice.
+            while (k < vectors) : (k += 2) {
+                const at = [2]usize{ columnOf(k, width), columnOf(@min(k + 1, vectors - 1), width) };
+                var best: [2]V = undefined;
+                var index: [2]VI = @splat(@splat(0));
+                for (&best, at) |*b, c| b.* = simd.load(T, p + offsets[0] + c);
+                for (offsets[1..], 1..) |o, r| inline for (&best, &index, at) |*b, *i, c| {
                     const x = simd.load(T, p + o + c);
-                    var better = if (op == .argmax) x > best else x < best;
-                    if (float) better = better | ((x != x) & (best == best));
-                    best = @select(T, better, x, best);
-                    index = @select(I, better, @as(VI, @splat(@intCast(r))), index);
+                    // Not "worse or equal", so that a nan is better; nothing is better than one.
+                    var better = if (op == .argmax) x <= b.* else x >= b.*;
+                    better = ~better & (b.* == b.*);
+                    b.* = @select(T, better, x, b.*);
+                    i.* = @select(I, better, @as(VI, @splat(@intCast(r))), i.*);
+                };
+                inline for (best, index, at) |b, i, c| {
+                    writePlane(out, c, b);
+                    const wide: @Vector(lanes, i64) = i;
+                    @as([*]i64, @ptrCast(out + max_tile + c))[0..lanes].* =
+                        wide + @as(@Vector(lanes, i64), @splat(first));
                 }
-                writePlane(out, c, best);
-                const wide: @Vector(lanes, i64) = index;
-                @as([*]i64, @ptrCast(out + max_tile + c))[0..lanes].* =
-                    wide + @as(@Vector(lanes, i64), @splat(first));
             }
         }
 
@@ -442,34 +448,34 @@ fn Kernels(comptime T: type, comptime op: Op) type {
 
         fn merge(a: [*]Cell, b: [*]const Cell, stride: usize, width: usize) void {
             var k: usize = 0;
-            const alone = !arg and op != .moments and op != .logsumexp;
-            if (alone) while (k + 8 <= width) : (k += 8) {
-                const C = if (float) f64 else i64;
-                const to: [*]C = @ptrCast(a + k);
-                const from: [*]const C = @ptrCast(b + k);
-                to[0..8].* = combine(@Vector(8, C), to[0..8].*, from[0..8].*);
-            };
+            const alone = op != .moments and op != .logsumexp;
+            if (alone) while (k + 8 <= width) : (k += 8) mergeCells(8, a + k, b + k, stride);
             while (k < width) : (k += 1) mergeOne(a + k, b + k, stride);
         }
         inline fn mergeOne(a: [*]Cell, b: [*]const Cell, stride: usize) void {
             switch (op) {
                 .moments => mergeMoments(a, b, stride),
                 .logsumexp => mergeExponentials(a, b, stride),
-                .argmax, .argmin => {
-                    const better = if (float)
-                        (if (op == .argmax) b[0].f > a[0].f else b[0].f < a[0].f) or
-                            (b[0].f != b[0].f and a[0].f == a[0].f)
-                    else if (op == .argmax) b[0].i > a[0].i else b[0].i < a[0].i;
-                    if (better) {
-                        a[0] = b[0];
-                        a[stride] = b[stride];
-                    }
-                },
-                else => a[0] = if (float)
-                    .{ .f = combine(f64, a[0].f, b[0].f) }
-                else
-                    .{ .i = combine(i64, a[0].i, b[0].i) },
+                else => mergeCells(1, a, b, stride),
             }
+        }
+        inline fn mergeCells(comptime n: comptime_int, a: [*]Cell, b: [*]const Cell, stride: usize) void {
+            const C = if (float) f64 else i64;
+            const to: [*]C = @ptrCast(a);
+            const x: @Vector(n, C) = to[0..n].*;
+            const y: @Vector(n, C) = @as([*]const C, @ptrCast(b))[0..n].*;
+            if (!arg) {
+                to[0..n].* = combine(@Vector(n, C), x, y);
+                return;
+            }
+            const index: [*]i64 = @ptrCast(a + stride);
+            const i: @Vector(n, i64) = index[0..n].*;
+            const j: @Vector(n, i64) = @as([*]const i64, @ptrCast(b + stride))[0..n].*;
+            // nan is better than any number; of equals the first is taken.
+            const equal = (x == y) | ((x != x) & (y != y));
+            const better = (if (op == .argmax) y > x else y < x) | ((y != y) & (x == x)) | (equal & (j < i));
+            to[0..n].* = @select(C, better, y, x);
+            index[0..n].* = @select(i64, better, j, i);
         }
         /// Chan, Golub, LeVeque 1979.
         inline fn mergeMoments(a: [*]Cell, b: [*]const Cell, stride: usize) void {

@@ -386,6 +386,16 @@ test "narrow integers: rows of several blocks" {
     }
 }
 
+test "few neighbours: several rows taken for one, or results elsewhere side by side" {
+    var generator: std.Random.DefaultPrng = .init(12);
+    for ([_][]const u8{ "max_dim", "argmin", "logsumexp", "var", "sum", "max", "any" }) |name| {
+        for ([_]DType{ .float32, .float64, .int32, .uint8 }) |dtype| {
+            for ([_][3]i64{ .{ 3, 130, 2 }, .{ 2, 1 << 8, 5 }, .{ 2, 77, 5 }, .{ 40, 10, 3 } }) |shape|
+                try checkLayouts(name, dtype, shape, generator.random(), 2, 0);
+        }
+    }
+}
+
 test "nothing to reduce, no results" {
     const shape = [_]i64{ 3, 0, 2 };
     var generator: std.Random.DefaultPrng = .init(10);

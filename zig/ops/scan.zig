@@ -38,13 +38,15 @@ const Scan = struct {
     /// Lines that are walked side by side.
     tile: usize,
     reverse: bool,
+    /// cummin is cummax of what has these bits turned around: the order is the other way then.
+    flip: u64,
 };
 
 const max_tile = 32;
 /// Elements of a line that are converted at a time.
 const chunk = 128;
 /// Elements of a line that is walked by itself: they stay in the nearest cache.
-const line_chunk = 2048;
+const line_chunk = 512;
 const work_size = 1 << 14;
 
 fn prepare(p: *Plan) plan.PrepareError!void {
@@ -56,12 +58,14 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     s.* = .{
         .geometry = a,
         .outputs = p.n_out,
-        .single = a.across.size < 4 or (a.step[p.n_out] == 1 and a.n >= 16),
+        .single = a.across.size < 4 or (a.n >= 16 and (a.step[p.n_out] == 1 or a.across.size < along.narrow)),
         .tile = if (a.n >= 1 << 14) 8 else max_tile,
         .reverse = p.ints.len > 1 and p.ints[1] != 0,
+        .flip = if (op != .cummin) 0 else if (float) 1 << 63 else std.math.maxInt(u64),
     };
     p.run = switch (op) {
         .logcumsumexp => Runner(f64, .logcumsumexp).run,
+        .cummin => if (float) Runner(f64, .cummax).run else Runner(i64, .cummax).run,
         inline else => |o| if (float) Runner(f64, o).run else Runner(i64, o).run,
     };
 }
@@ -71,16 +75,14 @@ fn Runner(comptime T: type, comptime op: Op) type {
     const V = simd.Vec(T);
     const VI = simd.Vec(i64);
     const float = T == f64;
-    const arg = op == .cummax or op == .cummin;
+    const arg = op == .cummax;
     const lowest = if (float) -std.math.inf(T) else std.math.minInt(T);
-    const highest = if (float) std.math.inf(T) else std.math.maxInt(T);
 
     return struct {
         const start: T = switch (op) {
             .cumsum => 0,
             .cumprod => 1,
-            .cummax, .logcumsumexp => lowest,
-            .cummin => highest,
+            .cummax, .cummin, .logcumsumexp => lowest,
         };
         const Job = struct { s: *const Scan, plan: *const Plan, call: *Call };
 
@@ -126,12 +128,18 @@ fn Runner(comptime T: type, comptime op: Op) type {
             indices: [if (arg) line_chunk else 0]i64 align(64) = undefined,
             total: T = start,
             best: i64,
+            flip: u64,
         };
+        inline fn flipped(comptime W: type, x: W, flip: u64) W {
+            const n = @sizeOf(W) / 8;
+            const bits: @Vector(n, u64) = @bitCast(x);
+            return @bitCast(bits ^ @as(@Vector(n, u64), @splat(flip)));
+        }
 
         fn linesPiece(job: *const Job, begin: usize, end: usize) void {
             const s = job.s;
             const a = &s.geometry;
-            var l: Lines = .{ .best = undefined };
+            var l: Lines = .{ .best = undefined, .flip = s.flip };
             const sum = op == .cumsum or op == .cumprod;
             const k = s.outputs;
             const native = stage.native(T);
@@ -154,7 +162,9 @@ fn Runner(comptime T: type, comptime op: Op) type {
                     const n = @min(l.values.len, a.n - done);
                     const first = if (s.reverse) a.n - done - n else done;
                     load(job, o, first, n, 1, &l.values, 1);
-                    if (s.reverse) lineChunk(true, &l, first, n) else lineChunk(false, &l, first, n);
+                    if (arg)
+                        extrema(s.reverse, &l, first, n)
+                    else if (s.reverse) lineChunk(true, &l, n) else lineChunk(false, &l, n);
                     store(T, job, 0, o, first, n, 1, &l.values, 1);
                     if (arg) store(i64, job, 1, o, first, n, 1, &l.indices, 1);
                     done += n;
@@ -162,8 +172,8 @@ fn Runner(comptime T: type, comptime op: Op) type {
             }
         }
 
-        /// The scan of values[0..n], which are elements `first` and on of the line.
-        fn lineChunk(comptime reverse: bool, l: *Lines, first: usize, n: usize) void {
+        /// The scan of values[0..n].
+        fn lineChunk(comptime reverse: bool, l: *Lines, n: usize) void {
             switch (op) {
                 .cumsum, .cumprod => l.total = prefixes(reverse, &l.values, &l.values, n, l.total),
                 .logcumsumexp => {
@@ -175,36 +185,50 @@ fn Runner(comptime T: type, comptime op: Op) type {
                         done += m;
                     }
                 },
-                .cummax, .cummin => {
-                    var done: usize = 0;
-                    while (done < n) {
-                        const m: usize = if (n - done >= lanes) lanes else 1;
+                .cummax, .cummin => comptime unreachable,
+            }
+        }
+
+        fn extrema(reverse: bool, l: *Lines, first: usize, n: usize) void {
+            // Most often nothing changes for long: several vectors, then one, then its elements.
+            var done: usize = 0;
+            while (done < n) {
+                var m: usize = @min(n - done, 4 * lanes);
+                const many = if (reverse) n - done - m else done;
+                if (m < 4 * lanes or !holds(4, l, many)) {
+                    const end = done + m;
+                    while (done < end) : (done += m) {
+                        m = if (end - done >= lanes) lanes else 1;
                         const at = if (reverse) n - done - m else done;
-                        if (m == 1 or !holds(l, at)) {
+                        if (m == 1 or !holds(1, l, at)) {
                             for (0..m) |k| one(l, first, if (reverse) at + m - 1 - k else at + k);
                         }
-                        done += m;
                     }
-                },
+                } else done += m;
             }
         }
         fn one(l: *Lines, first: usize, i: usize) void {
-            const x = l.values[i];
-            if (x != x or (if (op == .cummax) x >= l.total else x <= l.total)) {
+            const x = flipped(T, l.values[i], l.flip);
+            if (x != x or x >= l.total) {
                 l.total = x;
                 l.best = @intCast(first + i);
             }
-            l.values[i] = l.total;
+            l.values[i] = flipped(T, l.total, l.flip);
             l.indices[i] = l.best;
         }
-        /// Whether the extremum so far stays that of the vector at `i`, which then gets it.
-        inline fn holds(l: *Lines, i: usize) bool {
-            const x = simd.load(T, l.values[i..].ptr);
+        /// Whether the extremum so far stays that of the vectors from `i` on, which then get it.
+        inline fn holds(comptime vectors: comptime_int, l: *Lines, i: usize) bool {
             const total: V = @splat(l.total);
-            const better = (x != x) | (if (op == .cummax) x >= total else x <= total);
-            if (@reduce(.Or, better)) return false;
-            simd.store(T, l.values[i..].ptr, total);
-            simd.store(i64, l.indices[i..].ptr, @splat(l.best));
+            var worse: @Vector(lanes, bool) = @splat(true);
+            inline for (0..vectors) |k| {
+                const x = flipped(V, simd.load(T, l.values[i + k * lanes ..].ptr), l.flip);
+                worse = worse & ~(x >= total) & (x == x);
+            }
+            if (!@reduce(.And, worse)) return false;
+            inline for (0..vectors) |k| {
+                simd.store(T, l.values[i + k * lanes ..].ptr, flipped(V, total, l.flip));
+                simd.store(i64, l.indices[i + k * lanes ..].ptr, @splat(l.best));
+            }
             return true;
         }
 
@@ -213,7 +237,7 @@ fn Runner(comptime T: type, comptime op: Op) type {
         }
         /// y = the running totals of x[0..n] after `carry`: within vectors by doubling steps.
         /// Returns the last. y may be x.
-        fn prefixes(comptime reverse: bool, y: [*]T, x: [*]const T, n: usize, carry: T) T {
+        noinline fn prefixes(comptime reverse: bool, y: [*]T, x: [*]const T, n: usize, carry: T) T {
             // Not known to the compiler: for shuffles with a zero it finds slow instructions.
             var neutral: V = @splat(if (op == .cumprod) 1 else 0);
             std.mem.doNotOptimizeAway(&neutral);
@@ -305,16 +329,15 @@ fn Runner(comptime T: type, comptime op: Op) type {
                         for (0..n) |k| {
                             const i = if (s.reverse) n - 1 - k else k;
                             const at = i * tile + c;
-                            const x = simd.load(T, values[at..].ptr);
+                            const x = flipped(V, simd.load(T, values[at..].ptr), s.flip);
                             if (arg) {
-                                const ordered = if (op == .cummax) x >= total else x <= total;
-                                const better = (x != x) | ordered;
+                                const better = (x != x) | (x >= total);
                                 const here: VI = @splat(@intCast(first + i));
                                 total = @select(T, better, x, total);
                                 index = @select(i64, better, here, index);
                                 simd.store(i64, indices[at..].ptr, index);
                             } else total = next(V, total, x);
-                            simd.store(T, values[at..].ptr, total);
+                            simd.store(T, values[at..].ptr, flipped(V, total, s.flip));
                         }
                         totals[c / lanes] = total;
                         best[c / lanes] = index;

@@ -87,6 +87,8 @@ test "every row over layouts, dimensions, dtypes, both ways" {
     for ([_]u32{ 0, 2, 3 }) |row| for ([_]bool{ false, true }) |reverse| {
         try check(row, .float32, &.{20_011}, 0, .contiguous, reverse, random);
         try check(row, .float32, &.{ 9, 17_000 }, 1, .contiguous, reverse, random);
+        try check(row, .float32, &.{ 5, 100, 7 }, 1, .contiguous, reverse, random);
+        try check(row, .int32, &.{ 50, 10, 2 }, 1, .contiguous, reverse, random);
         try check(row, .float64, &.{ 300, 40 }, 0, .contiguous, reverse, random);
     };
 }

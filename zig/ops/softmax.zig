@@ -54,8 +54,8 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     const native: DType = if (double) .float64 else .float32;
 
     // Short lines are turned so that vectors go across them, unless there are too few.
-    const long = a.n >= 32 or a.across.size < 8;
-    const rows = a.across.size == 1 or (a.step[0] < a.across.stride[0] and long);
+    const few = a.across.size < along.narrow;
+    const rows = a.across.size == 1 or few or (a.step[0] < a.across.stride[0] and a.n >= 32);
     var direct: [max_operands]bool = @splat(false);
     for (operands, 0..) |o, k| direct[k] = o.dtype == native and
         (if (rows) a.step[k] == 1 or a.n == 1 else a.across.stride[k] == 1);
@@ -255,11 +255,11 @@ fn Runner(comptime T: type, comptime op: Op) type {
             return a + b;
         }
         /// What `finishRow` takes, of totals.
-        inline fn ending(total: V) V {
+        noinline fn ending(total: V) V {
             return if (op == .softmax) @as(V, @splat(1)) / total else math.log(V, total);
         }
         /// The sum of e^(x - maximum) in every lane, of at most a block. softmax: y becomes them.
-        fn exponentials(y: [*]T, x: [*]const T, n: usize, maximum: T) V {
+        noinline fn exponentials(y: [*]T, x: [*]const T, n: usize, maximum: T) V {
             const m: V = @splat(maximum);
             var sums: [2]V = @splat(@splat(0));
             var i: usize = 0;

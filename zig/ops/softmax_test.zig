@@ -79,6 +79,8 @@ test "all rows, dimensions, layouts, dtypes" {
     try check(.float32, &.{ 2, 10_007 }, 1, .contiguous, random);
     try check(.float32, &.{ 10_007, 3 }, 0, .contiguous, random);
     try check(.float32, &.{ 700, 64 }, 1, .contiguous, random);
+    try check(.float32, &.{ 6, 70, 2 }, 1, .contiguous, random);
+    try check(.float32, &.{ 70, 6, 2 }, 1, .contiguous, random);
     try check(.float32, &.{ 3, 0, 2 }, 1, .contiguous, random);
     try check(.float32, &.{ 0, 4 }, 1, .contiguous, random);
 }
