@@ -50,7 +50,8 @@ fn prepare(p: *Plan) plan.PrepareError!void {
             .grain = elementwise.cheap * 4,
         });
     }
-    const tile = if (same)
+    const between = convert.between(in, out);
+    const tile = if (same or between != null)
         convert.Tile.raw(out.size())
     else
         elementwise_row.computeTile(p.operands, true);
@@ -61,6 +62,7 @@ fn prepare(p: *Plan) plan.PrepareError!void {
         .n_in = 1,
         .grain = elementwise.cheap * 4 / @max(out.size(), 1),
         .is_move = true,
+        .load = between,
     });
 }
 

@@ -13,6 +13,7 @@ const view = @import("../view.zig");
 const simd = @import("../simd.zig");
 const services = @import("../services.zig");
 const f = @import("complex_formulas.zig");
+const move = @import("convert.zig").copyStrided;
 const Plan = plan.Plan;
 const Call = plan.Call;
 const DType = @import("../dtype.zig").DType;
@@ -243,16 +244,6 @@ const Job = struct {
         return j.s.view.innerStride(k) == j.s.view.element[k];
     }
 };
-
-/// n elements of `size` bytes, from one stride to another.
-fn move(size: usize, to: [*]u8, to_step: usize, from: [*]const u8, from_step: usize, n: usize) void {
-    switch (size) {
-        inline 1, 4, 8, 16 => |bytes| for (0..n) |i| {
-            to[i * to_step ..][0..bytes].* = from[i * from_step ..][0..bytes].*;
-        },
-        else => unreachable,
-    }
-}
 
 test "complex formulas over layouts" {
     const n = 37;

@@ -10,6 +10,7 @@
 const std = @import("std");
 const simd = @import("../simd.zig");
 const dtype = @import("../dtype.zig");
+const kernels = @import("elementwise_kernel.zig");
 const DType = dtype.DType;
 const Scalar = @import("../plan.zig").Scalar;
 
@@ -62,22 +63,135 @@ pub const Tile = enum(u8) {
     }
 };
 
-/// n elements between a packed tile and memory with `stride` bytes from one to the next.
-pub const Move = *const fn (tile: [*]u8, memory: [*]u8, n: usize, stride: usize) void;
+/// How elements go from memory to a tile, or from a tile to memory.
+pub const Move = struct {
+    /// None: as they are.
+    core: ?*const Core,
+    tile_size: u8,
+    memory_size: u8,
+    stores: bool = false,
+
+    /// n elements between a packed tile and memory with `stride` bytes from one to the next.
+    pub fn run(m: *const Move, tile: [*]u8, memory: [*]u8, n: usize, stride: usize) void {
+        const size: usize = m.memory_size;
+        if (stride == size) return m.whole(tile, memory, n);
+        if (m.core == null) return m.strided(tile, memory, n, stride);
+        var buffer: Piece align(64) = undefined;
+        var done: usize = 0;
+        while (done < n) {
+            const count = @min(n - done, piece);
+            const at = memory + done * stride;
+            const to = tile + done * m.tile_size;
+            if (m.stores) m.whole(to, &buffer, count);
+            m.strided(&buffer, at, count, stride);
+            if (!m.stores) m.whole(to, &buffer, count);
+            done += count;
+        }
+    }
+
+    /// Elements of the memory's kind, packed or with a stride.
+    pub fn strided(m: *const Move, packed_: [*]u8, memory: [*]u8, n: usize, stride: usize) void {
+        const size = m.memory_size;
+        if (m.stores)
+            copyStrided(size, memory, stride, packed_, size, n)
+        else
+            copyStrided(size, packed_, size, memory, stride, n);
+    }
+
+    /// n elements, packed on both sides.
+    pub fn whole(m: *const Move, tile: [*]u8, memory: [*]u8, n: usize) void {
+        const core = m.core orelse {
+            const bytes = n * m.memory_size;
+            return if (m.stores) @memcpy(memory[0..bytes], tile[0..bytes]) else @memcpy(tile[0..bytes], memory[0..bytes]);
+        };
+        const left = n % chunk;
+        if (n >= chunk) core(n / chunk, tile, memory);
+        if (left == 0) return;
+        if (n >= chunk and tile != memory) {
+            // The last whole chunk, part of which is done already.
+            return core(1, tile + (n - chunk) * m.tile_size, memory + (n - chunk) * m.memory_size);
+        }
+        const t = tile + (n - left) * m.tile_size;
+        const x = memory + (n - left) * m.memory_size;
+        var part: [2][chunk * 8]u8 align(64) = @splat(@splat(0));
+        if (m.stores) {
+            kernels.copyPart(&part[0], t, left * m.tile_size);
+            core(1, &part[0], &part[1]);
+            kernels.copyPart(x, &part[1], left * m.memory_size);
+        } else {
+            kernels.copyPart(&part[1], x, left * m.memory_size);
+            core(1, &part[0], &part[1]);
+            kernels.copyPart(t, &part[0], left * m.tile_size);
+        }
+    }
+};
+/// Elements that go through a buffer at a time.
+pub const piece = 256;
+pub const Piece = [piece * 8 + 64]u8;
+
+/// Converts `count` chunks, packed on both sides.
+const Core = fn (count: usize, tile: [*]u8, memory: [*]u8) void;
+const chunk = simd.lanes(f32);
+
+/// n elements of `size` bytes, from one stride to another.
+pub fn copyStrided(size: usize, to: [*]u8, to_step: usize, from: [*]const u8, from_step: usize, n: usize) void {
+    switch (size) {
+        inline 1, 2, 4, 8, 16 => |bytes| for (0..n) |i| {
+            to[i * to_step ..][0..bytes].* = from[i * from_step ..][0..bytes].*;
+        },
+        else => unreachable,
+    }
+}
 
 /// Memory of dtype d to a tile.
 pub fn loader(d: DType, tile: Tile) Move {
-    return switch (tile) {
-        .f32, .f64, .i64 => loaders[@backingInt(tile)][@backingInt(d)],
-        else => raw_loaders[@backingInt(tile) - @backingInt(Tile.raw1)],
-    };
+    return mover(d, tile, &loaders, false);
 }
 /// A tile to memory of dtype d.
 pub fn storer(d: DType, tile: Tile) Move {
-    return switch (tile) {
-        .f32, .f64, .i64 => storers[@backingInt(tile)][@backingInt(d)],
-        else => raw_storers[@backingInt(tile) - @backingInt(Tile.raw1)],
+    return mover(d, tile, &storers, true);
+}
+fn mover(d: DType, tile: Tile, cores: *const Cores, stores: bool) Move {
+    return .{
+        .core = switch (tile) {
+            .f32, .f64, .i64 => cores[@backingInt(tile)][@backingInt(d)],
+            else => null,
+        },
+        .tile_size = @intCast(tile.size()),
+        .memory_size = @intCast(d.size()),
+        .stores = stores,
     };
+}
+
+/// Integers of one dtype to another, both in memory: how to load those of `in` to tiles of
+/// out's bytes. Null where it takes a tile between them.
+pub fn between(in: DType, out: DType) ?Move {
+    const core: *const Core = switch (out) {
+        .bool => switch (in) {
+            .int16 => Direct(i16, Bool).convert,
+            .int32 => Direct(i32, Bool).convert,
+            else => return null,
+        },
+        .int8, .uint8 => switch (in) {
+            .int16 => Direct(i16, i8).convert,
+            .int32 => Direct(i32, i8).convert,
+            else => return null,
+        },
+        .int16 => switch (in) {
+            .bool, .uint8 => Direct(u8, i16).convert,
+            .int8 => Direct(i8, i16).convert,
+            .int32 => Direct(i32, i16).convert,
+            else => return null,
+        },
+        .int32 => switch (in) {
+            .bool, .uint8 => Direct(u8, i32).convert,
+            .int8 => Direct(i8, i32).convert,
+            .int16 => Direct(i16, i32).convert,
+            else => return null,
+        },
+        else => return null,
+    };
+    return .{ .core = core, .tile_size = @intCast(out.size()), .memory_size = @intCast(in.size()) };
 }
 
 /// A number (.f, or .i if `is_int`) as an element of dtype d, in the first bytes.
@@ -85,36 +199,28 @@ pub fn bitsOf(d: DType, x: Scalar, is_int: bool) i64 {
     var number = x;
     var bits: i64 = 0;
     const tile: Tile = if (is_int) .i64 else .f64;
-    storer(d, tile)(@ptrCast(&number), @ptrCast(&bits), 1, d.size());
+    storer(d, tile).whole(@ptrCast(&number), @ptrCast(&bits), 1);
     return bits;
 }
 
 const n_dtypes = @typeInfo(DType).@"enum".field_names.len;
 const compute_tiles = [_]Tile{ .f32, .f64, .i64 };
-const raw_tiles = [_]Tile{ .raw1, .raw2, .raw4, .raw8 };
 
-const loaders: [3][n_dtypes]Move = blk: {
-    var t: [3][n_dtypes]Move = undefined;
-    for (compute_tiles, 0..) |tile, i| for (0..n_dtypes) |d| {
-        t[i][d] = Mover(tile.Type(), Memory(@fromBackingInt(d))).load;
+const Cores = [compute_tiles.len][n_dtypes]?*const Core;
+const loaders: Cores = blk: {
+    var t: Cores = undefined;
+    for (compute_tiles, &t) |tile, *row| for (row, 0..) |*core, d| {
+        const M = Memory(@fromBackingInt(d));
+        core.* = if (M == tile.Type()) null else Mover(tile.Type(), M).load;
     };
     break :blk t;
 };
-const storers: [3][n_dtypes]Move = blk: {
-    var t: [3][n_dtypes]Move = undefined;
-    for (compute_tiles, 0..) |tile, i| for (0..n_dtypes) |d| {
-        t[i][d] = Mover(tile.Type(), Memory(@fromBackingInt(d))).store;
+const storers: Cores = blk: {
+    var t: Cores = undefined;
+    for (compute_tiles, &t) |tile, *row| for (row, 0..) |*core, d| {
+        const M = Memory(@fromBackingInt(d));
+        core.* = if (M == tile.Type()) null else Mover(tile.Type(), M).store;
     };
-    break :blk t;
-};
-const raw_loaders: [4]Move = blk: {
-    var t: [4]Move = undefined;
-    for (raw_tiles, 0..) |tile, i| t[i] = Mover(tile.Type(), tile.Type()).load;
-    break :blk t;
-};
-const raw_storers: [4]Move = blk: {
-    var t: [4]Move = undefined;
-    for (raw_tiles, 0..) |tile, i| t[i] = Mover(tile.Type(), tile.Type()).store;
     break :blk t;
 };
 
@@ -134,54 +240,56 @@ fn Bits(comptime M: type) type {
     };
 }
 
-/// More than a tile: what is converted goes to memory that may lie far away.
-const large = 8192;
-
 fn Mover(comptime T: type, comptime M: type) type {
     const B = Bits(M);
-    const lanes = simd.lanes(f32);
     return struct {
-        fn load(tile_bytes: [*]u8, memory: [*]u8, n: usize, stride: usize) void {
-            const tile: [*]T = @ptrCast(@alignCast(tile_bytes));
-            var i: usize = 0;
-            if (stride == @sizeOf(B)) {
-                const m: [*]const B = @ptrCast(@alignCast(memory));
-                while (i + lanes <= n) : (i += lanes) {
-                    if (n >= large) simd.askAhead(tile + i);
-                    tile[i..][0..lanes].* = toTile(T, M, lanes, m[i..][0..lanes].*);
-                }
-                while (i < n) : (i += 1) tile[i] = toTile(T, M, 1, m[i..][0..1].*)[0];
-            } else if (stride == 0) {
-                const m: *const B = @ptrCast(@alignCast(memory));
-                const x: T = toTile(T, M, 1, .{m.*})[0];
-                while (i + lanes <= n) : (i += lanes) tile[i..][0..lanes].* = @splat(x);
-                while (i < n) : (i += 1) tile[i] = x;
-            } else {
-                var at = memory;
-                while (i < n) : (i += 1) {
-                    const m: *const B = @ptrCast(@alignCast(at));
-                    tile[i] = toTile(T, M, 1, .{m.*})[0];
-                    at += stride;
-                }
+        fn load(count: usize, tile_bytes: [*]u8, memory: [*]u8) void {
+            var tile: [*]T = @ptrCast(@alignCast(tile_bytes));
+            var m: [*]const B = @ptrCast(@alignCast(memory));
+            for (0..count) |_| {
+                askAhead(m);
+                askAhead(tile);
+                tile[0..chunk].* = toTile(T, M, chunk, m[0..chunk].*);
+                tile += chunk;
+                m += chunk;
             }
         }
-        fn store(tile_bytes: [*]u8, memory: [*]u8, n: usize, stride: usize) void {
-            const tile: [*]const T = @ptrCast(@alignCast(tile_bytes));
-            var i: usize = 0;
-            if (stride == @sizeOf(B)) {
-                const m: [*]B = @ptrCast(@alignCast(memory));
-                while (i + lanes <= n) : (i += lanes) {
-                    if (n >= large) simd.askAhead(m + i);
-                    m[i..][0..lanes].* = fromTile(T, M, lanes, tile[i..][0..lanes].*);
-                }
-                while (i < n) : (i += 1) m[i] = fromTile(T, M, 1, tile[i..][0..1].*)[0];
-            } else {
-                var at = memory;
-                while (i < n) : (i += 1) {
-                    const m: *B = @ptrCast(@alignCast(at));
-                    m.* = fromTile(T, M, 1, tile[i..][0..1].*)[0];
-                    at += stride;
-                }
+        fn store(count: usize, tile_bytes: [*]u8, memory: [*]u8) void {
+            var tile: [*]const T = @ptrCast(@alignCast(tile_bytes));
+            var m: [*]B = @ptrCast(@alignCast(memory));
+            for (0..count) |_| {
+                askAhead(m);
+                askAhead(tile);
+                m[0..chunk].* = fromTile(T, M, chunk, tile[0..chunk].*);
+                tile += chunk;
+                m += chunk;
+            }
+        }
+    };
+}
+
+/// Every line of a chunk.
+inline fn askAhead(p: anytype) void {
+    const bytes: [*]const u8 = @ptrCast(p);
+    inline for (0..(chunk * @sizeOf(@TypeOf(p[0])) + 63) / 64) |line| simd.askAhead(bytes + 64 * line);
+}
+
+/// Integers A to integers or bools B: a whole virtual vector of the smaller ones at a time would
+/// be less work than a chunk, but memory is what it waits for.
+fn Direct(comptime A: type, comptime B: type) type {
+    return struct {
+        fn convert(count: usize, to_bytes: [*]u8, from_bytes: [*]u8) void {
+            var to: [*]Bits(B) = @ptrCast(@alignCast(to_bytes));
+            var from: [*]const A = @ptrCast(@alignCast(from_bytes));
+            for (0..count) |_| {
+                askAhead(from);
+                askAhead(to);
+                const x: @Vector(chunk, A) = from[0..chunk].*;
+                to[0..chunk].* = if (B == Bool)
+                    @intFromBool(x != @as(@Vector(chunk, A), @splat(0)))
+                else if (@sizeOf(B) > @sizeOf(A)) x else truncate(B, A, chunk, x);
+                to += chunk;
+                from += chunk;
             }
         }
     };
@@ -201,6 +309,7 @@ inline fn toTile(
     if (@typeInfo(T) == .float) {
         return if (@typeInfo(Bits(M)) == .float) @floatCast(x) else @floatFromInt(x);
     }
+    if (M == f16) return toInt(T, f32, n, @floatCast(x));
     if (@typeInfo(Bits(M)) == .float) return toInt(T, Bits(M), n, x);
     return @intCast(x);
 }
@@ -250,9 +359,8 @@ pub inline fn toInt(
     const V = @Vector(n, T);
     const bits = @typeInfo(I).int.bits;
     const limit: V = @splat(@floatFromInt(@as(i128, 1) << (bits - 1)));
-    const whole = @trunc(x);
-    const fits = (whole >= -limit) & (whole < limit);
-    const safe: @Vector(n, I) = @intFromFloat(@select(T, fits, whole, @as(V, @splat(0))));
+    const fits = (x >= -limit) & (x < limit);
+    const safe: @Vector(n, I) = @intFromFloat(@select(T, fits, x, @as(V, @splat(0))));
     return @select(I, fits, safe, @as(@Vector(n, I), @splat(std.math.minInt(I))));
 }
 
@@ -265,19 +373,19 @@ test "conversions at the edges of their ranges" {
         -0.0, 1e-30, 2147483520, 1e19, -1e19, 5,   6,    7,   -1,
     };
     var i32s: [18]i32 = undefined;
-    storer(.int32, .f32)(@ptrCast(&x), @ptrCast(&i32s), x.len, 4);
+    storer(.int32, .f32).run(@ptrCast(&x), @ptrCast(&i32s), x.len, 4);
     const low = std.math.minInt(i32);
     const want = [_]i32{
         1, -1, low, low, low, low, low, 300, 0, 0, 0, 2147483520, low, low, 5, 6, 7, -1,
     };
     try std.testing.expectEqualSlices(i32, &want, &i32s);
     var u8s: [18]u8 = undefined;
-    storer(.uint8, .f32)(@ptrCast(&x), @ptrCast(&u8s), x.len, 1);
+    storer(.uint8, .f32).run(@ptrCast(&x), @ptrCast(&u8s), x.len, 1);
     try expect(u8s[1] == 255 and u8s[7] == 44 and u8s[2] == 0 and u8s[17] == 255);
-    storer(.bool, .f32)(@ptrCast(&x), @ptrCast(&u8s), x.len, 1);
+    storer(.bool, .f32).run(@ptrCast(&x), @ptrCast(&u8s), x.len, 1);
     try expect(u8s[2] == 1 and u8s[8] == 0 and u8s[9] == 0 and u8s[10] == 1);
     var i64s: [18]i64 = undefined;
-    storer(.int64, .f32)(@ptrCast(&x), @ptrCast(&i64s), x.len, 8);
+    storer(.int64, .f32).run(@ptrCast(&x), @ptrCast(&i64s), x.len, 8);
     try expect(i64s[12] == std.math.minInt(i64) and i64s[5] == 3_000_000_000 and i64s[17] == -1);
 }
 
@@ -293,12 +401,12 @@ test "every dtype through every tile, contiguous and strided alike" {
             // Small whole numbers are exact everywhere.
             var numbers: [19]i64 = undefined;
             for (&numbers, 0..) |*x, i| x.* = if (d == .bool) @intCast(i & 1) else @intCast(i * 3);
-            storer(d, .i64)(@ptrCast(&numbers), &memory, 19, size);
-            loader(d, t)(&tile, &memory, 19, size);
-            storer(d, t)(&tile, &back, 19, size);
+            storer(d, .i64).run(@ptrCast(&numbers), &memory, 19, size);
+            loader(d, t).run(&tile, &memory, 19, size);
+            storer(d, t).run(&tile, &back, 19, size);
             try std.testing.expectEqualSlices(u8, memory[0 .. 19 * size], back[0 .. 19 * size]);
-            storer(d, t)(&tile, &back, 19, 2 * size);
-            loader(d, t)(&tile_strided, &back, 19, 2 * size);
+            storer(d, t).run(&tile, &back, 19, 2 * size);
+            loader(d, t).run(&tile_strided, &back, 19, 2 * size);
             const n = 19 * t.size();
             try std.testing.expectEqualSlices(u8, tile[0..n], tile_strided[0..n]);
         }

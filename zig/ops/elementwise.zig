@@ -43,6 +43,8 @@ pub const Spec = struct {
     grain: usize = cheap,
     /// The kernel is a moveKernel: a conversion need not go through it.
     is_move: bool = false,
+    /// How the first input is loaded, if not by its dtype and tile.
+    load: ?convert.Move = null,
 };
 pub const cheap = 32768;
 pub const costly = 8192;
@@ -159,6 +161,10 @@ pub fn init(operands: []const plan.Operand, spec: Spec) plan.PrepareError!State 
         slot.address = next;
         slot.same = slot.tile.isMemoryOf(d);
         slot.move = convert.loader(d, slot.tile);
+        if (i == 0) if (spec.load) |m| {
+            slot.move = m;
+            slot.same = false;
+        };
         next += 1;
     }
     chooseWay(s);

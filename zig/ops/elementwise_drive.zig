@@ -186,7 +186,7 @@ pub const Job = struct {
                 if (slot.same) continue;
                 in[i].ptr = &buffers[i];
                 in[i].row_step = size;
-                slot.move(&buffers[i], memory, count, step);
+                slot.move.run(&buffers[i], memory, count, step);
             } else {
                 // A conversion alone goes where the kernel would put it.
                 in[i] = if (s.is_move and s.out.place == .in_place)
@@ -195,7 +195,7 @@ pub const Job = struct {
                     .{ .ptr = &buffers[i], .row_step = n * size };
                 for (0..count) |row| {
                     const to = in[i].ptr + row * in[i].row_step;
-                    slot.move(to, memory + row * step, n, stride);
+                    slot.move.run(to, memory + row * step, n, stride);
                 }
             }
         }
@@ -206,7 +206,7 @@ pub const Job = struct {
             from = in[0];
         } else j.kernel.run(n, count, from.ptr, from.row_step, in, j.call);
         for (0..count) |row| {
-            s.out.move(from.ptr + row * from.row_step, result + row * out_step, n, out_stride);
+            s.out.move.run(from.ptr + row * from.row_step, result + row * out_step, n, out_stride);
         }
     }
 
@@ -243,10 +243,8 @@ pub const Job = struct {
                 const to = if (into_result) result else &buffers[i];
                 in[i].ptr = to;
                 if (slot.place == .flat_convert) {
-                    slot.move(to, base + at * v.element[k], n, v.element[k]);
-                } else if (v.innerStride(k) == 0 and !into_result) {
-                    walking.walkSpread(v, k, slot, base, to, at, n);
-                } else walking.walk(v, k, slot, base, to, at, n);
+                    slot.move.run(to, base + at * v.element[k], n, v.element[k]);
+                } else walking.walk(v, k, slot, base, to, at, n, !into_result);
             }
             const base = j.call.ptr[0].?;
             if (s.out.place == .in_place) {
@@ -255,8 +253,8 @@ pub const Job = struct {
                 const tile = if (s.is_move and !in[0].repeated) in[0].ptr else &buffers[max_inputs];
                 j.kernel.run(n, 1, tile, 0, &in, j.call);
                 if (s.out.place == .flat_convert) {
-                    s.out.move(tile, base + at * v.element[0], n, v.element[0]);
-                } else walking.walk(v, 0, s.out, base, tile, at, n);
+                    s.out.move.run(tile, base + at * v.element[0], n, v.element[0]);
+                } else walking.walk(v, 0, s.out, base, tile, at, n, false);
             }
             at += n;
         }
@@ -273,8 +271,7 @@ pub const Job = struct {
                 j.call.fail(.out_of_memory, .{ 0, 0, 0 });
                 return false;
             };
-            const fill = if (s.view.innerStride(k) == 0) &walking.walkSpread else &walking.walk;
-            fill(&s.view, k, slot, j.call.ptr[k].?, memory.*.?.ptr, 0, s.period);
+            walking.walk(&s.view, k, slot, j.call.ptr[k].?, memory.*.?.ptr, 0, s.period, true);
         }
         return true;
     }
@@ -358,10 +355,10 @@ pub const Job = struct {
             if (i == s.scalar_input) {
                 in[i] = j.number(slot, tile[0..8]);
             } else if (s.view.period(slot.address) == 1) {
-                slot.move(tile, j.call.ptr[slot.address].?, 1, 0);
+                slot.move.run(tile, j.call.ptr[slot.address].?, 1, 0);
                 in[i].repeated = true;
             } else {
-                walking.walk(&s.view, slot.address, slot, j.call.ptr[slot.address].?, tile, at, n);
+                walking.walk(&s.view, slot.address, slot, j.call.ptr[slot.address].?, tile, at, n, true);
             }
         }
     }

@@ -232,7 +232,7 @@ fn spread(size: usize, to: [*]align(64) u8, from: [*]const u8, n: usize) void {
 }
 
 /// n < part_bytes bytes, in pieces of powers of two.
-fn copyPart(to: [*]u8, from: [*]const u8, n: usize) void {
+pub fn copyPart(to: [*]u8, from: [*]const u8, n: usize) void {
     var i: usize = 0;
     comptime var piece = part_bytes / 2;
     inline while (piece > 0) : (piece /= 2) {

@@ -51,7 +51,7 @@ pub const Tensor = struct {
     /// Element number i in row-major order.
     pub fn get(t: *const Tensor, i: usize) f64 {
         var x: f64 = undefined;
-        convert.loader(t.dtype, .f64)(@ptrCast(&x), t.memory.ptr + t.offset(i), 1, 0);
+        convert.loader(t.dtype, .f64).run(@ptrCast(&x), t.memory.ptr + t.offset(i), 1, 0);
         return x;
     }
     pub fn set(t: *Tensor, i: usize, x: f64) void {
@@ -59,7 +59,7 @@ pub const Tensor = struct {
     }
     fn write(t: *Tensor, at: usize, x: f64) void {
         var y = x;
-        convert.storer(t.dtype, .f64)(@ptrCast(&y), t.memory.ptr + at, 1, t.dtype.size());
+        convert.storer(t.dtype, .f64).run(@ptrCast(&y), t.memory.ptr + at, 1, t.dtype.size());
     }
     fn offset(t: *const Tensor, i: usize) usize {
         var rest = i;

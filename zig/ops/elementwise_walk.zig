@@ -2,6 +2,7 @@
 const std = @import("std");
 const view = @import("../view.zig");
 const simd = @import("../simd.zig");
+const convert = @import("convert.zig");
 const Slot = @import("elementwise.zig").Slot;
 const View = view.View;
 
@@ -20,25 +21,9 @@ fn spread(size: usize, tile: [*]u8, n: usize) void {
     }
 }
 
-/// Elements [at, at + n) of the iteration between operand k and a packed tile.
-pub fn walk(v: *const View, k: usize, slot: Slot, base: [*]u8, tile: [*]u8, at: usize, n: usize) void {
-    const stride = v.innerStride(k);
-    const size = slot.tile.size();
-    var rows: Rows = .init(v, k, base, at);
-    var done: usize = 0;
-    var column = at % rows.inner;
-    while (true) {
-        const m = @min(n - done, rows.inner - column);
-        slot.move(tile + done * size, rows.memory + column * stride, m, stride);
-        done += m;
-        if (done == n) return;
-        column = 0;
-        rows.next();
-    }
-}
-
-/// As walk, of an input that repeats an element along each row; the tile has slack.
-pub fn walkSpread(
+/// Elements [at, at + n) of the iteration between operand k and a packed tile. `slack`: the tile
+/// has some behind its end.
+pub fn walk(
     v: *const View,
     k: usize,
     slot: Slot,
@@ -46,17 +31,46 @@ pub fn walkSpread(
     tile: [*]u8,
     at: usize,
     n: usize,
+    slack: bool,
 ) void {
-    const size = slot.tile.size();
+    const m = &slot.move;
+    if (m.core == null) return walkRaw(v, k, m, base, tile, at, n, slack);
+    var buffer: convert.Piece align(64) = undefined;
+    var done: usize = 0;
+    while (done < n) {
+        const count = @min(n - done, convert.piece);
+        const to = tile + done * m.tile_size;
+        if (m.stores) m.whole(to, &buffer, count);
+        walkRaw(v, k, m, base, &buffer, at + done, count, true);
+        if (!m.stores) m.whole(to, &buffer, count);
+        done += count;
+    }
+}
+
+/// The same of elements as they are in memory.
+fn walkRaw(
+    v: *const View,
+    k: usize,
+    move: *const convert.Move,
+    base: [*]u8,
+    tile: [*]u8,
+    at: usize,
+    n: usize,
+    slack: bool,
+) void {
+    const stride = v.innerStride(k);
+    const size: usize = move.memory_size;
+    const spreads = slack and stride == 0 and !move.stores;
     var rows: Rows = .init(v, k, base, at);
     var done: usize = 0;
     var column = at % rows.inner;
     while (true) {
-        if (slot.same and column == 0 and v.ndim > 1) {
+        const to = tile + done * size;
+        if (spreads and column == 0 and v.ndim > 1) {
             const several = @min((n - done) / rows.inner, rows.leftInDimension());
             if (several > 1) {
                 const step = v.strides[k][v.ndim - 2];
-                spreadRows(size, tile + done * size, rows.memory, rows.inner, several, step);
+                spreadRows(size, to, rows.memory, rows.inner, several, step);
                 done += several * rows.inner;
                 if (done == n) return;
                 rows.advance(several);
@@ -64,9 +78,14 @@ pub fn walkSpread(
             }
         }
         const m = @min(n - done, rows.inner - column);
-        const to = tile + done * size;
-        slot.move(to, rows.memory, 1, 0);
-        spread(size, to, m);
+        const memory = rows.memory + column * stride;
+        if (spreads) {
+            convert.copyStrided(size, to, 0, memory, 0, 1);
+            spread(size, to, m);
+        } else if (stride == size) {
+            const bytes = m * size;
+            if (move.stores) @memcpy(memory[0..bytes], to[0..bytes]) else @memcpy(to[0..bytes], memory[0..bytes]);
+        } else move.strided(to, memory, m, stride);
         done += m;
         if (done == n) return;
         column = 0;

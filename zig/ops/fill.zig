@@ -265,7 +265,7 @@ fn sequence(p: *const Plan, call: *Call, rule: anytype) void {
                     }
                     for (tile[k..n], first + k..) |*x, i| x.* = .{ .f = j.rule.float(i) };
                 }
-                j.store(@ptrCast(&tile), j.out + first * j.stride, n, j.stride);
+                j.store.run(@ptrCast(&tile), j.out + first * j.stride, n, j.stride);
             }
         }
     };
