@@ -172,6 +172,7 @@ ROWS = {
         'tri_indices': 6,
         'flip': 7,
         'roll': 8,
+        'pad': 9,
     },
     'matmul': {
         'matmul': 0,

@@ -66,7 +66,7 @@ def _describe(lay: Layout):
 # dimension of the two parts, along which masks and indices are repeated; "apart": these have no such dimension.
 _BY_PARTS = {
     ("unary", "neg"): "last", ("binary", "add"): "last", ("binary", "sub"): "last", ("ternary", "where"): "last",
-    ("cast", "copy"): "last", ("fill", "fill"): "last", ("fill", "flip"): "last", ("fill", "roll"): "last", ("fill", "tril"): "first",
+    ("cast", "copy"): "last", ("fill", "fill"): "last", ("fill", "flip"): "last", ("fill", "roll"): "last", ("fill", "pad"): "last", ("fill", "tril"): "first",
     ("fill", "triu"): "first", ("reduce", "sum"): "last", ("reduce", "mean"): "last", ("scan", "cumsum"): "last",
     ("gather", "gather"): "last", ("scatter", "scatter"): "last", ("scatter", "scatter_add"): "last", ("index", "index"): "apart",
     ("index", "index_put"): "apart", ("matmul", "complex_matmul"): "last",
@@ -76,7 +76,7 @@ _BY_PARTS = {
 # Rows that only move elements: they see complex64 as words of its size.
 _NOT_MOVED = frozenset((dt.complex128, dt.float16, dt.bfloat16, dt.float32, dt.float64))
 _MOVES = frozenset((
-    ("cast", "copy"), ("fill", "flip"), ("fill", "roll"), ("fill", "tril"), ("fill", "triu"), ("gather", "gather"), ("index", "index"),
+    ("cast", "copy"), ("fill", "flip"), ("fill", "roll"), ("fill", "pad"), ("fill", "tril"), ("fill", "triu"), ("gather", "gather"), ("index", "index"),
     ("scatter", "scatter"), ("ternary", "where"),
 ))  # fmt: skip
 

@@ -227,6 +227,7 @@ enum dlgrad_fill {
     DLGRAD_FILL_TRI_INDICES = 6,
     DLGRAD_FILL_FLIP = 7,
     DLGRAD_FILL_ROLL = 8,
+    DLGRAD_FILL_PAD = 9,
 };
 
 enum dlgrad_matmul {

@@ -19,7 +19,7 @@ from .gather import index_positions, positions_plan
 from .mask import masked_select, nonzero, spread
 from .scatter import put_positions
 from .slicing import select, slice_
-from .ternary import expand_raw, fill_masked
+from .ternary import _number_for, expand_raw, fill_masked
 from .view import permute, unsqueeze, view
 from .view_graph import embed, make_view
 from .writing import check_apart, check_inplace, check_writable, replace_history, unrecorded
@@ -347,9 +347,9 @@ def take_positions(x, tensors):
 
 def put_new(shape, g, indices, start):
     """Zeros of this shape with g added at the positions: the derivative of reading them, and linear itself."""
-    if not mode.enabled and start == 0 and len(indices) == 1 and not g._layout.dtype.is_complex:
+    if not mode.enabled and start == 0 and not g._layout.dtype.is_complex:
         out = _new_filled(0, shape, g._layout.dtype)
-        if _put_quickly(out, indices[0], g, False, True):
+        if _put_quickly(out, indices, g, False, True):
             out._storage.version = 0
             return out
     out = with_room(zeros(shape, dtype=g._layout.dtype), g, *indices)
@@ -399,7 +399,9 @@ def _set_quickly(self, key, value):
             return False
         if key._layout.dtype is dt.bool:
             return number and key._layout.ndim > 0 and _fill_where(self, key, value)
-        return _put_quickly(self, key, value, number)
+        return _put_quickly(self, (key,), value, number)
+    if type(key) is tuple and key and type(key[0]) is Tensor:
+        return (number or value._storage is not self._storage) and _put_quickly(self, key, value, number)
     for i in key if type(key) is tuple else (key,):
         if not (type(i) is int or type(i) is slice or i is None or i is Ellipsis):
             return False
@@ -423,26 +425,42 @@ def _fill_where(self, mask, value):
     return mask._storage is not self._storage and fill_masked(self, mask, value)
 
 
-def _put_quickly(self, index, value, number, accumulate=False):
-    lay, given = self._layout, index._layout
+def _put_quickly(self, indices, value, number, accumulate=False):
+    """Writes or adds the value at the positions that int64 tensors of one shape give in the first dimensions."""
+    lay = self._layout
     if number:
-        if not (lay.dtype.is_floating_point or (lay.dtype is dt.int64 and type(value) is int and -(1 << 53) < value < 1 << 53)):
+        value = None if lay.dtype.is_complex else _number_for(lay.dtype, value)
+        if value is None or (type(value) is int and not -(1 << 53) < value < 1 << 53):
             return False
         value = _new_filled(value, (), lay.dtype)
-    key = lay, given, value._layout, accumulate
+    try:
+        key = lay, *[i._layout for i in indices], value._layout, accumulate
+    except AttributeError:
+        return False
     plan = _puts.get(key)
     if plan is None:
-        if not (type(lay) is type(given) is type(value._layout) is Layout) or 0 in lay.strides or lay.dtype.is_complex:
+        plan = _put_plan(*key[:-1], accumulate=accumulate)
+        if plan is None:
             return False
-        if given.dtype is not dt.int64 or not given.ndim or not lay.ndim or value._layout.dtype is not lay.dtype:
-            return False
-        try:
-            wide = expanded(value._layout, Size((*given.shape, *lay.shape[1:])))
-        except RuntimeError:
-            return False
-        plan = remember(_puts, key, make_plan("index", "index_put", (lay,), (given, wide), (1, 0, 1, int(accumulate)), name="__setitem__", into=True))
-    write(plan, self, index, value)
+        remember(_puts, key, plan)
+    if any([i._storage is self._storage for i in indices]):
+        return False
+    write(plan, self, *indices, value)
     return True
+
+
+def _put_plan(lay, *given, accumulate):
+    *indices, value = given
+    first, k = indices[0], len(indices)
+    if any([type(x) is not Layout for x in (lay, *given)]) or 0 in lay.strides or lay.dtype.is_complex or lay.ndim < k:
+        return None
+    if any([i.dtype is not dt.int64 or i.shape != first.shape for i in indices]) or not first.ndim or value.dtype is not lay.dtype:
+        return None
+    try:
+        wide = expanded(value, Size((*first.shape, *lay.shape[k:])))
+    except RuntimeError:
+        return None
+    return make_plan("index", "index_put", (lay,), (*indices, wide), (k, 0, 1, int(accumulate)), name="__setitem__", into=True)
 
 
 def setitem(self, key, value):

@@ -101,7 +101,9 @@ def masked_scatter(input, mask, source):
     shape = broadcast_shapes(input._layout.shape, mask._layout.shape, op="masked_scatter")
     m = expand_raw(mask, shape)
     result = with_room(input.expand(tuple(shape)).detach().clone(memory_format="contiguous"), mask, source)
-    need = _count_true(m)
+    need = m._layout.numel
+    if source._layout.numel < need or input._layout.dtype.is_complex:
+        need = _count_true(m)
     if source._layout.numel < need:
         raise RuntimeError(
             f"masked_scatter(): expected the number of elements of source ({source._layout.numel}) to be >= the number of ones in mask ({need})"

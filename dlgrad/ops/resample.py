@@ -35,14 +35,14 @@ def whole_axis(size):
     return axis or door.remember(_whole, size, Axis(size, range(size)))
 
 
-def resample(input, y, x):
+def resample(input, y, x, backward=False):
     """The last two dimensions of `input` by the axes y and x.
 
-    Shapes: (*, y.size, x.size) -> (*, y.count, x.count). float32 and float64; float16 and bfloat16 by way of float32."""
+    Shapes: (*, y.size, x.size) -> (*, y.count, x.count); backward: the transpose, the other way. float32 and float64; float16 and bfloat16 by way of float32."""
     d = input._layout.dtype
     if d is not dt.float32 and d is not dt.float64:
-        return _resampled(input.to(dt.float32), y, x, False).to(d)
-    return _resampled(input, y, x, False)
+        return _resampled(input.to(dt.float32), y, x, backward).to(d)
+    return _resampled(input, y, x, backward)
 
 
 def _resampled(input, y, x, backward):

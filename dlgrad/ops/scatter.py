@@ -13,11 +13,11 @@ from ..batched import with_room
 from ..layout import Layout, contiguous, layout, wrap_dim
 from ..plan import make_plan, remember, write
 from ..tensor import Tensor, make_tensor, method
-from .checked import checked, index_errors
+from .checked import checked
 from .complex_numbers import imag, real
 from .create import _new_filled
 from .elementwise import as_number, expanded, fit_scalar, is_scalar, to_tensor
-from .gather import _check_ranks, _raw, _vector_index, _wrapped, gather, index_select, index_tensor
+from .gather import _check_ranks, _raw, _vector_index, gather, index_select, index_tensor, take
 from .mask import masked_scatter
 from .ternary import fill_masked
 from .writing import check_apart, check_writable, unrecorded, write_out
@@ -449,12 +449,18 @@ def put(input, index, source, accumulate=False):
     if index._layout.numel != source._layout.numel:
         raise RuntimeError(f"put(): Expected source and index to have the same number of elements, but got source.numel() = "
                            f"{source._layout.numel}, index.numel() = {index._layout.numel}")  # fmt: skip
-    n = input._layout.numel
-    i = _wrapped(index.reshape(-1), n)
-    flat, src = input.reshape(-1), source.reshape(-1)
-    with index_errors():
-        done = scatter_add(flat, 0, i, src) if accumulate else scatter(flat, 0, i, src)
-    return done.reshape(tuple(input._layout.shape))
+    if source._layout.dtype is not input._layout.dtype:
+        raise RuntimeError(f"put(): self and source expected to have the same dtype, but got self.dtype = {input.dtype} and source.dtype = {source.dtype}")
+    shape = tuple(source._layout.shape)
+    result = with_room(input.detach().clone(memory_format="contiguous"), index, source)
+    put_positions(result.view(-1), (index.detach().reshape(-1),), source.detach().reshape(-1), 0, True, bool(accumulate), "put")
+    result._storage.version = 0
+
+    def to_input(g, i):
+        return g if accumulate else put(g, i, g.new_zeros(shape))
+
+    record(result, "PutBackward0", (to_input, lambda g, i: take(g, i).reshape(shape)), (input, source), (index,))
+    return result
 
 
 @method
@@ -468,8 +474,8 @@ def index_put_(self, indices, values, accumulate=False):
     """Sets (or, with accumulate, increases) the positions that `indices` name to `values`."""
     from .indexing import _put_quickly, write_positions
 
-    if type(indices) in (tuple, list) and len(indices) == 1 and type(values) is Tensor:
-        if _direct("index_put_", self, indices[0], values) and _put_quickly(self, indices[0], values, False, bool(accumulate)):
+    if type(indices) in (tuple, list) and indices and type(values) is Tensor:
+        if _direct("index_put_", self, indices[0], values) and _put_quickly(self, indices, values, False, bool(accumulate)):
             return self
     if not isinstance(indices, (tuple, list)):
         raise TypeError(

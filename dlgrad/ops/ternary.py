@@ -169,7 +169,12 @@ def _number_for(dtype, value):
     """The number for a plan of this dtype; None where it has to be looked at more closely."""
     if dtype.is_floating_point:
         return float(value)
-    return value if type(value) is int and dtype is dt.int64 and -(1 << 63) <= value < 1 << 63 else None
+    if type(value) is not int:
+        return None
+    if dtype is dt.bool:
+        return int(value != 0)
+    info = dt.iinfo(dtype)
+    return value if info.min <= value <= info.max else None
 
 
 def fill_masked(t, mask, value):

@@ -484,3 +484,40 @@ test "triangles, flips and rolls" {
         }
     };
 }
+
+/// What `pad` shows at position i of a dimension of `n`; null: the padding's value.
+fn shown(mode: i64, i: i64, n: i64) ?usize {
+    const at = switch (mode) {
+        0 => if (i < 0 or i >= n) return null else i,
+        1 => n - 1 - @as(i64, @intCast(@abs(n - 1 - @as(i64, @intCast(@abs(i)))))),
+        2 => std.math.clamp(i, 0, n - 1),
+        else => @mod(i, n),
+    };
+    return @intCast(at);
+}
+
+test "pad: every mode, element size and width of rows, and what is cut" {
+    const amounts = [_][4]i64{ .{ 1, 1, 1, 1 }, .{ 0, 2, 3, 0 }, .{ 2, 0, 0, 4 }, .{ -1, 1, 2, -2 }, .{ 0, 0, -1, -1 }, .{ -1, 2, 0, 0 } };
+    for ([_]DType{ .uint8, .float16, .float32, .float64 }) |d| for ([_]i64{ 5, 9, 37, 70 }) |width| {
+        for (0..4) |mode| for (amounts) |around| {
+            if (mode == 3 and @min(around[0], around[2], around[3]) < 0) continue;
+            var x: Tensor = try .init(d, &.{ 2, 4, width }, .contiguous);
+            defer x.deinit();
+            for (0..x.numel()) |i| x.set(i, @floatFromInt(i % 199));
+            const shape = [_]i64{ 2, 4 + around[0] + around[1], width + around[2] + around[3] };
+            var out: Tensor = try .init(d, &shape, .contiguous);
+            defer out.deinit();
+            const ints = [_]i64{ @intCast(mode), 0, 0, 0 } ++ around;
+            try expectEqual(.ok, try testing.call(fill, "pad", &.{ &out, &x }, .{ .ints = &ints, .scalars = &.{.{ .f = 7 }} }));
+            for (0..out.numel()) |i| {
+                const k: i64 = @intCast(i);
+                const row = shown(@intCast(mode), @mod(@divFloor(k, shape[2]), shape[1]) - around[0], 4);
+                const column = shown(@intCast(mode), @mod(k, shape[2]) - around[2], width);
+                const plane = i / @as(usize, @intCast(shape[1] * shape[2]));
+                const w: usize = @intCast(width);
+                const want: f64 = if (row == null or column == null) 7 else @floatFromInt(((plane * 4 + row.?) * w + column.?) % 199);
+                try expectEqual(want, out.get(i));
+            }
+        };
+    };
+}

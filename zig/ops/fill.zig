@@ -16,10 +16,14 @@
 //! - `roll`: out, x of one shape and dtype; ints: shift, dimension, shift, dimension, ... :
 //!   out[(i + shift) mod size] = x[i]. Shifts may be negative or beyond the size; a dimension
 //!   may come more than once.
+//! - `pad`: out, x of one dtype. ints: mode (0 constant, 1 reflect, 2 replicate, 3 circular), how
+//!   scalar[0], the constant, is given (as for fill), then for each dimension the positions of out
+//!   before those of x and behind them; negative ones are cut off.
 const std = @import("std");
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");
 const join = @import("join.zig");
+const remap = @import("remap.zig");
 const simd = @import("../simd.zig");
 const elementwise = @import("elementwise.zig");
 const convert = @import("convert.zig");
@@ -29,7 +33,7 @@ const Plan = plan.Plan;
 const Call = plan.Call;
 const Operand = plan.Operand;
 
-const RowKind = enum { fill, arange, linspace, eye, tril, triu, tri_indices, flip, roll };
+const RowKind = enum { fill, arange, linspace, eye, tril, triu, tri_indices, flip, roll, pad };
 
 pub const names: []const []const u8 = @typeInfo(RowKind).@"enum".field_names;
 pub const family: plan.Family = .{ .prepare = prepare };
@@ -56,9 +60,13 @@ fn prepare(p: *Plan) plan.PrepareError!void {
             .int32 => &TriangleIndices(i32).run,
             else => return error.Unsupported,
         },
-        .flip, .roll => {
-            if (!sameKind(p) or p.operands[0].ndim() > max_dims) return error.Unsupported;
-            try prepareRemap(p, kind);
+        .flip, .roll, .pad => {
+            if (!sameKind(p)) return error.Unsupported;
+            try remap.prepare(p, switch (kind) {
+                .flip => .flip,
+                .roll => .roll,
+                else => .pad,
+            });
         },
     }
 }
@@ -406,7 +414,6 @@ fn copyRow(size: usize, to: [*]u8, from: [*]u8, n: usize, to_step: isize, from_s
     if (to_step == size and from_step == size) {
         return join.copyBytes(to, from, n * size);
     }
-    if (to_step == size and from_step == -to_step) return reverseRow(size, to, from, n);
     switch (size) {
         inline 1, 2, 4, 8 => |s| {
             var x = @intFromPtr(from);
@@ -420,118 +427,3 @@ fn copyRow(size: usize, to: [*]u8, from: [*]u8, n: usize, to_step: isize, from_s
         else => unreachable,
     }
 }
-
-/// out[i] = from[-i], of packed elements.
-fn reverseRow(size: usize, to: [*]u8, from: [*]u8, n: usize) void {
-    switch (size) {
-        inline 1, 2, 4, 8 => |s| {
-            const T = @Int(.unsigned, s * 8);
-            const lanes = 32 / s;
-            const mask = comptime blk: {
-                var m: [lanes]i32 = undefined;
-                for (&m, 0..) |*x, i| x.* = lanes - 1 - @as(i32, @intCast(i));
-                break :blk m;
-            };
-            const out: [*]T = @ptrCast(@alignCast(to));
-            const in: [*]const T = @ptrCast(@alignCast(from - (n - 1) * s));
-            var i: usize = 0;
-            while (i + lanes <= n) : (i += lanes) {
-                const x: @Vector(lanes, T) = in[n - i - lanes ..][0..lanes].*;
-                out[i..][0..lanes].* = @shuffle(T, x, undefined, mask);
-            }
-            while (i < n) : (i += 1) out[i] = in[n - 1 - i];
-        },
-        else => unreachable,
-    }
-}
-
-// ------------------------------------------------------------------ flip, roll
-
-const max_dims = 32;
-
-/// Where out's index comes from, in every dimension: (i + add) mod size, then reversed if so.
-const Remap = struct {
-    add: [max_dims]usize = @splat(0),
-    reversed: [max_dims]bool = @splat(false),
-};
-
-fn prepareRemap(p: *Plan, kind: RowKind) plan.PrepareError!void {
-    const s = try p.create(Remap);
-    s.* = .{};
-    p.run = runRemap;
-    if (kind == .flip) {
-        for (p.ints) |d| s.reversed[@intCast(d)] = true;
-    } else {
-        var i: usize = 0;
-        while (i + 1 < p.ints.len) : (i += 2) {
-            const d: usize = @intCast(p.ints[i + 1]);
-            const size = p.operands[0].shape[d];
-            if (size == 0) continue;
-            const back: usize = @intCast(@mod(-@mod(p.ints[i], size), size));
-            s.add[d] = (s.add[d] + back) % @as(usize, @intCast(size));
-        }
-    }
-}
-
-fn runRemap(p: *const Plan, call: *Call) void {
-    const out = p.operands[0];
-    const n = out.numel();
-    if (n == 0) return;
-    const nd = out.ndim();
-    if (nd == 0) return copyRow(out.dtype.size(), call.ptr[0].?, call.ptr[1].?, 1, 0, 0 + 1);
-    const Job = struct {
-        p: *const Plan,
-        call: *Call,
-        pieces: usize,
-
-        fn run(j: *const @This(), begin: usize, end: usize) void {
-            const dims = j.p.operands[0].ndim();
-            // x is read forwards: the rows ahead are fetched while one is copied.
-            const backwards = dims > 1 and j.p.stateAs(Remap).reversed[dims - 2];
-            for (begin..end) |k| {
-                const unit = if (backwards) begin + (end - 1 - k) else k;
-                j.row(unit / j.pieces, unit % j.pieces * piece);
-            }
-        }
-        /// A piece of a row, from element `first` on.
-        fn row(j: *const @This(), index: usize, first: usize) void {
-            const s = j.p.stateAs(Remap);
-            const o = j.p.operands[0];
-            const x = j.p.operands[1];
-            const last = o.ndim() - 1;
-            var from = j.call.ptr[1].?;
-            var rest = index;
-            var d = last;
-            while (d > 0) {
-                d -= 1;
-                const size: usize = @intCast(o.shape[d]);
-                var i = (rest % size + s.add[d]) % size;
-                if (s.reversed[d]) i = size - 1 - i;
-                from += i * stride(x, d);
-                rest /= size;
-            }
-            const width: usize = @intCast(o.shape[last]);
-            const end = @min(width, first + piece);
-            const step = stride(x, last);
-            const to = j.call.ptr[0].? + rowOffset(o, index);
-            const size = o.dtype.size();
-            const to_step: isize = @intCast(stride(o, last));
-            const x_step: isize = @intCast(step);
-            if (s.reversed[last]) {
-                const at = from + (width - 1 - first) * step;
-                return copyRow(size, to + first * stride(o, last), at, end - first, to_step, -x_step);
-            }
-            // out[0 .. width - add] = x[add ..], then x's beginning
-            const head = width - s.add[last];
-            const parts = [2][3]usize{ .{ first, @min(end, head), s.add[last] + first }, .{ @max(first, head), end, @max(first, head) - head } };
-            for (parts) |part| if (part[0] < part[1]) {
-                copyRow(size, to + part[0] * stride(o, last), from + part[2] * step, part[1] - part[0], to_step, x_step);
-            };
-        }
-    };
-    const width: usize = @intCast(out.shape[nd - 1]);
-    const job: Job = .{ .p = p, .call = call, .pieces = (width + piece - 1) / piece };
-    services.parallelFor(n / width * job.pieces, 1 + piece / width, job, Job.run);
-}
-/// Elements that a thread moves at a time.
-const piece = 32768;

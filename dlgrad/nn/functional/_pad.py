@@ -6,8 +6,10 @@ import functools
 
 import dlgrad
 from dlgrad import Tensor
+from dlgrad import plan as door
 from dlgrad.autograd.graph import record
-from dlgrad.ops.elementwise import anchored
+from dlgrad.layout import contiguous
+from dlgrad.ops.elementwise import anchored, fit_scalar
 from dlgrad.ops.resample import Axis, resample, whole_axis
 
 __all__ = ["pad", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle"]
@@ -54,32 +56,49 @@ def pad(input, pad, mode="constant", value=None):
         # What is cut off is not wrapped around.
         input = _constant_pad(input, tuple(min(amount, 0) for amount in pad), 0)
         pad = tuple(max(amount, 0) for amount in pad)
+        for i in range(n):
+            _check_amounts(input, mode, input.dim() - 1 - i, pad[2 * i], pad[2 * i + 1])
     if mode != "circular":
         input = anchored(input)
     if not any(pad):
         return input.clone()
-    if input.dtype in _RESAMPLED:
-        return _resampled_pad(input, mode, n, pad)
-    for i in range(n):
-        input = _index_pad(input, mode, input.dim() - 1 - i, pad[2 * i], pad[2 * i + 1])
-    return input
-
-
-_RESAMPLED = (dlgrad.float32, dlgrad.float64)
-
-
-def _resampled_pad(input, mode, n, pad):
-    """The last dimension and the one before in one pass; of three, the first one in another."""
-    shape = input.shape
-    x = _axis(mode, shape[-1], pad[0], pad[1])
-    if n == 1:
-        return resample(input.unsqueeze(-2), whole_axis(1), x).squeeze(-2)
-    result = resample(input, _axis(mode, shape[-2], pad[2], pad[3]), x)
-    if n == 3:
-        flat = result.flatten(-2)
-        depth = _axis(mode, shape[-3], pad[4], pad[5])
-        result = resample(flat, depth, whole_axis(flat.shape[-1])).unflatten(-1, result.shape[-2:])
+    d = input.dtype
+    if d.is_complex and input._requires_grad:
+        for i in range(n):
+            input = _index_pad(input, mode, input.dim() - 1 - i, pad[2 * i], pad[2 * i + 1])
+        return input
+    result = _moved(input, mode, pad, 0)
+    if input._requires_grad:
+        axes = [_axis(mode, input.shape[-1 - i], pad[2 * i], pad[2 * i + 1]) for i in range(n)]
+        record(result, f"{mode.title()}PadNdBackward0", lambda g: _folded(g.to(_wide(d)), axes).to(d), (input,))
     return result
+
+
+_MODES = ("constant", "reflect", "replicate", "circular")
+
+
+def _moved(input, mode, pad, value):
+    """The padded tensor, outside of the graph."""
+    lay = input._layout
+    rank = lay.ndim
+    amounts = (0,) * (2 * rank - len(pad)) + tuple([pad[i + k] for i in range(len(pad) - 2, -1, -2) for k in (0, 1)])
+    shape = tuple([size + amounts[2 * k] + amounts[2 * k + 1] for k, size in enumerate(lay.shape)])
+    ints = (_MODES.index(mode), int(not lay.dtype.is_floating_point), *amounts)
+    return door.call("fill", "pad", contiguous(lay.dtype, shape), (input.detach(),), ints=ints, scalars=(value,))
+
+
+def _wide(d):
+    return d if d is dlgrad.float64 else dlgrad.float32
+
+
+def _folded(g, axes):
+    """The transpose of padding by repetition: each position's sum over where it was shown."""
+    if len(axes) == 1:
+        return resample(g.unsqueeze(-2), whole_axis(1), axes[0], True).squeeze(-2)
+    if len(axes) == 3:
+        flat = g.flatten(-2)
+        g = resample(flat, axes[2], whole_axis(flat.shape[-1]), True).unflatten(-1, g.shape[-2:])
+    return resample(g, axes[1], axes[0], True)
 
 
 @functools.lru_cache(maxsize=256)
@@ -127,44 +146,27 @@ def _index_pad(input, mode, dim, before, after):
 
 
 def _constant_pad(input, pad, value):
-    sizes, kept, inner = _constant_plan(tuple(input.shape), pad)
-    source = input.detach() if kept is None else input.detach()[kept]
-    if inner is None:
-        result = source.clone()
-    else:
-        result = input.detach().new_full(sizes, value)
-        result[inner] = source
-        result._storage.version = 0
-    if input._requires_grad:
-        back = tuple([-amount for amount in pad])
-        record(result, "ConstantPadNdBackward0", lambda g: _constant_pad(g, back, 0.0), (input,))
-    return result
-
-
-@functools.lru_cache(maxsize=1024)
-def _constant_plan(shape, pad):
-    """The sizes of the result; what of the input is kept (None: all); where that stands in the result (None: is it)."""
-    sizes = list(shape)
-    rank = len(sizes)
-    inner = [slice(None)] * rank
-    kept = [slice(None)] * rank
+    d = input.dtype
     for i in range(len(pad) // 2):
-        before, after = pad[2 * i], pad[2 * i + 1]
-        dim = rank - 1 - i
-        size = sizes[dim]
+        size, before, after = input.shape[-1 - i], pad[2 * i], pad[2 * i + 1]
         if size + before + after < 0:
             raise RuntimeError(
                 f"[pad] The input size {size}, plus negative padding {before} and {after} resulted "
                 "in a negative output size, which is invalid. Check dimension "
-                f"{dim} of your input."
+                f"{input.dim() - 1 - i} of your input."
             )
-        sizes[dim] = size + before + after
-        if before < 0 or after < 0:
-            kept[dim] = slice(max(-before, 0), size - max(-after, 0))
-        if before > 0 or after > 0:
-            inner[dim] = slice(max(before, 0), sizes[dim] - max(after, 0))
-    all_kept = min(pad, default=0) >= 0
-    return tuple(sizes), None if all_kept else tuple(kept), None if max(pad, default=0) <= 0 else tuple(inner)
+    if max(pad, default=0) <= 0 and not input._layout.contiguous:  # the strides stay
+        kept = tuple([slice(-pad[i], n + pad[i + 1]) for n, i in zip(reversed(input.shape), range(0, len(pad), 2))])
+        result = input.detach()[(..., *reversed(kept))].clone()
+    elif d.is_complex and value != 0:
+        parts = zip((input.real, input.imag), (complex(value).real, complex(value).imag))
+        return dlgrad.complex(*[_constant_pad(part, pad, number) for part, number in parts])
+    else:
+        result = _moved(input, "constant", pad, 0 if d.is_complex else fit_scalar("pad", value, d))
+    if input._requires_grad:
+        back = tuple([-amount for amount in pad])
+        record(result, "ConstantPadNdBackward0", lambda g: _constant_pad(g, back, 0.0), (input,))
+    return result
 
 
 def _check_image(name, input):
