@@ -6,14 +6,16 @@ import math
 from collections import namedtuple
 
 from .. import dtypes as dt
+from .. import plan as door
 from ..autograd.graph import record
 from ..autograd.mode import no_grad
+from ..layout import contiguous
 from ..tensor import Tensor, method
 from . import complex_numbers
 from .binary import mul
 from .reduce import check
 from .ternary import where
-from .unary import exp2, floor, inplace, log2
+from .unary import exp2, inplace
 from .vector_norm import renorm
 from .writing import write_out
 
@@ -103,26 +105,12 @@ def frexp(input, *, out=None):
     check("frexp", input)
     if not input._layout.dtype.is_floating_point:
         raise RuntimeError(f"frexp(): only supports floating-point dtypes, got {input._layout.dtype.name}")
-    with no_grad():
-        mantissa, exponent = _split(input.detach().double())
-        mantissa, exponent = mantissa.to(input.dtype), exponent.to(dt.int32)
+    lay = contiguous(input._layout.dtype, tuple(input.shape))
+    mantissa = door.call("unary", "mantissa", lay, (input,), name="frexp")
+    exponent = door.call("unary", "exponent", contiguous(dt.int32, tuple(input.shape)), (input,), name="frexp")
     record(mantissa, "FrexpBackward0", lambda g, e: g / exp2(e.to(g.dtype)), (input,), (exponent,))
     result = _frexp_result(mantissa, exponent)
     return result if out is None else write_out("frexp", out, result)
-
-
-def _split(x):
-    """Mantissa and exponent of float64. The logarithm may be one off near powers of 2, which shows in the mantissa;
-    small numbers are scaled up first, so that the powers of 2 in use stay normal. All steps but it are exact."""
-    plain = ~x.isfinite() | (x == 0)
-    tiny = x.abs() < 2.0**-500
-    s = where(plain, 0.5, where(tiny, x * 2.0**600, x))
-    e = floor(log2(s.abs())) + 1
-    m = s * exp2(-(e / 2).floor()) * exp2(-(e - (e / 2).floor()))
-    size = m.abs()
-    e = e + (size >= 1) - (size < 0.5).to(e.dtype)
-    m = where(size >= 1, m * 0.5, where(size < 0.5, m * 2, m))
-    return where(plain, x, m), where(plain, 0.0, where(tiny, e - 600, e))
 
 
 Tensor.is_conj = Tensor.is_neg = lambda self: False

@@ -8,10 +8,10 @@ from .. import dtypes as dt
 from ..batched import each_member
 from ..layout import whole, wrap_dim
 from ..tensor import method
-from .binary import maximum, minimum
 from .checked import index_errors
+from .create import arange
 from .elementwise import is_scalar
-from .joining import cat, stack
+from .joining import cat
 from .mask import nonzero
 from .reduce import check
 from .slicing import narrow
@@ -229,49 +229,39 @@ def segment_reduce(
         raise RuntimeError(
             "segment_reduce(): Either lengths or offsets must be defined, and not both."
         )
-    if lengths is None:
-        lengths = offsets.diff(dim=-1)
+    before = 0
+    if lengths is None:  # what lies before the first offset is a group that is left out
+        lengths, before = cat([offsets.narrow(-1, 0, 1), offsets.diff(dim=-1)], -1), 1
     axis = wrap_dim(axis, data.ndim, "segment_reduce")
     if lengths.ndim != axis + 1 or tuple(lengths.shape[:axis]) != tuple(data.shape[:axis]):
         raise RuntimeError(
             f"segment_reduce(): lengths of shape {list(lengths.shape)} do not fit data of shape {list(data.shape)} along axis {axis}"
         )
-    if axis:
-        rows = [
-            segment_reduce(d, reduce, lengths=n, axis=axis - 1, unsafe=unsafe, initial=initial)
-            for d, n in zip(data.unbind(0), lengths.unbind(0))
-        ]
-        return stack(rows)
-    counts = lengths.tolist()
-    if min(counts, default=0) < 0 or (not unsafe and sum(counts) != data.shape[0]):
+    size, lead = data.shape[axis], tuple(data.shape[:axis])
+    left = size - lengths.sum(-1, keepdim=True)
+    if (lengths < 0).any() or (left < 0).any() or (not unsafe and left.any()):
         raise RuntimeError(
-            f"segment_reduce(): lengths {counts} must be non-negative and sum to the {data.shape[0]} slices of data"
+            f"segment_reduce(): lengths {lengths.tolist()} must be non-negative and sum to the {size} slices of data"
         )
-    out, start = [], 0
-    for n in counts:
-        out.append(_segment(narrow(data, 0, start, n), reduce, initial))
-        start += n
-    return stack(out) if out else data.new_empty((0, *data.shape[1:]))
+    # The rows behind one another, each with what is left of it as a group more.
+    lengths = cat([lengths, left], -1)
+    rows = data.reshape((math.prod(lead) * size, *data.shape[axis + 1 :]))
+    groups = arange(lengths._layout.numel).repeat_interleave(lengths.reshape(-1))
+    empty = _NOTHING[reduce] if initial is None or reduce in ("max", "min") else initial
+    out = rows.new_full((lengths._layout.numel, *rows.shape[1:]), empty)
+    if reduce in ("sum", "mean"):
+        out = out.index_add(0, groups, rows)
+        if reduce == "mean":
+            counts = lengths.reshape((-1, *(1,) * (rows.ndim - 1)))
+            out = out / (counts if initial is None else counts.clamp(min=1)).to(out.dtype)
+    else:
+        out = out.index_reduce(0, groups, rows, {"max": "amax", "min": "amin"}.get(reduce, reduce))
+        if initial is not None and reduce in ("max", "min"):
+            out = out.masked_fill(out < initial if reduce == "max" else out > initial, initial)
+    return narrow(out.reshape((*lengths.shape, *data.shape[axis + 1 :])), axis, before, lengths.shape[-1] - 1 - before)
 
 
-_NOTHING = {"sum": 0.0, "prod": 1.0, "max": -math.inf, "min": math.inf, "mean": math.nan}
-
-
-def _segment(part, reduce, initial):
-    if part.shape[0] == 0:
-        return part.new_full(
-            tuple(part.shape[1:]), _NOTHING[reduce] if initial is None else initial
-        )
-    if reduce in ("max", "min"):
-        result = part.amax(0) if reduce == "max" else part.amin(0)
-        if initial is None:
-            return result
-        start = result.new_full((), initial)
-        return maximum(result, start) if reduce == "max" else minimum(result, start)
-    result = part.prod(0) if reduce == "prod" else part.sum(0)
-    if initial is not None:
-        result = result * initial if reduce == "prod" else result + initial
-    return result / part.shape[0] if reduce == "mean" else result
+_NOTHING = {"sum": 0.0, "prod": 1.0, "max": -math.inf, "min": math.inf, "mean": 0.0}
 
 
 # ---------------------------------------------------------------------- spectra

@@ -17,6 +17,7 @@
 //! - `sqrt` `rsqrt` `reciprocal` `floor` `ceil` `trunc` `round` (ties to even) `frac`
 //! - `round_decimals`: scalar[0] = 10^|decimals|, ints[0] = 1 if decimals < 0, else 0
 //! - `nan_to_num` (nan, posinf, neginf)
+//! - `mantissa` `exponent`: C's frexp; 0, inf and nan have exponent 0
 //! - `exp` `exp2` `expm1` `log` `log2` `log10` `log1p` `sin` `cos` `tan` `asin` `acos` `atan`
 //!   `sinh` `cosh` `tanh` `asinh` `acosh` `atanh` `erf` `erfc` `erfinv` `lgamma` `digamma`
 //!   `trigamma` `i0` `i0e` `ndtr` `sinc` `entr`
@@ -71,6 +72,8 @@ pub const rows = blk: {
         of.cheap("frac", math.frac, 0),
         of.cheap("round_decimals", f.roundUp, 1),
         of.cheap("nan_to_num", f.nanToNum, 3),
+        of.cheap("mantissa", f.mantissa, 0),
+        of.cheap("exponent", f.exponent, 0),
         of.cheap("softsign", a.softsign, 0),
         of.cheap("relu6", a.relu6, 0),
         of.cheap("hardswish", a.hardswish, 0),

@@ -138,3 +138,32 @@ pub inline fn cube(comptime V: type, x: V) V {
 pub inline fn inverseSquare(comptime V: type, x: V) V {
     return one(V) / (x * x);
 }
+
+// ------------------------------------------------------------------ parts of a float
+
+/// x = mantissa 2^exponent with a mantissa in +-[0.5, 1); 0, inf and nan are mantissas with exponent 0.
+fn Parts(comptime V: type) type {
+    return struct { mantissa: V, exponent: V };
+}
+inline fn parts(comptime V: type, x: V) Parts(V) {
+    const Bits = common.Bits(V);
+    const n = comptime common.mantissaBits(std.meta.Child(V));
+    const size: Bits = common.bits(V, @abs(x));
+    const most: Bits = @splat((1 << (@bitSizeOf(std.meta.Child(V)) - 1 - n)) - 1);
+    const plain = (size == @as(Bits, @splat(0))) | (size >> @splat(n) == most);
+    const small = size >> @splat(n) == @as(Bits, @splat(0));
+    // Of normal numbers.
+    const scaled: Bits = common.bits(V, pick(V, small, x * c(V, 1 << 60), x));
+    const bias: Bits = @splat(common.exponentBias(V) - 1);
+    const high = scaled >> @splat(n) & most;
+    const fraction: V = @bitCast(scaled & ~(most << @splat(n)) | bias << @splat(n));
+    const shift = pick(V, small, c(V, 60), c(V, 0));
+    const power = common.floatFromInt(V, @bitCast(high -% bias)) - shift;
+    return .{ .mantissa = pick(V, plain, x, fraction), .exponent = pick(V, plain, c(V, 0), power) };
+}
+pub inline fn mantissa(comptime V: type, x: V) V {
+    return parts(V, x).mantissa;
+}
+pub inline fn exponent(comptime V: type, x: V) V {
+    return parts(V, x).exponent;
+}
