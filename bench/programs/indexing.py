@@ -51,6 +51,7 @@ case("topk 5 of 1 M", lambda t: (t.randn(M),), lambda t, x: x.topk(5))
 case("topk 50 of 16x50257", lambda t: (t.randn(16, 50257),), lambda t, x: x.topk(50))
 case("unique of 100 K", lambda t: (t.randint(0, 1000, (100_000,)),), lambda t, x: x.unique())
 case("histogram 100 K, 100 bins", lambda t: (t.randn(100_000),), lambda t, x: t.histogram(x, 100))
+case("histogramdd 100 K x 2, 20 bins", lambda t: (t.randn(100_000, 2),), lambda t, x: t.histogramdd(x, [20, 20]))
 case(
     "unique_consecutive of 1 M",
     lambda t: (t.randint(0, 3, (M,)),),

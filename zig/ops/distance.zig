@@ -9,8 +9,7 @@
 //! `cross`: out, a, b of one shape (..., 3, inner), the vector products along the dimension of 3.
 //! ints[0]: inner, the number of elements from one to the next.
 //! `kron`: out (n r, m s), a (n, m), b (r, s): b times each element of a.
-//! `histogram`: counts (n), of x (m) between edges (n + 1) that ascend in about equal steps: how many
-//! are >= an edge and less than the next, or equal to the last one (histogram.zig).
+//! `histogram`: how many points lie between neighbouring edges (histogram.zig).
 const std = @import("std");
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");
