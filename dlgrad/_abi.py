@@ -13,7 +13,7 @@ ffi = _cffi_backend.FFI('dlgrad._abi',
 
 DTYPES = {'bool': 0, 'uint8': 1, 'int8': 2, 'int16': 3, 'int32': 4, 'int64': 5, 'float16': 6, 'bfloat16': 7, 'float32': 8, 'float64': 9}
 STATUSES = {'ok': 0, 'out_of_memory': 1, 'index_out_of_range': 2, 'unsupported': 3, 'singular': 4, 'invalid_value': 5}
-FAMILIES = {'unary': 0, 'binary': 1, 'cast': 2, 'fill': 3, 'matmul': 4, 'index': 5, 'random': 6, 'reduce': 7, 'softmax': 8, 'scan': 9, 'optim': 10, 'norm': 11, 'ternary': 12, 'gather': 13, 'scatter': 14, 'sort': 15, 'attention': 16, 'conv': 17, 'pool': 18, 'loss': 19, 'linalg': 20, 'fft': 21, 'ceilings': 22, 'rnn': 23, 'resample': 24, 'distance': 25, 'complex': 26, 'ctc': 27}
+FAMILIES = {'unary': 0, 'binary': 1, 'cast': 2, 'fill': 3, 'matmul': 4, 'index': 5, 'random': 6, 'reduce': 7, 'softmax': 8, 'scan': 9, 'optim': 10, 'norm': 11, 'ternary': 12, 'gather': 13, 'scatter': 14, 'sort': 15, 'attention': 16, 'conv': 17, 'pool': 18, 'loss': 19, 'linalg': 20, 'fft': 21, 'ceilings': 22, 'rnn': 23, 'resample': 24, 'distance': 25, 'complex': 26, 'ctc': 27, 'special': 28}
 ROWS = {
     'unary': {
         'positive': 0,
@@ -430,5 +430,38 @@ ROWS = {
     'ctc': {
         'ctc': 0,
         'ctc_backward': 1,
+    },
+    'special': {
+        'bessel_j0': 0,
+        'bessel_j1': 1,
+        'bessel_y0': 2,
+        'bessel_y1': 3,
+        'i1': 4,
+        'i1e': 5,
+        'modified_bessel_k0': 6,
+        'modified_bessel_k1': 7,
+        'scaled_modified_bessel_k0': 8,
+        'scaled_modified_bessel_k1': 9,
+        'spherical_bessel_j0': 10,
+        'airy_ai': 11,
+        'erfcx': 12,
+        'log_ndtr': 13,
+        'ndtri': 14,
+        'polygamma': 15,
+        'zeta': 16,
+        'gammainc': 17,
+        'gammaincc': 18,
+        'chebyshev_polynomial_t': 19,
+        'chebyshev_polynomial_u': 20,
+        'chebyshev_polynomial_v': 21,
+        'chebyshev_polynomial_w': 22,
+        'shifted_chebyshev_polynomial_t': 23,
+        'shifted_chebyshev_polynomial_u': 24,
+        'shifted_chebyshev_polynomial_v': 25,
+        'shifted_chebyshev_polynomial_w': 26,
+        'hermite_polynomial_h': 27,
+        'hermite_polynomial_he': 28,
+        'laguerre_polynomial_l': 29,
+        'legendre_polynomial_p': 30,
     },
 }

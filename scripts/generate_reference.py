@@ -249,11 +249,18 @@ def explained(rules: list[tuple]) -> str:
     return f" ({'; '.join(out.values())})" if out else ""
 
 
+NONE = "none, as in PyTorch,"
+
+
 def derivative_of_row(row) -> str:
     """The derivatives that a row gives, in Markdown."""
     rules = [(rule, rule_text(rule)) for rule in row.derivatives]
     variables = [" by `input`", " by `other`"] if row.arity == 2 else [""]
-    texts = [f"`{text}`{variable}" for (_, text), variable in zip(rules, variables) if text]
+    texts = [
+        f"{f'`{text}`' if 'is not implemented' not in text else NONE}{variable}"
+        for (_, text), variable in zip(rules, variables)
+        if text
+    ]
     return "; ".join(texts) + explained(rules)
 
 
@@ -370,7 +377,7 @@ class Reference:
                 derivative, source = (derivative_of_row(row), "") if row else ("", "")
                 if not derivative:
                     derivative, source = derivative_of_example(example, self.names)
-                else:
+                elif NONE not in derivative:
                     lines += shown(
                         f"slope({where}, {example.removeprefix(where)[1:-1]})", dict(self.names)
                     )

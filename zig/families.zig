@@ -32,3 +32,4 @@ pub const resample = @import("ops/resample.zig");
 pub const distance = @import("ops/distance.zig");
 pub const complex = @import("ops/complex.zig");
 pub const ctc = @import("ops/ctc.zig");
+pub const special = @import("ops/special.zig");

@@ -34,6 +34,13 @@ comptime {
         .visibility = .hidden,
     });
     // What other objects share.
+    for (options.families) |name| if (std.mem.eql(u8, name, "unary")) {
+        const shared = families.unary.shared;
+        for (.{ "prepare", "run" }) |what| @export(&@field(shared.Entry, what), .{
+            .name = shared.symbol(what, options.level),
+            .visibility = .hidden,
+        });
+    };
     for (options.families) |name| if (std.mem.eql(u8, name, "matmul")) for (.{ f32, f64 }) |T| {
         @export(&families.matmul.shared.Entry(T).run, .{
             .name = families.matmul.shared.name(T, options.level),

@@ -26,7 +26,7 @@ ROWS: dict = {}  # name -> Row: what the tests, the stubs and the reference page
 class Row:
     """One elementwise operation."""
 
-    def __init__(self, name, family, arity, kind, doc, derivatives, kernel=None):
+    def __init__(self, name, family, arity, kind, doc, derivatives, kernel=None, node=""):
         self.name = name
         self.family = family
         self.arity = arity
@@ -37,7 +37,7 @@ class Row:
         self.doc = doc
         self.derivatives = derivatives
         self.kernel = kernel or name
-        self.node_name = "".join(w.capitalize() for w in name.split("_")) + "Backward0"
+        self.node_name = node + "".join(w.capitalize() for w in name.split("_")) + "Backward0"
         self.plans: dict = {}
         self.needs = [_parameters(d) for d in derivatives]
         ROWS[name] = self
@@ -254,9 +254,10 @@ def anchored(x):
 
 
 def unary(name, derivative=None, doc="", *, kind="float", kernel=None, family="unary", inplace=True, aliases=(),
-          methods=True, whole=None):  # fmt: skip
-    """Makes the function of a row with one input and attaches its methods. whole: what does the same to many whole numbers, faster."""
-    row = Row(name, family, 1, kind, doc, (derivative,), kernel)
+          methods=True, whole=None, node=""):  # fmt: skip
+    """Makes the function of a row with one input and attaches its methods. whole: what does the same to many whole numbers, faster.
+    node: what the name of its graph nodes begins with."""
+    row = Row(name, family, 1, kind, doc, (derivative,), kernel, node)
     plans = row.plans
     kept = tuple([RESULT if k == "y" else 0 for k in row.needs[0]])
     how = (row.node_name, (derivative,), kept, kept.index(RESULT) if RESULT in kept else -1)
@@ -374,10 +375,10 @@ _TENSOR_FIRST = frozenset("eq ne lt le gt ge fmod copysign".split())
 
 
 def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=True, aliases=(), methods=True,
-           whole_from=None, no_bool=""):  # fmt: skip
+           whole_from=None, no_bool="", family="binary", node=""):  # fmt: skip
     """Makes the function of a row with two inputs and attaches its methods. da, db: the derivatives.
-    whole_from: the smallest number that integers take on their right. no_bool: why neither input may be bool."""
-    row = Row(name, "binary", 2, kind, doc, (da, db), kernel)
+    whole_from: the smallest number that integers take on their right. no_bool: why neither input may be bool. node: as unary's."""
+    row = Row(name, family, 2, kind, doc, (da, db), kernel, node)
     row.whole_from = whole_from
     plans = row.plans
     rules = _combined(row.derivatives)
@@ -460,8 +461,8 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
             la, lb = a._layout, b._layout
             shape = broadcast_shapes(la.shape, lb.shape, op=name)
             out = result_layout(dt.bool if kind == "bool" else common, shape, la, lb)
-            family = "complex" if common.is_complex and name in _PRODUCTS else "binary"
-            plan = make_plan(family, row.kernel, (out,), (expanded(la, shape), expanded(lb, shape)), name=name)
+            kernels = "complex" if common.is_complex and name in _PRODUCTS else family
+            plan = make_plan(kernels, row.kernel, (out,), (expanded(la, shape), expanded(lb, shape)), name=name)
             if la.shape != shape or lb.shape != shape:
                 plan.extra = (
                     la.shape if la.shape != shape else None,
@@ -526,7 +527,7 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
 def _scalar_plan(row, out, lay, scalar_is_right):
     """A plan whose other operand is a number given at each run."""
     plan = make_plan(
-        "binary", row.kernel, (out,), (lay,), (1 if scalar_is_right else 2,), name=row.name
+        row.family, row.kernel, (out,), (lay,), (1 if scalar_is_right else 2,), name=row.name
     )
     if lay.dtype is dt.bool:
         plan.bounds = (0, 1)

@@ -20,7 +20,7 @@ def _numbers(dtype, numbers):
     return (0, *[int(v) for v in numbers]), ()
 
 
-def apply(name, x, numbers, rule=None, row=None, ints=()):
+def apply(name, x, numbers, rule=None, row=None, ints=(), family="unary"):
     """A row of one input and some numbers. rule: its derivative, from the gradient, x and the numbers."""
     lay, row = x._layout, row or name
     plans = _plans.get(row)
@@ -29,7 +29,7 @@ def apply(name, x, numbers, rule=None, row=None, ints=()):
     plan = plans.get((lay, numbers, ints))
     if plan is None:
         fixed, floats = _numbers(lay.dtype, numbers)
-        plan = make_plan("unary", row, (result_layout(lay.dtype, lay.shape, lay),), (lay,), ints or fixed, floats, name)
+        plan = make_plan(family, row, (result_layout(lay.dtype, lay.shape, lay),), (lay,), ints or fixed, floats, name)
         remember(plans, (lay, numbers, ints), plan)
     out = run_plan(plan, (x,))
     if x._requires_grad and rule is not None and mode.enabled:

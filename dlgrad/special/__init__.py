@@ -1,7 +1,6 @@
 """Special functions, as in torch.special.
 
-The common ones are rows of the kernels, under the names that torch.special gives them; the rare ones are made of Tensor
-operations, in float64 whatever the input's dtype, and load with this module.
+The common ones are rows that are there from the start; the rare ones (_rows.py) load with this module.
 """
 
 from ..ops import (  # noqa: F401
@@ -27,37 +26,40 @@ from ..ops import digamma as psi
 from ..ops import lgamma as gammaln
 from ..ops import sigmoid as expit
 from ..ops.unary import entr, i0e, ndtr
-from ._bessel import (
+from ._gamma import multigammaln, polygamma
+from ._rows import (
     airy_ai,
     bessel_j0,
     bessel_j1,
     bessel_y0,
     bessel_y1,
-    i1,
-    i1e,
-    modified_bessel_i0,
-    modified_bessel_i1,
-    modified_bessel_k0,
-    modified_bessel_k1,
-    scaled_modified_bessel_k0,
-    scaled_modified_bessel_k1,
-    spherical_bessel_j0,
-)  # fmt: skip
-from ._gamma import gammainc, gammaincc, multigammaln, polygamma, zeta
-from ._normal import erfcx, log_ndtr, ndtri
-from ._polynomials import (
     chebyshev_polynomial_t,
     chebyshev_polynomial_u,
     chebyshev_polynomial_v,
     chebyshev_polynomial_w,
+    erfcx,
+    gammainc,
+    gammaincc,
     hermite_polynomial_h,
     hermite_polynomial_he,
+    i1,
+    i1e,
     laguerre_polynomial_l,
     legendre_polynomial_p,
+    log_ndtr,
+    modified_bessel_i0,
+    modified_bessel_i1,
+    modified_bessel_k0,
+    modified_bessel_k1,
+    ndtri,
+    scaled_modified_bessel_k0,
+    scaled_modified_bessel_k1,
     shifted_chebyshev_polynomial_t,
     shifted_chebyshev_polynomial_u,
     shifted_chebyshev_polynomial_v,
     shifted_chebyshev_polynomial_w,
+    spherical_bessel_j0,
+    zeta,
 )  # fmt: skip
 
 __all__ = [

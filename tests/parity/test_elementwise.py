@@ -26,7 +26,8 @@ def theirs_of(row):
     return None
 
 
-ALL = [r for r in ROWS.values() if r.arity < 3 and theirs_of(r) is not None]
+# Those of the special functions: test_special.py.
+ALL = [r for r in ROWS.values() if r.arity < 3 and not r.node_name.startswith("Special") and theirs_of(r) is not None]
 DOMAIN = {
     "sqrt": (0, 3), "rsqrt": (0.1, 3), "log": (0.1, 3), "log2": (0.1, 3), "log10": (0.1, 3), "log1p": (-0.9, 3),
     "asin": (-1, 1), "acos": (-1, 1), "atanh": (-0.9, 0.9), "acosh": (1, 4), "erfinv": (-0.9, 0.9),

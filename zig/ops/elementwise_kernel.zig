@@ -102,11 +102,11 @@ pub const Kernel = struct {
     }
 };
 
-/// Computes `count` chunks, one after the other.
-const Core = fn (count: usize, out: [*]u8, in: *const Chunks, call: *Call) void;
+/// Computes `count` chunks, one after the other. It may be of another object (elementwise_shared.zig).
+pub const Core = fn (count: usize, out: [*]u8, in: *const Chunks, call: *Call) callconv(.c) void;
 /// Where the first chunk of an input is, and how many bytes behind it the next.
-const Chunk = struct { ptr: [*]const u8, step: usize };
-const Chunks = [max_inputs]Chunk;
+pub const Chunk = extern struct { ptr: [*]const u8, step: usize };
+pub const Chunks = [max_inputs]Chunk;
 
 /// Room for a chunk of any kernel: 64 elements of 8 bytes.
 const part_bytes = 512;
@@ -150,7 +150,7 @@ pub fn kernelMixed(
     const V = @Vector(lanes, T);
     const R = if (options.to_bool) u8 else if (options.half) u16 else T;
     const Of = struct {
-        fn core(count: usize, first: [*]u8, in: *const Chunks, call: *Call) void {
+        fn core(count: usize, first: [*]u8, in: *const Chunks, call: *Call) callconv(.c) void {
             const s = switch (options.scalars) {
                 0 => .{},
                 1 => .{number(call, 0)},

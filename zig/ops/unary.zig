@@ -126,6 +126,7 @@ pub const rows = blk: {
     };
 };
 
+pub const shared = @import("elementwise_shared.zig");
 pub const names: []const []const u8 = elementwise_row.namesOf(&rows);
 pub const family: plan.Family = .{ .prepare = prepare };
 
