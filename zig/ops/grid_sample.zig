@@ -47,7 +47,8 @@ const tile = 32;
 /// Channels of an image whose gradients a thread adds up at a time.
 const group = 8;
 /// Any number gives the same results.
-const lanes = 8;
+const lanes = if (simd.has_fma) 8 else 4;
+const Mask = @Int(.unsigned, lanes);
 
 fn Samples(comptime T: type) type {
     return struct {
@@ -62,10 +63,10 @@ fn Samples(comptime T: type) type {
             share: [4]V,
             slope: [4]V,
             /// A bit of each point: one of the positions is in the image.
-            seen: u8,
+            seen: Mask,
 
             /// What a coordinate that is not there leaves as it is.
-            const none: Axis = .{ .at = @splat(@splat(0)), .share = @splat(@splat(1)), .slope = @splat(@splat(0)), .seen = 0xff };
+            const none: Axis = .{ .at = @splat(@splat(0)), .share = @splat(@splat(1)), .slope = @splat(@splat(0)), .seen = ~@as(Mask, 0) };
 
             inline fn set(a: *Axis, k: usize, at: V, size: T, share: V, slope: V) void {
                 const last = splat(size - 1);
@@ -74,7 +75,7 @@ fn Samples(comptime T: type) type {
                 a.at[k] = @trunc(@max(@min(at, last), zero)); // nan lies at the end
                 a.share[k] = pick(inside, share, zero * share); // and stays nan
                 a.slope[k] = pick(inside, slope, zero);
-                const bits: u8 = @bitCast(inside);
+                const bits: Mask = @bitCast(inside);
                 a.seen = if (k == 0) bits else a.seen | bits;
             }
         };
@@ -156,7 +157,7 @@ fn Samples(comptime T: type) type {
             return splat(if (j.align_corners) 0 else 0.5);
         }
         /// Positions as the padding moves them, and how much they change with what they were: 1, -1 or 0.
-        inline fn moved(j: *const Self, from: V, size: T) [2]V {
+        noinline fn moved(j: *const Self, from: V, size: T) [2]V {
             const zero = splat(0);
             const last = splat(size - 1);
             var at = from;
