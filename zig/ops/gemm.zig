@@ -130,20 +130,28 @@ pub fn Gemm(comptime T: type) type {
         }
 
         // --- Chunks of C, each by one thread ------------------------------------------------
-        // Within a chunk, for each block of k: a part of A's rows, in place or packed, stays in the
-        // L2 cache and meets the panels of B (nr columns), each packed into the L1 when the first
-        // part needs it, unless it is good where it is.
+        // Within a chunk, for `depth` steps of k: a part of A's rows, in place or packed, stays in the
+        // L2 cache and meets the panels of B (nr columns), each packed when the first part needs it,
+        // unless it is good where it is. A tile goes through all blocks of these steps at once.
 
         /// Packed elements of A in one round, for the outer caches. (In tests less, so that small
         /// products take several rounds.)
         const packed_budget = (if (builtin.is_test) 1 << 17 else 8 << 20) / @sizeOf(T);
         /// Rows of a chunk: enough of them to pay for packing B.
         const chunk_rows = (if (builtin.is_test) 5 else 147) * mr;
-        /// Columns of a chunk whose k comes in several blocks, so that C stays in the L2 cache.
-        const chunk_cols = 256;
-        /// Rows of A that stay in the L2 cache.
-        fn partRows(p: *const Problem) usize {
-            return @max(1, (200 << 10) / (p.block * @sizeOf(T) * mr)) * mr;
+        /// Bytes of B in a chunk, and of A in a part of its rows, that stay in the L2 cache.
+        const chunk_bytes = 256 << 10;
+        const part_bytes = 400 << 10;
+
+        const depth_most = 2 * kc_max;
+        /// Steps of k that a tile goes through at once: whole blocks.
+        fn depthOf(p: *const Problem) usize {
+            return @min(p.k, depth_most / p.block * p.block);
+        }
+        /// `rows` of a chunk in even parts.
+        fn partRows(p: *const Problem, rows: usize) usize {
+            const most = @max(1, part_bytes / (depthOf(p) * @sizeOf(T)));
+            return ceilDiv(ceilDiv(rows, ceilDiv(rows, most)), mr) * mr;
         }
 
         /// Where A comes from: its own memory; packed once for all threads, before; packed by the
@@ -165,9 +173,10 @@ pub fn Gemm(comptime T: type) type {
             chunk_m: usize,
             chunk_n: usize,
 
-            /// The packed block number q: panels one after the other.
-            fn packedBlock(r: *const Round, q: usize) [*]T {
-                return r.packed_a + q * r.p.block * ceilDiv(r.rows, mr) * mr;
+            /// What is packed from step `k` of the round on: panels one after the other, each of
+            /// `depth` steps.
+            fn packedFrom(r: *const Round, k: usize) [*]T {
+                return r.packed_a + k * ceilDiv(r.rows, mr) * mr;
             }
         };
 
@@ -188,11 +197,12 @@ pub fn Gemm(comptime T: type) type {
             chooseChunks(&round);
             if (round.reading != .shared) return runRound(&round);
 
-            // As many rows as fit; if all do, several blocks of k.
+            // As many rows as fit; if all do, more of k.
             const padded = ceilDiv(p.m, mr) * mr;
-            const count = @min(padded, @max(1, packed_budget / p.block / mr) * mr);
-            const blocks = if (count < padded) 1 else @max(1, packed_budget / (padded * p.block));
-            const steps = @min(p.k, blocks * p.block);
+            const depth = depthOf(p);
+            const count = @min(padded, @max(1, packed_budget / depth / mr) * mr);
+            const times = if (count < padded) 1 else @max(1, packed_budget / (padded * depth));
+            const steps = @min(p.k, times * depth);
             const memory = services.allocSlice(T, count * steps) orelse
                 return call.fail(.out_of_memory, .{ 0, 0, 0 });
             defer services.free(@ptrCast(memory.ptr));
@@ -202,9 +212,8 @@ pub fn Gemm(comptime T: type) type {
                 round.k0 = 0;
                 while (round.k0 < p.k) : (round.k0 += steps) {
                     round.steps = @min(steps, p.k - round.k0);
-                    const kc = @min(p.block, round.steps);
-                    const items = ceilDiv(round.rows, mr) * ceilDiv(round.steps, p.block);
-                    services.parallelFor(items, grain(piece_packed, mr * kc), round, packShared);
+                    const items = ceilDiv(round.rows, mr) * ceilDiv(round.steps, depth);
+                    services.parallelFor(items, grain(piece_packed, mr * @min(depth, round.steps)), round, packShared);
                     runRound(&round);
                 }
             }
@@ -217,7 +226,7 @@ pub fn Gemm(comptime T: type) type {
                 if (a.sk == 1 and a.si * @sizeOf(T) % 4096 != 0) return .in_place;
             }
             // Chunks of few rows: with several threads each of them packs B again.
-            const few = p.n <= p.m and p.n <= 2 * chunk_cols;
+            const few = p.n <= p.m and p.n <= 512;
             return if (few and (p.a_view == null or services.threadCount() == 1)) .local else .shared;
         }
 
@@ -236,7 +245,7 @@ pub fn Gemm(comptime T: type) type {
             const col_panels = ceilDiv(p.n, nr);
             var cols = col_panels;
             if (r.reading != .local) {
-                if (p.k > p.block) cols = @min(cols, chunk_cols / nr);
+                cols = @min(cols, @max(1, chunk_bytes / (depthOf(p) * @sizeOf(T) * nr)));
                 // Of many, not fewer than share the cost of reading A.
                 const least: usize = if (col_panels >= 16) 4 else 1;
                 cols = @min(cols, @max(least, col_panels / pieces));
@@ -261,24 +270,29 @@ pub fn Gemm(comptime T: type) type {
         fn packShared(r: *const Round, begin: usize, end: usize) void {
             const panels = ceilDiv(r.rows, mr);
             for (begin..end) |item| {
-                const q = item / panels;
+                const done = item / panels * depthOf(r.p);
                 const at = item % panels * mr;
-                const kc = @min(r.p.block, r.steps - q * r.p.block);
-                const dst = r.packedBlock(q) + at * kc;
-                const a = r.p.a;
-                a.pack(a.ctx, dst, r.row0 + at, @min(mr, r.rows - at), r.k0 + q * r.p.block, kc);
+                const depth = @min(depthOf(r.p), r.steps - done);
+                const count = @min(mr, r.rows - at);
+                packBlocks(r.p, mr, r.p.a, r.packedFrom(done) + at * depth, r.row0 + at, count, r.k0 + done, depth);
             }
+        }
+
+        /// A panel of `depth` steps: blocks one after the other.
+        fn packBlocks(p: *const Problem, width: usize, from: Source, dst: [*]T, first: usize, count: usize, k0: usize, depth: usize) void {
+            var k: usize = 0;
+            while (k < depth) : (k += p.block) from.pack(from.ctx, dst + k * width, first, count, k0 + k, @min(p.block, depth - k));
         }
 
         fn computeChunks(r: *const Round, begin: usize, end: usize) void {
             const p = r.p;
-            const kc_most = @min(r.p.block, r.steps);
-            const a_size = if (r.reading == .local) r.chunk_m * kc_most else 0;
+            const most = @min(depthOf(p), r.steps);
+            const a_size = if (r.reading == .local) r.chunk_m * most else 0;
+            const part_rows = partRows(p, @min(r.chunk_m, r.rows));
             // One panel of B lies on the stack; several, for the next parts, do not.
-            var panel: [kc_max * nr]T align(64) = undefined;
-            const part_rows = partRows(p);
+            var panel: [depth_most * nr]T align(64) = undefined;
             const keeps_b = !r.b_in_place and @min(r.chunk_m, r.rows) > part_rows;
-            const b_size = if (keeps_b) r.chunk_n * kc_most else 0;
+            const b_size = if (keeps_b) r.chunk_n * most else 0;
             var memory: []align(64) T = &.{};
             if (a_size + b_size > 0) memory = services.allocSlice(T, a_size + b_size) orelse
                 return r.call.fail(.out_of_memory, .{ 0, 0, 0 });
@@ -292,42 +306,34 @@ pub fn Gemm(comptime T: type) type {
                 const col = item % across * r.chunk_n;
                 const cols = @min(r.chunk_n, p.n - col);
                 var done: usize = 0;
-                while (done < r.steps) : (done += r.p.block) {
-                    const kc = @min(r.p.block, r.steps - done);
+                while (done < r.steps) : (done += depthOf(p)) {
+                    const depth = @min(depthOf(p), r.steps - done);
                     const k0 = r.k0 + done;
-                    var a: View = undefined;
+                    var a: View = .{ .ptr = local, .si = 1, .sk = mr };
                     switch (r.reading) {
                         .in_place => {
                             a = p.a_view.?;
                             a.ptr += first * a.si + k0 * a.sk;
                         },
-                        .shared => a = .{
-                            .ptr = r.packedBlock(done / r.p.block) + first * kc,
-                            .si = 1,
-                            .sk = mr,
-                        },
+                        .shared => a.ptr = r.packedFrom(done) + first * depth,
                         .local => {
-                            a = .{ .ptr = local, .si = 1, .sk = mr };
                             var i: usize = 0;
-                            while (i < rows) : (i += mr) {
-                                const to = local + i * kc;
-                                p.a.pack(p.a.ctx, to, first + i, @min(mr, rows - i), k0, kc);
-                            }
+                            while (i < rows) : (i += mr) packBlocks(p, mr, p.a, local + i * depth, first + i, @min(mr, rows - i), k0, depth);
                         },
                     }
                     var at: usize = 0;
                     while (at < rows) : (at += part_rows) {
                         var part = a;
-                        part.ptr += if (r.reading == .in_place) at * a.si else at * kc;
+                        part.ptr += if (r.reading == .in_place) at * a.si else at * depth;
                         const part_count = @min(part_rows, rows - at);
                         const row = r.row0 + first + at;
-                        multiply(r, part, row, part_count, col, cols, k0, kc, packed_b, keeps_b, at == 0);
+                        multiply(r, part, row, part_count, col, cols, k0, depth, packed_b, keeps_b, at == 0);
                     }
                 }
             }
         }
 
-        /// C[row.., col..] (rows, cols) = or += A @ B over one block of k, panel by panel of B.
+        /// C[row.., col..] (rows, cols) = or += A @ B over `depth` steps, panel by panel of B.
         fn multiply(
             r: *const Round,
             a: View,
@@ -336,46 +342,57 @@ pub fn Gemm(comptime T: type) type {
             col: usize,
             cols: usize,
             k0: usize,
-            kc: usize,
+            depth: usize,
             packed_b: [*]T,
             keeps_b: bool,
             is_first: bool,
         ) void {
             const p = r.p;
-            const adds = p.adds or k0 > 0;
+            const in_place = r.reading == .in_place;
+            const step = if (!in_place) mr else if (p.output == null and depth <= p.block) rows else output_rows;
+            // Sums of several blocks that are rounded stay in the L1 cache.
+            const stay = p.rounded != null and depth == p.k;
+            var sums: [output_rows * nr]T align(64) = undefined;
+            const local: Target = .{ .ptr = &sums, .rs = nr };
             var j: usize = 0;
             while (j < cols) : (j += nr) {
                 const width = @min(nr, cols - j);
-                const buffer = if (keeps_b) packed_b + j * kc else packed_b;
+                const buffer = if (keeps_b) packed_b + j * depth else packed_b;
                 var b: View = .{ .ptr = buffer, .si = 1, .sk = nr };
-                var i: usize = 0;
+                const copies = !r.b_in_place and is_first and copiesB(p, rows, col + j, width);
                 if (r.b_in_place) {
                     b = p.b_view.?;
                     b.ptr += col + j + k0 * b.sk;
-                } else if (is_first) {
-                    if (copiesB(p, rows, col + j, width)) {
-                        var from = p.b_view.?;
-                        from.ptr += col + j + k0 * from.sk;
-                        const operands = p.operands(a, from, row, col + j, k0, kc);
-                        Micro.panelCopying(operands, p.c.at(row, col + j), p.c.rs, adds, buffer);
-                        i = mr;
-                    } else p.b.pack(p.b.ctx, buffer, col + j, width, k0, kc);
+                } else if (is_first and !copies) packBlocks(p, nr, p.b, buffer, col + j, width, k0, depth);
+                var i: usize = 0;
+                while (i < rows) {
+                    const first = copies and i == 0;
+                    const part: Micro.Part = .{ .row = row + i, .rows = if (first) mr else @min(step, rows - i), .col = col + j, .cols = width };
+                    if (p.output) |*output| output.fetch(part.row, part.rows, part.col);
+                    var k: usize = 0;
+                    while (k < depth) : (k += p.block) {
+                        const kc = @min(p.block, depth - k);
+                        const adds = p.adds or k0 + k > 0;
+                        const from: View = .{
+                            .ptr = a.ptr + if (in_place) i * a.si + k * a.sk else i * depth + k * mr,
+                            .si = a.si,
+                            .sk = a.sk,
+                        };
+                        const with: View = .{ .ptr = b.ptr + k * b.sk, .si = 1, .sk = b.sk };
+                        var operands = p.operands(from, with, part.row, part.col, k0 + k, kc);
+                        if (first) {
+                            const v = p.b_view.?;
+                            operands.b = v.ptr + part.col + (k0 + k) * v.sk;
+                            operands.b_rs = v.sk;
+                            Micro.panelCopying(operands, p.c.at(part.row, part.col), p.c.rs, adds, buffer + k * nr);
+                        } else if (p.output != null or stay) {
+                            Micro.panels(operands, local, .{ .rows = part.rows, .cols = width }, k > 0);
+                        } else Micro.panels(operands, p.c, part, adds);
+                    }
+                    if (p.output) |*output| output.put(output.ctx, &sums, part.row, part.rows, part.col, width);
+                    i += part.rows;
                 }
-                const in_place = r.reading == .in_place;
-                const step = if (!in_place) mr else if (p.output == null) rows else output_rows;
-                while (i < rows) : (i += step) {
-                    var from = a;
-                    from.ptr += i * if (in_place) a.si else kc;
-                    const operands = p.operands(from, b, row + i, col + j, k0, kc);
-                    const part: Micro.Part = .{ .row = row + i, .rows = @min(step, rows - i), .col = col + j, .cols = width };
-                    if (p.output) |*output| {
-                        output.fetch(part.row, part.rows, part.col);
-                        var sums: [output_rows * nr]T align(64) = undefined;
-                        Micro.panels(operands, .{ .ptr = &sums, .rs = nr }, .{ .rows = part.rows, .cols = width }, false);
-                        output.put(output.ctx, &sums, part.row, part.rows, part.col, width);
-                    } else Micro.panels(operands, p.c, part, adds);
-                }
-                if (k0 + kc == p.k and p.rounded == null) p.finish(row, rows, col + j, width);
+                if (k0 + depth == p.k and p.rounded == null) p.finish(row, rows, col + j, width);
             }
         }
 
