@@ -247,7 +247,7 @@ pub fn Gemm(comptime T: type) type {
             if (r.reading != .local) {
                 cols = @min(cols, @max(1, chunk_bytes / (depthOf(p) * @sizeOf(T) * nr)));
                 // Of many, not fewer than share the cost of reading A.
-                const least: usize = if (col_panels >= 16) 4 else 1;
+                const least: usize = if (col_panels >= 16) 2 else 1;
                 cols = @min(cols, @max(least, col_panels / pieces));
             }
             const across = ceilDiv(col_panels, cols);
