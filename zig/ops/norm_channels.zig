@@ -45,8 +45,13 @@ pub const Channels = struct {
     /// Columns: rows whose sums are joined in T before they join the others in f64; 0: planes.
     /// (group: only results go by columns, and statistics by groups)
     row_block: usize,
+
+    /// Whether a thread does all of a group: there are enough of them.
+    pub fn atOnce(s: *const Channels) bool {
+        return s.kind == .group and s.row_block == 0 and s.n * s.groups >= 16;
+    }
 };
-const work_size = 1 << 14;
+pub const work_size = 1 << 15;
 /// Elements of a plane that are summed in T before their sum joins the others in f64.
 pub const sum_block = 4096;
 
@@ -103,6 +108,8 @@ pub fn Runner(comptime T: type) type {
             out: usize = 0,
             /// Of every channel, or of every plane: see `tableIndex`.
             mean: [*]T = undefined,
+            weight: [*]const T = undefined,
+            bias: [*]const T = undefined,
             a: [*]T = undefined,
             b: [*]T = undefined,
             c: [*]T = undefined,
@@ -190,21 +197,36 @@ pub fn Runner(comptime T: type) type {
                     fill(s, &job, call.at(T, 1), call.at(T, 2), weight, bias);
                 },
                 .group => {
+                    job.weight = weight;
+                    job.bias = bias;
                     if (!planeStatistics(&job)) return outOfMemory(call);
-                    const mean = call.at(T, 1);
-                    const rstd = call.at(T, 2);
-                    for (0..s.n * s.groups) |group| {
-                        const first = group * s.in_group;
-                        const channel = first % s.c;
-                        for (first.., channel..channel + s.in_group) |i, c| {
-                            job.mean[i] = mean[group];
-                            job.a[i] = rstd[group] * weight[c];
-                            job.c[i] = bias[c];
-                        }
-                    }
+                    if (s.atOnce()) return;
                 },
             }
             if (s.row_block > 0) walkRows(&job, applyRows) else walk(&job, applyPlanes);
+        }
+
+        /// The statistics of groups, and the numbers of their planes; with enough groups for all
+        /// threads the results as well, while x is in the cache.
+        fn groupsForward(job: *const Job, begin: usize, end: usize) void {
+            const s = job.s;
+            var group = begin;
+            while (group < end) {
+                const last = @min(group + lanes, end);
+                momentRuns(job, group, last);
+                const planes = [2]usize{ group * s.in_group, last * s.in_group };
+                while (group < last) : (group += 1) {
+                    setStatistics(job, group, &job.states[group]);
+                    const first = group * s.in_group;
+                    const mean = job.call.at(T, 1)[group];
+                    const rstd = job.call.at(T, 2)[group];
+                    @memset(job.mean[first..][0..s.in_group], mean);
+                    const w = job.weight[first % s.c ..][0..s.in_group];
+                    for (job.a[first..][0..s.in_group], w) |*a, x| a.* = rstd * x;
+                    @memcpy(job.c[first..][0..s.in_group], job.bias[first % s.c ..]);
+                }
+                if (s.atOnce()) applyPlanes(job, planes[0], planes[1]);
+            }
         }
 
         /// The numbers of every channel, or of every column.
@@ -258,10 +280,13 @@ pub fn Runner(comptime T: type) type {
             const states = services.allocSlice(kernels.State, units) orelse return false;
             defer services.free(@ptrCast(states.ptr));
             job.states = states.ptr;
-            services.parallelFor(units, @max(1, work_size / @max(1, job.run)), job.*, momentRuns);
+            const grain = @max(1, work_size / @max(1, job.run));
             if (groups) {
-                for (states, 0..) |*state, i| setStatistics(job, i, state);
-            } else for (0..s.c) |c| {
+                services.parallelFor(units, grain, job.*, groupsForward);
+                return true;
+            }
+            services.parallelFor(units, grain, job.*, momentRuns);
+            for (0..s.c) |c| {
                 var total = states[c];
                 for (1..s.n) |n| moments.merge(&total, &states[c + n * s.c], 1, 1);
                 setStatistics(job, c, &total);
@@ -310,11 +335,12 @@ pub fn Runner(comptime T: type) type {
             defer scratch.deinit();
             const x_buffer = slice(&scratch, s.s);
             const y_buffer = slice(&scratch, s.s);
+            const direct = scratch.memory.len == 0;
             var c = begin % s.c;
             for (begin..end) |i| {
                 const at = i * s.s;
-                const x = s.operand[job.x].read(T, job.call.ptr[job.x].?, at, s.s, x_buffer);
-                const y = s.operand[0].place(T, job.call.ptr[0].?, at, y_buffer);
+                const x = if (direct) job.call.at(T, job.x) + at else s.operand[job.x].read(T, job.call.ptr[job.x].?, at, s.s, x_buffer);
+                const y = if (direct) job.call.at(T, 0) + at else s.operand[0].place(T, job.call.ptr[0].?, at, y_buffer);
                 const k = if (s.kind == .group) i else c;
                 c = if (c + 1 == s.c) 0 else c + 1;
                 const mean: V = @splat(job.mean[k]);
@@ -325,7 +351,7 @@ pub fn Runner(comptime T: type) type {
                     simd.store(T, y + j, simd.fma(V, simd.load(T, x + j) - mean, scale, bias));
                 if (j < s.s)
                     put(T, y + j, s.s - j, simd.fma(V, part(T, x + j, s.s - j, 0) - mean, scale, bias));
-                s.operand[0].write(T, job.call.ptr[0].?, at, s.s, y);
+                if (!direct) s.operand[0].write(T, job.call.ptr[0].?, at, s.s, y);
             }
         }
 

@@ -67,8 +67,8 @@ pub fn Backward(comptime T: type) type {
                 mean = call.at(T, 5);
                 rstd = call.at(T, 6);
             }
-            const repeat = if (per_plane) s.in_group else if (s.row_block > 0) s.s else 1;
-            for (0..count / repeat) |i| @memset(job.mean[i * repeat ..][0..repeat], mean[i]);
+            const repeat = if (s.row_block > 0) s.s else 1;
+            if (!per_plane) for (0..s.c) |c| @memset(job.mean[c * repeat ..][0..repeat], mean[c]);
 
             // Sums of every channel (batch) or plane (group)
             const sums = services.allocSlice(Sums, @max(1, planes)) orelse return outOfMemory(call);
@@ -83,11 +83,14 @@ pub fn Backward(comptime T: type) type {
                     giveAffine(&job, c, channel, rstd[c]);
                     setGradient(&job, c * s.s, s.s, weight[c], rstd[c], channel);
                 }
+            } else if (per_plane) {
+                job.weight = weight;
+                const grain = @max(1, channels.work_size / @max(1, s.in_group * s.s));
+                services.parallelFor(s.n * s.groups, grain, job, groupsBackward);
+                if (!groupParameters(&job, rstd)) return outOfMemory(call);
             } else {
                 walk(&job, sumPlanes);
-                if (per_plane) {
-                    if (!groupGradients(&job, rstd, weight)) return outOfMemory(call);
-                } else for (0..s.c) |c| {
+                for (0..s.c) |c| {
                     var channel: Sums = .{ 0, 0 };
                     for (0..s.n) |n| for (&channel, sums[n * s.c + c]) |*t, v| {
                         t.* += v;
@@ -96,7 +99,7 @@ pub fn Backward(comptime T: type) type {
                     setGradient(&job, c, 1, weight[c], rstd[c], channel);
                 }
             }
-            if (!s.present[0]) return;
+            if (!s.present[0] or s.atOnce()) return;
             if (s.row_block > 0) walkRows(&job, gradientRows) else walk(&job, gradientPlanes);
         }
 
@@ -133,50 +136,74 @@ pub fn Backward(comptime T: type) type {
             }
         }
 
-        fn groupGradients(job: *const Job, rstd: [*]const T, weight: [*]const T) bool {
+        /// The sums of groups' planes and the numbers that follow; with enough groups for all
+        /// threads gx as well, while x and g are in the cache.
+        fn groupsBackward(job: *const Job, begin: usize, end: usize) void {
             const s = job.s;
             const count: f64 = @floatFromInt(s.in_group * s.s);
-            const of_channels = services.allocSlice(Sums, s.c) orelse return false;
+            for (begin..end) |group| {
+                const first = group * s.in_group;
+                @memset(job.mean[first..][0..s.in_group], job.call.at(T, 5)[group]);
+                sumPlanes(job, first, first + s.in_group);
+                const weight = job.weight[first % s.c ..][0..s.in_group];
+                var total: @Vector(2, f64) = @splat(0);
+                for (job.sums[first..][0..s.in_group], weight) |plane, w|
+                    total += @as(@Vector(2, f64), plane) * @as(@Vector(2, f64), @splat(w));
+                const r: f64 = job.call.at(T, 6)[group];
+                @memset(job.b[first..][0..s.in_group], @floatCast(-r * r * r * total[1] / count));
+                @memset(job.c[first..][0..s.in_group], @floatCast(-r * total[0] / count));
+                for (job.a[first..][0..s.in_group], weight) |*a, w| a.* = @floatCast(r * w);
+                if (s.present[0] and s.atOnce()) gradientPlanes(job, first, first + s.in_group);
+            }
+        }
+
+        fn groupParameters(job: *const Job, rstd: [*]const T) bool {
+            const s = job.s;
+            if (!s.present[1] and !s.present[2]) return true;
+            const of_channels = services.allocSlice(@Vector(2, f64), s.c) orelse return false;
             defer services.free(@ptrCast(of_channels.ptr));
-            @memset(of_channels, .{ 0, 0 });
+            @memset(of_channels, @splat(0));
             for (0..s.n * s.groups) |group| {
                 const first = group * s.in_group;
-                const channel = first % s.c;
-                const r: f64 = rstd[group];
-                var total: Sums = .{ 0, 0 };
-                for (job.sums[first..][0..s.in_group], channel..) |plane, c| {
-                    const w: f64 = weight[c];
-                    total[0] += plane[0] * w;
-                    total[1] += plane[1] * w;
-                    of_channels[c][0] += plane[0];
-                    of_channels[c][1] += plane[1] * r;
-                }
-                const b: T = @floatCast(-r * r * r * total[1] / count);
-                @memset(job.b[first..][0..s.in_group], b);
-                @memset(job.c[first..][0..s.in_group], @floatCast(-r * total[0] / count));
-                for (job.a[first..][0..s.in_group], channel..) |*a, c|
-                    a.* = @floatCast(r * weight[c]);
+                const scale: @Vector(2, f64) = .{ 1, rstd[group] };
+                for (job.sums[first..][0..s.in_group], of_channels[first % s.c ..][0..s.in_group]) |plane, *sum|
+                    sum.* += @as(@Vector(2, f64), plane) * scale;
             }
             for (of_channels, 0..) |sums, c| giveAffine(job, c, sums, 1);
             return true;
         }
 
+        /// Planes of one element.
+        fn sumElements(job: *const Job, begin: usize, end: usize) void {
+            const s = job.s;
+            const n = end - begin;
+            var scratch = scratchFor(s, &.{ job.x, job.other }, n) orelse return outOfMemory(job.call);
+            defer scratch.deinit();
+            const x_buffer = slice(&scratch, n);
+            const x = s.operand[job.x].read(T, job.call.ptr[job.x].?, begin, n, x_buffer);
+            const g_buffer = slice(&scratch, n);
+            const g = s.operand[job.other].read(T, job.call.ptr[job.other].?, begin, n, g_buffer);
+            for (job.sums[begin..end], job.mean[begin..end], x, g) |*to, mean, v, u| to.* = .{ u, u * (v - mean) };
+        }
+
         fn sumPlanes(job: *const Job, begin: usize, end: usize) void {
             const s = job.s;
+            if (s.s == 1) return sumElements(job, begin, end);
             var scratch = scratchFor(s, &.{ job.x, job.other }, s.s) orelse
                 return outOfMemory(job.call);
             defer scratch.deinit();
             const x_buffer = slice(&scratch, s.s);
             const g_buffer = slice(&scratch, s.s);
+            const direct = scratch.memory.len == 0;
             const short = s.s <= sum_block;
             var firsts: [lanes]V = @splat(@splat(0));
             var seconds: [lanes]V = @splat(@splat(0));
             var channel = begin % s.c;
             for (begin..end) |i| {
                 const at = i * s.s;
-                const x = s.operand[job.x].read(T, job.call.ptr[job.x].?, at, s.s, x_buffer);
+                const x = if (direct) job.call.at(T, job.x) + at else s.operand[job.x].read(T, job.call.ptr[job.x].?, at, s.s, x_buffer);
                 const g_memory = job.call.ptr[job.other].?;
-                const g = s.operand[job.other].read(T, g_memory, at, s.s, g_buffer);
+                const g = if (direct) job.call.at(T, job.other) + at else s.operand[job.other].read(T, g_memory, at, s.s, g_buffer);
                 const mean = job.mean[if (s.kind == .group) i else channel];
                 channel = if (channel + 1 == s.c) 0 else channel + 1;
                 if (!short) {
@@ -227,18 +254,13 @@ pub fn Backward(comptime T: type) type {
             defer scratch.deinit();
             var buffers: [3][*]T = undefined;
             for (&buffers) |*p| p.* = slice(&scratch, s.s);
+            const direct = scratch.memory.len == 0;
             var channel = begin % s.c;
             for (begin..end) |i| {
                 const at = i * s.s;
-                const x = s.operand[job.x].read(T, job.call.ptr[job.x].?, at, s.s, buffers[0]);
-                const g = s.operand[job.other].read(
-                    T,
-                    job.call.ptr[job.other].?,
-                    at,
-                    s.s,
-                    buffers[1],
-                );
-                const gx = s.operand[0].place(T, job.call.ptr[0].?, at, buffers[2]);
+                const x = if (direct) job.call.at(T, job.x) + at else s.operand[job.x].read(T, job.call.ptr[job.x].?, at, s.s, buffers[0]);
+                const g = if (direct) job.call.at(T, job.other) + at else s.operand[job.other].read(T, job.call.ptr[job.other].?, at, s.s, buffers[1]);
+                const gx = if (direct) job.call.at(T, 0) + at else s.operand[0].place(T, job.call.ptr[0].?, at, buffers[2]);
                 const k = if (s.kind == .group) i else channel;
                 channel = if (channel + 1 == s.c) 0 else channel + 1;
                 const mean: V = @splat(job.mean[k]);
@@ -255,7 +277,7 @@ pub fn Backward(comptime T: type) type {
                     const rest = simd.fma(V, part(T, x + j, left, 0) - mean, b, c);
                     put(T, gx + j, left, simd.fma(V, part(T, g + j, left, 0), a, rest));
                 }
-                s.operand[0].write(T, job.call.ptr[0].?, at, s.s, gx);
+                if (!direct) s.operand[0].write(T, job.call.ptr[0].?, at, s.s, gx);
             }
         }
 
