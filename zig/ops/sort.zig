@@ -193,6 +193,11 @@ const Line = struct {
         l.settle(words);
         return words;
     }
+    /// Takes the sorted words of places `first` and on.
+    pub fn take(l: *const Line, first: usize, words: []u64) void {
+        l.settle(words);
+        l.emit(first, words);
+    }
     /// Sorts by the lower bits of the keys too, where these found no room in the words.
     fn settle(l: *const Line, words: []u64) void {
         if (l.how.dropped == 0) return;
@@ -241,25 +246,20 @@ fn sortRun(plan: *const Plan, call: *Call) void {
     defer services.free(@ptrCast(work.ptr));
     var w = s.lines.walk(0);
     for (0..s.lines.count) |_| {
-        var job: LongLine = .{ .line = lineAt(call, s, w.offset), .words = work[0..s.n] };
-        const bits = job.line.pack();
-        if (job.line.how.dropped == 0 and job.line.ascends()) {
-            services.parallelFor(s.n, 1 << 14, job, LongLine.fill);
-        } else {
-            if (!radix.sortLong(job.line, job.words, work[s.n..], bits)) return outOfMemory(call, 0);
-            job.line.settle(job.words);
-        }
-        services.parallelFor(s.n, 1 << 14, job, LongLine.emit);
+        var line = lineAt(call, s, w.offset);
+        const bits = line.pack();
+        if (line.how.dropped == 0 and line.ascends()) {
+            const job: InOrder = .{ .line = line, .words = work[0..s.n] };
+            services.parallelFor(s.n, 1 << 14, job, InOrder.emit);
+        } else if (!radix.sortLong(line, work[0..s.n], work[s.n..], bits)) return outOfMemory(call, 0);
         w.advance(1);
     }
 }
-const LongLine = struct {
+const InOrder = struct {
     line: Line,
     words: []u64,
-    fn fill(job: *const @This(), begin: usize, end: usize) void {
-        job.line.fill(begin, job.words[begin..end]);
-    }
     fn emit(job: *const @This(), begin: usize, end: usize) void {
+        job.line.fill(begin, job.words[begin..end]);
         job.line.emit(begin, job.words[begin..end]);
     }
 };

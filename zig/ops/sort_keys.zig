@@ -47,13 +47,14 @@ pub fn Keys(comptime d: DType) type {
         inline fn one(u: K, descending: bool) K {
             return of(@Vector(1, K), .{u}, descending)[0];
         }
-        /// The bits of the element with this key; null where several have it (nan, zero).
-        inline fn element(k: K, descending: bool) ?K {
+        /// The bits of the elements with these keys; null where several have one of them (nan, zero).
+        inline fn elements(comptime V: type, k: V, descending: bool) ?V {
             const key = if (descending) ~k else k;
-            if (is_signed) return key ^ sign;
+            const top: V = @splat(sign);
+            if (is_signed) return key ^ top;
             if (!is_float) return key;
-            if (key == nan_key or key == sign) return null;
-            return if (key & sign != 0) key & ~sign else ~key;
+            if (@reduce(.Or, (key == top) | (key == @as(V, @splat(nan_key))))) return null;
+            return @select(K, key & top != @as(V, @splat(0)), key & ~top, ~key);
         }
 
         const lanes = if (simd.has_fma) 16 else 4;
@@ -83,11 +84,24 @@ pub fn Keys(comptime d: DType) type {
         fn unpack(words: [*]const u64, n: usize, memory: [*]const u8, stride: usize, descending: bool, how: *const Packing, out: [*]u8, out_stride: usize) void {
             const line = lineOf(memory);
             const to: [*]K = @ptrCast(@alignCast(out));
-            for (words[0..n], 0..) |w, i| {
-                const key: K = @truncate((w >> how.position_bits) +% how.base);
-                const known = if (how.dropped == 0) element(key, descending) else null;
-                to[i * out_stride] = known orelse line[how.position(w) * stride];
+            var i: usize = 0;
+            while (i < n) {
+                if (how.dropped == 0 and out_stride == 1 and i + lanes <= n) {
+                    if (known(lanes, words[i..][0..lanes].*, descending, how)) |x| {
+                        to[i..][0..lanes].* = x;
+                        i += lanes;
+                        continue;
+                    }
+                }
+                for (i..@min(i + lanes, n)) |k| to[k * out_stride] = line[how.position(words[k]) * stride];
+                i += lanes;
             }
+        }
+        /// The elements that words stand for, where these say it.
+        inline fn known(comptime m: usize, words: @Vector(m, u64), descending: bool, how: *const Packing) ?@Vector(m, K) {
+            const W = @Vector(m, u64);
+            const key = (words >> @as(@Vector(m, u6), @splat(how.position_bits))) +% @as(W, @splat(how.base));
+            return elements(@Vector(m, K), @truncate(key), descending);
         }
         /// The smallest and the greatest key of a line.
         fn range(memory: [*]const u8, stride: usize, n: usize, descending: bool) [2]u64 {

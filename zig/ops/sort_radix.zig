@@ -94,24 +94,14 @@ fn radixSort(words: []u64, other: []u64, bits: Bits) []u64 {
     const digit: u6 = @intCast((width + passes - 1) / passes);
     const bins = @as(usize, 1) << digit;
     const mask: u64 = bins - 1;
-    // 6 passes of 11 bits, or 8 of 8.
-    var all: [6 << most_bits]u32 = undefined;
-    const counts = all[0 .. passes << digit];
-    @memset(counts, 0);
-    for (words) |x| {
-        var rest = x >> bits.shift();
-        var at: usize = 0;
-        for (0..passes) |_| {
-            counts[at + (rest & mask)] += 1;
-            rest >>= digit;
-            at += bins;
-        }
-    }
+    var counts: [1 << most_bits]u32 = undefined;
+    const here = counts[0..bins];
     var from = words;
     var to = other;
     for (0..passes) |pass| {
         const shift: u6 = @intCast(bits.low + pass * digit);
-        const here = counts[pass << digit ..][0..bins];
+        @memset(here, 0);
+        for (from) |x| here[x >> shift & mask] += 1;
         // All alike in this digit: nothing to do.
         if (here[from[0] >> shift & mask] == from.len) continue;
         var sum: u32 = 0;
@@ -134,14 +124,16 @@ fn radixSort(words: []u64, other: []u64, bits: Bits) []u64 {
 pub const long_length: usize = 1 << 16;
 const chunks = 16;
 
-/// Sorts a long line on all threads. `source.fill(first, words)` gives the words; the result is in `to`. False where
-/// there is no memory.
+/// Sorts a long line on all threads. `source.fill(first, words)` gives the words, `source.take(first, words)` gets
+/// them sorted, a run at a time. False where there is no memory.
 pub fn sortLong(source: anytype, to: []u64, other: []u64, bits: Bits) bool {
     // One digit for all, or parts of a few thousand words, which stay in the nearest cache.
     const width: usize = bits.high - bits.low;
     const digit: u6 = @intCast(if (width <= most_bits) width else std.math.clamp(std.math.log2_int(usize, to.len) -| 12, 4, most_bits));
     const bins = @as(usize, 1) << digit;
-    const counts = services.allocSlice(u32, chunks * bins) orelse return false;
+    // Chunks' counts lie in cache lines of their own.
+    const apart = @max(bins, 16);
+    const counts = services.allocSlice(u32, chunks * apart) orelse return false;
     defer services.free(@ptrCast(counts.ptr));
     const Job = Parts(@TypeOf(source));
     const job: Job = .{
@@ -151,11 +143,12 @@ pub fn sortLong(source: anytype, to: []u64, other: []u64, bits: Bits) bool {
         .bits = .{ .low = bits.low, .high = bits.high - digit },
         .mask = @intCast(bins - 1),
         .counts = counts.ptr,
+        .apart = apart,
     };
     services.parallelFor(chunks, 1, job, Job.count);
     var sum: u32 = 0;
     for (0..bins) |bin| for (0..chunks) |chunk| {
-        const x = &counts[chunk * bins + bin];
+        const x = &counts[chunk * apart + bin];
         const here = x.*;
         x.* = sum;
         sum += here;
@@ -175,6 +168,7 @@ fn Parts(comptime Source: type) type {
         bits: Bits,
         mask: u32,
         counts: [*]u32,
+        apart: usize,
 
         const Job = @This();
         const block = 512;
@@ -184,7 +178,7 @@ fn Parts(comptime Source: type) type {
             return .{ n * chunk / chunks, n * (chunk + 1) / chunks };
         }
         fn countsOf(job: *const Job, chunk: usize) [*]u32 {
-            return job.counts + chunk * (@as(usize, job.mask) + 1);
+            return job.counts + chunk * job.apart;
         }
         fn count(job: *const Job, begin: usize, end: usize) void {
             for (begin..end) |chunk| {
@@ -217,8 +211,7 @@ fn Parts(comptime Source: type) type {
                 const first = if (bin == 0) 0 else ends[bin - 1];
                 if (first == ends[bin]) continue;
                 const to = job.other[first..ends[bin]];
-                const sorted = sort(job.words[first..ends[bin]], to, job.bits);
-                if (sorted.ptr != to.ptr) @memcpy(to, sorted);
+                job.source.take(first, sort(job.words[first..ends[bin]], to, job.bits));
             }
         }
     };
