@@ -373,7 +373,7 @@ fn Runner(comptime T: type) type {
             return a + b;
         }
         /// In every lane. nan may get lost: it comes back with the exponentials.
-        inline fn rowMaximum(x: [*]const T, n: usize) V {
+        noinline fn rowMaximum(x: [*]const T, n: usize) V {
             var m: [4]V = @splat(@splat(low));
             var i: usize = 0;
             while (i + 4 * lanes <= n) : (i += 4 * lanes) inline for (0..4) |k| {
@@ -384,7 +384,7 @@ fn Runner(comptime T: type) type {
             const b = simd.maxFast(V, m[2], m[3]);
             return simd.maxFast(V, a, b);
         }
-        inline fn rowExponentials(x: [*]const T, n: usize, maximum: T) V {
+        noinline fn rowExponentials(x: [*]const T, n: usize, maximum: T) V {
             const m: V = @splat(maximum);
             var total: V = @splat(0);
             var i: usize = 0;

@@ -383,11 +383,13 @@ fn Kernels(comptime T: type, comptime op: Op) type {
         ) void {
             const vectors = (width + lanes - 1) / lanes;
             var k: usize = 0;
+            const pair = if (simd.has_fma) 2 else 1;
             // Side by side, as each waits for its comparisons; a last one alone is done twice.
-            while (k < vectors) : (k += 2) {
-                const at = [2]usize{ columnOf(k, width), columnOf(@min(k + 1, vectors - 1), width) };
-                var best: [2]V = undefined;
-                var index: [2]VI = @splat(@splat(0));
+            while (k < vectors) : (k += pair) {
+                var at: [pair]usize = undefined;
+                for (&at, k..) |*c, i| c.* = columnOf(@min(i, vectors - 1), width);
+                var best: [pair]V = undefined;
+                var index: [pair]VI = @splat(@splat(0));
                 for (&best, at) |*b, c| b.* = simd.load(T, p + offsets[0] + c);
                 for (offsets[1..], 1..) |o, r| inline for (&best, &index, at) |*b, *i, c| {
                     const x = simd.load(T, p + o + c);
@@ -449,7 +451,7 @@ fn Kernels(comptime T: type, comptime op: Op) type {
         fn merge(a: [*]Cell, b: [*]const Cell, stride: usize, width: usize) void {
             var k: usize = 0;
             const alone = op != .moments and op != .logsumexp;
-            if (alone) while (k + 8 <= width) : (k += 8) mergeCells(8, a + k, b + k, stride);
+            if (alone and simd.has_fma) while (k + 8 <= width) : (k += 8) mergeCells(8, a + k, b + k, stride);
             while (k < width) : (k += 1) mergeOne(a + k, b + k, stride);
         }
         inline fn mergeOne(a: [*]Cell, b: [*]const Cell, stride: usize) void {

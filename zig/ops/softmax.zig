@@ -70,21 +70,29 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     };
 }
 
-fn Runner(comptime T: type, comptime op: Op) type {
-    const lanes = simd.lanes(T);
-    const V = simd.Vec(T);
-    const backward = op == .softmax_backward or op == .log_softmax_backward;
-    const count = if (backward) 3 else 2;
-    const low = -std.math.inf(T);
-
+/// What is done with one line, or several, of the operands in their order.
+fn Kernels(comptime T: type) type {
     return struct {
-        const Job = struct { s: *const Softmax, plan: *const Plan, call: *Call };
+        /// (n) each
+        row: *const fn (at: *const [max_operands][*]T, n: usize) void,
+        /// As many rows as a vector has lanes, each of at most `short` elements.
+        rows: ?*const fn (y: [*]T, y_line: usize, x: [*]const T, x_line: usize, n: usize) void,
+        /// (n, vectors * lanes) each, rows apart by their steps
+        columns: *const fn (at: *const [max_operands][*]T, step: *const [max_operands]usize, n: usize, vectors: usize) void,
+    };
+}
 
-        fn run(p: *const Plan, call: *Call) void {
+/// The way through the operands.
+fn Walk(comptime T: type) type {
+    const lanes = simd.lanes(T);
+    return struct {
+        const Job = struct { s: *const Softmax, plan: *const Plan, call: *Call, kernels: *const Kernels(T), count: usize };
+
+        fn run(p: *const Plan, call: *Call, k: *const Kernels(T)) void {
             const s = p.stateAs(Softmax);
             const a = &s.geometry;
             if (a.lines == 0 or a.n == 0) return;
-            const job: Job = .{ .s = s, .plan = p, .call = call };
+            const job: Job = .{ .s = s, .plan = p, .call = call, .kernels = k, .count = p.operands.len };
             if (s.rows) {
                 services.parallelFor(a.lines, @max(1, work_size / a.n), job, rowsPiece);
             } else {
@@ -104,15 +112,15 @@ fn Runner(comptime T: type, comptime op: Op) type {
         const Workspace = struct {
             memory: ?[]align(64) T,
             fn init(
-                direct: [max_operands]bool,
+                direct: []const bool,
                 tail: bool,
                 size: usize,
             ) error{OutOfMemory}!Workspace {
-                const needed = for (direct[0..count]) |d| {
+                const needed = for (direct) |d| {
                     if (!d or tail) break true;
                 } else false;
                 if (!needed) return .{ .memory = null };
-                const memory = services.allocSlice(T, count * size) orelse return error.OutOfMemory;
+                const memory = services.allocSlice(T, direct.len * size) orelse return error.OutOfMemory;
                 return .{ .memory = memory };
             }
             fn deinit(w: Workspace) void {
@@ -125,23 +133,23 @@ fn Runner(comptime T: type, comptime op: Op) type {
             const a = &s.geometry;
             // A vector more, so that every buffer is aligned alike.
             const size = std.mem.alignForward(usize, a.n, lanes);
-            const w = Workspace.init(s.direct, false, size) catch
+            const w = Workspace.init(s.direct[0..job.count], false, size) catch
                 return job.call.fail(.out_of_memory, .{ 0, 0, 0 });
             defer w.deinit();
-            const together = T == f32 and !backward and a.n <= short and s.direct[0] and s.direct[1];
+            const together = a.n <= short and s.direct[0] and s.direct[1];
             var line = begin;
             while (line < end) : (line += 1) {
                 const beside = @min(end - line, a.across.size - line % a.across.size);
                 const o = a.at(line / a.across.size, line % a.across.size);
-                if (together and beside >= lanes) {
+                if (together and beside >= lanes) if (job.kernels.rows) |rows| {
                     const y = job.call.at(T, 0) + o[0];
                     const x = job.call.at(T, 1) + o[1];
-                    rowsForward(y, a.across.stride[0], x, a.across.stride[1], a.n);
+                    rows(y, a.across.stride[0], x, a.across.stride[1], a.n);
                     line += lanes - 1;
                     continue;
-                }
-                var at: [count][*]T = undefined;
-                inline for (0..count) |k| {
+                };
+                var at: [max_operands][*]T = undefined;
+                for (0..job.count) |k| {
                     const dtype = job.plan.operands[k].dtype;
                     const memory = job.call.ptr[k].? + o[k] * dtype.size();
                     if (s.direct[k]) {
@@ -151,10 +159,7 @@ fn Runner(comptime T: type, comptime op: Op) type {
                         if (k > 0) stage.load(T, dtype, memory, a.n, a.step[k], at[k], 1);
                     }
                 }
-                if (backward)
-                    rowBackward(at[0], at[1], at[2], a.n)
-                else
-                    rowForward(at[0], at[1], a.n);
+                job.kernels.row(&at, a.n);
                 if (!s.direct[0]) {
                     const dtype = job.plan.operands[0].dtype;
                     stage.store(
@@ -176,7 +181,7 @@ fn Runner(comptime T: type, comptime op: Op) type {
             const tiles = std.math.divCeil(usize, a.across.size, s.tile) catch unreachable;
             const tail = a.across.size % lanes != 0;
             const size = a.n * s.tile;
-            const w = Workspace.init(s.direct, tail, size) catch
+            const w = Workspace.init(s.direct[0..job.count], tail, size) catch
                 return job.call.fail(.out_of_memory, .{ 0, 0, 0 });
             defer w.deinit();
             for (begin..end) |i| {
@@ -185,9 +190,9 @@ fn Runner(comptime T: type, comptime op: Op) type {
                 const o = a.at(i / tiles, column);
                 // Kernels work on whole vectors: the last columns of a line of tiles are packed.
                 const whole = width % lanes == 0;
-                var at: [count][*]T = undefined;
-                var step: [count]usize = undefined;
-                inline for (0..count) |k| {
+                var at: [max_operands][*]T = undefined;
+                var step: [max_operands]usize = undefined;
+                for (0..job.count) |k| {
                     const dtype = job.plan.operands[k].dtype;
                     const memory = job.call.ptr[k].? + o[k] * dtype.size();
                     if (s.direct[k] and whole) {
@@ -210,10 +215,7 @@ fn Runner(comptime T: type, comptime op: Op) type {
                     }
                 }
                 const vectors = (width + lanes - 1) / lanes;
-                if (backward)
-                    columnsBackward(at[0], step[0], at[1], step[1], at[2], step[2], a.n, vectors)
-                else
-                    columnsForward(at[0], step[0], at[1], step[1], a.n, vectors);
+                job.kernels.columns(&at, &step, a.n, vectors);
                 if (!(s.direct[0] and whole)) {
                     const dtype = job.plan.operands[0].dtype;
                     const memory = job.call.ptr[0].? + o[0] * dtype.size();
@@ -231,9 +233,28 @@ fn Runner(comptime T: type, comptime op: Op) type {
                 }
             }
         }
+    };
+}
+
+fn Runner(comptime T: type, comptime op: Op) type {
+    const lanes = simd.lanes(T);
+    const V = simd.Vec(T);
+    const backward = op == .softmax_backward or op == .log_softmax_backward;
+    const low = -std.math.inf(T);
+
+    return struct {
+        const kernels: Kernels(T) = .{
+            .row = if (backward) rowBackward else rowForward,
+            .rows = if (T == f32 and !backward) rowsForward else null,
+            .columns = if (backward) columnsBackward else columnsForward,
+        };
+        fn run(p: *const Plan, call: *Call) void {
+            Walk(T).run(p, call, &kernels);
+        }
 
         /// x, y: (n). nan may get lost in the maximum: it comes back with the exponentials.
-        fn rowForward(y: [*]T, x: [*]const T, n: usize) void {
+        fn rowForward(at: *const [max_operands][*]T, n: usize) void {
+            const y, const x, _ = at.*;
             const m = simd.tree(rowMaximum(x, n), simd.maxFast);
             var total: f64 = 0;
             var i: usize = 0;
@@ -314,7 +335,8 @@ fn Runner(comptime T: type, comptime op: Op) type {
         }
 
         /// gx, g, y: (n)
-        fn rowBackward(gx: [*]T, g: [*]const T, y: [*]const T, n: usize) void {
+        fn rowBackward(at: *const [max_operands][*]T, n: usize) void {
+            const gx, const g, const y = at.*;
             var total: f64 = 0;
             var i: usize = 0;
             while (i < n) {
@@ -341,14 +363,9 @@ fn Runner(comptime T: type, comptime op: Op) type {
         const Tile = [max_tile / lanes]V;
 
         /// x, y: (n, vectors * lanes), rows apart by their steps. Row after row, as memory lies.
-        fn columnsForward(
-            y: [*]T,
-            y_step: usize,
-            x: [*]const T,
-            x_step: usize,
-            n: usize,
-            vectors: usize,
-        ) void {
+        fn columnsForward(at: *const [max_operands][*]T, step: *const [max_operands]usize, n: usize, vectors: usize) void {
+            const y, const x, _ = at.*;
+            const y_step, const x_step, _ = step.*;
             var maxima: Tile = undefined;
             const m = maxima[0..vectors];
             for (m, 0..) |*v, c| v.* = simd.load(T, x + c * lanes);
@@ -368,7 +385,7 @@ fn Runner(comptime T: type, comptime op: Op) type {
                 for (totals[0..vectors], sums[0..vectors]) |*t, sum| t.* += sum;
             }
             const t = totals[0..vectors];
-            for (t) |*v| v.* = if (op == .softmax) @as(V, @splat(1)) / v.* else math.log(V, v.*);
+            for (t) |*v| v.* = ending(v.*);
             for (0..n) |k| for (m, t, 0..) |maximum, v, c| {
                 const to = y + k * y_step + c * lanes;
                 const from = x + k * x_step + c * lanes;
@@ -380,16 +397,9 @@ fn Runner(comptime T: type, comptime op: Op) type {
         }
 
         /// gx, g, y: (n, vectors * lanes), rows apart by their steps
-        fn columnsBackward(
-            gx: [*]T,
-            gx_step: usize,
-            g: [*]const T,
-            g_step: usize,
-            y: [*]const T,
-            y_step: usize,
-            n: usize,
-            vectors: usize,
-        ) void {
+        fn columnsBackward(operand: *const [max_operands][*]T, step: *const [max_operands]usize, n: usize, vectors: usize) void {
+            const gx, const g, const y = operand.*;
+            const gx_step, const g_step, const y_step = step.*;
             var totals: Tile = @splat(@splat(0));
             var i: usize = 0;
             while (i < n) {
