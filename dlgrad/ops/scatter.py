@@ -25,9 +25,10 @@ from .writing import check_apart, check_writable, unrecorded, write_out
 _writes: dict = {}  # the row, and the layouts of an in-place write that needs no closer look -> plan
 
 
-def _direct(name, t, index, src=None):
-    """Whether an in-place write can go straight to the memory of `t`: nobody records it, and nothing shares that memory."""
-    if type(t._layout) is not Layout or not unrecorded(t) or t._layout.dtype.is_complex or not isinstance(index, Tensor):
+def _direct(name, t, index, src=None, words=False):
+    """Whether an in-place write can go straight to the memory of `t`: nobody records it, and nothing shares that memory.
+    words: complex numbers may, too."""
+    if type(t._layout) is not Layout or not unrecorded(t) or (t._layout.dtype.is_complex and not words) or not isinstance(index, Tensor):
         return False
     if src is not None and (type(src._layout) is not Layout or src._storage is t._storage or (src._requires_grad and mode.enabled and src.requires_grad)):
         return False
@@ -79,8 +80,11 @@ def _write(name, row, input, dim, index, src, ints, rule_of, scalars=()):
         _write_into(name, row, result, d, index, src, ints, scalars)
     elif row == "scatter_add" and type(result._layout) is type(src._layout) is Layout:
         whole = src.detach()
-        for part in (real, imag):
-            _write_into(name, row, part(result), d, index, part(whole))
+        if lay.dtype is dt.complex64:
+            _write_into(name, row, _words(result), d, index, _words(whole), (1,))
+        else:
+            for part in (real, imag):
+                _write_into(name, row, part(result), d, index, part(whole))
     elif index._layout.numel:
         target = _raw(result)
         door.call("scatter", row, target._layout, (_raw(index), *(() if src is None else (_raw(src),))), ints=(d, *ints), scalars=scalars,
@@ -88,6 +92,12 @@ def _write(name, row, input, dim, index, src, ints, rule_of, scalars=()):
     result._storage.version = 0
     rule_of(result, d, index)
     return result
+
+
+def _words(t):
+    """A complex64 tensor as 8 bytes an element."""
+    lay = t._layout
+    return make_tensor(t._ptr, layout(dt.int64, lay.shape, lay.strides), t._storage)
 
 
 @method
@@ -523,16 +533,22 @@ def _scatter_into(self, dim, index, src=None, *, value=None, reduce=None):
     if reduce is not None:
         return None
     if type(src) is Tensor and src._layout.ndim:
-        if _direct("scatter_", self, index, src):
-            return _write_into("scatter_", "scatter", self, dim, index, src)
+        words = self._layout.dtype is src._layout.dtype is dt.complex64
+        if _direct("scatter_", self, index, src, words):
+            t, src = (_words(self), _words(src)) if words else (self, src)
+            _write_into("scatter_", "scatter", t, dim, index, src)
+            return self
     elif (type(src) is float or type(src) is int) and _direct("scatter_", self, index):
         number = fit_scalar("scatter", src, self._layout.dtype)
         return _write_into("scatter_", "scatter_value", self, dim, index, None, (), (number,))
 
 
 def _scatter_add_into(self, dim, index, src):
-    if type(src) is Tensor and _direct("scatter_add_", self, index, src):
-        return _write_into("scatter_add_", "scatter_add", self, dim, index, src)
+    words = type(src) is Tensor and self._layout.dtype is src._layout.dtype is dt.complex64
+    if type(src) is Tensor and _direct("scatter_add_", self, index, src, words):
+        t, src, ints = (_words(self), _words(src), (1,)) if words else (self, src, ())
+        _write_into("scatter_add_", "scatter_add", t, dim, index, src, ints)
+        return self
 
 
 def _scatter_reduce_into(self, dim, index, src, reduce, *, include_self=True):

@@ -328,7 +328,14 @@ fn Convolution(comptime T: type) type {
             const image = tensor(p, call, 1);
             if (T == f32 and simd.has_fma) {
                 if (conv_winograd.fits(g))
-                    return conv_winograd.forward(g, image, tensor(p, call, 2), bias, out, row != .conv);
+                    return conv_winograd.Pass.run(.{
+                        .g = g,
+                        .image = image,
+                        .weights = tensor(p, call, 2),
+                        .bias = bias,
+                        .out = out,
+                        .transposed = row != .conv,
+                    });
             }
             const weight: Windows.Weight = .from(tensor(p, call, 2));
             const job: Windows.Job = .{

@@ -148,13 +148,39 @@ pub fn Across(comptime T: type) type {
                 var rows: [vl][*]const T = undefined;
                 for (&rows, row..) |*from, r|
                     from.* = p.weights + group * p.weight_group + @min(r, p.rows - 1) * p.weight_row;
-                for (0..p.channels) |c| for (taps) |tap| {
+                // All but the last channel's may be read beyond the taps.
+                var first: usize = 0;
+                const beside = taps.len > 1 and p.weight_row <= square and std.mem.max(usize, taps) < p.weight_row;
+                if (wide and beside and p.weight_channel >= square * p.weight_row) {
+                    first = p.channels - 1;
+                    turnTaps(p, &rows, first, to, step);
+                    to += first * taps.len * step;
+                }
+                for (first..p.channels) |c| for (taps) |tap| {
                     const at = c * p.weight_channel + tap;
                     var values: [vl]T = undefined;
                     for (&values, rows) |*v, from| v.* = from[at];
                     to[0..vl].* = values;
                     to += step;
                 };
+            }
+        }
+
+        /// The same for the taps of all rows of a channel at once, which lie side by side: the gradient
+        /// of the input reads weights so.
+        fn turnTaps(p: *const Problem, rows: *const [vl][*]const T, channels: usize, dst: [*]T, step: usize) void {
+            var to = dst;
+            for (0..channels) |c| {
+                const at = c * p.weight_channel;
+                const ahead = rows[0] + at + 8 * p.weight_channel; // in another page
+                inline for (0..10) |line| @prefetch(ahead + line * 16, .{});
+                var block: Square = undefined;
+                inline for (&block, 0..) |*b, i| b.* = rows[i % vl][at..][0..square].*;
+                pack.transpose(T, square, &block);
+                for (p.weight_taps) |tap| {
+                    to[0..vl].* = @as([square]T, block[tap])[0..vl].*;
+                    to += step;
+                }
             }
         }
 

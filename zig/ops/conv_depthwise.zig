@@ -140,14 +140,36 @@ pub fn Depthwise(comptime T: type) type {
             gradPlanesOf(job, begin, end) catch job.failed.store(true, .monotonic);
         }
 
+        /// A phase: its taps from number `first` on, in the window of all phases.
+        const PhaseGrid = struct {
+            grid: [3]usize,
+            origin: [3]usize,
+            kernel: [2]usize,
+            first: usize,
+            count: usize,
+        };
+
         fn gradPlanesOf(job: *const Job, begin: usize, end: usize) Failure!void {
             const g = job.g;
+            const w = job.weight;
             const phases = job.phases.?;
             const layout = phases.layout;
             const planes = try allocSlice(g.co * layout.channel() + conv_image.slack);
             defer services.free(@ptrCast(planes.ptr));
-            const window: Window = try .init(g.co * g.taps());
+            const n_taps = g.co * g.taps();
+            const window: Window = try .init(n_taps);
             defer window.deinit();
+            const of = services.allocSlice(PhaseGrid, product(g.stride)) orelse return error.OutOfMemory;
+            defer services.free(@ptrCast(of.ptr));
+            const weight_at = services.allocSlice(usize, n_taps) orelse return error.OutOfMemory;
+            defer services.free(@ptrCast(weight_at.ptr));
+            const grids = of[0..gather(job, window.offset, weight_at, of)];
+            // Columns of two phases take turns: both are computed beside, and then woven.
+            const pitch = @max(W, (g.in[2] + 1) / 2);
+            const half = (g.in[1] / g.stride[1] + 1) * (g.in[0] / g.stride[0] + 1) * pitch;
+            const woven = g.stride[2] == 2;
+            const rows = try allocSlice(if (woven) 2 * half + W else 0);
+            defer services.free(@ptrCast(rows.ptr));
             for (begin..end) |item| {
                 const image = item / g.groups;
                 const group = item % g.groups;
@@ -160,38 +182,84 @@ pub fn Depthwise(comptime T: type) type {
                         planes.ptr + o * layout.channel(),
                     );
                 }
+                for (window.weight, weight_at) |*to, at| to.* = w.ptr[group * g.co * w.o + at];
                 const out = job.out + item * product(g.in);
-                for (phases.of[0]) |d0| for (phases.of[1]) |d1| for (phases.of[2]) |d2| {
-                    const grid = [3]usize{ d0.count, d1.count, d2.count };
-                    if (product(grid) == 0) continue;
-                    var n: usize = 0;
-                    for (0..g.co) |o| {
-                        var all_taps: TapIterator = .{ .kernel = .{ d0.taps, d1.taps, d2.taps } };
-                        while (all_taps.next()) |t| : (n += 1) {
-                            const met = phases.meet(g, .{ d0, d1, d2 }, t);
-                            const row = met.at[0] * layout.size[1] + met.at[1];
-                            window.offset[n] = o * layout.channel() + row * layout.row() + met.at[2];
-                            window.weight[n] = job.weight.at(group * g.co + o, met.tap);
-                        }
-                    }
-                    const at = (d0.origin * g.in[1] + d1.origin) * g.in[2] + d2.origin;
+                for (grids, 1..) |p, next| {
+                    const at = (p.origin[0] * g.in[1] + p.origin[1]) * g.in[2] + p.origin[2];
                     slide(.{
                         .src = planes.ptr,
                         .step = .{ layout.size[1] * layout.row(), layout.row() },
-                        .window = window,
-                        .count = n,
-                        .grid = grid,
+                        .window = .{ .offset = window.offset[p.first..], .weight = window.weight[p.first..] },
+                        .count = p.count,
+                        .grid = p.grid,
                         .bias = job.bias[group],
-                        .out = out + at,
-                        .out_step = .{
+                        .out = if (woven) rows.ptr + p.origin[2] * half else out + at,
+                        .out_step = if (woven) .{ p.grid[1] * pitch, pitch, 1 } else .{
                             g.stride[0] * g.in[1] * g.in[2],
                             g.stride[1] * g.in[2],
                             g.stride[2],
                         },
-                        .kernel = .{ d1.taps, d2.taps },
+                        .kernel = p.kernel,
+                        .loose = woven,
                     });
-                };
+                    if (!woven or (next < grids.len and std.mem.eql(usize, grids[next].origin[0..2], p.origin[0..2]))) continue;
+                    for (0..p.grid[0]) |d| for (0..p.grid[1]) |r| {
+                        const row = ((p.origin[0] + d * g.stride[0]) * g.in[1] + p.origin[1] + r * g.stride[1]) * g.in[2];
+                        const from = rows.ptr + (d * p.grid[1] + r) * pitch;
+                        weave(out + row, from, from + half, g.in[2]);
+                    };
+                }
             }
+        }
+
+        /// to[2 i] = even[i], to[2 i + 1] = odd[i].
+        fn weave(to: [*]T, even: [*]const T, odd: [*]const T, n: usize) void {
+            var i: usize = 0;
+            inline for (.{ 8, 2 }) |lanes| {
+                const order = comptime blk: {
+                    var m: [2 * lanes]i32 = undefined;
+                    for (0..lanes) |k| m[2 * k ..][0..2].* = .{ @intCast(k), ~@as(i32, @intCast(k)) };
+                    break :blk m;
+                };
+                const Part = @Vector(lanes, T);
+                while (i + 2 * lanes <= n) : (i += 2 * lanes) {
+                    to[i..][0 .. 2 * lanes].* = @shuffle(T, @as(Part, even[i / 2 ..][0..lanes].*), @as(Part, odd[i / 2 ..][0..lanes].*), order);
+                }
+            }
+            while (i < n) : (i += 1) to[i] = if (i % 2 == 0) even[i / 2] else odd[i / 2];
+        }
+
+        /// The phases with any positions, and where their taps are; gives back how many.
+        fn gather(job: *const Job, offset: []usize, weight_at: []usize, of: []PhaseGrid) usize {
+            const g = job.g;
+            const w = job.weight;
+            const phases = job.phases.?;
+            const layout = phases.layout;
+            var n: usize = 0;
+            var count: usize = 0;
+            for (phases.of[0]) |d0| for (phases.of[1]) |d1| for (phases.of[2]) |d2| {
+                const grid = [3]usize{ d0.count, d1.count, d2.count };
+                if (product(grid) == 0) continue;
+                const first = n;
+                for (0..g.co) |o| {
+                    var all_taps: TapIterator = .{ .kernel = .{ d0.taps, d1.taps, d2.taps } };
+                    while (all_taps.next()) |t| : (n += 1) {
+                        const met = phases.meet(g, .{ d0, d1, d2 }, t);
+                        const row = met.at[0] * layout.size[1] + met.at[1];
+                        offset[n] = o * layout.channel() + row * layout.row() + met.at[2];
+                        weight_at[n] = o * w.o + met.tap[0] * w.step[0] + met.tap[1] * w.step[1] + met.tap[2] * w.step[2];
+                    }
+                }
+                of[count] = .{
+                    .grid = grid,
+                    .origin = .{ d0.origin, d1.origin, d2.origin },
+                    .kernel = .{ d1.taps, d2.taps },
+                    .first = first,
+                    .count = n - first,
+                };
+                count += 1;
+            };
+            return count;
         }
 
         fn allocSlice(n: usize) Failure![]align(64) T {
@@ -244,11 +312,13 @@ pub fn Depthwise(comptime T: type) type {
             out_step: [3]usize,
             /// Taps that lie in a plane: rows and columns of them.
             kernel: [2]usize,
+            /// Rows of out may be written beyond their end.
+            loose: bool = false,
 
             /// Whether the taps of a column lie where outputs of a column do: up or down.
             fn direction(s: *const Slide) enum { none, down, up } {
+                if (s.count != s.kernel[0] * s.kernel[1] or s.kernel[0] < 2 or s.count == 0) return .none;
                 const first = s.window.offset[0];
-                if (s.count != s.kernel[0] * s.kernel[1] or s.kernel[0] < 2) return .none;
                 const next = s.window.offset[s.kernel[1]];
                 if (next == first + s.step[1]) return .down;
                 return if (first == next + s.step[1]) .up else .none;
@@ -321,7 +391,7 @@ pub fn Depthwise(comptime T: type) type {
             acc: *const [rows][n]V,
         ) void {
             const b: V = @splat(s.bias);
-            const whole = s.out_step[2] == 1 and s.grid[2] >= W;
+            const whole = s.loose or (s.out_step[2] == 1 and s.grid[2] >= W);
             var sums: [rows][n]V = undefined;
             inline for (0..rows) |r| inline for (0..n) |j| {
                 sums[r][j] = acc[r][j] + b;

@@ -139,9 +139,11 @@ const slab_elements: usize = if (builtin.is_test) 1 << 16 else 1 << 18;
 const chain_positions = 64;
 const item_outputs = 64;
 const item_inputs = 32;
-/// Output channels and vectors of input channels in a tile.
-const height = if (wide) 8 else 4;
+/// Vectors of input channels in a tile, and output channels, of which more go with a single one.
 const vectors = if (wide) 2 else 1;
+fn heightOf(n: usize) usize {
+    return if (wide) 16 / n else 4;
+}
 const wide = builtin.cpu.arch == .x86_64 and builtin.cpu.has(.x86, .avx512f);
 
 pub fn fits(g: *const Geometry) bool {
@@ -211,8 +213,9 @@ const Walk = struct {
     steps: [3]usize,
     gout_pixel: usize,
 
-    /// C (height, n vectors) += the sum over positions of gout (height) times x (n vectors).
+    /// C (heightOf(n), n vectors) += the sum over positions of gout (heightOf(n)) times x (n vectors).
     fn tile(walk: *const Walk, comptime n: usize, gout: [*]const f32, x: [*]const f32, c: [*]f32, ldc: usize, adds: bool) void {
+        const height = comptime heightOf(n);
         var acc: [height][n]V = @splat(@splat(@splat(0)));
         var a = gout;
         for (0..walk.counts[0]) |i| for (0..walk.counts[1]) |r| {
@@ -319,10 +322,11 @@ const Gradient = struct {
         const last = @min(g.ci, i + item_inputs);
         var c = i;
         while (c < last) : (c += vectors * W) {
+            const n = @min(vectors, (last - c) / W);
             var o = first;
-            while (o < @min(g.co, first + item_outputs)) : (o += height) {
+            while (o < @min(g.co, first + item_outputs)) : (o += heightOf(n)) {
                 const to = sums + o * g.ci + c;
-                if (c + vectors * W <= last) {
+                if (n == vectors) {
                     walk.tile(vectors, gout + o, x + c, to, g.ci, adds);
                 } else walk.tile(1, gout + o, x + c, to, g.ci, adds);
             }

@@ -296,18 +296,19 @@ const Groups = struct {
             job.out + group * g.co * g.ci * 9,
         );
         const transposed = job.kind == .transposed;
-        const grid: Grid = .init(if (transposed) g.in else g.out);
         const channels = if (transposed) g.co else g.ci;
         const outputs = if (transposed) g.ci else g.co;
-        return forwardGroup(
-            g,
-            grid,
-            from(job.first, group * channels * job.first.channel),
-            from(job.second, group * g.co * job.second.image),
-            job.bias[group * outputs ..][0..outputs],
-            job.out + group * outputs * grid.height * grid.length,
-            transposed,
-        );
+        var pass: Pass = .{
+            .g = g,
+            .image = from(job.first, group * channels * job.first.channel),
+            .weights = from(job.second, group * g.co * job.second.image),
+            .bias = job.bias[group * outputs ..][0..outputs],
+            .out = job.out,
+            .transposed = transposed,
+        };
+        const grid = pass.places();
+        pass.out += group * outputs * grid.height * grid.length;
+        return pass.computeGroup();
     }
 
     /// `t` without its first elements.
@@ -319,78 +320,79 @@ const Groups = struct {
 };
 
 /// out (N, co, *out) of x, or out (N, ci, *in) of gout (`transposed`).
-pub fn forward(
+pub const Pass = struct {
     g: *const Geometry,
     image: Tensor,
     weights: Tensor,
     bias: []const f32,
     out: [*]f32,
     transposed: bool,
-) Failure!void {
-    return Groups.run(.{
-        .g = g,
-        .first = image,
-        .second = weights,
-        .bias = bias,
-        .out = out,
-        .kind = if (transposed) .transposed else .forward,
-        .failed = undefined,
-    });
-}
 
-fn forwardGroup(
-    g: *const Geometry,
-    grid: Grid,
-    image: Tensor,
-    weights: Tensor,
-    bias: []const f32,
-    out: [*]f32,
-    transposed: bool,
-) Failure!void {
-    const channels = if (transposed) g.co else g.ci;
-    const outputs = bias.len;
-    const out_image = g.groups * outputs * grid.height * grid.length;
-    const contiguous = try contiguousWeights(weights, g);
-    defer if (contiguous) |copy| free(copy);
-    const own: [*]const f32 = @ptrCast(@alignCast(weights.ptr));
-    const slab = slabOf(g.images, grid.tiles() * points * apart(channels), services.threadCount());
-    const tiles: Tiles = try .init(slab * grid.tiles(), chunk_tiles, channels);
-    defer free(tiles.memory);
-    var failed: std.atomic.Value(bool) = .init(false);
-    var first: usize = 0;
-    while (first < g.images) : (first += slab) {
-        const count = @min(slab, g.images - first);
-        const transform: Transform = .{
-            .image = image,
-            .first = first,
-            .channels = channels,
-            .grid = grid,
-            .top = if (transposed) 2 - g.padding[1] else g.padding[1],
-            .left = if (transposed) 2 - g.padding[2] else g.padding[2],
-            .tiles = &tiles,
-            .failed = &failed,
-        };
-        try transform.run(6, count);
-        const total = count * grid.tiles();
-        const product: Product = .{
-            .filters = .{
-                .ptr = if (contiguous) |copy| copy.ptr else own,
-                .outputs = outputs,
-                .inputs = channels,
-                .transposed = transposed,
-            },
-            .tiles = &tiles,
-            .grid = grid,
-            .total = total,
-            .part = chunk_tiles * partChunks(total, channels, outputs),
-            .out = out + first * out_image,
-            .out_image = out_image,
-            .bias = bias,
-            .failed = &failed,
-        };
-        try product.run();
+    pub fn run(p: Pass) Failure!void {
+        return Groups.run(.{
+            .g = p.g,
+            .first = p.image,
+            .second = p.weights,
+            .bias = p.bias,
+            .out = p.out,
+            .kind = if (p.transposed) .transposed else .forward,
+            .failed = undefined,
+        });
     }
-}
+
+    fn places(p: *const Pass) Grid {
+        return .init(if (p.transposed) p.g.in else p.g.out);
+    }
+
+    /// One group: the tensors, the bias and out are its own.
+    fn computeGroup(p: *const Pass) Failure!void {
+        const g = p.g;
+        const grid = p.places();
+        const channels = if (p.transposed) g.co else g.ci;
+        const outputs = p.bias.len;
+        const out_image = g.groups * outputs * grid.height * grid.length;
+        const contiguous = try contiguousWeights(p.weights, g);
+        defer if (contiguous) |copy| free(copy);
+        const own: [*]const f32 = @ptrCast(@alignCast(p.weights.ptr));
+        const slab = slabOf(g.images, grid.tiles() * points * apart(channels), services.threadCount());
+        const tiles: Tiles = try .init(slab * grid.tiles(), chunk_tiles, channels);
+        defer free(tiles.memory);
+        var failed: std.atomic.Value(bool) = .init(false);
+        var first: usize = 0;
+        while (first < g.images) : (first += slab) {
+            const count = @min(slab, g.images - first);
+            const transform: Transform = .{
+                .image = p.image,
+                .first = first,
+                .channels = channels,
+                .grid = grid,
+                .top = if (p.transposed) 2 - g.padding[1] else g.padding[1],
+                .left = if (p.transposed) 2 - g.padding[2] else g.padding[2],
+                .tiles = &tiles,
+                .failed = &failed,
+            };
+            try transform.run(6, count);
+            const total = count * grid.tiles();
+            const product: Product = .{
+                .filters = .{
+                    .ptr = if (contiguous) |copy| copy.ptr else own,
+                    .outputs = outputs,
+                    .inputs = channels,
+                    .transposed = p.transposed,
+                },
+                .tiles = &tiles,
+                .grid = grid,
+                .total = total,
+                .part = chunk_tiles * partChunks(total, channels, outputs),
+                .out = p.out + first * out_image,
+                .out_image = out_image,
+                .bias = p.bias,
+                .failed = &failed,
+            };
+            try product.run();
+        }
+    }
+};
 
 /// Chunks of a task: all sums are kept where the channels take several chains; where they don't,
 /// enough tasks for the threads.

@@ -95,8 +95,10 @@ fn check(images: usize, groups: usize, ci: usize, co: usize, height: usize, leng
     var sums: [3]u64 = undefined;
     for ([_]u32{ 1, 2, 3 }) |count| {
         _ = threads.setCount(count);
-        try winograd.forward(&g, xt, wt, bias, @ptrCast(got_y.ptr), false);
-        try winograd.forward(&g, gt, wt, bias, @ptrCast(got_x.ptr), true);
+        const forward: winograd.Pass = .{ .g = &g, .image = xt, .weights = wt, .bias = bias, .out = @ptrCast(got_y.ptr), .transposed = false };
+        try forward.run();
+        const back: winograd.Pass = .{ .g = &g, .image = gt, .weights = wt, .bias = bias, .out = @ptrCast(got_x.ptr), .transposed = true };
+        try back.run();
         try winograd.gradWeight(&g, gt, xt, @ptrCast(got_w.ptr));
         for ([_][]f32{ got_y, got_x, got_w }, [_][]f64{ want_y, want_x, want_w }, 0..) |got, want, i| {
             const e = worst(got, want);

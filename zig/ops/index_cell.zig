@@ -16,6 +16,7 @@ pub fn Cell(comptime ElementType: type, comptime ValueType: type, comptime actio
         pub const Value = ValueType;
         pub const staged = T != Value;
         const is_int = @typeInfo(T) == .int;
+        const is_pair = @typeInfo(T) == .vector;
 
         pub inline fn put(to: *T, from: Value) void {
             if (action == .set) {
@@ -52,7 +53,10 @@ pub fn Cell(comptime ElementType: type, comptime ValueType: type, comptime actio
                 if (n * @sizeOf(T) > 64) return @memcpy(to[0..n], from[0..n]);
             }
             var i: usize = 0;
-            if (action == .sum and Value != dtype.BFloat16) {
+            if (is_pair) {
+                const Half = Cell(f32, f32, action);
+                if (from_step == 1) return Half.run(2 * n, @ptrCast(to), 1, @ptrCast(from), 1);
+            } else if (action == .sum and Value != dtype.BFloat16) {
                 const lanes = simd.lanes(T);
                 const V = @Vector(lanes, T);
                 while (i + lanes <= n) : (i += lanes) {
@@ -66,6 +70,9 @@ pub fn Cell(comptime ElementType: type, comptime ValueType: type, comptime actio
         }
     };
 }
+
+/// A complex64.
+pub const Pair = @Vector(2, f32);
 
 /// The run function `Kernel(Cell).run` for copies of `size` bytes.
 pub fn moving(comptime Kernel: fn (type) type, size: usize) planning.Run {

@@ -1,6 +1,7 @@
 //! Writing elements where an index, a mask or a view says.
 //!
 //! scatter, scatter_add: outputs self, in place; inputs index (int64), src.  ints: dim
+//!     scatter_add with a second int: self and src, given as int64, hold pairs of float32
 //! scatter_reduce: the same operands.  ints: dim, reduction (0 sum, 1 prod, 2 amax, 3 amin)
 //! scatter_value: outputs self, in place; inputs index.  ints: dim
 //!     scalars: the value (.f where self is a float, else .i)
@@ -61,6 +62,8 @@ fn prepare(p: *Plan) planning.PrepareError!void {
             (try p.create(index_lines.Lines)).* = try linesOf(p, p.operands[2], sums);
             p.run = if (row == .scatter)
                 index_cell.moving(Scatter, d.size())
+            else if (row == .scatter_add and p.ints.len > 1)
+                &Scatter(index_cell.Cell(index_cell.Pair, index_cell.Pair, .sum)).run
             else if (row == .scatter_add or p.ints[1] == 0)
                 index_cell.summing(Scatter, d)
             else switch (p.ints[1]) {
