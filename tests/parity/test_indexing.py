@@ -144,3 +144,25 @@ def test_an_index_out_of_range_raises_the_class_that_pytorch_raises():
                 call()
             classes.append(caught.type)
         assert classes[0] is classes[1], f"{name}: {classes}"
+
+
+def test_complex_sums_and_writes_by_index():
+    generator = torch.Generator().manual_seed(3)
+    for dtype in (torch.complex64, torch.complex128):
+        for shape, dim in (((6, 5), 0), ((6, 5), 1), ((40, 30), 1), ((7,), 0), ((3, 4, 5), 1)):
+            x, source = (torch.randn(*shape, dtype=dtype, generator=generator) for _ in range(2))
+            index = torch.randint(0, shape[dim], shape, generator=generator)
+            strided = source.mT.contiguous().mT if len(shape) > 1 else source
+            for name in ("scatter_add", "scatter_add_"):
+                for src in (source, strided):
+                    wanted = getattr(x.clone(), name)(dim, index, src)
+                    got = getattr(dlgrad.tensor(x.tolist(), dtype=getattr(dlgrad, str(dtype)[6:])), name)(
+                        dim, dlgrad.tensor(index.tolist()), dlgrad.tensor(src.tolist(), dtype=getattr(dlgrad, str(dtype)[6:]))
+                    )
+                    np.testing.assert_allclose(np.array(got.tolist()), wanted.numpy(), rtol=1e-5, atol=1e-5)
+            once = torch.argsort(torch.rand(*shape, generator=generator), dim)
+            wanted = x.clone().scatter_(dim, once, source)
+            got = dlgrad.tensor(x.tolist(), dtype=getattr(dlgrad, str(dtype)[6:]))
+            same = got.scatter_(dim, dlgrad.tensor(once.tolist()), dlgrad.tensor(source.tolist(), dtype=got.dtype))
+            assert same is got and got._version == 1
+            np.testing.assert_array_equal(np.array(got.tolist()).astype(wanted.numpy().dtype), wanted.numpy())

@@ -82,7 +82,9 @@ fn Rotations(comptime T: type) type {
         noinline fn flush(r: *Self) void {
             if (r.count == 0) return;
             const strips = (r.ld / lanes + 3) / 4;
-            services.parallelFor(strips, @max(1, (1 << 14) / r.count), r.*, piece);
+            // One piece a thread, mostly the same ones each time: what they hold stays in its caches.
+            const apiece = (strips + services.threadCount() - 1) / services.threadCount();
+            services.parallelFor(strips, @max(apiece, (1 << 11) / r.count), r.*, piece);
             r.count = 0;
         }
 
