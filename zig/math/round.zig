@@ -24,16 +24,27 @@ pub fn roundEven(comptime V: type, x: V) V {
 }
 pub fn floor(comptime V: type, x: V) V {
     if (has_rounding) return @floor(x);
+    return floorOfHalf(V, x);
+}
+/// The same without the instruction: of float16 made float32, LLVM would have it in float16 again,
+/// lane by lane. Likewise ceil and trunc.
+pub fn floorOfHalf(comptime V: type, x: V) V {
     const r = roundEven(V, x);
     return common.copysign(V, r - pick(V, r > x, c(V, 1), c(V, 0)), x);
 }
 pub fn ceil(comptime V: type, x: V) V {
     if (has_rounding) return @ceil(x);
+    return ceilOfHalf(V, x);
+}
+pub fn ceilOfHalf(comptime V: type, x: V) V {
     const r = roundEven(V, x);
     return common.copysign(V, r + pick(V, r < x, c(V, 1), c(V, 0)), x);
 }
 pub fn trunc(comptime V: type, x: V) V {
     if (has_rounding) return @trunc(x);
+    return truncOfHalf(V, x);
+}
+pub fn truncOfHalf(comptime V: type, x: V) V {
     const size = @abs(x);
     const r = roundEven(V, size);
     return common.copysign(V, r - pick(V, r > size, c(V, 1), c(V, 0)), x);

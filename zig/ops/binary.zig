@@ -54,11 +54,11 @@ const of = elementwise_row.Rows(2);
 pub const rows = blk: {
     @setEvalBranchQuota(10_000);
     break :blk [_]Row{
-        of.withHalf(of.everySizeSignless("add", f.add), f.add),
-        of.withHalf(of.everySizeSignless("sub", f.sub), f.sub),
-        of.withHalf(of.ofBools(of.everySizeSignless("mul", f.mul)), f.mul),
-        of.withHalf(of.ofBools(of.everySize("maximum", simd.maxNan, 0)), simd.maxNan),
-        of.ofBools(of.everySize("minimum", simd.minNan, 0)),
+        of.withNumbers(of.withHalves(of.everySizeSignless("add", f.add), f.add), f.add),
+        of.withHalves(of.everySizeSignless("sub", f.sub), f.sub),
+        of.withNumbers(of.withHalves(of.ofBools(of.everySizeSignless("mul", f.mul)), f.mul), f.mul),
+        of.withHalves(of.ofBools(of.everySize("maximum", simd.maxNan, 0)), simd.maxNan),
+        of.withHalves(of.ofBools(of.everySize("minimum", simd.minNan, 0)), simd.minNan),
         of.asIntegers(of.cheap("fmax", f.fmax, 0), of.ofBools(of.everySize("maximum", simd.maxNan, 0))),
         of.asIntegers(of.cheap("fmin", f.fmin, 0), of.ofBools(of.everySize("minimum", simd.minNan, 0))),
         of.every("heaviside", f.heaviside, 0),
@@ -67,11 +67,11 @@ pub const rows = blk: {
         mixed("remainder", math.remainder, f.remainderInt, true),
         mixed("fmod", math.fmod, f.fmodInt, true),
         mixed("pow", math.pow, f.powInt, false),
-        of.every("add_scaled", f.addScaled, 1),
+        of.withFloat16(of.every("add_scaled", f.addScaled, 1), f.addScaled, 1),
         of.cheap("mul_scaled", f.mulScaled, 1),
         of.cheap("div_scaled", f.divScaled, 1),
-        of.withHalf(of.cheap("div", f.div, 0), f.div),
-        of.cheap("copysign", f.copysign, 0),
+        of.withHalves(of.cheap("div", f.div, 0), f.div),
+        copysign(),
         of.cheap("nextafter", f.nextafter, 0),
         of.costly("atan2", math.atan2, 0),
         of.costly("hypot", math.hypot, 0),
@@ -122,6 +122,14 @@ pub const rows = blk: {
 
 pub const names: []const []const u8 = elementwise_row.namesOf(&rows);
 pub const family: plan.Family = .{ .prepare = prepare };
+
+/// Of float16 and bfloat16, by their bits.
+fn copysign() Row {
+    var r = of.cheap("copysign", f.copysign, 0);
+    r.half = elementwise.kernelOf(f.copysign16, u16, 2, .{ .light = true });
+    r.float16 = r.half;
+    return r;
+}
 
 /// Floats by one function, integers by another, which may fail.
 fn mixed(

@@ -138,6 +138,11 @@ pub inline fn fmin(comptime V: type, a: V, b: V) V {
     if (comptime !isFloat(V)) return @min(a, b);
     return pick(V, (a < b) | (b != b), a, b);
 }
+/// Of float16 or bfloat16, as bits.
+pub inline fn copysign16(comptime V: type, a: V, s: V) V {
+    const sign: V = @splat(0x8000);
+    return (a & ~sign) | (s & sign);
+}
 pub inline fn copysign(comptime V: type, a: V, b: V) V {
     const B = Bits(V);
     const s = signBit(V);

@@ -117,7 +117,7 @@ pub fn prepare(p: *Plan, spec: Spec) plan.PrepareError!void {
 /// A plan may have the kernel's scalars: in its floats or, for integer kernels, in its ints
 /// after the first.
 fn fixScalars(p: *const Plan, tile: Tile, s: *State) void {
-    if (tile == .f32 or tile == .f64) {
+    if (tile == .f32 or tile == .f64 or p.floats.len > 0) {
         s.n_fixed = p.floats.len;
         for (s.fixed[0..s.n_fixed], p.floats) |*x, f| x.* = .{ .f = f };
     } else if (p.ints.len > 1) {

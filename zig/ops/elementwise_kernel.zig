@@ -120,11 +120,26 @@ pub const KernelOptions = struct {
     with_call: bool = false,
     /// It takes so few instructions that memory is what it waits for.
     light: bool = false,
-    /// All operands are bfloat16 in memory, T is float32.
-    half: bool = false,
+    /// All operands are of this type in memory, T is float32.
+    half: Half = .none,
     /// Vectors at a time where there are registers for it: each instruction of a long formula waits
     /// for the one before.
     together: usize = 1,
+};
+
+pub const Half = enum {
+    none,
+    bfloat16,
+    float16,
+
+    /// What is loaded and stored: a vector holds no structs.
+    fn Memory(comptime h: Half, comptime T: type) type {
+        return switch (h) {
+            .none => T,
+            .bfloat16 => u16,
+            .float16 => f16,
+        };
+    }
 };
 
 /// A kernel from `f(comptime V, a, b, ..., scalars ...)` over virtual vectors of T, all of
@@ -135,7 +150,7 @@ pub fn kernelOf(
     comptime n_in: usize,
     comptime options: KernelOptions,
 ) Kernel {
-    return kernelMixed(f, T, @splat(if (options.half) u16 else T), n_in, options);
+    return kernelMixed(f, T, @splat(options.half.Memory(T)), n_in, options);
 }
 
 /// As kernelOf; input i is a vector of Ins[i] with as many lanes.
@@ -148,7 +163,7 @@ pub fn kernelMixed(
 ) Kernel {
     const lanes = simd.elementwiseLanes(T) * if (simd.has_scale) options.together else 1;
     const V = @Vector(lanes, T);
-    const R = if (options.to_bool) u8 else if (options.half) u16 else T;
+    const R = if (options.to_bool) u8 else options.half.Memory(T);
     const Of = struct {
         fn core(count: usize, first: [*]u8, in: *const Chunks, call: *Call) callconv(.c) void {
             const s = switch (options.scalars) {
@@ -179,12 +194,11 @@ pub fn kernelMixed(
                 const result = @call(.always_inline, f, .{V} ++ a ++ s ++ c);
                 const p: *[lanes]R = @ptrCast(@alignCast(out));
                 const Out = @Vector(lanes, R);
-                p.* = if (options.to_bool)
-                    @as(Out, @intFromBool(result))
-                else if (options.half)
-                    dtype.narrowBF16(lanes, result)
-                else
-                    result;
+                p.* = if (options.to_bool) @as(Out, @intFromBool(result)) else switch (options.half) {
+                    .none => result,
+                    .bfloat16 => dtype.narrowBF16(lanes, result),
+                    .float16 => @as(Out, @floatCast(result)),
+                };
                 inline for (at[0..n_in]) |*chunk| chunk.ptr += chunk.step;
                 out += lanes * @sizeOf(R);
             }
@@ -194,9 +208,14 @@ pub fn kernelMixed(
             return @splat(scalarAs(T, call.scalar[i]));
         }
 
-        inline fn vectorAt(comptime E: type, p: [*]const u8) @Vector(lanes, if (options.half) T else E) {
+        inline fn vectorAt(comptime E: type, p: [*]const u8) @Vector(lanes, if (options.half == .none) E else T) {
             const q: *const [lanes]E = @ptrCast(@alignCast(p));
-            return if (options.half) dtype.widenBF16(lanes, q.*) else q.*;
+            const x: @Vector(lanes, E) = q.*;
+            return switch (options.half) {
+                .none => x,
+                .bfloat16 => dtype.widenBF16(lanes, x),
+                .float16 => @floatCast(x),
+            };
         }
     };
     return .{ .core = Of.core, .lane_bits = @intCast(@ctz(@as(u8, lanes))), .n_in = n_in, .out_size = @sizeOf(R), .in_size = .{ @sizeOf(Ins[0]), @sizeOf(Ins[1]), @sizeOf(Ins[2]) } };

@@ -28,6 +28,10 @@ pub const Row = struct {
     i16: ?Kernel = null,
     /// For operands that are all bfloat16, without a number among them.
     half: ?Kernel = null,
+    /// The same of float16.
+    float16: ?Kernel = null,
+    /// Of bfloat16 and float16, with a number as the last input.
+    numbers: [2]?Kernel = @splat(null),
     i8: ?Kernel = null,
     /// For operands that are all uint8.
     byte: ?Kernel = null,
@@ -60,8 +64,27 @@ pub fn Rows(comptime n_in: usize) type {
         /// go without.
         pub fn withHalf(comptime row: Row, comptime f: anytype) Row {
             var r = row;
-            if (simd.has_fma) r.half = kernelOf(f, f32, n_in, .{ .half = true, .together = 4 });
+            if (simd.has_fma) r.half = kernelOf(f, f32, n_in, .{ .half = .bfloat16, .together = 4 });
             return r;
+        }
+        /// The same for float16, of a formula with `scalars` scalars.
+        pub fn withFloat16(comptime row: Row, comptime f: anytype, comptime scalars: usize) Row {
+            var r = row;
+            if (simd.has_fma) r.float16 = kernelOf(f, f32, n_in, .{ .half = .float16, .together = 2, .scalars = scalars, .light = true });
+            return r;
+        }
+        /// For both with a number as the last input.
+        pub fn withNumbers(comptime row: Row, comptime f: anytype) Row {
+            var r = row;
+            if (simd.has_fma) r.numbers = .{
+                kernelOf(f, f32, n_in - 1, .{ .half = .bfloat16, .together = 2, .scalars = 1 }),
+                kernelOf(f, f32, n_in - 1, .{ .half = .float16, .together = 2, .scalars = 1 }),
+            };
+            return r;
+        }
+        /// Both.
+        pub fn withHalves(comptime row: Row, comptime f: anytype) Row {
+            return withFloat16(withHalf(row, f), f, 0);
         }
 
         /// Integers only.
@@ -211,17 +234,23 @@ pub fn specOf(p: *const Plan, row: *const Row, scalar_input: ?usize) plan.Prepar
             chosen = k;
         };
     }
-    if (row.half) |k| if (scalar_input == null and all(compared, .bfloat16, .bfloat16)) {
+    var number = scalar_input;
+    const halves = [_]struct { ?Kernel, DType }{ .{ row.half, .bfloat16 }, .{ row.float16, .float16 } };
+    for (halves, row.numbers) |half, with_number| {
+        if (!all(compared, half[1], half[1])) continue;
+        const last = if (scalar_input) |i| i + 1 == row.n_in else false;
+        const kernel = if (scalar_input == null) half[0] else if (last) with_number else null;
+        chosen = kernel orelse continue;
         tile = .raw2;
-        chosen = k;
-    };
+        number = null; // is an argument now
+    }
     if (row.to_bool and p.operands[0].dtype.size() != 1) return error.Unsupported;
     return .{
         .kernel = chosen orelse return error.Unsupported,
         .out = if (row.to_bool) .raw1 else tile,
         .in = @splat(tile),
-        .n_in = row.n_in,
-        .scalar_input = scalar_input,
+        .n_in = row.n_in - @intFromBool(number != scalar_input),
+        .scalar_input = number,
         .grain = row.grain,
     };
 }

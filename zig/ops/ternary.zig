@@ -21,6 +21,7 @@
 //! - `clamp_mask`: out (bool), x, low, high: low <= x <= high. Every dtype.
 const std = @import("std");
 const plan = @import("../plan.zig");
+const simd = @import("../simd.zig");
 const elementwise = @import("elementwise.zig");
 const elementwise_row = @import("elementwise_row.zig");
 const f = @import("ternary_formulas.zig");
@@ -33,7 +34,7 @@ const of = elementwise_row.Rows(3);
 
 pub const rows = [_]Row{
     .{ .name = "where", .n_in = 3 },
-    of.every("addcmul", f.addcmul, 1),
+    halves(of.every("addcmul", f.addcmul, 1), f.addcmul, 1),
     of.cheap("addcdiv", f.addcdiv, 1),
     of.every("mul_add", f.mulAdd, 0),
     of.cheap("mul3", f.mul3, 1),
@@ -41,10 +42,17 @@ pub const rows = [_]Row{
     of.cheap("maximum_backward", f.maximumBackward, 0),
     of.cheap("prelu_backward", a.preluBackward, 0),
     of.costly("glu_backward", a.gluBackward, 0),
-    of.cheap("lerp", f.lerp, 0),
+    of.withNumbers(halves(of.cheap("lerp", f.lerp, 0), f.lerp, 0), f.lerp),
     of.every("clamp_tensor", f.clamp, 0),
     of.predicate("clamp_mask", f.clampBackward),
 };
+
+/// `row` for bfloat16 and float16 without tiles of float32 between. Small CPUs go without.
+fn halves(comptime row: Row, comptime function: anytype, comptime scalars: usize) Row {
+    var r = of.withFloat16(row, function, scalars);
+    if (simd.has_fma) r.half = elementwise.kernelOf(function, f32, 3, .{ .half = .bfloat16, .scalars = scalars, .together = 2 });
+    return r;
+}
 
 pub const names: []const []const u8 = elementwise_row.namesOf(&rows);
 pub const family: plan.Family = .{ .prepare = prepare };

@@ -30,6 +30,7 @@ const std = @import("std");
 const plan = @import("../plan.zig");
 const simd = @import("../simd.zig");
 const math = @import("../math.zig");
+const rounding = @import("../math/round.zig");
 const elementwise = @import("elementwise.zig");
 const elementwise_row = @import("elementwise_row.zig");
 const f = @import("unary_formulas.zig");
@@ -46,9 +47,9 @@ pub const rows = blk: {
         of.everySizeSignless("neg", f.neg),
         of.everySize("abs", f.abs, 0),
         of.every("sign", f.sign, 0),
-        of.withHalf(of.every("square", f.square, 0), f.square),
-        of.withHalf(of.ofBools(of.everySize("relu", f.relu, 0)), f.relu),
-        of.everySize("clamp", f.clamp, 2),
+        of.withHalves(of.every("square", f.square, 0), f.square),
+        of.withHalves(of.ofBools(of.everySize("relu", f.relu, 0)), f.relu),
+        of.withFloat16(of.everySize("clamp", f.clamp, 2), f.clamp, 2),
         of.everySize("clamp_min", f.clampMin, 1),
         of.everySize("clamp_max", f.clampMax, 1),
         of.every("threshold", a.thresholdAt, 2),
@@ -62,13 +63,13 @@ pub const rows = blk: {
         of.predicate("isneginf", f.isneginf),
         of.predicate("signbit", f.signbit),
         // floats, a few instructions each
-        of.cheap("sqrt", f.sqrt, 0),
+        of.withFloat16(of.cheap("sqrt", f.sqrt, 0), f.sqrt, 0),
         of.cheap("rsqrt", f.rsqrt, 0),
-        of.withHalf(of.cheap("reciprocal", f.reciprocal, 0), f.reciprocal),
-        of.cheap("floor", math.floor, 0),
-        of.cheap("ceil", math.ceil, 0),
-        of.cheap("trunc", math.trunc, 0),
-        of.cheap("round", math.roundEven, 0),
+        of.withHalves(of.cheap("reciprocal", f.reciprocal, 0), f.reciprocal),
+        of.withFloat16(of.cheap("floor", math.floor, 0), rounding.floorOfHalf, 0),
+        of.withFloat16(of.cheap("ceil", math.ceil, 0), rounding.ceilOfHalf, 0),
+        of.withFloat16(of.cheap("trunc", math.trunc, 0), rounding.truncOfHalf, 0),
+        of.withHalves(of.cheap("round", math.roundEven, 0), math.roundEven),
         of.cheap("frac", math.frac, 0),
         of.cheap("round_decimals", f.roundUp, 1),
         of.cheap("nan_to_num", f.nanToNum, 3),
@@ -76,9 +77,9 @@ pub const rows = blk: {
         of.cheap("exponent", f.exponent, 0),
         of.cheap("softsign", a.softsign, 0),
         of.cheap("relu6", a.relu6, 0),
-        of.cheap("hardswish", a.hardswish, 0),
+        of.withFloat16(of.cheap("hardswish", a.hardswish, 0), a.hardswish, 0),
         of.cheap("hardsigmoid", a.hardsigmoid, 0),
-        of.cheap("leaky_relu", a.leakyRelu, 1),
+        of.withFloat16(of.cheap("leaky_relu", a.leakyRelu, 1), a.leakyRelu, 1),
         of.cheap("softshrink", a.softshrink, 1),
         of.cheap("hardshrink", a.hardshrink, 1),
         // floats, by approximation
@@ -137,7 +138,7 @@ const round_down: Row = of.cheap("", f.roundDown, 1);
 
 fn gelu() Row {
     var r = of.costly("gelu", a.gelu, 0);
-    if (simd.has_fma) r.half = elementwise.kernelOf(math.geluHalf, f32, 1, .{ .half = true, .together = 8 });
+    if (simd.has_fma) r.half = elementwise.kernelOf(math.geluHalf, f32, 1, .{ .half = .bfloat16, .together = 8 });
     return r;
 }
 
