@@ -27,6 +27,8 @@ pub const kernelMixed = kernels.kernelMixed;
 pub const moveKernel = kernels.moveKernel;
 
 pub const tile_bytes = 4096;
+/// The same where nothing is converted: what it takes to begin a tile counts.
+pub const long_tile_bytes = 8192;
 /// Threads take whole multiples of this many elements, so that their vectors stay aligned.
 const unit = 64;
 
@@ -45,6 +47,8 @@ pub const Spec = struct {
     is_move: bool = false,
     /// How the first input is loaded, if not by its dtype and tile.
     load: ?convert.Move = null,
+    /// The kernel computes in float32, whatever its tiles hold.
+    half: bool = false,
 };
 pub const cheap = 32768;
 pub const costly = 8192;
@@ -72,6 +76,8 @@ pub const Slot = struct {
     /// No conversion is needed where the stride is right.
     same: bool = false,
     place: Place = .in_place,
+    /// Its rows are the same throughout the last two dimensions, and tiles are whole rows.
+    rows_alike: bool = false,
 };
 
 pub const Way = enum {
@@ -109,7 +115,7 @@ pub const State = struct {
 
 pub fn prepare(p: *Plan, spec: Spec) plan.PrepareError!void {
     var state = try init(p.operands, spec);
-    fixScalars(p, spec.in[spec.n_in - 1], &state);
+    fixScalars(p, if (spec.half) .f32 else spec.in[spec.n_in - 1], &state);
     (try p.create(State)).* = state;
     p.run = run;
 }
@@ -117,7 +123,7 @@ pub fn prepare(p: *Plan, spec: Spec) plan.PrepareError!void {
 /// A plan may have the kernel's scalars: in its floats or, for integer kernels, in its ints
 /// after the first.
 fn fixScalars(p: *const Plan, tile: Tile, s: *State) void {
-    if (tile == .f32 or tile == .f64 or p.floats.len > 0) {
+    if (tile == .f32 or tile == .f64) {
         s.n_fixed = p.floats.len;
         for (s.fixed[0..s.n_fixed], p.floats) |*x, f| x.* = .{ .f = f };
     } else if (p.ints.len > 1) {
@@ -172,8 +178,8 @@ pub fn init(operands: []const plan.Operand, spec: Spec) plan.PrepareError!State 
     return state;
 }
 
-/// Rows that nothing stands in the way of are worth a loop of the kernel's from this length.
-const short_row = 64;
+/// Rows that nothing stands in the way of are worth a loop of the kernel's from so many bytes.
+const short_row = 512;
 /// Others, of which several make a tile.
 const short_gathered_row = 64;
 
@@ -181,6 +187,9 @@ fn chooseWay(s: *State) void {
     const v = &s.view;
     s.way = .rows;
     if (v.ndim == 1) return;
+    var unconverted = s.out.same;
+    for (s.in[0..s.n_in]) |slot| unconverted = unconverted and slot.same;
+    if (unconverted and s.scalar_input == max_inputs) s.tile_length *= long_tile_bytes / tile_bytes;
     const inner = v.inner();
     var flat_or_periodic = v.isFlat(0);
     var rows_in_place = s.out.same and v.innerStride(0) == v.element[0];
@@ -194,7 +203,7 @@ fn chooseWay(s: *State) void {
     }
     const least: usize = if (flat_or_periodic)
         (if (rows_in_place) short_gathered_row else s.tile_length / 2)
-    else if (rows_in_place) short_row else short_gathered_row;
+    else if (rows_in_place) @max(short_gathered_row, short_row / v.element[0]) else short_gathered_row;
     if (inner < least) s.way = .tiles;
     if (!rows_in_place and inner >= 8) chooseBlocks(s);
 }
@@ -247,6 +256,7 @@ fn chooseSources(s: *State) void {
             periods = lcm(periods, period);
         } else slot.place = .gather;
     }
+    chooseAlike(s, &periods);
     s.tile_length -= s.tile_length % periods;
     if (s.way == .tiles) choosePeriods(s);
     var direct = s.out.place == .in_place and (s.way == .tiles or (s.way == .rows and v.ndim == 1));
@@ -254,6 +264,17 @@ fn chooseSources(s: *State) void {
         direct = direct and (slot.place == .in_place or i == s.scalar_input);
     }
     if (direct) s.way = .direct;
+}
+
+fn chooseAlike(s: *State, periods: *usize) void {
+    const v = &s.view;
+    if (s.way != .tiles or v.inner() * 4 > s.tile_length or !fits(periods.*, v.inner(), s.tile_length)) return;
+    for (s.in[0..s.n_in], 0..) |*slot, i| {
+        if (i == s.scalar_input or slot.place != .gather) continue;
+        if (v.strides[slot.address][v.ndim - 2] != 0 or v.sizes[v.ndim - 2] < 8) continue;
+        slot.rows_alike = true;
+        periods.* = lcm(periods.*, v.inner());
+    }
 }
 
 const longest_period = 1 << 17; // bytes: a part of an L2

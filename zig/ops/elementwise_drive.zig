@@ -19,13 +19,13 @@ const max_inputs = kernels.max_inputs;
 /// In a tile across rows, a repeated element is spread by whole vectors, so beyond the
 /// elements asked for.
 const slack = 64;
-const Buffer = [elementwise.tile_bytes + slack]u8; // a multiple of 64, as its alignment
+const Buffer = [elementwise.long_tile_bytes + slack]u8; // a multiple of 64, as its alignment
 const Buffers = [max_inputs + 1]Buffer;
 
 /// Rows and columns of a block whose rows and columns are exchanged in an input: a cache line
 /// of that input's, and as many columns as a tile then holds.
 pub fn extentOf(s: *const State) [2]usize {
-    const line = 64 * s.tile_length / elementwise.tile_bytes;
+    const line = 64 / s.out.tile.size();
     const rows = @min(line, s.view.sizes[s.along]);
     return .{ rows, s.tile_length / rows };
 }
@@ -227,9 +227,15 @@ pub const Job = struct {
         var buffers: Buffers align(64) = undefined;
         var in: Sources = @splat(.{});
         j.fillOnce(&buffers, &in, begin, @min(end - begin, s.tile_length));
+        var held: [max_inputs]usize = @splat(std.math.maxInt(usize)); // which plane a tile is of
         var at = begin;
+        // Tiles of alike rows end where a plane does, so that one is laid out for each plane.
+        const plane = if (v.ndim > 1) v.inner() * v.sizes[v.ndim - 2] else v.n;
+        const cut = plane >= 2 * s.tile_length and for (s.in[0..s.n_in]) |slot| {
+            if (slot.rows_alike) break true;
+        } else false;
         while (at < end) {
-            const n = @min(end - at, s.tile_length);
+            const n = @min(end - at, s.tile_length, if (cut) plane - at % plane else v.n);
             const result = j.call.ptr[0].? + at * s.out.tile.size(); // if in place
             for (s.in[0..s.n_in], 0..) |slot, i| {
                 if (slot.place == .once) continue;
@@ -240,6 +246,10 @@ pub const Job = struct {
                     continue;
                 }
                 const into_result = s.is_move and s.out.place == .in_place;
+                if (slot.rows_alike and !into_result) {
+                    if (cut and held[i] == at / plane) continue;
+                    held[i] = at / plane;
+                }
                 const to = if (into_result) result else &buffers[i];
                 in[i].ptr = to;
                 if (slot.place == .flat_convert) {

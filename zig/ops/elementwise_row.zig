@@ -60,6 +60,16 @@ pub fn Rows(comptime n_in: usize) type {
             return r;
         }
 
+        /// The same for what is computed in float64 whatever the float: one kernel for all.
+        pub fn wide(name: []const u8, comptime f: anytype) Row {
+            return .{
+                .name = name,
+                .n_in = n_in,
+                .grain = elementwise.costly,
+                .f64 = kernelOf(f, f64, n_in, .{ .together = 2 }),
+            };
+        }
+
         /// As `row`, and for bfloat16 without tiles of float32 between: `f` as the row's. Small CPUs
         /// go without.
         pub fn withHalf(comptime row: Row, comptime f: anytype) Row {
@@ -206,6 +216,7 @@ pub fn specOf(p: *const Plan, row: *const Row, scalar_input: ?usize) plan.Prepar
         return error.Unsupported;
     }
     var tile: Tile = computeTile(p.operands, !row.to_bool);
+    if (tile == .f32 and row.f32 == null and row.f64 != null) tile = .f64;
     var chosen: ?Kernel = switch (tile) {
         .f32 => row.f32,
         .f64 => row.f64,
@@ -235,6 +246,7 @@ pub fn specOf(p: *const Plan, row: *const Row, scalar_input: ?usize) plan.Prepar
         };
     }
     var number = scalar_input;
+    var half_chosen = false;
     const halves = [_]struct { ?Kernel, DType }{ .{ row.half, .bfloat16 }, .{ row.float16, .float16 } };
     for (halves, row.numbers) |half, with_number| {
         if (!all(compared, half[1], half[1])) continue;
@@ -242,6 +254,7 @@ pub fn specOf(p: *const Plan, row: *const Row, scalar_input: ?usize) plan.Prepar
         const kernel = if (scalar_input == null) half[0] else if (last) with_number else null;
         chosen = kernel orelse continue;
         tile = .raw2;
+        half_chosen = true;
         number = null; // is an argument now
     }
     if (row.to_bool and p.operands[0].dtype.size() != 1) return error.Unsupported;
@@ -251,6 +264,7 @@ pub fn specOf(p: *const Plan, row: *const Row, scalar_input: ?usize) plan.Prepar
         .in = @splat(tile),
         .n_in = row.n_in - @intFromBool(number != scalar_input),
         .scalar_input = number,
+        .half = half_chosen,
         .grain = row.grain,
     };
 }

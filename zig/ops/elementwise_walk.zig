@@ -3,27 +3,13 @@ const std = @import("std");
 const view = @import("../view.zig");
 const simd = @import("../simd.zig");
 const convert = @import("convert.zig");
+const join = @import("join.zig");
 const Slot = @import("elementwise.zig").Slot;
 const View = view.View;
 
-/// The first element of the tile to the first n, and possibly to some more.
-fn spread(size: usize, tile: [*]u8, n: usize) void {
-    switch (size) {
-        inline 1, 2, 4, 8 => |bytes| {
-            const T = @Int(.unsigned, bytes * 8);
-            const lanes = simd.lanes(T);
-            const p: [*]T = @ptrCast(@alignCast(tile));
-            const x = p[0];
-            var i: usize = 0;
-            while (i < n) : (i += lanes) p[i..][0..lanes].* = @splat(x);
-        },
-        else => unreachable,
-    }
-}
-
 /// Elements [at, at + n) of the iteration between operand k and a packed tile. `slack`: the tile
 /// has some behind its end.
-pub fn walk(
+pub noinline fn walk(
     v: *const View,
     k: usize,
     slot: Slot,
@@ -48,7 +34,7 @@ pub fn walk(
 }
 
 /// The same of elements as they are in memory.
-fn walkRaw(
+noinline fn walkRaw(
     v: *const View,
     k: usize,
     move: *const convert.Move,
@@ -66,11 +52,14 @@ fn walkRaw(
     var column = at % rows.inner;
     while (true) {
         const to = tile + done * size;
-        if (spreads and column == 0 and v.ndim > 1) {
+        if (slack and !move.stores and column == 0 and v.ndim > 1 and stride <= size) {
             const several = @min((n - done) / rows.inner, rows.leftInDimension());
-            if (several > 1) {
-                const step = v.strides[k][v.ndim - 2];
-                spreadRows(size, to, rows.memory, rows.inner, several, step);
+            const step = v.strides[k][v.ndim - 2];
+            if (several > 1 and (spreads or step == 0)) {
+                if (spreads)
+                    spreadRows(size, to, rows.memory, rows.inner, several, step)
+                else
+                    repeatRow(to, rows.memory, rows.inner * size, several);
                 done += several * rows.inner;
                 if (done == n) return;
                 rows.advance(several);
@@ -80,11 +69,9 @@ fn walkRaw(
         const m = @min(n - done, rows.inner - column);
         const memory = rows.memory + column * stride;
         if (spreads) {
-            convert.copyStrided(size, to, 0, memory, 0, 1);
-            spread(size, to, m);
+            spreadRows(size, to, memory, m, 1, 0);
         } else if (stride == size) {
-            const bytes = m * size;
-            if (move.stores) @memcpy(memory[0..bytes], to[0..bytes]) else @memcpy(to[0..bytes], memory[0..bytes]);
+            copyBytes(if (move.stores) memory else to, if (move.stores) to else memory, m * size);
         } else move.strided(to, memory, m, stride);
         done += m;
         if (done == n) return;
@@ -93,8 +80,23 @@ fn walkRaw(
     }
 }
 
+noinline fn copyBytes(to: [*]u8, from: [*]const u8, n: usize) void {
+    join.copyBytes(to, from, n);
+}
+
+/// A row of n bytes, `count` times.
+fn repeatRow(tile: [*]u8, memory: [*]const u8, n: usize, count: usize) void {
+    copyBytes(tile, memory, n);
+    var done = n;
+    while (done < n * count) {
+        const m = @min(done, n * count - done);
+        copyBytes(tile + done, tile, m);
+        done += m;
+    }
+}
+
 /// `count` rows of n elements in the tile, each full of one element; the tile has slack.
-fn spreadRows(
+noinline fn spreadRows(
     size: usize,
     tile: [*]u8,
     memory: [*]const u8,
@@ -108,6 +110,7 @@ fn spreadRows(
             const lanes = simd.lanes(T);
             var to: [*]T = @ptrCast(@alignCast(tile));
             var from = memory;
+            if (n >= lanes) return spreadLongRows(T, to, from, n, count, step);
             for (0..count) |_| {
                 const x: @Vector(lanes, T) = @splat(@as(*const T, @ptrCast(@alignCast(from))).*);
                 var i: usize = 0;
@@ -118,6 +121,42 @@ fn spreadRows(
         },
         else => unreachable,
     }
+}
+
+/// The same of rows of at least a vector: every store is a whole vector behind the one before.
+fn spreadLongRows(
+    comptime T: type,
+    tile: [*]T,
+    memory: [*]const u8,
+    n: usize,
+    count: usize,
+    step: usize,
+) void {
+    const V = simd.Vec(T);
+    var to = tile;
+    var from = memory;
+    var x: V = @splat(@as(*const T, @ptrCast(@alignCast(from))).*);
+    var left = n;
+    var rows = count;
+    while (true) {
+        while (left >= simd.lanes(T)) : (left -= simd.lanes(T)) {
+            to[0..simd.lanes(T)].* = x;
+            to += simd.lanes(T);
+        }
+        rows -= 1;
+        if (rows == 0) break;
+        from += step;
+        const next: V = @splat(@as(*const T, @ptrCast(@alignCast(from))).*);
+        if (left == 0) {
+            left = n;
+        } else {
+            to[0..simd.lanes(T)].* = @select(T, simd.firstLanes(T, left), x, next);
+            to += simd.lanes(T);
+            left += n - simd.lanes(T);
+        }
+        x = next;
+    }
+    if (left > 0) to[0..simd.lanes(T)].* = x;
 }
 
 /// The rows of one operand, one after the other.
