@@ -72,20 +72,6 @@ inline fn tail(comptime V: type, comptime of: Tail, a: V, square: Pair(V), facto
     return common.scale(V, factor * y, e.k);
 }
 
-/// exp(x^2) erfc(x) for 0 <= x <= 28. float64 only, as is the next.
-pub fn erfcxMiddle(comptime V: type, x: V) V {
-    const q = (x - c(V, 3.75)) / (x + c(V, 3.75));
-    return poly(V, q, "erfcx") / fma(V, c(V, 2), x, c(V, 1));
-}
-/// exp(x^2).
-pub fn expSquare(comptime V: type, x: V) V {
-    const square = common.twoSquare(V, x);
-    const far = square.high > c(V, 800);
-    const low = pick(V, far, c(V, 0), square.low);
-    const e = exponential.expPairParts(V, .{ .high = pick(V, far, c(V, 800), square.high), .low = low });
-    return common.scale(V, e.p, e.k);
-}
-
 /// 1 - erf(x), accurate in the upper tail.
 /// Error below 1.76 ulp (float32), 1.82 (float64).
 pub fn erfc(comptime V: type, x: V) V {

@@ -143,7 +143,7 @@ pub fn besselI0e(comptime V: type, x: V) V {
 }
 
 /// For |x| <= 4.
-pub inline fn i0Small(comptime V: type, x: V) V {
+inline fn i0Small(comptime V: type, x: V) V {
     const z = c(V, 0.25) * x * x;
     return fma(V, z, poly(V, z, "i0_small"), c(V, 1));
 }

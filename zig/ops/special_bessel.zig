@@ -8,7 +8,6 @@ const std = @import("std");
 const common = @import("special_common.zig");
 const tables = @import("special_tables.zig");
 const math_common = @import("../math/common.zig");
-const gamma = @import("../math/gamma.zig");
 const V = common.V;
 const c = common.c;
 const either = common.either;
@@ -87,10 +86,10 @@ inline fn ofTheRight(x: V, y: V, at_zero: V) V {
 // ------------------------------------------------------------------ I and K
 
 fn i1eNear(x: V) V {
-    return polynomial(x * c(0.25) - one, &tables.i1e_near) * x;
+    return polynomial(x * c(0.25) - one, tables.i1e_near) * x;
 }
 fn i1eFar(x: V) V {
-    return polynomial(c(16) / x - one, &tables.i1e_far) / @sqrt(x);
+    return polynomial(c(16) / x - one, tables.i1e_far) / @sqrt(x);
 }
 /// exp(-|x|) i1(x).
 pub noinline fn besselI1e(x: V) V {
@@ -103,17 +102,18 @@ pub fn besselI1(x: V) V {
 }
 
 noinline fn k0Near(x: V) V {
-    return polynomial(x * x * c(0.5) - one, &tables.k0_near) - log(x * c(0.5)) * gamma.i0Small(V, x);
+    const half = x * c(0.5);
+    return polynomial(x * x * c(0.5) - one, tables.k0_near) - log(half) * polynomial(half * half, tables.i0_small);
 }
 noinline fn k1Near(x: V) V {
     const half = x * c(0.5);
-    return log(half) * (half * polynomial(half * half, &tables.i1_small)) + polynomial(x * x * c(0.5) - one, &tables.k1_near) / x;
+    return log(half) * (half * polynomial(half * half, tables.i1_small)) + polynomial(x * x * c(0.5) - one, tables.k1_near) / x;
 }
 noinline fn k0eFar(x: V) V {
-    return polynomial(c(4) / x - one, &tables.k0_far) / @sqrt(x);
+    return polynomial(c(4) / x - one, tables.k0_far) / @sqrt(x);
 }
 noinline fn k1eFar(x: V) V {
-    return polynomial(c(4) / x - one, &tables.k1_far) / @sqrt(x);
+    return polynomial(c(4) / x - one, tables.k1_far) / @sqrt(x);
 }
 /// K of the forms above; scaled: e^x times it.
 fn Modified(comptime near: fn (V) V, comptime scaled_far: fn (V) V, comptime scaled: bool) type {
@@ -138,7 +138,7 @@ pub const k1e = Modified(k1Near, k1eFar, true).at;
 
 /// sin(x) / x; 0 at infinity.
 pub fn sphericalJ0(x: V) V {
-    const y = pick(@abs(x) < c(0.5), polynomial(x * x, &tables.sinc_small), common.sincos(x).sin / x);
+    const y = pick(@abs(x) < c(0.5), polynomial(x * x, tables.sinc_small), common.sincos(x).sin / x);
     return pick(@abs(x) == inf, zero, y);
 }
 

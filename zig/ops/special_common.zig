@@ -3,6 +3,7 @@
 const simd = @import("../simd.zig");
 const math = @import("../math.zig");
 const common = @import("../math/common.zig");
+const exponential = @import("../math/exp.zig");
 
 pub const lanes = simd.lanes(f64);
 pub const V = simd.Vec(f64);
@@ -40,34 +41,46 @@ pub inline fn either(condition: Mask, x: V, comptime near: fn (V) V, comptime fa
     return if (all(condition)) y else pick(condition, y, far(x));
 }
 
-/// The polynomials with these coefficients (special_tables.zig, together), at x.
-pub noinline fn two(x: V, rows: []const [2]f64) [2]V {
-    return several(2, x, rows);
-}
+/// Four polynomials (special_tables.zig), each instruction independent of seven others: what waits for
+/// the one before has half a dozen cycles.
 pub noinline fn four(x: V, rows: []const [4]f64) [4]V {
-    return several(4, x, rows);
-}
-inline fn several(comptime k: usize, x: V, rows: []const [k]f64) [k]V {
-    var sums: [k]V = undefined;
+    var sums: [4]V = undefined;
     inline for (&sums, rows[0]) |*sum, a| sum.* = splat(a);
     for (rows[1..]) |row| {
         inline for (&sums, row) |*sum, a| sum.* = fma(sum.*, x, splat(a));
     }
     return sums;
 }
-/// The quotient of two polynomials.
-pub inline fn ratio(x: V, rows: []const [2]f64) V {
+/// Two polynomials, of `quotient`.
+pub inline fn two(x: V, rows: []const [4]f64) [2]V {
+    const p = four(x * x, rows);
+    return .{ fma(p[0], x, p[1]), fma(p[2], x, p[3]) };
+}
+pub inline fn ratio(x: V, rows: []const [4]f64) V {
     const p = two(x, rows);
     return p[0] / p[1];
 }
-pub noinline fn polynomial(x: V, table: []const f64) V {
-    var sum = splat(table[0]);
-    for (table[1..]) |a| sum = fma(sum, x, splat(a));
-    return sum;
+/// One polynomial, of `single`.
+pub noinline fn polynomial(x: V, rows: []const [4]f64) V {
+    const z = x * x;
+    const p = four(z * z, rows);
+    return fma(fma(p[0], x, p[1]), z, fma(p[2], x, p[3]));
 }
+
 // One copy of the code for all.
 pub noinline fn exp(x: V) V {
     return math.exp(V, x);
+}
+/// exp(factor x^2), for factors that are powers of two or minus them.
+pub noinline fn expSquare(x: V, factor: f64) V {
+    const square = common.twoSquare(V, x);
+    const high = square.high * splat(factor);
+    const far = @abs(high) > c(800);
+    const e = exponential.expPairParts(V, .{
+        .high = pick(far, common.copysign(V, c(800), high), high),
+        .low = pick(far, zero, square.low * splat(factor)),
+    });
+    return common.scale(V, e.p, e.k);
 }
 pub noinline fn log(x: V) V {
     return math.log(V, x);

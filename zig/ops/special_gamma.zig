@@ -4,6 +4,7 @@ const std = @import("std");
 const common = @import("special_common.zig");
 const tables = @import("special_tables.zig");
 const math = @import("../math.zig");
+const math_common = @import("../math/common.zig");
 const Mask = common.Mask;
 const V = common.V;
 const any = common.any;
@@ -27,17 +28,17 @@ pub noinline fn zeta(x: V, q: V) V {
     const whole = q == math.floor(V, q);
     const below = (q <= zero) & (x > one);
     const undefined_ = (x < one) | (below & !whole & (x != math.floor(V, x)));
-    // Below 0 it takes more terms to get there; where the value is known, none.
-    const regular = finite(q) & !whole & !undefined_;
+    // Where the value is known it takes no terms.
+    const regular = finite(q) & !(whole & (q <= zero)) & !undefined_;
     var a = q;
-    var b = common.pow(q, -x);
+    var b = inversePower(q, x);
     var total = b;
     var terms: usize = 0;
     while (true) : (terms += 1) {
-        const more = if (terms < 9) q == q else (a <= c(9)) & regular;
-        if (terms >= 9 and !any(more)) break;
+        const more = if (terms < 9) regular else (a <= c(9)) & regular;
+        if (!any(more)) break;
         a = pick(more, a + one, a);
-        b = pick(more, common.pow(a, -x), b);
+        b = pick(more, inversePower(a, x), b);
         total = pick(more, total + b, total);
     }
     total += pick(b == zero, zero, b * a / (x - one) - b * c(0.5));
@@ -55,6 +56,24 @@ pub noinline fn zeta(x: V, q: V) V {
     var y = pick(x == one, inf, pick(undefined_, nan, total));
     y = pick((q == inf) & (x > one), zero, y);
     return pick(below & whole, inf, y);
+}
+
+/// a^-x; for small whole x by products, in two parts.
+noinline fn inversePower(a: V, x: V) V {
+    const whole = (x == math.floor(V, x)) & (x >= one) & (x <= c(16));
+    if (!any(whole)) return common.pow(a, -x);
+    var high = a;
+    var low = zero;
+    var k: f64 = 1;
+    while (true) : (k += 1) {
+        const more = whole & (x > splat(k));
+        if (!any(more)) break;
+        const p = math_common.twoProduct(V, high, a);
+        low = pick(more, common.fma(low, a, p.low), low);
+        high = pick(more, p.high, high);
+    }
+    const y = one / pick(finite(low), high + low, high);
+    return if (common.all(whole)) y else pick(whole, y, common.pow(a, -x));
 }
 
 // ------------------------------------------------------------------ incomplete gamma functions
@@ -93,7 +112,7 @@ noinline fn lowerSeries(a: V, x: V, wanted: Mask) V {
         const r2 = r + c(2);
         const r4 = r + c(4);
         const late = (r + c(3)) * r4;
-        const by = term * x / ((r + one) * r2 * late);
+        const by = term * (x / ((r + one) * r2 * late));
         const sum = by * (late * (r2 + x) + square * (r4 + x));
         term = by * (square * x);
         total = pick(active, total + sum, total);
@@ -104,7 +123,8 @@ noinline fn lowerSeries(a: V, x: V, wanted: Mask) V {
 }
 
 /// The upper function for small x without cancellation (DLMF 8.7.3), where `wanted`.
-noinline fn upperSeries(a: V, x: V, wanted: Mask) V {
+noinline fn upperSeries(given: V, x: V, wanted: Mask) V {
+    const a = pick(wanted, given, one);
     var factor = one;
     var total = zero;
     var active = wanted;
@@ -116,8 +136,15 @@ noinline fn upperSeries(a: V, x: V, wanted: Mask) V {
         total = pick(active, total + term, total);
         active = active & (@abs(term) > machine_epsilon * @abs(total));
     }
-    const rest = common.expm1(a * log(x) - math.lgamma(V, one + a));
+    const rest = common.expm1(a * log(x) - lgammaAfterOne(a));
     return -rest - a * (one + rest) * total;
+}
+
+/// lgamma(1 + a) for 0 < a < 1.5: the middle of math.lgamma.
+inline fn lgammaAfterOne(a: V) V {
+    const low = a < c(0.25);
+    const d = pick(low, a, a - one); // from 2 + a or from 1 + a
+    return d * math_common.poly(V, d, "lgamma") - pick(low, common.log1p(a), zero);
 }
 
 /// The upper function by its continued fraction (DLMF 8.9.2), where `wanted`; x > 1. Both of its
@@ -138,8 +165,8 @@ noinline fn upperFraction(a: V, x: V, wanted: Mask) V {
         z += c(2);
         const late = z * inverse;
         const early = y * splat(@floatFromInt(step)) * (inverse * inverse);
-        const p = p1 * late - p2 * early;
-        const q = q1 * late - q2 * early;
+        const p = common.fma(p1, late, -(p2 * early));
+        const q = common.fma(q1, late, -(q2 * early));
         p2 = p1;
         q2 = q1;
         p1 = p;
@@ -165,9 +192,7 @@ noinline fn incomplete(given_a: V, given_x: V, upper: bool) V {
     const a = pick(inside, given_a, one);
     const x = pick(inside, given_x, one);
     const over = x > c(1.1);
-    var small = x * c(1.1);
-    const half = x <= c(0.5);
-    if (any(half)) small = pick(half, c(-0.4) / log(pick(half, x, c(0.5))), small);
+    const small = pick(x <= c(0.5), c(-0.4 / @log(2.0)) / roughLog2(x), x * c(1.1));
     const lower = inside & ((over & (x < a)) | (!over & (small < a)));
     const fraction = inside & !lower & over;
     const rest = inside & !lower & !over;
@@ -177,6 +202,11 @@ noinline fn incomplete(given_a: V, given_x: V, upper: bool) V {
     if (any(fraction)) value = pick(fraction, ofUpper(upperFraction(a, x, fraction), upper), value);
     if (any(rest)) value = pick(rest, ofUpper(upperSeries(a, x, rest), upper), value);
     return if (common.all(inside)) value else atEnds(given_a, given_x, value, inside, upper);
+}
+/// Within 0.09: enough for a choice.
+inline fn roughLog2(x: V) V {
+    const words: math_common.Ints(V) = @bitCast(math_common.bits(V, x) >> @splat(32));
+    return common.fma(math_common.floatFromInt(V, words), c(0x1p-20), c(-1023));
 }
 inline fn ofUpper(y: V, upper: bool) V {
     return if (upper) y else one - y;

@@ -2,9 +2,9 @@
 const std = @import("std");
 const common = @import("special_common.zig");
 const tables = @import("special_tables.zig");
-const math = @import("../math.zig");
-const error_function = @import("../math/erf.zig");
+const math_common = @import("../math/common.zig");
 const V = common.V;
+const any = common.any;
 const c = common.c;
 const either = common.either;
 const fma = common.fma;
@@ -16,7 +16,6 @@ const pick = common.pick;
 const ratio = common.ratio;
 const zero = common.zero;
 
-const root_two_pi = 2.50662827463100050241576528481104525;
 const root_half = 0.707106781186547524400844362104849039;
 
 /// exp(x^2) erfc(x), for x <= 0 as 2 exp(x^2) - erfcx(-x).
@@ -25,10 +24,11 @@ pub noinline fn erfcx(x: V) V {
     const y = either(size <= c(25), size, erfcxNear, erfcxFar);
     const negative = x < zero;
     if (!common.any(negative)) return y;
-    return pick(negative, c(2) * error_function.expSquare(V, x) - y, y);
+    return pick(negative, c(2) * common.expSquare(x, 1) - y, y);
 }
 fn erfcxNear(x: V) V {
-    return error_function.erfcxMiddle(V, x);
+    const q = (x - c(3.75)) / (x + c(3.75));
+    return math_common.poly(V, q, "erfcx") / fma(c(2), x, one);
 }
 /// The asymptotic series (DLMF 7.12.1).
 fn erfcxFar(x: V) V {
@@ -40,38 +40,35 @@ fn erfcxFar(x: V) V {
 
 /// log(ndtr(x)), exact in both tails.
 pub fn logNdtr(x: V) V {
-    return either(x < c(-1), x, logNdtrLeft, logNdtrRight);
-}
-fn logNdtrLeft(x: V) V {
-    return log(erfcx(x * c(-root_half)) * c(0.5)) - x * x * c(0.5);
-}
-fn logNdtrRight(x: V) V {
-    return common.log1p(math.erfc(V, x * c(root_half)) * c(-0.5));
+    const scaled = erfcx(@abs(x) * c(root_half)) * c(0.5); // ndtr(-|x|) exp(x^2 / 2)
+    const left = x < zero;
+    var y: V = undefined;
+    if (any(left)) y = log(scaled) - x * x * c(0.5);
+    if (!common.all(left)) y = pick(left, y, common.log1p(-scaled * common.expSquare(x, -0.5)));
+    return y;
 }
 
-/// The inverse of ndtr (Cephes' ndtri): rational approximations of the middle and of the two
+/// The inverse of ndtr (Wichura's AS 241): rational approximations of the middle and of the two
 /// tails. nan outside of [0, 1].
 pub fn ndtri(p: V) V {
-    const edge = c(0.13533528323661269189); // e^-2
-    const upper = p > one - edge;
-    const tail = pick(upper, one - p, p);
-    const y = either(tail > edge, tail, ndtriMiddle, ndtriTail);
-    const signed = pick((tail > edge) | upper, y, -y);
-    const inside = pick((p < zero) | (p > one), nan, signed);
+    const q = p - c(0.5);
+    const y = either(@abs(q) <= c(0.425), p, ndtriMiddle, ndtriTail);
+    const inside = pick((p < zero) | (p > one), nan, y);
     return pick(p == zero, -inf, pick(p == one, inf, inside));
 }
-fn ndtriMiddle(y: V) V {
-    const m = y - c(0.5);
-    const z = m * m;
-    return (m + m * (z * ratio(z, tables.ndtri_middle))) * c(root_two_pi);
+fn ndtriMiddle(p: V) V {
+    const q = p - c(0.5);
+    return q * ratio(c(0.180625) - q * q, tables.ndtri_middle);
 }
-fn ndtriTail(y: V) V {
-    const x = @sqrt(c(-2) * log(y));
-    return x - log(x) / x - either(x < c(8), one / x, ndtriNear, ndtriFar);
+fn ndtriTail(p: V) V {
+    const upper = p > c(0.5);
+    const r = @sqrt(-log(pick(upper, one - p, p)));
+    const y = either(r <= c(5), r, ndtriNear, ndtriFar);
+    return pick(upper, y, -y);
 }
-fn ndtriNear(z: V) V {
-    return z * ratio(z, tables.ndtri_tail);
+fn ndtriNear(r: V) V {
+    return ratio(r - c(1.6), tables.ndtri_near);
 }
-fn ndtriFar(z: V) V {
-    return z * ratio(z, tables.ndtri_far);
+fn ndtriFar(r: V) V {
+    return ratio(r - c(5), tables.ndtri_far);
 }
