@@ -325,15 +325,13 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False, out=None
     common = result_type(elements, test_elements)
     x = to_tensor("isin", elements).detach().to(common)
     among = to_tensor("isin", test_elements).detach().to(common).reshape(-1)
-    if common.is_floating_point:
-        among = among.masked_select(
-            among == among
-        )  # no nan: it equals nothing, and would mislead the search
     n = among._layout.numel
-    if n <= 1:
-        found = x == among[0] if n else (x == x) & False
+    if n < 10 * x._layout.numel ** 0.145:  # as PyTorch: a few are compared one by one
+        found = (x.unsqueeze(-1) == among).any(-1)
     else:
         among = sort(among).values
-        found = among.take(searchsorted(among, x).clamp(max=n - 1)) == x
+        # nans come last, and equal nothing; the search would lose its way among them.
+        keys = among.nan_to_num(math.inf, math.inf, -math.inf) if common.is_floating_point else among
+        found = among.take(searchsorted(keys, x).clamp(max=n - 1)) == x
     result = ~found if invert else found
     return result if out is None else write_out("isin", out, result, exact=True)

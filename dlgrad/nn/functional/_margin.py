@@ -194,9 +194,10 @@ def multi_margin_loss(
                 f"{list(weight.shape)}"
             )
     labels = target.reshape(count, 1)
-    if count and (every_member(labels).min().item() < 0 or every_member(labels).max().item() >= classes):
-        raise RuntimeError(f"[multi_margin_loss] target out of range 0 to {classes - 1}")
-    hinge = (margin - rows.gather(1, labels) + rows).clamp(min=0)
+    try:
+        hinge = (margin - rows.gather(1, labels) + rows).clamp(min=0)
+    except (IndexError, RuntimeError) as error:
+        raise RuntimeError(f"[multi_margin_loss] target out of range 0 to {classes - 1}") from error
     if p == 2:
         hinge = hinge * hinge
     if weight is not None:
