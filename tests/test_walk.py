@@ -14,6 +14,7 @@ def walk(request, monkeypatch):
     """Both walks, where there are two."""
     if request.param == "python":
         monkeypatch.setattr(engine, "walk", None)
+        monkeypatch.setattr(engine, "on_the_way", None)
 
 
 def leaves(*shapes):
@@ -135,6 +136,64 @@ def test_functions_errors_and_nested_walks(walk):
         assert dlgrad.is_grad_enabled()
     with dlgrad.no_grad():
         assert not dlgrad.is_grad_enabled()
+
+
+class Counted(dlgrad.autograd.Function):
+    """x times 2, which says when its gradient is asked for."""
+
+    calls: list = []
+
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, g):
+        Counted.calls.append(tuple(g.shape))
+        return g * 2
+
+
+def test_grad_goes_only_where_its_inputs_are(walk):
+    x, w, unused = leaves((2, 3), (3,), (4,))
+    Counted.calls.clear()
+    seen = []
+    x.register_hook(lambda g: seen.append("x") or g * 10)
+    w.register_hook(lambda g: seen.append("w"))
+    y = (Counted.apply(x).exp() * Counted.apply(w)).sum() + unused.sum() * 0
+    (gx,) = dlgrad.autograd.grad(y, (x,), retain_graph=True)
+    assert Counted.calls == [(2, 3)] and seen == ["x"] and x.grad is None and w.grad is None
+    assert dlgrad.allclose(gx, 10 * 4 * (2 * x).exp() * w)
+    gw, again, none = dlgrad.autograd.grad(
+        y, (w, w, leaves((1,))[0]), retain_graph=True, allow_unused=True
+    )
+    assert again is gw and none is None and Counted.calls == [(2, 3), (3,)] and seen == ["x", "w"]
+    with pytest.raises(RuntimeError, match="not have been used"):
+        dlgrad.autograd.grad(y, leaves((1,)), retain_graph=True)
+    dlgrad.autograd.grad(y, x)
+    with pytest.raises(RuntimeError, match="second time"):
+        dlgrad.autograd.grad(y, x)
+    x.requires_grad_(False)
+
+
+def test_recorded_walks(walk):
+    """Gradients of gradients, by grad and by backward, of a sum of which one part is its own result's."""
+    x, w = leaves((3,), (3,))
+    y = (x.exp() * w + x * x).sum()
+    gx, gw = dlgrad.autograd.grad(y, (x, w), create_graph=True)
+    assert gx.requires_grad and dlgrad.allclose(gx, x.exp() * w + 2 * x)
+    (second,) = dlgrad.autograd.grad(gx.sum(), x, retain_graph=True)
+    assert dlgrad.allclose(second, x.exp() * w + 2)
+    (gx * gw).sum().backward()
+    assert dlgrad.allclose(x.grad, ((x.exp() * w + 2 * x) + (x.exp() * w + 2)) * x.exp())
+    assert dlgrad.allclose(w.grad, x.exp() * x.exp())
+    x.grad = None
+    y = (x.tanh() ** 2).sum()
+    y.backward(create_graph=True)
+    first = x.grad
+    assert first.requires_grad
+    (second,) = dlgrad.autograd.grad(first.sum(), x)
+    t = x.detach().tanh()
+    assert dlgrad.allclose(second, 2 * (1 - t * t) * (1 - 3 * t * t), atol=1e-6)
 
 
 def test_a_long_chain(walk):

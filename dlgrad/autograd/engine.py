@@ -25,9 +25,14 @@ def run(roots, retain_graph, create_graph, capture=None, needed=None):
     capture: {(seq of a node, number) or id(leaf): key}; the gradients found there are returned as
     {key: gradient}, and nothing is accumulated. needed: the seqs of the nodes that lie on the way.
     """
-    if walk is not None and capture is None and not create_graph and graph.anomaly is None and graph.crossing is None:
-        walk(roots, bool(retain_graph))
-        return {}
+    if walk is not None and graph.anomaly is None and graph.crossing is None:
+        if capture is None:
+            walk(roots, bool(retain_graph), bool(create_graph))
+            return {}
+        if _are_leaves(capture):
+            found = {}
+            walk(roots, bool(retain_graph), bool(create_graph), capture, found, needed)
+            return found
     pending = {}  # seq -> [node, gradient or {number: gradient}]
     heap = []
     found = {}
@@ -48,12 +53,9 @@ def run(roots, retain_graph, create_graph, capture=None, needed=None):
             number = edge.number
         else:
             if capture is not None:
-                key = capture.get(id(edge))
-                if key is None:
+                if id(edge) not in capture:
                     return
-                g = _run_hooks(edge._hooks, g)
-                have = found.get(key)
-                found[key] = g if have is None else have + g
+                _collect(edge, g, capture, found)
             else:
                 _accumulate(edge, g, fresh, create_graph)
             return
@@ -235,6 +237,18 @@ def _hooked(node, g):
     return {i: _run_hooks(node.hooks.get(i), x) for i, x in g.items()}
 
 
+def _collect(leaf, g, capture, found):
+    """Adds `g` to the gradient that `grad` returns for a leaf."""
+    key = capture[id(leaf)]
+    g = _run_hooks(leaf._hooks, g)
+    have = found.get(key)
+    found[key] = g if have is None else have + g
+
+
+def _are_leaves(capture):
+    return all([type(place) is int for place in capture])
+
+
 def _accumulate(leaf, g, fresh, create_graph):
     """Adds `g` to the leaf's gradient. `fresh`: nobody else holds `g`, so that it can be kept as it is."""
     if not leaf._requires_grad:  # it was switched off since
@@ -262,10 +276,10 @@ def _accumulate(leaf, g, fresh, create_graph):
             hook(leaf)
 
 
-walk = None
+walk = on_the_way = None
 if native is not None:
-    native["bind_walk"](Output, *offsets(Output, Output.__slots__), _accumulate, _step, _sum, add_into, FREED)
-    walk = native["walk"]
+    native["bind_walk"](Output, *offsets(Output, Output.__slots__), _accumulate, _collect, _step, _sum, add_into, FREED)
+    walk, on_the_way = native["walk"], native["on_the_way"]
 
 
 def _fitted(g, shape):
@@ -456,6 +470,8 @@ def _captured(roots, inputs, retain_graph, create_graph, op):
 
 def _on_the_way(roots, capture):
     """{seq: whether to go on behind it} of the nodes through which a captured place is reached."""
+    if on_the_way is not None and _are_leaves(capture):
+        return on_the_way(roots, capture)
     nodes, stack = {}, [e for e, _ in roots]
     while stack:
         e = stack.pop()

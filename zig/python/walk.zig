@@ -1,7 +1,7 @@
-//! The walk back over the graph (autograd/engine.py, run) where gradients are accumulated in the
-//! leaves and no graph of the walk itself is wanted: the order of the nodes, the gradients that wait
-//! for theirs, and the calls of plain rules. Nodes with hooks, of several results or with one rule for
-//! all inputs are Python's (`step`), and so is what happens at a leaf.
+//! The walk back over the graph (autograd/engine.py, run) where gradients are accumulated or captured in
+//! leaves: the order of the nodes, the gradients that wait for theirs, and the calls of plain rules.
+//! Nodes with hooks, of several results or with one rule for all inputs are Python's (`step`), and so
+//! is what happens at a leaf.
 const std = @import("std");
 const api = @import("api.zig");
 const objects = @import("objects.zig");
@@ -13,6 +13,7 @@ const py = &api.py;
 /// Python's share: see bind.
 var output: struct { kind: O, node: usize, number: usize } = undefined;
 var accumulate: O = undefined;
+var collect: O = undefined;
 var step: O = undefined;
 var add: O = undefined;
 var add_into: O = undefined;
@@ -33,6 +34,11 @@ const Walk = struct {
     heap: []usize = &.{},
     n: usize = 0,
     retain: O,
+    /// Whether the walk is recorded.
+    create: O,
+    /// Only the gradients of some leaves are wanted: what Python knows of these, by their addresses, where
+    /// it collects the gradients, and the seqs of the nodes on the way.
+    capture: ?struct { leaves: O, found: O, needed: O } = null,
 
     fn release(w: *Walk) void {
         for (w.table) |e| if (e.seq != 0) {
@@ -147,7 +153,10 @@ const Walk = struct {
             return w.reach(node.*.?, number.*.?, g);
         }
         defer api.drop(g);
-        const done = api.callObject(accumulate, &.{ edge, g, if (fresh) api.true_ else api.false_, api.false_ });
+        const done = if (w.capture) |c|
+            if (holdsAddress(c.leaves, edge)) api.callObject(collect, &.{ edge, g, c.leaves, c.found }) else api.keep(api.none)
+        else
+            api.callObject(accumulate, &.{ edge, g, if (fresh) api.true_ else api.false_, w.create });
         api.drop(done);
         return done != null;
     }
@@ -156,6 +165,10 @@ const Walk = struct {
         const seq = py.PyLong_AsSize_t(Node.get(node, "seq").?);
         const single = Node.get(node, "outputs") == zero;
         const e = w.find(seq) orelse {
+            if (!w.isNeeded(node)) {
+                api.drop(g);
+                return true;
+            }
             if (single) return w.insert(seq, node, g);
             defer api.drop(g);
             const dict = py.PyDict_New() orelse return false;
@@ -168,7 +181,7 @@ const Walk = struct {
         defer api.drop(g);
         if (!single) return addToDict(e.grad, number, g);
         const have = e.grad;
-        if (isOurs(have) and Tensor.slots.get(have, "_layout") == Tensor.slots.get(g, "_layout")) {
+        if (w.create == api.false_ and isOurs(have) and Tensor.slots.get(have, "_layout") == Tensor.slots.get(g, "_layout")) {
             const done = api.callObject(add_into, &.{ have, g });
             api.drop(done);
             return done != null;
@@ -193,6 +206,18 @@ const Walk = struct {
         const s = objects.Storage.of(storage) orelse return false;
         return s.nbytes > in_place and g.references == 1 and storage.references == 1 and
             Tensor.slots.get(g, "_requires_grad") == api.false_;
+    }
+
+    // -------------------------------------------------------------- what is wanted
+
+    fn isNeeded(w: *const Walk, node: O) bool {
+        const c = w.capture orelse return true;
+        return py.PyDict_GetItem(c.needed, Node.get(node, "seq").?) != null;
+    }
+
+    fn isOnTheWay(w: *const Walk, edge: O) bool {
+        const c = w.capture orelse return true;
+        return leads(edge, c.leaves, c.needed);
     }
 
     // -------------------------------------------------------------- nodes
@@ -237,6 +262,8 @@ const Walk = struct {
         const versions = Node.get(node, "versions").?;
         if (py.PyTuple_Size(saved) == 0) return api.keep(saved);
         if (saved == freed or Node.get(node, "trace") != api.none) return w.unpack(node);
+        // Its own result is saved without its history.
+        if (w.create == api.true_ and py.PyLong_AsSsize_t(Node.get(node, "own").?) >= 0) return w.unpack(node);
         for (0..@intCast(py.PyTuple_Size(saved))) |i| {
             const version = py.PyTuple_GetItem(versions, @intCast(i)).?;
             if (version == api.none) continue;
@@ -272,7 +299,7 @@ const Walk = struct {
         var last: ?O = null;
         for (0..n) |i| {
             const edge = py.PyTuple_GetItem(edges, @intCast(i)).?;
-            if (edge == api.none) continue;
+            if (edge == api.none or !w.isOnTheWay(edge)) continue;
             const rule = py.PyTuple_GetItem(rules, @intCast(i)).?;
             const grad = api.callObject(rule, args[0 .. 1 + n_saved]) orelse return false;
             if (grad == api.none) {
@@ -291,12 +318,104 @@ const Walk = struct {
     }
 };
 
-/// walk([(edge, gradient), ...], retain_graph)
+/// The node of an edge that is no leaf.
+fn nodeOf(edge: O) ?O {
+    if (edge.kind == Node.kind) return edge;
+    if (edge.kind != output.kind) return null;
+    const node: *?O = @ptrFromInt(@intFromPtr(edge) + output.node);
+    return node.*;
+}
+
+fn holdsAddress(dict: O, x: O) bool {
+    const id = py.PyLong_FromSize_t(@intFromPtr(x)) orelse return false;
+    defer api.drop(id);
+    return py.PyDict_GetItem(dict, id) != null;
+}
+
+/// Whether an edge leads to one of the leaves, given the nodes that do.
+fn leads(edge: O, leaves: O, needed: O) bool {
+    const node = nodeOf(edge) orelse return holdsAddress(leaves, edge);
+    return py.PyDict_GetItem(needed, Node.get(node, "seq").?) != null;
+}
+
+const Nodes = struct {
+    list: [*]O = undefined,
+    n: usize = 0,
+    room: usize = 0,
+
+    fn add(l: *Nodes, node: O) bool {
+        if (l.n == l.room) {
+            const room = @max(64, 2 * l.room);
+            const list: [*]O = @ptrCast(@alignCast(py.PyMem_RawMalloc(room * @sizeOf(O)) orelse return false));
+            @memcpy(list[0..l.n], l.list[0..l.n]);
+            l.release();
+            l.* = .{ .list = list, .n = l.n, .room = room };
+        }
+        l.list[l.n] = node;
+        l.n += 1;
+        return true;
+    }
+    fn release(l: *Nodes) void {
+        if (l.room > 0) py.PyMem_RawFree(@ptrCast(l.list));
+    }
+    fn isBefore(_: void, a: O, b: O) bool {
+        return py.PyLong_AsSize_t(Node.get(a, "seq").?) < py.PyLong_AsSize_t(Node.get(b, "seq").?);
+    }
+};
+
+/// on_the_way([(edge, gradient), ...], {address of a leaf: ...}): {seq: True} of the nodes through which a leaf is reached
+fn onTheWay(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
+    if (n != 2 or args[0].kind != py.PyList_Type) return api.typeError("on_the_way(): expected roots and leaves");
+    const needed = py.PyDict_New() orelse return null;
+    if (findWay(args[0], args[1], needed)) return needed;
+    api.drop(needed);
+    return if (py.PyErr_Occurred() == null) py.PyErr_NoMemory() else null;
+}
+
+fn findWay(roots: O, leaves: O, needed: O) bool {
+    const met = py.PyDict_New() orelse return false;
+    defer api.drop(met);
+    var nodes: Nodes = .{};
+    defer nodes.release();
+    for (0..@intCast(py.PyList_Size(roots))) |i| {
+        const root = py.PyList_GetItem(roots, @intCast(i)).?;
+        if (!meet(&nodes, met, py.PyTuple_GetItem(root, 0).?)) return false;
+    }
+    var i: usize = 0;
+    while (i < nodes.n) : (i += 1) {
+        const edges = Node.get(nodes.list[i], "edges").?;
+        for (0..@intCast(py.PyTuple_Size(edges))) |k| {
+            if (!meet(&nodes, met, py.PyTuple_GetItem(edges, @intCast(k)).?)) return false;
+        }
+    }
+    // An edge leads to a node of a smaller number.
+    std.mem.sort(O, nodes.list[0..nodes.n], {}, Nodes.isBefore);
+    for (nodes.list[0..nodes.n]) |node| {
+        const edges = Node.get(node, "edges").?;
+        for (0..@intCast(py.PyTuple_Size(edges))) |k| {
+            const edge = py.PyTuple_GetItem(edges, @intCast(k)).?;
+            if (edge == api.none or !leads(edge, leaves, needed)) continue;
+            if (py.PyDict_SetItem(needed, Node.get(node, "seq").?, api.true_) != 0) return false;
+            break;
+        }
+    }
+    return true;
+}
+
+fn meet(nodes: *Nodes, met: O, edge: O) bool {
+    const node = nodeOf(edge) orelse return true;
+    const seq = Node.get(node, "seq").?;
+    if (py.PyDict_GetItem(met, seq) != null) return true;
+    return nodes.add(node) and py.PyDict_SetItem(met, seq, api.true_) == 0;
+}
+
+/// walk([(edge, gradient), ...], retain_graph, create_graph[, leaves, found, needed])
 fn walk(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
-    if (n != 2 or args[0].kind != py.PyList_Type) return api.typeError("walk(): expected roots and retain_graph");
-    var w: Walk = .{ .retain = args[1] };
+    if ((n != 3 and n != 6) or args[0].kind != py.PyList_Type) return api.typeError("walk(): expected roots and whether graphs stay");
+    var w: Walk = .{ .retain = args[1], .create = args[2] };
+    if (n == 6) w.capture = .{ .leaves = args[3], .found = args[4], .needed = args[5] };
     const before = objects.Mode.enabled;
-    objects.Mode.enabled = false;
+    objects.Mode.enabled = w.create == api.true_;
     defer objects.Mode.enabled = before;
     defer w.release();
     for (0..@intCast(py.PyList_Size(args[0]))) |i| {
@@ -307,20 +426,22 @@ fn walk(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
     return api.keep(api.none);
 }
 
-/// bind_walk(Output, offsets of its node and number, accumulate, step, add, add_into, FREED)
+/// bind_walk(Output, offsets of its node and number, accumulate, collect, step, add, add_into, FREED)
 fn bind(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
-    if (n != 8) return api.typeError("bind_walk()");
+    if (n != 9) return api.typeError("bind_walk()");
     output = .{ .kind = api.keep(args[0]), .node = py.PyLong_AsSize_t(args[1]), .number = py.PyLong_AsSize_t(args[2]) };
     accumulate = api.keep(args[3]);
-    step = api.keep(args[4]);
-    add = api.keep(args[5]);
-    add_into = api.keep(args[6]);
-    freed = api.keep(args[7]);
+    collect = api.keep(args[4]);
+    step = api.keep(args[5]);
+    add = api.keep(args[6]);
+    add_into = api.keep(args[7]);
+    freed = api.keep(args[8]);
     zero = py.PyLong_FromSize_t(0) orelse return null;
     return api.keep(api.none);
 }
 
 pub const functions = [_]api.MethodDef{
     .{ .name = "walk", .function = &walk },
+    .{ .name = "on_the_way", .function = &onTheWay },
     .{ .name = "bind_walk", .function = &bind },
 };
