@@ -113,6 +113,14 @@ case("complex64 cube 100 K", lambda t: (t.complex(t.randn(100_000), t.randn(100_
 case("bessel_j0 100 K", lambda t: (9 * t.rand(100_000),), lambda t, x: t.special.bessel_j0(x), bytes=8 * 100_000)
 case("gammainc 10 K", lambda t: (t.rand(10_000) + 1, t.rand(10_000)), lambda t, a, x: t.special.gammainc(a, x),
      bytes=12 * 10_000)  # fmt: skip
+case("i1e 100 K", lambda t: (18 * t.rand(100_000) - 9,), lambda t, x: t.special.i1e(x), bytes=8 * 100_000)
+case("ndtri 100 K", lambda t: (t.rand(100_000),), lambda t, x: t.special.ndtri(x), bytes=8 * 100_000)
+case("gammaincc of 0 to 300 10 K", lambda t: (300 * t.rand(10_000), 300 * t.rand(10_000)), lambda t, a, x: t.special.gammaincc(a, x),
+     bytes=12 * 10_000)  # fmt: skip
+case("zeta 10 K", lambda t: (4 * t.rand(10_000) + 1.5, 5 * t.rand(10_000) + 0.5), lambda t, x, q: t.special.zeta(x, q),
+     bytes=12 * 10_000)  # fmt: skip
+case("hermite_polynomial_he 5 of 100 K", lambda t: (2 * t.rand(100_000) - 1,), lambda t, x: t.special.hermite_polynomial_he(x, 5),
+     bytes=8 * 100_000)  # fmt: skip
 case("exp 1 M, out=", lambda t: (t.randn(M), t.empty(M)), lambda t, x, y: t.exp(x, out=y), bytes=8 * M)
 
 

@@ -22,15 +22,21 @@ const Call = plan.Call;
 const Plan = plan.Plan;
 const V = common.V;
 
-const Row = struct { name: []const u8, n_in: u8, core: *const kernels.Core };
+const Row = struct {
+    name: []const u8,
+    n_in: u8,
+    core: *const kernels.Core,
+    /// For results that are rounded to float32 or less.
+    single: *const kernels.Core,
+};
 
 const rows = [_]Row{
     one("bessel_j0", bessel.j0),
     one("bessel_j1", bessel.j1),
     one("bessel_y0", bessel.y0),
     one("bessel_y1", bessel.y1),
-    one("i1", bessel.besselI1),
-    one("i1e", bessel.besselI1e),
+    either("i1", 1, bessel.besselI1),
+    either("i1e", 1, bessel.besselI1e),
     one("modified_bessel_k0", bessel.k0),
     one("modified_bessel_k1", bessel.k1),
     one("scaled_modified_bessel_k0", bessel.k0e),
@@ -40,10 +46,10 @@ const rows = [_]Row{
     one("erfcx", normal.erfcx),
     one("log_ndtr", normal.logNdtr),
     one("ndtri", normal.ndtri),
-    .{ .name = "polygamma", .n_in = 1, .core = Core(polygamma, 1).run },
-    two("zeta", gamma.zeta),
-    two("gammainc", gamma.lowerIncomplete),
-    two("gammaincc", gamma.upperIncomplete),
+    alike("polygamma", 1, polygamma),
+    either("zeta", 2, gamma.zeta),
+    either("gammainc", 2, gamma.lowerIncomplete),
+    either("gammaincc", 2, gamma.upperIncomplete),
     ofDegree("chebyshev_polynomial_t", .t, false),
     ofDegree("chebyshev_polynomial_u", .u, false),
     ofDegree("chebyshev_polynomial_v", .v, false),
@@ -72,7 +78,7 @@ const grain = 1024;
 fn prepare(p: *Plan) plan.PrepareError!void {
     const row = &rows[p.op];
     return shared.prepare(p, &.{
-        .core = row.core,
+        .core = if (p.operands[0].dtype == .float64) row.core else row.single,
         .lane_bits = comptime std.math.log2_int(usize, common.lanes),
         .n_in = row.n_in,
         .number = if (p.ints.len == 0) 0 else @intCast(p.ints[0]),
@@ -89,7 +95,11 @@ fn one(name: []const u8, comptime f: fn (V) V) Row {
             return f(x);
         }
     }.at;
-    return .{ .name = name, .n_in = 1, .core = Core(formula, 1).run };
+    return alike(name, 1, formula);
+}
+fn alike(name: []const u8, comptime n_in: u8, comptime formula: Formula) Row {
+    const core = Core(formula, n_in).run;
+    return .{ .name = name, .n_in = n_in, .core = core, .single = core };
 }
 fn two(name: []const u8, comptime f: fn (V, V) V) Row {
     const formula = struct {
@@ -97,7 +107,25 @@ fn two(name: []const u8, comptime f: fn (V, V) V) Row {
             return f(x, y);
         }
     }.at;
-    return .{ .name = name, .n_in = 2, .core = Core(formula, 2).run };
+    return alike(name, 2, formula);
+}
+/// f(single, x) or f(single, x, y).
+fn either(name: []const u8, comptime n_in: u8, comptime f: anytype) Row {
+    const For = struct {
+        fn Of(comptime single: bool) type {
+            return struct {
+                fn at(x: V, y: V, _: *const Call) V {
+                    return if (n_in == 1) f(single, x) else f(single, x, y);
+                }
+            };
+        }
+    };
+    return .{
+        .name = name,
+        .n_in = n_in,
+        .core = Core(For.Of(false).at, n_in).run,
+        .single = Core(For.Of(true).at, n_in).run,
+    };
 }
 /// shifted: from [0, 1] to [-1, 1].
 fn ofDegree(name: []const u8, comptime kind: polynomials.Kind, comptime shifted: bool) Row {
@@ -109,7 +137,7 @@ fn ofDegree(name: []const u8, comptime kind: polynomials.Kind, comptime shifted:
     return two(name, f);
 }
 fn polygamma(x: V, _: V, call: *const Call) V {
-    const y = common.splat(call.scalar[1].f) * gamma.zeta(common.splat(call.scalar[0].f), x);
+    const y = common.splat(call.scalar[1].f) * gamma.zeta(false, common.splat(call.scalar[0].f), x);
     return common.pick(x == common.inf, common.nan, y); // as in PyTorch
 }
 

@@ -85,20 +85,29 @@ inline fn ofTheRight(x: V, y: V, at_zero: V) V {
 
 // ------------------------------------------------------------------ I and K
 
-fn i1eNear(x: V) V {
-    return polynomial(x * c(0.25) - one, tables.i1e_near) * x;
-}
-fn i1eFar(x: V) V {
-    return polynomial(c(16) / x - one, tables.i1e_far) / @sqrt(x);
+/// single: for results of float32.
+fn Scaled(comptime single: bool) type {
+    return struct {
+        fn near(x: V) V {
+            return polynomial(x * c(0.25) - one, if (single) tables.i1e_near_single else tables.i1e_near) * x;
+        }
+        fn far(x: V) V {
+            const rows = if (single) tables.i1e_far_single else tables.i1e_far;
+            return polynomial(c(16) / x - one, rows) / @sqrt(x);
+        }
+        noinline fn at(x: V) V {
+            const size = @abs(x);
+            const y = either(size <= c(8), size, near, far);
+            return pick(x < zero, -y, y);
+        }
+    };
 }
 /// exp(-|x|) i1(x).
-pub noinline fn besselI1e(x: V) V {
-    const size = @abs(x);
-    const y = either(size <= c(8), size, i1eNear, i1eFar);
-    return pick(x < zero, -y, y);
+pub fn besselI1e(comptime single: bool, x: V) V {
+    return Scaled(single).at(x);
 }
-pub fn besselI1(x: V) V {
-    return exp(@abs(x)) * besselI1e(x);
+pub fn besselI1(comptime single: bool, x: V) V {
+    return exp(@abs(x)) * Scaled(single).at(x);
 }
 
 noinline fn k0Near(x: V) V {

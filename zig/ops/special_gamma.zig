@@ -20,25 +20,32 @@ const pick = common.pick;
 const splat = common.splat;
 const zero = common.zero;
 
+/// What terms are left out, as a part of the sum: of float64 results and of float32 ones.
+const epsilon = 0x1p-53;
+const single_epsilon = 0x1p-31;
+
 // ------------------------------------------------------------------ zeta
 
 /// The sum over k >= 0 of (k + q)^-x: terms up to k + q > 9, then the remainder by Euler and
 /// Maclaurin (DLMF 25.11.5).
-pub noinline fn zeta(x: V, q: V) V {
+pub fn zeta(comptime single: bool, x: V, q: V) V {
+    return zetaWithin(x, q, if (single) single_epsilon else epsilon);
+}
+noinline fn zetaWithin(x: V, q: V, tolerance: f64) V {
     const whole = q == math.floor(V, q);
     const below = (q <= zero) & (x > one);
     const undefined_ = (x < one) | (below & !whole & (x != math.floor(V, x)));
     // Where the value is known it takes no terms.
     const regular = finite(q) & !(whole & (q <= zero)) & !undefined_;
     var a = q;
-    var b = inversePower(q, x);
+    var b = inversePower(q, x, tolerance);
     var total = b;
     var terms: usize = 0;
     while (true) : (terms += 1) {
         const more = if (terms < 9) regular else (a <= c(9)) & regular;
         if (!any(more)) break;
         a = pick(more, a + one, a);
-        b = pick(more, inversePower(a, x), b);
+        b = pick(more, inversePower(a, x, tolerance), b);
         total = pick(more, total + b, total);
     }
     total += pick(b == zero, zero, b * a / (x - one) - b * c(0.5));
@@ -59,9 +66,9 @@ pub noinline fn zeta(x: V, q: V) V {
 }
 
 /// a^-x; for small whole x by products, in two parts.
-noinline fn inversePower(a: V, x: V) V {
+noinline fn inversePower(a: V, x: V, tolerance: f64) V {
     const whole = (x == math.floor(V, x)) & (x >= one) & (x <= c(16));
-    if (!any(whole)) return common.pow(a, -x);
+    if (!any(whole)) return power(a, -x, tolerance);
     var high = a;
     var low = zero;
     var k: f64 = 1;
@@ -73,13 +80,21 @@ noinline fn inversePower(a: V, x: V) V {
         high = pick(more, p.high, high);
     }
     const y = one / pick(finite(low), high + low, high);
-    return if (common.all(whole)) y else pick(whole, y, common.pow(a, -x));
+    return if (common.all(whole)) y else pick(whole, y, power(a, -x, tolerance));
+}
+/// Where the tolerance allows, the logarithm is one number, not two.
+fn power(a: V, y: V, tolerance: f64) V {
+    const quick = (a > zero) & (@abs(y) < c(128));
+    if (tolerance == epsilon or !common.all(quick)) {
+        const exact = common.pow(a, y);
+        return if (tolerance == epsilon) exact else pick(quick, exp(y * log(a)), exact);
+    }
+    return exp(y * log(a));
 }
 
 // ------------------------------------------------------------------ incomplete gamma functions
 
 const lanczos_g = 6.024680040776729583740234375;
-const machine_epsilon = c(0x1p-53);
 const most_steps = 20_000;
 
 /// x^a e^-x / Gamma(a) (Maddock et al., Incomplete Gamma Functions, equation 15).
@@ -101,7 +116,7 @@ noinline fn prefactor(a: V, x: V) V {
 
 /// The lower function by its power series (DLMF 8.11.4), where `wanted`: four terms at a time,
 ///   t (x / r1 + x^2 / (r1 r2) + x^3 / (r1 r2 r3) + x^4 / (r1 r2 r3 r4)), r_k = r + k.
-noinline fn lowerSeries(a: V, x: V, wanted: Mask) V {
+noinline fn lowerSeries(a: V, x: V, wanted: Mask, tolerance: f64) V {
     const square = x * x;
     var r = a;
     var term = one;
@@ -117,13 +132,13 @@ noinline fn lowerSeries(a: V, x: V, wanted: Mask) V {
         term = by * (square * x);
         total = pick(active, total + sum, total);
         r = r4;
-        active = active & (term > machine_epsilon * total);
+        active = active & (term > splat(tolerance) * total);
     }
     return total * prefactor(a, x) / a;
 }
 
 /// The upper function for small x without cancellation (DLMF 8.7.3), where `wanted`.
-noinline fn upperSeries(given: V, x: V, wanted: Mask) V {
+noinline fn upperSeries(given: V, x: V, wanted: Mask, tolerance: f64) V {
     const a = pick(wanted, given, one);
     var factor = one;
     var total = zero;
@@ -134,7 +149,7 @@ noinline fn upperSeries(given: V, x: V, wanted: Mask) V {
         factor *= x * splat(-1 / k);
         const term = factor / (a + splat(k));
         total = pick(active, total + term, total);
-        active = active & (@abs(term) > machine_epsilon * @abs(total));
+        active = active & (@abs(term) > splat(tolerance) * @abs(total));
     }
     const rest = common.expm1(a * log(x) - lgammaAfterOne(a));
     return -rest - a * (one + rest) * total;
@@ -149,7 +164,7 @@ inline fn lgammaAfterOne(a: V) V {
 
 /// The upper function by its continued fraction (DLMF 8.9.2), where `wanted`; x > 1. Both of its
 /// parts are divided by x once a step, so that they do not overflow.
-noinline fn upperFraction(a: V, x: V, wanted: Mask) V {
+noinline fn upperFraction(a: V, x: V, wanted: Mask, tolerance: f64) V {
     const inverse = one / x;
     var y = one - a;
     var z = x - a + c(2);
@@ -173,7 +188,7 @@ noinline fn upperFraction(a: V, x: V, wanted: Mask) V {
         q1 = q;
         if (step % 4 != 0) continue;
         const value = pick(q != zero, p / q, answer);
-        const settled = @abs(answer - value) <= c(4) * machine_epsilon * @abs(value);
+        const settled = @abs(answer - value) <= c(4) * splat(tolerance) * @abs(value);
         answer = pick(active, value, answer);
         active = active & !settled;
         const scale = pick(@abs(p) > c(0x1p52), c(0x1p-52), one);
@@ -187,7 +202,7 @@ noinline fn upperFraction(a: V, x: V, wanted: Mask) V {
 
 /// The regularised incomplete gamma functions: the smaller of the two by a series or fraction of
 /// its own.
-noinline fn incomplete(given_a: V, given_x: V, upper: bool) V {
+noinline fn incomplete(given_a: V, given_x: V, upper: bool, tolerance: f64) V {
     const inside = (given_a > zero) & (given_x > zero) & finite(given_a) & finite(given_x);
     const a = pick(inside, given_a, one);
     const x = pick(inside, given_x, one);
@@ -197,10 +212,12 @@ noinline fn incomplete(given_a: V, given_x: V, upper: bool) V {
     const fraction = inside & !lower & over;
     const rest = inside & !lower & !over;
     var value = zero;
-    if (any(lower)) value = lowerSeries(a, x, lower);
+    if (any(lower)) value = lowerSeries(a, x, lower, tolerance);
     if (upper) value = one - value;
-    if (any(fraction)) value = pick(fraction, ofUpper(upperFraction(a, x, fraction), upper), value);
-    if (any(rest)) value = pick(rest, ofUpper(upperSeries(a, x, rest), upper), value);
+    if (any(fraction)) value = pick(fraction, ofUpper(upperFraction(a, x, fraction, tolerance), upper), value);
+    if (any(rest)) value = pick(rest, ofUpper(upperSeries(a, x, rest, tolerance), upper), value);
+    // Of a beyond 1e12 the sums are cut, and the prefactor is as good as nothing.
+    value = pick(value < zero, zero, pick(value > one, one, value));
     return if (common.all(inside)) value else atEnds(given_a, given_x, value, inside, upper);
 }
 /// Within 0.09: enough for a choice.
@@ -221,9 +238,9 @@ noinline fn atEnds(a: V, x: V, inner: V, inside: Mask, upper: bool) V {
     return pick(inside, inner, pick(end, at_end, pick(start, at_zero, nan)));
 }
 
-pub fn lowerIncomplete(a: V, x: V) V {
-    return incomplete(a, x, false);
+pub fn lowerIncomplete(comptime single: bool, a: V, x: V) V {
+    return incomplete(a, x, false, if (single) single_epsilon else epsilon);
 }
-pub fn upperIncomplete(a: V, x: V) V {
-    return incomplete(a, x, true);
+pub fn upperIncomplete(comptime single: bool, a: V, x: V) V {
+    return incomplete(a, x, true, if (single) single_epsilon else epsilon);
 }
