@@ -52,6 +52,35 @@ def chain(torch):
     return run
 
 
+@program("gradient penalty, MLP 2-16-1, batch 32", GROUP)
+def penalty(torch):
+    """The gradient of the squared norm of a network's gradient, by autograd.grad with create_graph (WGAN-GP)."""
+    network = torch.nn.Sequential(torch.nn.Linear(2, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1))
+    x = torch.randn(32, 2, requires_grad=True)
+
+    def run():
+        (g,) = torch.autograd.grad(network(x).sum(), x, create_graph=True)
+        ((g.norm(2, 1) - 1) ** 2).mean().backward()
+        network.zero_grad()
+        x.grad = None
+
+    return run
+
+
+@program("chain 50, autograd.grad", GROUP)
+def chain_grad(torch):
+    """As the chain before, of which autograd.grad returns the gradient."""
+    x, a, b = torch.randn(10, requires_grad=True), torch.randn(10), torch.randn(10)
+
+    def run():
+        y = x
+        for _ in range(25):
+            y = y * a + b
+        return torch.autograd.grad(y.sum(), x)
+
+    return run
+
+
 def small(name, make):
     """A program of one short expression over a 4 x 8 tensor."""
 
