@@ -184,6 +184,7 @@ ROWS = {
         'dot': 4,
         'complex_matmul': 5,
         'int_mm': 6,
+        'matmul_into': 7,
     },
     'index': {
         'index': 0,

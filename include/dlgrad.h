@@ -241,6 +241,7 @@ enum dlgrad_matmul {
     DLGRAD_MATMUL_DOT = 4,
     DLGRAD_MATMUL_COMPLEX_MATMUL = 5,
     DLGRAD_MATMUL_INT_MM = 6,
+    DLGRAD_MATMUL_MATMUL_INTO = 7,
 };
 
 enum dlgrad_index {

@@ -250,3 +250,55 @@ def test_threads(walk):
     for t in threads:
         t.join()
     assert not wrong
+
+
+@pytest.mark.parametrize("rows", [1, 33, 512, 513])
+@pytest.mark.parametrize("dtype", [dlgrad.float32, dlgrad.float64])
+def test_products_are_added_to_gradients_with_the_same_bits(walk, rows, dtype):
+    """Weight gradients go straight into a .grad that is there; where a hook wants to see them, they don't."""
+    a, w, b = (
+        t.detach().to(dtype).requires_grad_() for t in leaves((rows, 150), (170, 150), (170, 130))
+    )
+    bias = dlgrad.zeros(170, dtype=dtype).requires_grad_()
+
+    def accumulate(times):
+        for t in (w, b):
+            t.grad = None
+        for k in range(times):
+            y = dlgrad.nn.functional.linear(a.detach() * (k + 1), w, bias)
+            (y.sin() @ b).cos().sum().backward()
+        return w.grad, b.grad
+
+    direct = accumulate(3)
+    same = direct[0]
+    same_memory = same.data_ptr()
+    accumulate_more = same.clone()
+    y = dlgrad.nn.functional.linear(a.detach(), w, bias)
+    y.sum().backward()
+    assert w.grad is same and same.data_ptr() == same_memory and not (same == accumulate_more).all()
+    direct = accumulate(3)
+    seen = []
+    handles = [t.register_hook(lambda g: seen.append(g.shape)) for t in (w, b)]
+    hooked = accumulate(3)
+    assert len(seen) == 6
+    for x, y in zip(direct, hooked):
+        assert (x == y).all()
+    for h in handles:
+        h.remove()
+
+
+def test_a_gradient_that_is_read_while_it_grows(walk):
+    (w,) = leaves((200, 200))
+    w.grad = dlgrad.randn(200, 200)
+    want = w.grad + dlgrad.ones(200, 200) @ w.grad
+    (dlgrad.nn.functional.linear(w.grad.detach(), w)).sum().backward()
+    assert dlgrad.allclose(w.grad, want, rtol=1e-4, atol=1e-4)
+
+
+def test_gradients_of_other_layouts_are_added_too(walk):
+    w, x = leaves((150, 170), (20, 150))
+    w.grad = dlgrad.zeros(170, 150).t()
+    (x.detach() @ w).sum().backward()
+    one = w.grad.clone()
+    (x.detach() @ w).sum().backward()
+    assert w.grad.stride() == (1, 150) and dlgrad.allclose(w.grad, 2 * one)

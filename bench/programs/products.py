@@ -32,7 +32,8 @@ for _n in (128, 512):
     product(f"matmul {_n}, NT", (_n, _n), (_n, _n), lambda a, b: (a, b.t()))
     product(f"matmul {_n}, TN", (_n, _n), (_n, _n), lambda a, b: (a.t(), b))
 product("matmul 512, TT", (512, 512), (512, 512), lambda a, b: (a.t(), b.t()))
-product("matmul 512, bfloat16", (512, 512), (512, 512), dtype="bfloat16")
+for _n in (512, 1024):
+    product(f"matmul {_n}, bfloat16", (_n, _n), (_n, _n), dtype="bfloat16")
 product("matmul 128x784 @ 784x64", (128, 784), (784, 64))
 product("matmul 64x784 @ 784x10", (64, 784), (784, 10))
 product("matmul 2048x128 @ 128x512", (2048, 128), (128, 512))
@@ -70,11 +71,16 @@ def einsum(torch):
     return lambda: torch.einsum("bhtd,bhsd->bhts", a, b)
 
 
-@program("int8 matmul 512 (_int_mm)", GROUP)
-def int8(torch):
-    a = torch.randint(-128, 128, (512, 512)).to(torch.int8)
-    b = torch.randint(-128, 128, (512, 512)).to(torch.int8)
-    return lambda: torch._int_mm(a, b)
+def int8(n):
+    @program(f"int8 matmul {n} (_int_mm)", GROUP)
+    def setup(torch):
+        a = torch.randint(-128, 128, (n, n)).to(torch.int8)
+        b = torch.randint(-128, 128, (n, n)).to(torch.int8)
+        return lambda: torch._int_mm(a, b)
+
+
+for _n in (256, 512, 1024):
+    int8(_n)
 
 
 @program("Linear 128-512, 2048 rows, bfloat16, forward and backward", GROUP)

@@ -46,6 +46,22 @@ def wide(torch):
     return classify(torch, model, optimizer, torch.rand(256, 784))
 
 
+@program("MLP 784-1024-1024-10, 4 batches of 16 to a step, SGD", GROUP,
+         flops=6.0 * 64 * (784 * 1024 + 1024 * 1024 + 10240))  # fmt: skip
+def accumulation(torch):
+    model = models.mlp(torch.nn, 784, 1024, 1024, 10)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    batches = [(torch.rand(16, 784), torch.randint(0, 10, (16,))) for _ in range(4)]
+
+    def step():
+        optimizer.zero_grad()
+        for images, labels in batches:
+            torch.nn.functional.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+
+    return step
+
+
 @program("LeNet 28x28, batch 64, Adam", GROUP,
          flops=6.0 * 64 * (6 * 25 * 784 + 16 * 150 * 100 + 400 * 120 + 120 * 84 + 840))  # fmt: skip
 def lenet(torch):

@@ -276,9 +276,15 @@ def _accumulate(leaf, g, fresh, create_graph):
             hook(leaf)
 
 
+# rule of an input -> f(leaf, gradient of the result, *saved): adds the rule's gradient to the leaf's own while it is
+# computed, with the same bits, or returns False. For large leaves whose gradient comes from the rule itself.
+adding: dict = {}
+
 walk = on_the_way = None
 if native is not None:
-    native["bind_walk"](Output, *offsets(Output, Output.__slots__), _accumulate, _collect, _step, _sum, add_into, FREED)
+    native["bind_walk"](
+        Output, *offsets(Output, Output.__slots__), _accumulate, _collect, _step, _sum, add_into, FREED, adding
+    )
     walk, on_the_way = native["walk"], native["on_the_way"]
 
 

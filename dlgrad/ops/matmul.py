@@ -3,7 +3,9 @@ inputs through their strides."""
 
 from __future__ import annotations
 
+from .. import dtypes as dt
 from .. import plan as door
+from ..autograd.engine import adding
 from ..autograd.graph import edge_of, record, record_by
 from ..autograd.mode import mode
 from ..batched import summed_along
@@ -546,6 +548,45 @@ def _recorded(result, input, weight, bias):
 
 
 _linear_rules = (_linear_to_input, _linear_to_weight, _linear_to_bias)
+
+
+# ---------------------------------------------------------------------- gradients of several backwards
+
+_into_plans: dict = {}  # layouts of a gradient and the operands of the product that is added to it -> plan, or None
+_CHAIN = 512  # gemm_kernel.zig, kc_max: of longer sums the bits would depend on whether a gradient was there
+
+
+def _add_to_leaf(leaf, left, right):
+    """Adds the transposed left (..., m) @ right (..., n) to the gradient (m, n) of a leaf, in the product's own pass;
+    False where that cannot be."""
+    grad = leaf._grad
+    if grad is None or leaf._hooks or leaf._post_hooks or not leaf._requires_grad:
+        return False
+    if grad._layout is not leaf._layout or grad._view is not None:
+        return False
+    lays = grad._layout, left._layout, right._layout
+    plan = _into_plans.get(lays, False)
+    if plan is False:
+        plan = door.remember(_into_plans, lays, _into_plan(*lays))
+    if plan is None or grad._storage is left._storage or grad._storage is right._storage:
+        return False
+    door.write(plan, grad, left, right)
+    return True
+
+
+def _into_plan(lay, left, right):
+    a, b = _as_matrix(left), _as_matrix(right)
+    if a is None or b is None or lay.dtype not in (dt.float32, dt.float64) or not lay.contiguous:
+        return None
+    if lay.shape != (a.shape[1], b.shape[1]) or 1 in lay.shape or not 0 < a.shape[0] <= _CHAIN:
+        return None
+    return door.make_plan(
+        "matmul", "matmul_into", (lay,), (_turned(a), b), name="backward()", into=True
+    )
+
+
+adding[_linear_to_weight] = lambda leaf, g, x, w: _add_to_leaf(leaf, g, x)
+adding[_mm_right] = lambda leaf, g, a, b: _add_to_leaf(leaf, a, g)
 
 
 def bilinear(input1, input2, weight, bias=None):

@@ -404,7 +404,7 @@ pub fn Kernel(comptime T: type) type {
             cover(Tiles(.multiply_add, heights), heights, &o, c, part, adds);
         }
 
-        fn cover(comptime Available: type, comptime of: []const usize, given: *const Operands, c: Target, part: Part, adds: bool) void {
+        noinline fn cover(comptime Available: type, comptime of: []const usize, given: *const Operands, c: Target, part: Part, adds: bool) void {
             const words = !Available.narrow;
             const vectors = (part.cols + vl - 1) / vl;
             const straight = (words or masks or part.cols == vectors * vl) and c.isRun(part.col, part.cols);
@@ -415,6 +415,8 @@ pub fn Kernel(comptime T: type) type {
                 const which = Available.heightFor(part.rows - done);
                 const run = Available.all[which][vectors - 1];
                 const row = part.row + done;
+                // The next tile's, where there are too few steps to fetch a tile's own meanwhile.
+                if (adds and o.k <= 2 * c_ahead) fetch(.multiply_add, shape.vectors, &o, c.at(row + of[which], part.col), c.rs, of[which]);
                 if (straight) {
                     run(&o, c.at(row, part.col), c.rs, part.cols, adds, undefined);
                 } else {

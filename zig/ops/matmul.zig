@@ -12,11 +12,12 @@
 //! | linear      | out (..., N), a (..., K), w (N, K), bias (N)              | ints: has_bias           |
 //! | dot         | out (), a (K), b (K)                                      |                          |
 //! | int_mm      | out (M, N) int32, a (M, K) int8 or uint8, b (K, N) int8    |                          |
+//! | matmul_into | out (M, N), a (M, K), b (K, N): what out holds, + a @ b   |                          |
 //! | complex_matmul | out (B..., M, N, 2), a (B..., M, K, 2), b (B..., K, N, 2)|                       |
 //!
 //! complex_matmul: as matmul, with a last dimension of 2 for the parts; float32 and float64.
 //! matmul_bias: a @ b + bias. matmul_acc: beta * c + alpha * (a @ b); with beta = 0 c is not
-//! read. The scalars are `.f` for float dtypes and `.i` for integers. Batch dimensions, bias
+//! read. matmul_into: float32 and float64, K at most one chain. The scalars are `.f` for float dtypes and `.i` for integers. Batch dimensions, bias
 //! and c come already expanded (stride 0 where broadcast). With has_bias = 0 the fourth
 //! operand of linear is 0-d with no address. `out` of linear has the leading dimensions of a.
 //!
@@ -40,7 +41,7 @@ const matmul_complex = @import("matmul_complex.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
 
-const Row = enum(u32) { matmul, matmul_bias, matmul_acc, linear, dot, complex_matmul, int_mm };
+const Row = enum(u32) { matmul, matmul_bias, matmul_acc, linear, dot, complex_matmul, int_mm, matmul_into };
 pub const names: []const []const u8 = std.meta.fieldNames(Row);
 pub const family: plan.Family = .{ .prepare = prepare };
 /// The product for kernels of other objects.
@@ -57,6 +58,8 @@ const State = struct {
     vector: bool,
     /// Whether operand 3 is added, with which strides.
     adds: bool,
+    /// Whether `out` is.
+    into: bool = false,
     a_rs: usize,
     a_cs: usize,
     b_rs: usize,
@@ -136,6 +139,8 @@ fn prepare(p: *Plan) plan.PrepareError!void {
         return;
     }
     s.vector = s.m == 1 or s.n == 1;
+    s.into = row == .matmul_into;
+    if (s.into and (s.vector or s.k > gemm_kernel.kc_max or (d != .float32 and d != .float64))) return error.Unsupported;
     // An empty batch has nothing to fold (and nothing to run).
     if (s.batch != 0) s.foldBatch();
     p.run = switch (d) {
@@ -155,7 +160,7 @@ fn describe(p: *Plan, row: Row) State {
     const a = p.operands[placeOfA(row)];
     const b = p.operands[placeOfA(row) + 1];
     switch (row) {
-        .matmul, .matmul_bias, .matmul_acc, .complex_matmul, .int_mm => {
+        .matmul, .matmul_bias, .matmul_acc, .complex_matmul, .int_mm, .matmul_into => {
             const nd = a.ndim() - @as(usize, if (row == .complex_matmul) 1 else 0);
             var s: State = .{
                 .m = sizeOf(a, nd - 2),
@@ -428,6 +433,7 @@ fn Product(comptime T: type) type {
                 .a_view = if (in_place) viewOf(left) else null,
                 .b_view = if (in_place) viewOf(right) else null,
                 .c = target,
+                .adds = s.into,
                 .epilogue = if (finishes) .{ .ctx = &x, .run = finish } else null,
                 .output = if (by_tile) outputOf(&x) else null,
             }, x.call);

@@ -17,6 +17,8 @@ var collect: O = undefined;
 var step: O = undefined;
 var add: O = undefined;
 var add_into: O = undefined;
+/// rule -> what adds its gradient to a leaf's as it is computed; see `intoLeaf`.
+var adding: O = undefined;
 var freed: O = undefined;
 var zero: O = undefined;
 
@@ -285,23 +287,39 @@ const Walk = struct {
         return saved;
     }
 
+    /// Whether the gradient by `rule` was added to the leaf's own (null: it raised). args: the leaf,
+    /// the gradient of the node, what the node has saved.
+    fn intoLeaf(rule: O, args: []const O) ?bool {
+        const s = objects.Storage.of(Tensor.slots.get(args[0], "_storage").?) orelse return false;
+        if (s.nbytes <= in_place) return false;
+        const into = py.PyDict_GetItem(adding, rule) orelse return false;
+        const done = api.callObject(into, args) orelse return null;
+        defer api.drop(done);
+        return done == api.true_;
+    }
+
     /// The rules of a node, one an input.
     fn apply(w: *Walk, rules: O, edges: O, g: O, saved: O) bool {
         _ = api.keep(rules);
         defer api.drop(rules);
         _ = api.keep(edges);
         defer api.drop(edges);
-        var args: [1 + most_saved]O = undefined;
-        args[0] = g;
+        var args: [2 + most_saved]O = undefined;
+        args[1] = g;
         const n_saved: usize = @intCast(py.PyTuple_Size(saved));
-        for (args[1..][0..n_saved], 0..) |*a, i| a.* = py.PyTuple_GetItem(saved, @intCast(i)).?;
+        for (args[2..][0..n_saved], 0..) |*a, i| a.* = py.PyTuple_GetItem(saved, @intCast(i)).?;
         const n: usize = @intCast(@min(py.PyTuple_Size(rules), py.PyTuple_Size(edges)));
         var last: ?O = null;
         for (0..n) |i| {
             const edge = py.PyTuple_GetItem(edges, @intCast(i)).?;
             if (edge == api.none or !w.isOnTheWay(edge)) continue;
             const rule = py.PyTuple_GetItem(rules, @intCast(i)).?;
-            const grad = api.callObject(rule, args[0 .. 1 + n_saved]) orelse return false;
+            if (w.capture == null and w.create != api.true_ and Tensor.is(edge)) {
+                args[0] = edge;
+                const done = intoLeaf(rule, args[0 .. 2 + n_saved]) orelse return false;
+                if (done) continue;
+            }
+            const grad = api.callObject(rule, args[1 .. 2 + n_saved]) orelse return false;
             if (grad == api.none) {
                 api.drop(grad);
                 continue;
@@ -426,9 +444,9 @@ fn walk(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
     return api.keep(api.none);
 }
 
-/// bind_walk(Output, offsets of its node and number, accumulate, collect, step, add, add_into, FREED)
+/// bind_walk(Output, offsets of its node and number, accumulate, collect, step, add, add_into, FREED, adding)
 fn bind(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
-    if (n != 9) return api.typeError("bind_walk()");
+    if (n != 10) return api.typeError("bind_walk()");
     output = .{ .kind = api.keep(args[0]), .node = py.PyLong_AsSize_t(args[1]), .number = py.PyLong_AsSize_t(args[2]) };
     accumulate = api.keep(args[3]);
     collect = api.keep(args[4]);
@@ -436,6 +454,7 @@ fn bind(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
     add = api.keep(args[6]);
     add_into = api.keep(args[7]);
     freed = api.keep(args[8]);
+    adding = api.keep(args[9]);
     zero = py.PyLong_FromSize_t(0) orelse return null;
     return api.keep(api.none);
 }
