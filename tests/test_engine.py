@@ -491,6 +491,14 @@ def digest():
         feed(x @ x.t())
         feed(x.t() @ wave(700, 65, dtype=dtype))
         feed(x @ wave(333, dtype=dtype))
+        x = wave(70, 128, 5, dtype=dtype)
+        for f in (lambda: x.sum(1), lambda: x.argmax(1), lambda: x.std(1), lambda: x.logsumexp(1), lambda: x.softmax(1),
+                  lambda: x.cummin(1).values, lambda: x.transpose(0, 1).prod(1), lambda: x.sort(1).values):
+            feed(f())
+    x = wave(16, 64, 4, 4, k=1.7).requires_grad_()
+    y = dlgrad.nn.functional.group_norm(x, 8)
+    y.square().sum().backward()
+    feed(y), feed(x.grad)
     x = wave(4, 8, 33, 31, k=1.7).requires_grad_()
     w = wave(16, 8, 3, 3, k=0.3).requires_grad_()
     y = dlgrad.nn.functional.conv2d(x, w, padding=1, stride=2)

@@ -46,12 +46,19 @@ case(
 case("sort uint8 1 M", lambda t: (t.randint(0, 255, (M,), dtype=t.uint8),), lambda t, x: x.sort())
 case("sort 10000x16, rows", lambda t: (t.randn(10_000, 16),), lambda t, x: x.sort(1))
 case("topk 5 of 128x1000", lambda t: (t.randn(128, 1000),), lambda t, x: x.topk(5))
+case("topk 5 of 100x100", lambda t: (t.randn(100, 100),), lambda t, x: x.topk(5))
+case("median of int64 10 K", lambda t: (t.randint(0, 30_000, (10_000,)),), lambda t, x: x.median(0))
+case("mode 10000x10, rows", lambda t: (t.randn(10_000, 10),), lambda t, x: x.mode(1))
 case("median 1000x1000, rows", square, lambda t, x: x.median(1))
 case("topk 5 of 1 M", lambda t: (t.randn(M),), lambda t, x: x.topk(5))
 case("topk 50 of 16x50257", lambda t: (t.randn(16, 50257),), lambda t, x: x.topk(50))
 case("unique of 100 K", lambda t: (t.randint(0, 1000, (100_000,)),), lambda t, x: x.unique())
 case("histogram 100 K, 100 bins", lambda t: (t.randn(100_000),), lambda t, x: t.histogram(x, 100))
-case("histogramdd 100 K x 2, 20 bins", lambda t: (t.randn(100_000, 2),), lambda t, x: t.histogramdd(x, [20, 20]))
+case(
+    "histogramdd 100 K x 2, 20 bins",
+    lambda t: (t.randn(100_000, 2),),
+    lambda t, x: t.histogramdd(x, [20, 20]),
+)
 case(
     "unique_consecutive of 1 M",
     lambda t: (t.randint(0, 3, (M,)),),
@@ -61,6 +68,11 @@ case("bincount 1 M of 1000", lambda t: (t.randint(0, 1000, (M,)),), lambda t, x:
 case(
     "searchsorted 1 M in 10 K",
     lambda t: (t.randn(10_000).sort()[0], t.randn(M)),
+    lambda t, b, x: t.searchsorted(b, x),
+)
+case(
+    "searchsorted 1 K in 100",
+    lambda t: (t.randn(100).sort()[0], t.randn(1000)),
     lambda t, b, x: t.searchsorted(b, x),
 )
 case(
@@ -127,7 +139,11 @@ case("tolist 1000", lambda t: (t.randn(1000),), lambda t, x: x.tolist())
 
 
 case("tolist 100x100", lambda t: (t.randn(100, 100),), lambda t, x: x.tolist())
-case("flip complex64 512x1024", lambda t: (t.randn(512, 1024, dtype=t.complex64),), lambda t, x: x.flip(0))
+case(
+    "flip complex64 512x1024",
+    lambda t: (t.randn(512, 1024, dtype=t.complex64),),
+    lambda t, x: x.flip(0),
+)
 case("scatter_add complex64 512x1024", lambda t: (t.randn(512, 1024, dtype=t.complex64), t.randint(0, 1024, (512, 1024))),
      lambda t, x, i: x.scatter_add(1, i, x))  # fmt: skip
 case("triu_indices 1000", lambda t: (), lambda t: t.triu_indices(1000, 1000))

@@ -59,7 +59,28 @@ over("any 1 M", (M,), lambda torch, x: x.any())
 POINTS = (512, 1024, 2)
 over("sum 512x1024x2 over the 1024", POINTS, lambda torch, x: x.sum(1))
 over("max 512x1024x2 over the 1024, with indices", POINTS, lambda torch, x: x.max(1))
-over("softmax 512x1024x2 over the 1024", POINTS, lambda torch, x: torch.softmax(x, 1), ("transcendental",), 2)
+over(
+    "softmax 512x1024x2 over the 1024",
+    POINTS,
+    lambda torch, x: torch.softmax(x, 1),
+    ("transcendental",),
+    2,
+)
+over("sum 50000x10x2 over the 10", (50000, 10, 2), lambda torch, x: x.sum(1))
+over("sum 10000x10x10 over the middle", (10000, 10, 10), lambda torch, x: x.sum(1))
+over("cummax 512x1024x2 over the 1024", POINTS, lambda torch, x: x.cummax(1), passes=4)
+
+
+@program("sum float16 1000x1000, columns", GROUP, bytes=2 * M)
+def sum_of_columns_of_halves(torch):
+    x = torch.randn(*SQUARE).to(torch.float16)
+    return lambda: x.sum(0)
+
+
+@program("count_nonzero int64 1 M", GROUP, bytes=8 * M)
+def count_of_integers(torch):
+    x = torch.randint(0, 2, (M,))
+    return lambda: torch.count_nonzero(x)
 
 
 @program("max uint8 1 M", GROUP, bytes=M)

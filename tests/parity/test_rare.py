@@ -1,5 +1,8 @@
 """Operations that few programs use, against PyTorch."""
 
+import math
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -68,3 +71,41 @@ def test_what_is_refused():
             module.ones(2, 3).sum_to_size(2, 2)
         with pytest.raises(RuntimeError, match="reduce"):
             module.ones(2).index_reduce(0, module.tensor([0]), module.ones(1), "sum")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("size", [1, 3, 9, 16, 17, 40, 300])
+def test_lines_with_nan(dtype, size):
+    """mode is what an unstable sort makes of them in PyTorch; a sorted line ends with nan."""
+    generator = random.Random(size)
+    for share in (0.1, 0.4, 1.0):
+        for _ in range(20):
+            values = [float(generator.randrange(size // 2 + 1)) for _ in range(size)]
+            values = [math.nan if generator.random() < share else v for v in values]
+            ours = dlgrad.tensor(values, dtype=getattr(dlgrad, dtype))
+            theirs = torch.tensor(values, dtype=getattr(torch, dtype))
+            mode = ours.mode()
+            expected = theirs.mode()
+            agree(mode.values, expected.values, 0, values)
+            if any(v != v for v in values):
+                assert mode.indices.item() == expected.indices.item(), values
+            for a, b in zip(ours.sort(stable=True), theirs.sort(stable=True)):
+                agree(a, b, 0, values)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int64", "int32", "uint8"])
+@pytest.mark.parametrize("shape", [(3, 128, 2), (2, 77, 5), (40, 10, 3), (33, 10, 10)])
+def test_a_dimension_before_few_neighbours(shape, dtype):
+    generator = random.Random(1)
+    values = [float(generator.randrange(9)) for _ in range(math.prod(shape))]
+    if "int" not in dtype:
+        values = [math.nan if generator.random() < 0.02 else v for v in values]
+    ours = dlgrad.tensor(values, dtype=getattr(dlgrad, dtype)).reshape(shape)
+    theirs = torch.tensor(values, dtype=getattr(torch, dtype)).reshape(shape)
+    for name in ("max", "argmin", "amax", "any", "sum", "cummax", "cummin", "cumsum"):
+        a, b = (getattr(x, name)(1) for x in (ours, theirs))
+        for p, q in zip(a, b) if isinstance(b, tuple) else ((a, b),):
+            agree(p, q, 4, (name, shape, dtype))
+    if "int" not in dtype:
+        for name in ("softmax", "log_softmax", "logsumexp", "std"):
+            agree(*(getattr(x, name)(1) for x in (ours, theirs)), 64, (name, shape, dtype))

@@ -223,7 +223,9 @@ fn chooseWay(r: *Reduction, native: bool, narrow: ?integers.Kernel) plan.Run {
     r.direct = tile != null and r.inner_kept.stride == 1 and r.inner_kept.size >= lanes;
     if (r.direct) r.integers = narrow;
     const most: usize = @min(height, column_block);
-    r.tile = if (r.direct) tile.? else @min(max_tile, row_block / most / 16 * 16);
+    // The buffer has room for a block of 8 bytes an element.
+    const room: usize = if (r.compute == .f32) 2 * row_block else row_block;
+    r.tile = if (r.direct) tile.? else @min(max_tile, room / most / 16 * 16);
     r.blocks = std.math.divCeil(usize, height, super_block) catch unreachable;
     return if (r.blocks > 1) columns.runColumnsInBlocks else columns.runColumns;
 }

@@ -1,4 +1,4 @@
-//! Integers narrower than 64 bits that lie one behind the other, reduced in lanes of their own
+//! Integers, mostly narrower than 64 bits, that lie one behind the other, reduced in lanes of their own
 //! width: what is exact in any order and needs no room for a total. Extrema, and how many
 //! elements are not 0 (which is the sum of bools as well). Small CPUs go without.
 const std = @import("std");
@@ -63,7 +63,7 @@ pub fn extremum(dtype: DType, smallest: bool) ?Kernel {
 
 pub fn count(dtype: DType) ?Kernel {
     const size = dtype.size();
-    if (!simd.has_fma or dtype.isFloat() or size > 4) return null;
+    if (!simd.has_fma or dtype.isFloat()) return null;
     // 128 rows of a column block are -128 as int8.
     const unsigned: Order = .{ .flip = 0, .keep = 255 };
     const column = Columns(i8, addNonzero, 0).column;
@@ -107,10 +107,12 @@ fn countRow(k: *const Kernel, x: [*]const u8, n: usize) i64 {
     const Mask = @Int(.unsigned, lanes);
     const one: u3 = if (k.size > 1) 1 else 0;
     const two: u3 = if (k.size > 2) 2 else 0;
+    const four: u3 = if (k.size > 4) 4 else 0;
     const lowest: Mask = switch (k.size) {
         1 => std.math.maxInt(Mask),
         2 => std.math.maxInt(Mask) / 3,
-        else => std.math.maxInt(Mask) / 15,
+        4 => std.math.maxInt(Mask) / 15,
+        else => std.math.maxInt(Mask) / 255,
     };
     const zero: simd.Vec(u8) = @splat(0);
     const bytes = n * k.size;
@@ -122,6 +124,7 @@ fn countRow(k: *const Kernel, x: [*]const u8, n: usize) i64 {
         var mask: Mask = @bitCast(v != zero);
         mask |= mask >> one;
         mask |= mask >> two;
+        mask |= mask >> four;
         total += @popCount(mask & lowest);
     }
     return total;

@@ -10,7 +10,8 @@
 //! median: outputs and inputs as kthvalue.  ints: dim, ignore_nan (nanmedian).
 //!     The lower median. A nan among the elements (or nothing but nan) gives the first nan.
 //! mode: outputs and inputs as kthvalue.  ints: dim.
-//!     The smallest of the most frequent values, its last index. No nan equals another.
+//!     The smallest of the most frequent values, its last index. No nan equals another; where
+//!     there is one, the first of the most frequent values in PyTorch's order (sort_unstable).
 //! run_count: outputs count (int64, one element); inputs self (n, m).
 //!     How many runs of equal neighbouring rows self has. No nan equals another.
 //! runs: outputs starts (int64, (count,)), inverse (int64, (n,)), counts (int64, (count,));
@@ -32,6 +33,7 @@ const services = @import("../services.zig");
 const dtype = @import("../dtype.zig");
 const keys = @import("sort_keys.zig");
 const radix = @import("sort_radix.zig");
+const sort_unstable = @import("sort_unstable.zig");
 const sort_runs = @import("sort_runs.zig");
 const index_space = @import("index_space.zig");
 const Plan = planning.Plan;
@@ -157,7 +159,8 @@ const Line = struct {
     /// Finds how the line is to be packed; returns by which bits of its words it is then sorted.
     fn pack(l: *Line) radix.Bits {
         const s = l.s;
-        if (s.codec.key_bytes <= 4 and s.step[2] != 1) { // going over such a line takes longer than a pass
+        // Going over a line far apart in memory takes longer than a pass; a short line is merged.
+        if (s.codec.key_bytes <= 4 and (s.step[2] != 1 or s.n <= radix.small_length)) {
             const high: u7 = @intCast(32 + 8 * s.codec.key_bytes);
             return .{ .low = 32, .high = high };
         }
@@ -219,9 +222,17 @@ const Line = struct {
     fn same(l: *const Line, a: u64, b: u64) bool {
         const shift = l.how.position_bits;
         if (a >> shift != b >> shift) return false;
-        const exact = if (l.how.dropped == 0) (a >> shift) + l.how.base else l.key(a);
-        if (l.s.codec.is_float and exact == l.s.codec.nan_key) return false;
-        return l.how.dropped == 0 or exact == l.key(b);
+        return !l.isNan(a) and (l.how.dropped == 0 or l.key(a) == l.key(b));
+    }
+    fn isNan(l: *const Line, word: u64) bool {
+        return l.s.codec.is_float and l.exact(word) == l.s.codec.nan_key;
+    }
+    fn exact(l: *const Line, word: u64) u64 {
+        return if (l.how.dropped == 0) (word >> l.how.position_bits) + l.how.base else l.key(word);
+    }
+    /// As elements compare: nan with nothing.
+    pub fn less(l: *const Line, a: u64, b: u64) bool {
+        return l.exact(a) < l.exact(b) and !l.isNan(b);
     }
 };
 
@@ -272,6 +283,10 @@ fn modeRun(plan: *const Plan, call: *Call) void {
 }
 fn modeLine(_: *const Plan, line: *Line, work: []u64) void {
     const words = line.sorted(work);
+    if (line.isNan(words[words.len - 1])) {
+        line.fill(0, words);
+        sort_unstable.sort(words, line);
+    }
     var best = words[0];
     var best_count: usize = 0;
     var count: usize = 0;
@@ -368,7 +383,10 @@ fn Kernel(comptime P: type) type {
                 first += here.len;
             }
             if (count > s.k) radix.select(P, kept[0..count], s.k);
-            std.mem.sortUnstable(P, kept[0..s.k], {}, std.sort.asc(P));
+            if (P == u64 and s.k <= 16)
+                radix.sortFew(kept[0..s.k])
+            else
+                std.mem.sortUnstable(P, kept[0..s.k], {}, std.sort.asc(P));
             line.emitAt(0, kept[0..s.k]);
         }
 

@@ -66,11 +66,16 @@ pub fn Keys(comptime d: DType) type {
         fn pack(memory: [*]const u8, stride: usize, first: usize, n: usize, descending: bool, how: *const Packing, words: [*]u64) void {
             const line = lineOf(memory);
             var i: usize = 0;
-            if (stride == 1) while (i + lanes <= n) : (i += lanes) {
-                words[i..][0..lanes].* = wordsOf(lanes, line[first + i ..][0..lanes].*, first + i, descending, how);
-            };
-            while (i < n) : (i += 1) {
-                words[i] = wordsOf(1, .{line[(first + i) * stride]}, first + i, descending, how)[0];
+            while (i < n) : (i += lanes) {
+                const m = @min(n - i, lanes);
+                if (stride == 1 and m == lanes) {
+                    words[i..][0..lanes].* = wordsOf(lanes, line[first + i ..][0..lanes].*, first + i, descending, how);
+                    continue;
+                }
+                var bits: [lanes]K = @splat(0);
+                for (bits[0..m], first + i..) |*b, k| b.* = line[k * stride];
+                const some: [lanes]u64 = wordsOf(lanes, bits, first + i, descending, how);
+                @memcpy(words[i..][0..m], some[0..m]);
             }
         }
         inline fn wordsOf(comptime m: usize, u: @Vector(m, K), position: usize, descending: bool, how: *const Packing) @Vector(m, u64) {

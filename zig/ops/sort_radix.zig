@@ -29,7 +29,7 @@ fn mergeSort(words: []u64, other: []u64) []u64 {
     var first: usize = 0;
     while (first < words.len) : (first += width) {
         const group = words[first..@min(words.len, first + width)];
-        if (group.len == 16) rankSort(group[0..16]) else insertionSort(u64, group);
+        if (group.len == 16) rankSort(group[0..16]) else sortFew(group);
     }
     var from = words;
     var to = other;
@@ -54,6 +54,19 @@ fn rankSort(words: *[16]u64) void {
     for (from) |x| ranks += @intFromBool(@as(V, @splat(x)) < all);
     const places: [16]u64 = ranks;
     for (from, places) |x, place| words[@intCast(place & 15)] = x;
+}
+
+/// At most 16 words, as `rankSort` does it.
+pub fn sortFew(words: []u64) void {
+    if (words.len < 2) return;
+    const V = @Vector(16, u64);
+    var from: [16]u64 = @splat(0);
+    @memcpy(from[0..words.len], words);
+    const all: V = from;
+    var ranks: V = @splat(0);
+    for (from[0..words.len]) |x| ranks += @intFromBool(@as(V, @splat(x)) < all);
+    const places: [16]u64 = ranks;
+    for (from[0..words.len], places[0..words.len]) |x, place| words[place & 15] = x;
 }
 
 fn merge(left: []const u64, right: []const u64, to: []u64) void {

@@ -147,7 +147,7 @@ const Search = struct {
     /// Whether few boundaries serve all values, which lie together.
     fn flat(s: *const Search) bool {
         const x = &s.space;
-        return s.n <= 32 and x.ndim == 1 and x.strides[0][0] == 1 and x.strides[1][0] == 0 and x.strides[2][0] == 1;
+        return s.n <= 64 and x.ndim == 1 and x.strides[0][0] == 1 and x.strides[1][0] == 0 and x.strides[2][0] == 1;
     }
 };
 
@@ -207,7 +207,9 @@ fn Searching(comptime d: DType) type {
                     place[j] = &out[w.offset[0]];
                     line[j] = boundaries + w.offset[1];
                     value[j] = comparable(d, values[w.offset[2]]);
-                    w.advance(1);
+                    if (s.space.ndim == 1) {
+                        for (&w.offset, s.space.strides) |*x, strides| x.* += strides[0];
+                    } else w.advance(1);
                 }
                 for (n..width) |j| {
                     line[j] = line[0];
@@ -240,17 +242,17 @@ fn Searching(comptime d: DType) type {
         ) [width]usize {
             var low: [width]usize = @splat(0);
             if (s.n == 0) return low;
-            var left: [width]usize = @splat(s.n);
-            for (0..std.math.log2_int(usize, s.n) + 1) |_| {
+            // What is left to look through is as long for all of them.
+            var left = s.n;
+            while (true) {
+                const half = @max(1, left / 2);
                 inline for (0..width) |j| {
-                    const half = left[j] / 2;
-                    const at = @min(low[j] + half, s.n - 1); // beyond only where nothing is left
-                    const y = comparable(d, line[j][at * s.step]);
+                    const y = comparable(d, line[j][(low[j] + half - 1) * s.step]);
                     const goes_on = if (s.right) !(y > value[j]) else !(y >= value[j]);
-                    const step: usize = @intFromBool(goes_on and left[j] > 0);
-                    low[j] += (half + 1) * step;
-                    left[j] = if (goes_on) left[j] -| (half + 1) else half;
+                    low[j] += if (goes_on) half else 0;
                 }
+                if (left == 1) break;
+                left -= half;
             }
             return low;
         }
