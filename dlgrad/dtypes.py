@@ -125,12 +125,17 @@ def get_default_dtype():
     return _default
 
 
+forgets: list = []  # functions that forget what was made for another default
+
+
 def set_default_dtype(d):
     """Sets the type of `get_default_dtype`. Raises TypeError for one that is not floating point."""
     global _default
     if not isinstance(d, dtype) or not d.is_floating_point:
         raise TypeError(f"set_default_dtype(): only floating point types are supported as the default, got {d!r}")
     _default = d
+    for forget in forgets:
+        forget()
     if native is not None:
         native["forget_all"]()  # what functions have done so far, they may do in another way now
 

@@ -216,11 +216,13 @@ def _scaled(name, other, alpha, input):
 
 
 def _add_scaled(a, b, alpha):
-    """a + alpha b in one pass, for floats of one dtype; else None."""
+    """a + alpha b in one pass, of one dtype that has room for alpha; else None."""
     if not (isinstance(a, Tensor) and isinstance(b, Tensor)) or (type(alpha) is not float and type(alpha) is not int):
         return None
     d = a._layout.dtype
-    if not d.is_floating_point or b._layout.dtype is not d:
+    if b._layout.dtype is not d or d.is_complex or d is dt.bool:
+        return None
+    if not d.is_floating_point and (type(alpha) is float or not dt.iinfo(d).min <= alpha <= dt.iinfo(d).max):
         return None
     out = fused("add_scaled", (a, b), (alpha,), 0)
     if a._requires_grad or b._requires_grad:

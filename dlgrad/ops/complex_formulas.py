@@ -256,7 +256,6 @@ FORWARD_2 = {"mul": _mul, "div": _div, "pow": _pow}
 
 TESTS_2 = {
     "eq": lambda a, b: (a[0] == b[0]) & (a[1] == b[1]),
-    "ne": lambda a, b: (a[0] != b[0]) | (a[1] != b[1]),
     "logical_and": lambda a, b: _is_true(a) & _is_true(b),
     "logical_or": lambda a, b: _is_true(a) | _is_true(b),
     "logical_xor": lambda a, b: _is_true(a) ^ _is_true(b),

@@ -297,8 +297,8 @@ def binary(row, a, b):
     name = row.name
     shape = broadcast_shapes(a._layout.shape, b._layout.shape, op=name)
     with no_grad():
-        if name == "eq":
-            return kernel("eq", dt.bool, a, b)
+        if name in ("eq", "ne"):
+            return kernel(name, dt.bool, a, b)
         if name in formulas.TESTS_2:
             return formulas.TESTS_2[name](pair(a), pair(b))
         if name not in formulas.FORWARD_2:
@@ -335,15 +335,19 @@ PRODUCT_SLOPES = {
 }
 
 
+POWERS = {2: "square", 3: "cube", -1: "reciprocal", -2: None}  # what is not computed by logarithms
+
+
 def power(row, z, n):
-    """z^2 or z^3 of the row pow."""
+    """z^n of the row pow, for an n in POWERS."""
     d = z._layout.dtype
-    result = kernel("square", d, z)
-    if n == 3:
-        result = kernel("mul", d, result, z)
+    if n == -2:
+        result = kernel("reciprocal", d, kernel("square", d, z))
+    else:
+        result = kernel(POWERS[n], d, z)
     if not z._requires_grad:
         return result
-    slope = (lambda z: z + z) if n == 2 else (lambda z: 3 * (z * z))
+    slope = (lambda z: z + z) if n == 2 else (lambda z: n * z ** (n - 1))
     return record(result, row.node_name, lambda g, z: _conjugate_product(g, slope(z)), (z,), (z,))
 
 

@@ -444,7 +444,7 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
         if common.is_complex:
             from . import complex_numbers
 
-            if name == "pow" and not tb and b in (2, 3):
+            if name == "pow" and not tb and b in complex_numbers.POWERS:
                 return complex_numbers.power(row, a, b)
             a, b = [v.to(common) if isinstance(v, Tensor) else constant(v, common) for v in (a, b)]
             ta = tb = True
@@ -471,7 +471,9 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
             remember(plans, (la, lb), plan)
             return op(a, b)
         t, number = (a, as_number(b)) if ta else (b, as_number(a))
-        if t._layout.dtype is not common:
+        # whole numbers and a float: the kernel converts them
+        mixed = common.is_floating_point and kind != "bool" and not t._layout.dtype.is_floating_point
+        if t._layout.dtype is not common and not mixed:
             t = t.to(common)
         if not common.is_floating_point:
             # integers: the number must fit; -1 < 3u8 and the like compare beyond the type's range
@@ -497,6 +499,8 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
         if type(number) is float and abs(number) == float("inf") and not common.is_floating_point:
             raise RuntimeError(f"{name}: {number} does not fit {common.name}")
         remember(plans, key, plan)
+        if mixed:
+            _of_default.append((op, plans, key))
         return op(t, number) if ta else op(number, t)
 
     op = quick(anew, recipe, 2)
@@ -524,15 +528,30 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
     return _finish(row, op, function, method_, inplace, aliases, methods)
 
 
+_of_default: list = []  # (function, plans, key) of plans whose result is of the default dtype
+
+
+def _forget_defaults():
+    for op, plans, key in _of_default:
+        plans.pop(key, None)
+        if hasattr(op, "forget"):
+            op.forget()
+    _of_default.clear()
+
+
+dt.forgets.append(_forget_defaults)
+
+
 def _scalar_plan(row, out, lay, scalar_is_right):
     """A plan whose other operand is a number given at each run."""
     plan = make_plan(
         row.family, row.kernel, (out,), (lay,), (1 if scalar_is_right else 2,), name=row.name
     )
-    if lay.dtype is dt.bool:
+    number = lay.dtype if out.dtype is dt.bool else out.dtype
+    if number is dt.bool:
         plan.bounds = (0, 1)
-    elif not lay.dtype.is_floating_point:
-        info = dt.iinfo(lay.dtype)
+    elif not number.is_floating_point:
+        info = dt.iinfo(number)
         low = info.min if row.whole_from is None or not scalar_is_right else row.whole_from
         plan.bounds = (low, info.max)
     return plan

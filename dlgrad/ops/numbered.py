@@ -68,7 +68,7 @@ def plain(g):
 
 
 def fused(row, tensors, numbers=(), like=1):
-    """A row of zig/ops/binary.zig or ternary.zig that takes floats of one dtype, which broadcast, outside of the graph:
+    """A row of zig/ops/binary.zig or ternary.zig that takes numbers of one dtype, which broadcast, outside of the graph:
     for derivatives where no graph of the backward pass is wanted. like: the input that the result lies in memory as."""
     plans = _plans.get(row)
     if plans is None:
@@ -80,7 +80,10 @@ def fused(row, tensors, numbers=(), like=1):
         out = result_layout(lays[0].dtype, shape, *lays[like:])
         inputs = tuple([lay if lay.shape == shape else expanded(lay, shape) for lay in lays])
         family = "binary" if len(lays) == 2 else "ternary"
-        plan = make_plan(family, row, (out,), inputs, floats=tuple([float(v) for v in numbers]))
+        if out.dtype.is_floating_point:
+            plan = make_plan(family, row, (out,), inputs, floats=tuple([float(v) for v in numbers]))
+        else:
+            plan = make_plan(family, row, (out,), inputs, (0, *numbers))
         remember(plans, (lays, numbers), plan)
     return run_plan(plan, tensors)
 

@@ -271,7 +271,7 @@ def addcmul(input, tensor1, tensor2, *, value=1, out=None):
     common, shape, x, a, b = _three("addcmul", input, tensor1, tensor2)
     value = fit_scalar("addcmul", as_number(value), common)
     if common.is_complex:
-        result = x + a * b * value
+        result = x + (a * b if value == 1 else a * b * value)
         return result if out is None else write_out("addcmul", out, result)
     result = _run("addcmul", common, (x, a, b), shape, (value,))
     if x._requires_grad or a._requires_grad or b._requires_grad:
@@ -296,7 +296,7 @@ def addcdiv(input, tensor1, tensor2, *, value=1, out=None):
     """input + value tensor1 / tensor2."""
     common, shape, x, a, b = _three("addcdiv", input, tensor1, tensor2)
     if common.is_complex:
-        result = x + a / b * value
+        result = x + (a / b if value == 1 else a / b * value)
         return result if out is None else write_out("addcdiv", out, result)
     if not common.is_floating_point:
         raise RuntimeError(

@@ -8,6 +8,7 @@ import math
 
 from .. import dtypes as dt
 from ..autograd.mode import mode
+from ..layout import broadcast_shapes
 from ..tensor import Tensor, method
 from .binary import (
     gelu_backward,
@@ -421,6 +422,7 @@ def _clamp_tensors(x, low, high):
     """min(max(x, low), high) for tensors: the gradient goes to x inside and at the borders, else to the bound."""
     from .binary import maximum, minimum
     from .elementwise import result_type
+    from .ternary import _run as run_ternary
 
     common = result_type(*[t for t in (x, low, high) if t is not None])
     x = x.to(common)
@@ -429,6 +431,9 @@ def _clamp_tensors(x, low, high):
     if high is None:
         return _pick(x, low.to(common), maximum)
     low, high = low.to(common), high.to(common)
+    if not (mode.enabled and (x._requires_grad or low._requires_grad or high._requires_grad)):
+        shape = broadcast_shapes(x._layout.shape, low._layout.shape, high._layout.shape, op="clamp")
+        return run_ternary("clamp_tensor", common, (x, low, high), shape, name="clamp")
     return _pick(_pick(x, low, maximum), high, minimum)
 
 

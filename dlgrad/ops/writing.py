@@ -231,6 +231,10 @@ def apart(t, other):
 
 def _write_directly(row, t, args):
     """Computes straight into t's memory, where dtypes and shapes allow it."""
+    if t._layout.dtype.is_complex and len(args) == 1 and type(args[0]) in (int, float, complex):
+        from .elementwise import constant
+
+        args = (constant(args[0], t._layout.dtype),)
     plan = _inplace_plan(row, t, args)
     if plan is None:
         return False
@@ -246,7 +250,13 @@ def _write_directly(row, t, args):
 def _inplace_plan(row, t, args):
     """The plan for t.row_(*args), or None where that is computed beside t and copied."""
     lay = t._layout
-    if row.kind == "bool" or (row.kind == "float" and not lay.dtype.is_floating_point) or lay.dtype.is_complex:
+    family = row.family
+    if lay.dtype.is_complex:
+        if row.name not in ("add", "sub", "mul", "div") or not isinstance(args[0], Tensor):
+            return None
+        if row.name in ("mul", "div"):
+            family = "complex"
+    elif row.kind == "bool" or (row.kind == "float" and not lay.dtype.is_floating_point):
         return None
     if row.kind == "whole" and not lay.dtype.is_floating_point:
         return None
@@ -276,7 +286,7 @@ def _inplace_plan(row, t, args):
                     f"{row.name}_: output with shape {list(lay.shape)} doesn't match the broadcast shape {list(shape)}"
                 )
             inputs = (lay, expanded(args[0]._layout, shape))
-        plan = make_plan(row.family, row.kernel, (lay,), inputs, ints, name=row.name + "_", into=True)
+        plan = make_plan(family, row.kernel, (lay,), inputs, ints, name=row.name + "_", into=True)
         if ints and not lay.dtype.is_floating_point:
             plan.extra = _bounds(row, lay.dtype)
         remember(row.plans, key, plan)
@@ -291,7 +301,7 @@ def _bounds(row, dtype):
 
 def _record_directly(name, row, t, args):
     """t.row_(*args) in t's memory and in the graph, where no derivative needs the old value of `t`; False elsewhere."""
-    if t._view is not None or row.arity > 2 or any(d is None for d in row.derivatives):
+    if t._view is not None or row.arity > 2 or t._layout.dtype.is_complex or any(d is None for d in row.derivatives):
         return False
     if row.arity == 2 and args and isinstance(args[0], Tensor) and args[0]._layout.shape != t._layout.shape:
         return False

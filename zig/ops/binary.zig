@@ -67,7 +67,7 @@ pub const rows = blk: {
         mixed("remainder", math.remainder, f.remainderInt, true),
         mixed("fmod", math.fmod, f.fmodInt, true),
         mixed("pow", math.pow, f.powInt, false),
-        of.withFloat16(of.every("add_scaled", f.addScaled, 1), f.addScaled, 1),
+        of.withFloat16(of.everySize("add_scaled", f.addScaled, 1), f.addScaled, 1),
         of.cheap("mul_scaled", f.mulScaled, 1),
         of.cheap("div_scaled", f.divScaled, 1),
         of.withHalves(of.cheap("div", f.div, 0), f.div),

@@ -2,9 +2,9 @@
 //!
 //! Operands: out and the inputs, of one shape (broadcast by strides of 0), all float32 or all
 //! float64; a complex operand has one more dimension at the end, of size 2 and stride 1.
-//! - complex to complex: `conj` `square` `reciprocal` `exp` `log` `sqrt`
+//! - complex to complex: `conj` `square` `cube` `reciprocal` `exp` `log` `sqrt`
 //! - complex to real: `abs` `angle`
-//! - two complex: `mul` `mul_conj` (a conj(b)) `div` `div_conj` (a / conj(b)), to bool `eq`
+//! - two complex: `mul` `mul_conj` (a conj(b)) `div` `div_conj` (a / conj(b)), to bool `eq` `ne`
 //! - complex a, real g: `abs_backward`: g a / |a|
 //! - two real: `make` (re + i im), `polar` (r e^(i angle))
 const std = @import("std");
@@ -54,6 +54,7 @@ const costly = 4096;
 const rows = [_]Row{
     row("conj", f.conj, .complex, one, cheap),
     row("square", f.square, .complex, one, cheap),
+    row("cube", f.cube, .complex, one, cheap),
     row("reciprocal", f.reciprocal, .complex, one, cheap),
     row("exp", f.exp, .complex, one, costly),
     row("log", f.log, .complex, one, costly),
@@ -65,6 +66,7 @@ const rows = [_]Row{
     row("div", f.div, .complex, two, cheap),
     row("div_conj", f.divConj, .complex, two, cheap),
     row("eq", f.eq, .boolean, two, cheap),
+    row("ne", f.ne, .boolean, two, cheap),
     row("abs_backward", f.absBackward, .complex, &.{ .complex, .real }, costly),
     row("make", f.make, .complex, &.{ .real, .real }, cheap),
     row("polar", f.polar, .complex, &.{ .real, .real }, costly),
@@ -271,7 +273,7 @@ test "complex formulas over layouts" {
                 const k: usize = if (second.strides[0] == 0) 0 else i;
                 const x = std.math.Complex(f64).init(a[2 * i], a[2 * i + 1]);
                 const y = std.math.Complex(f64).init(b[2 * k], b[2 * k + 1]);
-                const want = if (op == 8) x.mul(y) else x.div(y);
+                const want = if (name[0] == 'm') x.mul(y) else x.div(y);
                 try std.testing.expectApproxEqAbs(want.re, out[2 * i], 1e-13);
                 try std.testing.expectApproxEqAbs(want.im, out[2 * i + 1], 1e-13);
             }

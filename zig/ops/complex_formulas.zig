@@ -48,6 +48,9 @@ pub inline fn reciprocal(comptime V: type, a: Complex(V)) Complex(V) {
 pub inline fn square(comptime V: type, a: Complex(V)) Complex(V) {
     return mul(V, a, a);
 }
+pub inline fn cube(comptime V: type, a: Complex(V)) Complex(V) {
+    return mul(V, mul(V, a, a), a);
+}
 
 pub inline fn abs(comptime V: type, a: Complex(V)) V {
     return math.hypot(V, a.re, a.im);
@@ -110,6 +113,10 @@ pub inline fn sqrt(comptime V: type, a: Complex(V)) Complex(V) {
 
 pub inline fn eq(comptime V: type, a: Complex(V), b: Complex(V)) common.Bools(V) {
     return (a.re == b.re) & (a.im == b.im);
+}
+
+pub inline fn ne(comptime V: type, a: Complex(V), b: Complex(V)) common.Bools(V) {
+    return (a.re != b.re) | (a.im != b.im);
 }
 
 inline fn isFinite(comptime V: type, x: V) common.Bools(V) {

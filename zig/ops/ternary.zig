@@ -34,7 +34,7 @@ const of = elementwise_row.Rows(3);
 
 pub const rows = [_]Row{
     .{ .name = "where", .n_in = 3 },
-    halves(of.every("addcmul", f.addcmul, 1), f.addcmul, 1),
+    halves(of.everySize("addcmul", f.addcmul, 1), f.addcmul, 1),
     of.cheap("addcdiv", f.addcdiv, 1),
     of.every("mul_add", f.mulAdd, 0),
     of.cheap("mul3", f.mul3, 1),
@@ -43,7 +43,7 @@ pub const rows = [_]Row{
     of.cheap("prelu_backward", a.preluBackward, 0),
     of.costly("glu_backward", a.gluBackward, 0),
     of.withNumbers(halves(of.cheap("lerp", f.lerp, 0), f.lerp, 0), f.lerp),
-    of.every("clamp_tensor", f.clamp, 0),
+    of.everySize("clamp_tensor", f.clamp, 0),
     of.predicate("clamp_mask", f.clampBackward),
 };
 

@@ -46,7 +46,7 @@ pub const rows = blk: {
         of.every("positive", f.same, 0),
         of.everySizeSignless("neg", f.neg),
         of.everySize("abs", f.abs, 0),
-        of.every("sign", f.sign, 0),
+        of.ofBools(of.everySize("sign", f.sign, 0)),
         of.withHalves(of.every("square", f.square, 0), f.square),
         of.withHalves(of.ofBools(of.everySize("relu", f.relu, 0)), f.relu),
         of.withFloat16(of.everySize("clamp", f.clamp, 2), f.clamp, 2),

@@ -23,6 +23,7 @@ pub inline fn abs(comptime V: type, x: V) V {
 }
 /// 0 for nan, as in PyTorch.
 pub inline fn sign(comptime V: type, x: V) V {
+    if (comptime Child(V) == u8) return pick(V, x > zero(V), one(V), zero(V));
     return pick(V, x > zero(V), one(V), pick(V, x < zero(V), @splat(-1), zero(V)));
 }
 pub inline fn square(comptime V: type, x: V) V {
