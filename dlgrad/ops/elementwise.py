@@ -471,8 +471,9 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
             remember(plans, (la, lb), plan)
             return op(a, b)
         t, number = (a, as_number(b)) if ta else (b, as_number(a))
-        # whole numbers and a float: the kernel converts them
-        mixed = common.is_floating_point and kind != "bool" and not t._layout.dtype.is_floating_point
+        # whole numbers and a float, or bools and an integer: the kernel converts them
+        d = t._layout.dtype
+        mixed = kind != "bool" and d is not common and (d is dt.bool if not common.is_floating_point else not d.is_floating_point)
         if t._layout.dtype is not common and not mixed:
             t = t.to(common)
         if not common.is_floating_point:
@@ -499,7 +500,7 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
         if type(number) is float and abs(number) == float("inf") and not common.is_floating_point:
             raise RuntimeError(f"{name}: {number} does not fit {common.name}")
         remember(plans, key, plan)
-        if mixed:
+        if mixed and common.is_floating_point:
             _of_default.append((op, plans, key))
         return op(t, number) if ta else op(number, t)
 

@@ -250,12 +250,9 @@ def _write_directly(row, t, args):
 def _inplace_plan(row, t, args):
     """The plan for t.row_(*args), or None where that is computed beside t and copied."""
     lay = t._layout
-    family = row.family
     if lay.dtype.is_complex:
         if row.name not in ("add", "sub", "mul", "div") or not isinstance(args[0], Tensor):
             return None
-        if row.name in ("mul", "div"):
-            family = "complex"
     elif row.kind == "bool" or (row.kind == "float" and not lay.dtype.is_floating_point):
         return None
     if row.kind == "whole" and not lay.dtype.is_floating_point:
@@ -286,6 +283,7 @@ def _inplace_plan(row, t, args):
                     f"{row.name}_: output with shape {list(lay.shape)} doesn't match the broadcast shape {list(shape)}"
                 )
             inputs = (lay, expanded(args[0]._layout, shape))
+        family = "complex" if lay.dtype.is_complex and row.name in ("mul", "div") else row.family
         plan = make_plan(family, row.kernel, (lay,), inputs, ints, name=row.name + "_", into=True)
         if ints and not lay.dtype.is_floating_point:
             plan.extra = _bounds(row, lay.dtype)

@@ -146,10 +146,11 @@ inline fn betweenEnds(comptime V: type, x: V) V {
 }
 
 fn geluSingle(comptime V: type, x: V) V {
-    const y = betweenEnds(V, x);
-    const t = tailParts(V, @abs(y));
-    const lower = (y * (t.density * t.ratio)) * c(V, 0x1p-40); // x ndtr(-|x|)
-    return pick(V, x > c(V, 0), x - lower, lower);
+    const size = @abs(x);
+    const a = pick(V, size > c(V, tail_end), c(V, tail_end), size);
+    const t = tailParts(V, a);
+    const lost = a * (t.density * t.ratio); // 2^40 |x| ndtr(-|x|)
+    return fma(V, lost, c(V, -0x1p-40), pick(V, c(V, -0.0) > x, c(V, -0.0), x));
 }
 
 /// gelu for results that are rounded to bfloat16: error below 2^-11 of the result.

@@ -181,9 +181,10 @@ pub fn tanh(comptime V: type, x: V) V {
     return common.copysign(V, pick(V, size < c(V, 0.55), small, large), x);
 }
 
-/// e^-x 2^-up for sigmoids, between normal numbers: beyond `lowest` they round to 0.
-inline fn inverseExp(comptime V: type, x: V) V {
-    return expNormal(V, -clamp(V, x, lowest(V), by(V, 50, 350)), -lift(V));
+/// e^-x 2^-up = p power for sigmoids, between normal numbers: beyond `lowest` they round to 0.
+inline fn inverseExp(comptime V: type, x: V) struct { p: V, power: V } {
+    const q = expQuick(V, -clamp(V, x, lowest(V), by(V, 50, 350)), -lift(V));
+    return .{ .p = q.p, .power = common.shiftedPower(V, q.shifted) };
 }
 inline fn lift(comptime V: type) comptime_int {
     return if (common.isSingle(V)) 40 else 100;
@@ -199,7 +200,8 @@ inline fn down(comptime V: type) V {
 /// Error below 2.25 ulp (float32), 1.75 (float64): what would make it 1.5 takes as long again.
 pub fn sigmoid(comptime V: type, x: V) V {
     // Both parts of the quotient are small, so that the denominator does not overflow.
-    return down(V) / (inverseExp(V, x) + down(V));
+    const e = inverseExp(V, x);
+    return down(V) / fma(V, e.p, e.power, down(V));
 }
 
 /// x sigmoid(x); -0 at -infinity.
@@ -209,5 +211,6 @@ pub fn silu(comptime V: type, x: V) V {
     const far = x < c(V, -1);
     const by_ = pick(V, far, down(V), c(V, 1));
     const lifted = pick(V, far, c(V, 1), c(V, 1 << lift(V)));
-    return clampLow(V, x, lowest(V)) * by_ / fma(V, inverseExp(V, x), lifted, by_);
+    const e = inverseExp(V, x);
+    return clampLow(V, x, lowest(V)) * by_ / fma(V, e.p, e.power * lifted, by_);
 }
