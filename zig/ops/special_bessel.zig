@@ -93,11 +93,13 @@ fn Scaled(comptime single: bool) type {
         }
         fn far(x: V) V {
             const rows = if (single) tables.i1e_far_single else tables.i1e_far;
-            return polynomial(c(16) / x - one, rows) / @sqrt(x);
+            const inverse = c(16) / x;
+            return polynomial(inverse - one, rows) * (@sqrt(inverse) * c(0.25));
         }
         noinline fn at(x: V) V {
             const size = @abs(x);
-            const y = either(size <= c(8), size, near, far);
+            // For a few terms a branch costs more than both.
+            const y = if (single) pick(size <= c(8), near(size), far(size)) else either(size <= c(8), size, near, far);
             return pick(x < zero, -y, y);
         }
     };
@@ -119,10 +121,12 @@ noinline fn k1Near(x: V) V {
     return log(half) * (half * polynomial(half * half, tables.i1_small)) + polynomial(x * x * c(0.5) - one, tables.k1_near) / x;
 }
 noinline fn k0eFar(x: V) V {
-    return polynomial(c(4) / x - one, tables.k0_far) / @sqrt(x);
+    const inverse = c(4) / x;
+    return polynomial(inverse - one, tables.k0_far) * (@sqrt(inverse) * c(0.5));
 }
 noinline fn k1eFar(x: V) V {
-    return polynomial(c(4) / x - one, tables.k1_far) / @sqrt(x);
+    const inverse = c(4) / x;
+    return polynomial(inverse - one, tables.k1_far) * (@sqrt(inverse) * c(0.5));
 }
 /// K of the forms above; scaled: e^x times it.
 fn Modified(comptime near: fn (V) V, comptime scaled_far: fn (V) V, comptime scaled: bool) type {
