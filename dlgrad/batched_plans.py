@@ -207,7 +207,7 @@ def _drawn(sizes, outs, inputs, ints):
 
 
 RULES = {
-    "unary": _leading, "binary": _leading, "ternary": _leading, ("cast", "copy"): _leading, ("fill", "fill"): _leading,
+    "unary": _leading, "binary": _leading, "ternary": _leading, "special": _leading, ("cast", "copy"): _leading, ("fill", "fill"): _leading,
     "reduce": _leading_dims, "scan": _leading_dim, "softmax": _leading_dims,
     ("matmul", "matmul"): _matmul, ("matmul", "linear"): _linear,
     ("conv", "conv"): _images, ("conv", "conv_grad_input"): _images,

@@ -220,3 +220,13 @@ def test_same_bits_whatever_stands_beside(name):
     assert f(*strided).tolist() == together
     out = dlgrad.empty(n, dtype=dlgrad.float64)
     assert f(*inputs, out=out) is out and out.tolist() == together
+
+
+def test_batches():
+    x, a = dlgrad.rand(4, 5) + 1, dlgrad.rand(4, 5) + 1
+    vmap = dlgrad.func.vmap
+    for f in (special.i1, lambda x: special.polygamma(2, x), lambda x: special.hermite_polynomial_h(x, 3), lambda x: special.zeta(2.0, x)):
+        assert vmap(f)(x).equal(f(x))
+    assert vmap(special.gammaincc)(a, x).equal(special.gammaincc(a, x))
+    assert vmap(special.gammaincc, (None, 0))(a[0], x).equal(special.gammaincc(a[0], x))
+    assert vmap(special.gammaincc, (1, 0), 1)(a.t(), x).equal(special.gammaincc(a, x).t())

@@ -16,7 +16,7 @@ const zero = common.zero;
 
 pub const Kind = enum { t, u, v, w, legendre, laguerre, hermite, hermite_e };
 
-/// p_(k + 1) = slope p_k - (c0 + c1 k) p_(k - 1), or, where it is divided,
+/// p_(k + 1) = slope p_k - (c0 + c1 k) p_(k - 1), or, `divided`,
 /// ((2 k + 1) slope + offset) p_k - k p_(k - 1) over k + 1.
 const Step = struct {
     first: V,
@@ -24,7 +24,6 @@ const Step = struct {
     offset: V,
     c0: f64,
     c1: f64,
-    divided: bool,
 
     inline fn next(s: *const Step, comptime divided: bool, k: f64, last: V, before: V) V {
         if (!divided) return fma(s.slope, last, splat(-s.c0 - s.c1 * k) * before);
@@ -33,35 +32,9 @@ const Step = struct {
     }
 };
 
-noinline fn recurrence(n: V, step: *const Step) V {
-    return if (step.divided) climb(true, n, step) else climb(false, n, step);
-}
-inline fn climb(comptime divided: bool, n: V, step: *const Step) V {
-    var before = one;
-    var last = step.first;
-    var k: f64 = 1;
-    if (common.all(n == splat(n[0]))) {
-        while (k < n[0]) : (k += 1) {
-            const next = step.next(divided, k, last, before);
-            before = last;
-            last = next;
-        }
-    } else while (true) : (k += 1) {
-        const more = n > splat(k);
-        if (!any(more)) break;
-        const next = step.next(divided, k, last, before);
-        before = pick(more, last, before);
-        last = pick(more, next, last);
-    }
-    return pick(n < zero, zero, pick(n == zero, one, last));
-}
-
-pub noinline fn polynomial(kind: Kind, x: V, degree: V) V {
-    // Degrees that are no number, or infinite, are negative integers to PyTorch.
-    const n = pick(common.finite(degree), math.trunc(V, degree), c(-1));
+fn stepOf(kind: Kind, x: V) Step {
     const twice = x + x;
-    const chebyshev = @backingInt(kind) <= @backingInt(Kind.w);
-    const step: Step = .{
+    return .{
         .first = switch (kind) {
             .t, .legendre, .hermite_e => x,
             .u, .hermite => twice,
@@ -76,25 +49,77 @@ pub noinline fn polynomial(kind: Kind, x: V, degree: V) V {
         },
         // -0.0 leaves the sign of a zero
         .offset = if (kind == .laguerre) -x else -zero,
-        .c0 = if (chebyshev) 1 else 0,
-        .c1 = if (chebyshev) 0 else if (kind == .hermite) 2 else 1,
-        .divided = kind == .legendre or kind == .laguerre,
+        .c0 = if (isChebyshev(kind)) 1 else 0,
+        .c1 = if (isChebyshev(kind)) 0 else if (kind == .hermite) 2 else 1,
     };
-    const limit: f64 = switch (kind) {
+}
+inline fn isChebyshev(kind: Kind) bool {
+    return @backingInt(kind) <= @backingInt(Kind.w);
+}
+inline fn isDivided(kind: Kind) bool {
+    return kind == .legendre or kind == .laguerre;
+}
+/// The degrees up to which the recurrence is what is computed.
+inline fn highest(kind: Kind) f64 {
+    return switch (kind) {
         .t => 6,
         .u, .v, .w => 8,
         .hermite, .hermite_e => 512,
         else => std.math.inf(f64),
     };
-    const size = @abs(x);
-    var beyond = n > splat(limit);
-    var known = @as(Mask, @splat(false));
-    if (chebyshev) beyond = beyond & (size < one);
-    if (chebyshev or kind == .legendre) known = (size == one) & (n >= zero);
-    if (kind == .laguerre) known = (x == zero) & (n >= zero);
-    var y = recurrence(pick(beyond | known, zero, n), &step);
-    if (any(beyond)) y = pick(beyond, if (chebyshev) atAngle(kind, x, n) else nan, y);
-    return if (any(known)) pick(known, atEnd(kind, x, n), y) else y;
+}
+/// Where the value is known.
+inline fn isEnd(kind: Kind, x: V) Mask {
+    return @abs(x) == (if (kind == .laguerre) zero else if (isChebyshev(kind) or kind == .legendre) one else nan);
+}
+
+/// Degrees that are no number, or infinite, are negative integers to PyTorch.
+pub fn polynomial(kind: Kind, x: V, degree: V) V {
+    const n = degree[0];
+    if (!(n >= 1 and n <= highest(kind) and n < 1e15) or !common.all(degree == splat(n))) return ofEach(kind, x, degree);
+    const y = if (isDivided(kind)) ofOne(true, kind, x, @trunc(n)) else ofOne(false, kind, x, @trunc(n));
+    const end = isEnd(kind, x);
+    return if (any(end)) pick(end, atEnd(kind, x, math.trunc(V, degree)), y) else y;
+}
+
+/// Of one degree for all lanes.
+noinline fn ofOne(comptime divided: bool, kind: Kind, x: V, n: f64) V {
+    const step = stepOf(kind, x);
+    var before = one;
+    var last = step.first;
+    var k: f64 = 1;
+    while (k < n) : (k += 1) {
+        const next = step.next(divided, k, last, before);
+        before = last;
+        last = next;
+    }
+    return last;
+}
+
+inline fn climb(divided: bool, n: V, step: *const Step) V {
+    var before = one;
+    var last = step.first;
+    var k: f64 = 1;
+    while (true) : (k += 1) {
+        const more = n > splat(k);
+        if (!any(more)) break;
+        const next = if (divided) step.next(true, k, last, before) else step.next(false, k, last, before);
+        before = pick(more, last, before);
+        last = pick(more, next, last);
+    }
+    return pick(n < zero, zero, pick(n == zero, one, last));
+}
+
+noinline fn ofEach(kind: Kind, x: V, degree: V) V {
+    const n = pick(common.finite(degree), math.trunc(V, degree), c(-1));
+    const step = stepOf(kind, x);
+    var beyond = n > splat(highest(kind));
+    if (isChebyshev(kind)) beyond = beyond & (@abs(x) < one);
+    const end = isEnd(kind, x) & (n >= zero);
+    const low = pick(beyond | end, zero, n);
+    var y = climb(isDivided(kind), low, &step);
+    if (any(beyond)) y = pick(beyond, if (isChebyshev(kind)) atAngle(kind, x, n) else nan, y);
+    return if (any(end)) pick(end, atEnd(kind, x, n), y) else y;
 }
 
 /// For x = 1 and -1, or for laguerre, 0.
