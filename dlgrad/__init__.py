@@ -72,7 +72,7 @@ _SUBMODULES = frozenset((
 _LAZY = {
     "save": "serialization", "load": "serialization", "from_numpy": "interop", "from_dlpack": "interop", "frombuffer": "interop",
     "set_printoptions": "printing", "get_printoptions": "printing", "printoptions": "printing",
-    "_int_mm": "ops.int_products", "vmap": "func", "autocast": "amp", "GradScaler": "amp", "norm_except_dim": "nn.utils.weight_norm",
+    "_int_mm": "ops.int_products", "_addmm_activation": "ops.added_products", "vmap": "func", "autocast": "amp", "GradScaler": "amp", "norm_except_dim": "nn.utils.weight_norm",
     **dict.fromkeys((
         "FloatTensor", "DoubleTensor", "HalfTensor", "BFloat16Tensor", "ByteTensor", "CharTensor", "ShortTensor", "IntTensor",
         "LongTensor", "BoolTensor", "compile", "set_float32_matmul_precision", "get_float32_matmul_precision",

@@ -73,3 +73,15 @@ def test_ignored_targets_have_no_gradient():
     loss = F.cross_entropy(x, dl.tensor([0, 0]), ignore_index=0, label_smoothing=0.2)
     (g,) = dl.autograd.grad(loss, x, create_graph=True)
     assert g.tolist() == [[0.0] * 3] * 2
+
+
+def test_addmm_activation():
+    c, a, b = dl.randn(5), dl.randn(3, 4), dl.randn(4, 5)
+    plain = dl.addmm(c, a, b, beta=0.5)
+    assert (dl._addmm_activation(c, a, b, beta=0.5) == plain.relu()).all()
+    out = dl.empty(3, 5)
+    assert c._addmm_activation(a, b, beta=0.5, use_gelu=True).tolist() == (
+        dl.nn.functional.gelu(plain).tolist()
+    )
+    assert dl._addmm_activation(c, a, b, beta=0.5, out=out) is out
+    assert (out == plain.relu()).all()

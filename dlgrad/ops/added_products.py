@@ -144,6 +144,16 @@ _addmm = door.quick(_addmm_checked, _sum_recipe, 3)
 
 
 @method
+def _addmm_activation(input, mat1, mat2, *, beta=1, alpha=1, use_gelu=False, out=None):
+    """relu, or gelu (by erf), of beta input + alpha (mat1 @ mat2)."""
+    from .unary import gelu, relu
+
+    result = addmm(input, mat1, mat2, beta=beta, alpha=alpha)
+    result = gelu(result) if use_gelu else relu(result)
+    return result if out is None else write_out("_addmm_activation", out, result)
+
+
+@method
 def baddbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
     """beta input + alpha (batch1 @ batch2), batch by batch."""
     if _plain_sum(beta, alpha, out):
