@@ -23,7 +23,7 @@ def _pair(shape_a, shape_b, dtype):
 SHAPES = [  # short rows, rows of a vector and a bit, channels, columns, periods
     ((40, 3, 7, 7), (3, 1, 1)), ((20, 64, 7, 7), (64, 1, 1)), ((9, 5, 40, 30), (5, 40, 1)),
     ((300, 10), (300, 1)), ((300, 10), (10,)), ((60, 100), (60, 1)), ((60, 100), (100,)),
-    ((8, 33, 17), (8, 1, 17)), ((70, 1), (90,)), ((5, 4, 3, 2), (4, 1, 2)), ((2000,), (1,)), ((9, 1, 31), (1, 13, 31)),
+    ((8, 33, 17), (8, 1, 17)), ((5, 300, 17), (5, 1, 17)), ((5, 300, 17), (5, 300, 1)), ((40, 20, 1), (40, 1, 20)), ((700, 130), (700, 1)), ((70, 1), (90,)), ((5, 4, 3, 2), (4, 1, 2)), ((2000,), (1,)), ((9, 1, 31), (1, 13, 31)),
 ]  # fmt: skip
 
 
@@ -36,6 +36,77 @@ def test_broadcasting(shapes, dtype):
     np.testing.assert_array_equal((y - x).numpy(), b - a)
     np.testing.assert_array_equal(dlgrad.maximum(x, y).numpy(), np.maximum(a, b))
     np.testing.assert_array_equal((x < y).numpy(), a < b)
+
+
+INTEGERS = ("bool", "uint8", "int8", "int16", "int32", "int64")
+
+
+@pytest.mark.parametrize("to", INTEGERS)
+@pytest.mark.parametrize("of", INTEGERS)
+def test_casts_among_integers(of, to):
+    for n in (1, 5, 16, 17, 100, 9001):
+        a = RNG.integers(-(2**40), 2**40, 3 * n).astype(of)
+        x, d = dlgrad.from_numpy(a), getattr(dlgrad, to)
+        np.testing.assert_array_equal(x.to(d).numpy(), a.astype(to))
+        np.testing.assert_array_equal(x[::3].to(d).numpy(), a[::3].astype(to))
+        np.testing.assert_array_equal(x[:n, None].expand(n, 3).to(d).numpy(), np.repeat(a[:n, None], 3, 1).astype(to))
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+def test_halves_are_computed_in_float32(name):
+    """Rows with kernels of their own round the results of float32 once."""
+    d = getattr(dlgrad, name)
+    for n in (1, 15, 64, 777):
+        x, y, z = [dlgrad.from_numpy(RNG.standard_normal(n).astype("float32") * 4).to(d) for _ in range(3)]
+        for f in (lambda a, b, c: a + b, lambda a, b, c: a - b, lambda a, b, c: a * b, lambda a, b, c: a / b, lambda a, b, c: a * 2.3,
+                  lambda a, b, c: a + 1, lambda a, b, c: a.floor(), lambda a, b, c: a.ceil(), lambda a, b, c: a.trunc(),
+                  lambda a, b, c: a.round(), lambda a, b, c: a.square(), lambda a, b, c: a.relu(), lambda a, b, c: a.clamp(-1, 2),
+                  lambda a, b, c: a.abs().sqrt(), lambda a, b, c: a.reciprocal(), lambda a, b, c: dlgrad.maximum(a, b),
+                  lambda a, b, c: dlgrad.minimum(a, b), lambda a, b, c: dlgrad.copysign(a, b), lambda a, b, c: dlgrad.lerp(a, b, 0.3),
+                  lambda a, b, c: dlgrad.lerp(a, b, c), lambda a, b, c: dlgrad.addcmul(a, b, c, value=1.5),
+                  lambda a, b, c: dlgrad.add(a, b, alpha=2.5), lambda a, b, c: dlgrad.nn.functional.leaky_relu(a, 0.3)):  # fmt: skip
+            want = f(*[t.float() for t in (x, y, z)]).to(d)
+            assert f(x, y, z).tolist() == want.tolist()
+
+
+def test_narrow_integers_in_one_step():
+    for name in ("uint8", "int8", "int16", "int32", "int64"):
+        a, b, c = [RNG.integers(0, 100, 333).astype(name) for _ in range(3)]
+        x, y, z = map(dlgrad.from_numpy, (a, b, c))
+        three = a.dtype.type(3)
+        np.testing.assert_array_equal(dlgrad.addcmul(x, y, z, value=3).numpy(), a + three * b * c)
+        np.testing.assert_array_equal(dlgrad.add(x, y, alpha=3).numpy(), a + three * b)
+        np.testing.assert_array_equal(dlgrad.sub(x, y, alpha=3).numpy(), a - three * b)
+        np.testing.assert_array_equal(x.clamp(y, z).numpy(), np.minimum(np.maximum(a, b), c))
+        np.testing.assert_array_equal(x.sign().numpy(), np.sign(a))
+
+
+def test_integers_and_a_float_follow_the_default_dtype():
+    x = dlgrad.arange(5)
+    assert (x * 2.5).dtype is dlgrad.float32 and (x / 2).dtype is dlgrad.float32
+    dlgrad.set_default_dtype(dlgrad.float64)
+    try:
+        assert (x * 2.5).dtype is dlgrad.float64 and (x / 2).dtype is dlgrad.float64
+    finally:
+        dlgrad.set_default_dtype(dlgrad.float32)
+    assert (x * 2.5).tolist() == [0, 2.5, 5, 7.5, 10] and (x / 2).dtype is dlgrad.float32
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_complex_powers_and_writes(dtype):
+    a = (RNG.standard_normal(37) + 1j * RNG.standard_normal(37)).astype(dtype)
+    x = dlgrad.from_numpy(a.copy())
+    tolerance = 1e-5 if dtype == "complex64" else 1e-13
+    for n in (2, 3, -1, -2):
+        np.testing.assert_allclose((x**n).numpy(), a**n, tolerance)
+        z = dlgrad.from_numpy(a.copy()).requires_grad_()
+        (z**n).abs().sum().backward()
+        w = np.abs(a**n) / a.conj() * n  # of |z^n|: n |z|^n / conj(z)
+        np.testing.assert_allclose(z.grad.numpy(), w, 10 * tolerance)
+    assert not (x != x).any() and (x != x + 1).all()
+    x.add_(1).mul_(2j).sub_(x / 3).div_(1 - 1j)
+    want = (a + 1) * 2j
+    np.testing.assert_allclose(x.numpy(), (want - want / 3) / (1 - 1j), tolerance)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8", "int16"])

@@ -108,6 +108,14 @@ case("float32 to complex64 1 M", lambda t: (t.randn(M),), lambda t, x: x.cfloat(
 case("round float16 1 M", lambda t: (t.randn(M).half(),), lambda t, x: x.round(), bytes=4 * M)
 case("mul 64x1024x17 by a column", lambda t: (t.randn(64, 1024, 17), t.randn(64, 1024, 1)), lambda t, a, b: a * b,
      bytes=8 * 64 * 1024 * 17)  # fmt: skip
+case("mul 64x1024x17 by rows", lambda t: (t.randn(64, 1024, 17), t.randn(64, 1, 17)), lambda t, a, b: a * b,
+     bytes=8 * 64 * 1024 * 17)  # fmt: skip
+case("mul 4000x49 by a column", lambda t: (t.randn(4000, 49), t.randn(4000, 1)), lambda t, a, b: a * b, bytes=8 * 4000 * 49)
+case("add float16 1 M", lambda t: (t.randn(M).half(), t.randn(M).half()), lambda t, a, b: a + b, bytes=6 * M)
+case("lerp bfloat16 1 M", lambda t: (t.randn(M).bfloat16(), t.randn(M).bfloat16()), lambda t, a, b: t.lerp(a, b, 0.3), bytes=6 * M)
+case("gelu float64 100 K", lambda t: (t.randn(100_000, dtype=t.float64),), lambda t, x: t.nn.functional.gelu(x), bytes=16 * 100_000)
+case("clamp by tensors 1 M", lambda t: (t.randn(M), t.randn(M), t.randn(M)), lambda t, x, a, b: x.clamp(a, b), bytes=16 * M)
+case("int32 times 2.5 10 K", lambda t: (t.arange(10_000, dtype=t.int32),), lambda t, x: x * 2.5, bytes=8 * 10_000)
 case("complex64 cube 100 K", lambda t: (t.complex(t.randn(100_000), t.randn(100_000)),), lambda t, z: z**3,
      bytes=16 * 100_000)  # fmt: skip
 case("bessel_j0 100 K", lambda t: (9 * t.rand(100_000),), lambda t, x: t.special.bessel_j0(x), bytes=8 * 100_000)
