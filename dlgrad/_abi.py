@@ -401,6 +401,8 @@ ROWS = {
         'grid_sample': 2,
         'grid_sample_backward': 3,
         'grid_sample_backward_grid': 4,
+        'unfold': 5,
+        'fold': 6,
     },
     'distance': {
         'cdist': 0,

@@ -6,23 +6,25 @@
 //! (of the dtype of out), which may be left out where there is one pick: 1. For each row of out the rows of x that it takes
 //! are resampled along the row first, and kept while they are needed; so the order is: b, then a.
 //! `resample_backward`: its transpose: grad_x (P, H, W) of grad_out (P, OH, OW), with the same four.
-//! ints: H, W. float32 and float64, contiguous. The rows of grid_sample.zig are here too.
+//! ints: H, W. float32 and float64, contiguous. The rows of grid_sample.zig and fold.zig are here too.
 const std = @import("std");
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");
 const simd = @import("../simd.zig");
 const join = @import("join.zig");
 const grid_sample = @import("grid_sample.zig");
+const fold = @import("fold.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
 
 const Op = enum { resample, resample_backward };
-pub const names: []const []const u8 = std.meta.fieldNames(Op) ++ std.meta.fieldNames(grid_sample.Op);
+pub const names: []const []const u8 = std.meta.fieldNames(Op) ++ std.meta.fieldNames(grid_sample.Op) ++ std.meta.fieldNames(fold.Op);
 pub const family: plan.Family = .{ .prepare = prepare };
 
 const max_taps = 4;
 
 fn prepare(p: *Plan) plan.PrepareError!void {
+    if (p.op >= 5) return fold.prepare(p, @fromBackingInt(@intCast(p.op - 5)));
     if (p.op >= 2) return grid_sample.prepare(p, @fromBackingInt(@intCast(p.op - 2)));
     if (p.operands.len != 6 or p.operands[2].shape[1] > max_taps or p.operands[3].shape[1] > max_taps) {
         return error.Unsupported;
@@ -315,4 +317,5 @@ test "weighted picks and their transpose" {
 
 test {
     _ = grid_sample;
+    _ = fold;
 }

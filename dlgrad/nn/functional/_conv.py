@@ -6,6 +6,10 @@ import math
 
 import dlgrad
 from dlgrad import Tensor, ops
+from dlgrad import plan as door
+from dlgrad.autograd.graph import record
+from dlgrad.batched import each_member
+from dlgrad.layout import contiguous
 
 from .._sizes import ntuple
 
@@ -327,19 +331,19 @@ def _block_geometry(name, size, kernel_size, dilation, padding, stride):
     return kernel, dilation, padding, stride, blocks
 
 
-def _block_indices(size, kernel, dilation, stride, blocks):
-    """Where in a padded image of width `size[1]` element k of block l lies: (kernel, blocks)."""
-    rows = (
-        dlgrad.arange(kernel[0]).reshape(-1, 1, 1, 1) * dilation[0]
-        + dlgrad.arange(blocks[0]).reshape(1, 1, -1, 1) * stride[0]
-    )
-    columns = (
-        dlgrad.arange(kernel[1]).reshape(1, -1, 1, 1) * dilation[1]
-        + dlgrad.arange(blocks[1]).reshape(1, 1, 1, -1) * stride[1]
-    )
-    return (rows * size[1] + columns).reshape(-1)
+def _moved_blocks(row, result, x, node, rule, ints):
+    """unfold or fold by the kernel; complex128, which is larger than what it moves, by its parts."""
+    lay = x._layout
+    if lay.dtype.itemsize > 8 or (lay.dtype.is_complex and row == "fold"):
+        return dlgrad.complex(*[_moved_blocks(row, result, part, node, rule, ints) for part in (x.real, x.imag)])
+    if row == "fold" and lay.dtype not in (dlgrad.float32, dlgrad.float64):
+        wider = x.to(dlgrad.float32 if lay.dtype.is_floating_point else dlgrad.float64)
+        return _moved_blocks(row, result, wider, node, rule, ints).to(lay.dtype)
+    out = door.call("resample", row, contiguous(lay.dtype, result), (x.detach().contiguous(),), ints=ints, name=row)
+    return record(out, node, rule, (x,))
 
 
+@each_member
 def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
     """The sliding blocks of (N, C, H, W) or (C, H, W) as columns: (N, C KH KW, number of blocks)."""
     if not isinstance(input, Tensor):
@@ -351,18 +355,24 @@ def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
         )
     if input.dim() == 3:
         return unfold(input.unsqueeze(0), kernel_size, dilation, padding, stride).squeeze(0)
+    size = tuple(input.shape[2:])
     kernel, dilation, padding, stride, blocks = _block_geometry(
-        "unfold", input.shape[2:], kernel_size, dilation, padding, stride
+        "unfold", size, kernel_size, dilation, padding, stride
     )
     batch, channels = input.shape[:2]
-    if any(padding):
-        input = dlgrad.nn.functional.pad(input, (padding[1],) * 2 + (padding[0],) * 2)
-    where = _block_indices(input.shape[2:], kernel, dilation, stride, blocks)
-    flat = input.reshape(batch, channels, input.shape[2] * input.shape[3])
-    gathered = flat.index_select(2, where)
-    return gathered.reshape(batch, channels * math.prod(kernel), math.prod(blocks))
+    image = input.reshape(batch * channels, *size)
+    columns = (batch * channels, math.prod(kernel), math.prod(blocks))
+    ints = (*kernel, *dilation, *padding, *stride, *blocks)
+
+    def rule(g):
+        g = g.reshape(batch, channels * columns[1], columns[2])
+        return fold(g, size, kernel, dilation, padding, stride).reshape(image.shape)
+
+    result = _moved_blocks("unfold", columns, image, "Im2ColBackward0", rule, ints)
+    return result.reshape(batch, channels * columns[1], columns[2])
 
 
+@each_member
 def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
     """Adds up blocks, (N, C KH KW, L) or (C KH KW, L), into (N, C, *output_size)."""
     if not isinstance(input, Tensor):
@@ -395,9 +405,12 @@ def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
             f"but got input.size(2)={columns}"
         )
     channels = rows // area
-    padded = tuple(s + 2 * p for s, p in zip(size, padding))
-    where = _block_indices(padded, kernel, dilation, stride, blocks)
-    zeros = dlgrad.zeros((batch, channels, math.prod(padded)), dtype=input.dtype)
-    image = zeros.index_add(2, where, input.reshape(batch, channels, area * columns))
-    image = image.reshape(batch, channels, *padded)
-    return image[:, :, padding[0] : padding[0] + size[0], padding[1] : padding[1] + size[1]]
+    planes = input.reshape(batch * channels, area, columns)
+    ints = (*kernel, *dilation, *padding, *stride, *blocks)
+
+    def rule(g):
+        g = g.reshape(batch, channels, *size)
+        return unfold(g, kernel, dilation, padding, stride).reshape(planes.shape)
+
+    result = _moved_blocks("fold", (batch * channels, *size), planes, "Col2ImBackward0", rule, ints)
+    return result.reshape(batch, channels, *size)
