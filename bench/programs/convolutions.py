@@ -68,6 +68,8 @@ convolution("conv2d 1x256x8x8 to 512, 3x3 stride 2", (1, 256, 8, 8), 512, 3, pad
 convolution("conv1d 16x32x1000, 5", (16, 32, 1000), 64, 5, "conv1d", padding=2)
 convolution("conv1d 8x1x16000 to 64, 400 stride 160", (8, 1, 16000), 64, 400, "conv1d", stride=160)
 convolution("conv3d 2x16x16x16x16, 3x3x3", (2, 16, 16, 16, 16), 32, 3, "conv3d", padding=1)
+convolution("conv2d 4x64x128x128 to 1, 1x1", (4, 64, 128, 128), 1, 1)
+convolution("conv2d 4x960x7x7, 3x3 depthwise", (4, 960, 7, 7), 960, 3, padding=1, groups=960)
 convolution("conv_transpose2d 16x64x16x16 to 32, 4x4 stride 2", (16, 64, 16, 16), 32, 4,
             "conv_transpose2d", stride=2, padding=1)  # fmt: skip
 
@@ -97,6 +99,10 @@ pooling("adaptive_avg_pool2d 16x512x4x4 to 1", (16, 512, 4, 4),
 pooling("max_pool1d 16x64x1000, 2", (16, 64, 1000), lambda F, x: F.max_pool1d(x, 2))
 pooling("interpolate 16x64x16x16, bilinear x2", (16, 64, 16, 16),
         lambda F, x: F.interpolate(x, scale_factor=2, mode="bilinear"))  # fmt: skip
+pooling("interpolate 1x3x224x224, bilinear, half the size, antialias", (1, 3, 224, 224),
+        lambda F, x: F.interpolate(x, scale_factor=0.5, mode="bilinear", antialias=True))  # fmt: skip
+pooling("adaptive_avg_pool2d 16x64x56x56 to 7", (16, 64, 56, 56), lambda F, x: F.adaptive_avg_pool2d(x, 7))
+pooling("pad 16x64x32x32 by 1, reflect", (16, 64, 32, 32), lambda F, x: F.pad(x, (1,) * 4, "reflect"))
 
 
 def grid_sampling(name, image, gradient, mode="bilinear"):

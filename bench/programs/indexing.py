@@ -146,6 +146,9 @@ case(
 )
 case("scatter_add complex64 512x1024", lambda t: (t.randn(512, 1024, dtype=t.complex64), t.randint(0, 1024, (512, 1024))),
      lambda t, x, i: x.scatter_add(1, i, x))  # fmt: skip
+case("stack of two 1000x1000, last", lambda t: (t.randn(1000, 1000), t.randn(1000, 1000)), lambda t, x, y: t.stack([x, y], -1))
+case("index_add bfloat16 1000x1000", lambda t: (t.randn(1000, 1000).to(t.bfloat16), t.randint(0, 1000, (1000,))),
+     lambda t, x, i: x.index_add(0, i, x))  # fmt: skip
 case("triu_indices 1000", lambda t: (), lambda t: t.triu_indices(1000, 1000))
 
 

@@ -27,7 +27,8 @@
 //! Windows of 3x3 over 16, 32 ... channels (of a group) in float32 are computed by Winograd's
 //! algorithm, with its own order and error (conv_winograd.zig). The other float32 gradients of
 //! weights over 16, 32 ... channels sum in shorter chains (conv_pixels.zig), those over few
-//! channels in fixed lanes (conv_lanes.zig). Depthwise convolutions (conv_depthwise.zig,
+//! channels, or of windows of one element to one channel, in fixed lanes (conv_lanes.zig,
+//! conv_single.zig). Depthwise convolutions (conv_depthwise.zig,
 //! conv_depthwise_pixels.zig) sum over taps in one chain, in order or by columns of a 3 or 5 high
 //! window, and their grad_weight in fixed lanes. Float16 is float32 all the way, and rounded at
 //! the end; so is bfloat16 there and where Winograd's algorithm is used, otherwise it goes by
@@ -46,6 +47,7 @@ const depthwise_pixels = @import("conv_depthwise_pixels.zig");
 const conv_lanes = @import("conv_lanes.zig");
 const conv_pairs = @import("conv_pairs.zig");
 const conv_pixels = @import("conv_pixels.zig");
+const Single = @import("conv_single.zig").Single;
 const conv_windows = @import("conv_windows.zig");
 const conv_winograd = @import("conv_winograd.zig");
 const conv_geometry = @import("conv_geometry.zig");
@@ -309,6 +311,15 @@ fn Convolution(comptime T: type) type {
                 const x = tensor(p, call, 2);
                 if (g.isDepthwise()) return Depthwise.gradWeight(g, gout, x, out);
                 if (T == f32 and simd.has_fma) {
+                    if (Single.fits(g) and Single.isDense(gout) and Single.isDense(x)) return Single.gradWeight(.{
+                        .g = g,
+                        .x = @ptrCast(@alignCast(x.ptr)),
+                        .image = x.image,
+                        .weight = @ptrCast(@alignCast(gout.ptr)),
+                        .weight_step = gout.image,
+                        .bias = &.{},
+                        .out = out,
+                    });
                     if (conv_winograd.fits(g)) return conv_winograd.gradWeight(g, gout, x, out);
                     if (conv_pixels.fits(g)) return conv_pixels.gradWeight(g, gout, x, out);
                 }
@@ -338,6 +349,18 @@ fn Convolution(comptime T: type) type {
                     });
             }
             const weight: Windows.Weight = .from(tensor(p, call, 2));
+            if (T == f32 and Single.fits(g) and Single.isDense(image)) {
+                const single: Single = .{
+                    .g = g,
+                    .x = @ptrCast(@alignCast(image.ptr)),
+                    .image = image.image,
+                    .weight = weight.ptr,
+                    .weight_step = weight.i,
+                    .bias = bias,
+                    .out = out,
+                };
+                return if (row == .conv) single.forward() else single.gradInput();
+            }
             const job: Windows.Job = .{
                 .g = g,
                 .call = call,

@@ -6,7 +6,9 @@ const dtype = @import("../dtype.zig");
 const index_space = @import("index_space.zig");
 const DType = dtype.DType;
 
-pub const Action = enum { set, sum, either, prod, max, min };
+/// reduce: prod, max or min, chosen when it runs.
+pub const Action = enum { set, sum, either, reduce };
+pub const Reduction = enum { prod, max, min };
 
 /// Puts elements of type Value into elements of type T: the same type, or float32 that
 /// stands for a half-precision tensor while it is accumulated into (index_space.Staged).
@@ -15,6 +17,7 @@ pub fn Cell(comptime ElementType: type, comptime ValueType: type, comptime actio
         pub const T = ElementType;
         pub const Value = ValueType;
         pub const staged = T != Value;
+        pub const reduces = action == .reduce;
         const is_int = @typeInfo(T) == .int;
         const is_pair = @typeInfo(T) == .vector;
 
@@ -26,9 +29,16 @@ pub fn Cell(comptime ElementType: type, comptime ValueType: type, comptime actio
             const x: T = if (staged) index_space.widen(Value, from) else from;
             const y = to.*;
             to.* = switch (action) {
-                .set => unreachable,
+                .set, .reduce => unreachable,
                 .either => y | x,
                 .sum => if (is_int) y +% x else y + x,
+            };
+        }
+
+        pub inline fn reduce(how: Reduction, to: *T, from: Value) void {
+            const x: T = if (staged) index_space.widen(Value, from) else from;
+            const y = to.*;
+            to.* = switch (how) {
                 .prod => if (is_int) y *% x else y * x,
                 // nan wins, as in torch.maximum
                 .max => if (y != y or y >= x) y else x,

@@ -66,11 +66,8 @@ fn prepare(p: *Plan) planning.PrepareError!void {
                 &Scatter(index_cell.Cell(index_cell.Pair, index_cell.Pair, .sum)).run
             else if (row == .scatter_add or p.ints[1] == 0)
                 index_cell.summing(Scatter, d)
-            else switch (p.ints[1]) {
-                1 => reducing(.prod, d),
-                2 => reducing(.max, d),
-                else => reducing(.min, d),
-            };
+            else
+                reducing(d);
         },
         .scatter_value => {
             // The value stands in for src: one element with strides of 0.
@@ -126,8 +123,9 @@ fn linesOf(p: *const Plan, src: planning.Operand, sums: bool) error{Unsupported}
     return .init(self, strides, src, p.operands[1], @intCast(p.ints[0]));
 }
 
-fn reducing(comptime action: index_cell.Action, d: DType) planning.Run {
+fn reducing(d: DType) planning.Run {
     const Cell = index_cell.Cell;
+    const action: index_cell.Action = .reduce;
     return switch (d) {
         .bool, .uint8 => &Scatter(Cell(u8, u8, action)).run,
         .int8 => &Scatter(Cell(i8, i8, action)).run,
@@ -145,13 +143,18 @@ fn outOfMemory(call: *Call, bytes: usize) void {
     call.fail(.out_of_memory, .{ @intCast(bytes), 0, 0 });
 }
 
-/// What `index_lines` does with a run of indices: C.put for each of them.
+/// What `index_lines` does with a run of indices: C.put (or C.reduce) for each of them.
 fn Element(comptime C: type) type {
     return struct {
         indexed: [*]C.T,
         other: [*]const C.Value,
         step: usize,
         size: i64,
+        how: index_cell.Reduction = .prod,
+
+        inline fn put(e: @This(), to: *C.T, from: C.Value) void {
+            if (C.reduces) C.reduce(e.how, to, from) else C.put(to, from);
+        }
 
         pub fn span(
             e: @This(),
@@ -163,7 +166,7 @@ fn Element(comptime C: type) type {
             from: [*]const C.Value,
             from_step: usize,
         ) ?i64 {
-            if (index_step == 0 and to_step == 1) { // an index expanded over the columns
+            if (!C.reduces and index_step == 0 and to_step == 1) { // an index expanded over the columns
                 const x = index[0];
                 if (x < 0 or x >= e.size) return x;
                 C.run(n, to + @as(usize, @intCast(x)) * e.step, 1, from, from_step);
@@ -173,16 +176,16 @@ fn Element(comptime C: type) type {
             if (index_step == 1) {
                 i = index_lines.inRange(index[0..n], e.size);
                 if (to_step == 0 and from_step == 1) { // along the dimension
-                    for (index[0..i], from[0..i]) |x, y| C.put(&to[@as(usize, @intCast(x)) * e.step], y);
+                    for (index[0..i], from[0..i]) |x, y| e.put(&to[@as(usize, @intCast(x)) * e.step], y);
                 } else for (index[0..i], 0..) |x, j| {
                     const at = j * to_step + @as(usize, @intCast(x)) * e.step;
-                    C.put(&to[at], from[j * from_step]);
+                    e.put(&to[at], from[j * from_step]);
                 }
             }
             while (i < n) : (i += 1) {
                 const x = index[i * index_step];
                 if (x < 0 or x >= e.size) return x;
-                C.put(&to[i * to_step + @as(usize, @intCast(x)) * e.step], from[i * from_step]);
+                e.put(&to[i * to_step + @as(usize, @intCast(x)) * e.step], from[i * from_step]);
             }
             return null;
         }
@@ -201,6 +204,7 @@ fn Scatter(comptime C: type) type {
                 .step = lines.step[0],
                 .size = lines.size,
             };
+            if (C.reduces) element.how = @fromBackingInt(@intCast(plan.ints[1] - 1));
             if (C.staged) {
                 const half = call.at(C.Value, 0);
                 const copy = index_space.Staged(C.Value).init(self, half) orelse

@@ -170,10 +170,7 @@ def interpolate(
     if not input.is_floating_point() and corners:
         raise RuntimeError(f"[interpolate] mode {mode!r} not implemented for {input.dtype}")
     if antialias:
-        result = input
-        for i, (out, factor) in enumerate(zip(sizes, factors)):
-            result = _antialiased(result, i + 2, out, factor, mode == "bicubic", bool(align_corners))
-        return input.clone() if result is input else result
+        return _antialiased(input, sizes, factors, mode == "bicubic", bool(align_corners))
     if not input.is_floating_point():
         result = input
         for i, (out, factor) in enumerate(zip(sizes, factors)):
@@ -242,9 +239,24 @@ def _cubic_weights(t, a=-0.75):
     return far(t + 1), near(t), near(1 - t), far(2 - t)
 
 
-def _antialiased(input, dim, out, factor, cubic, align_corners):
-    """Interpolation by a kernel as wide as the shrinking asks for (Pillow's way)."""
-    size = input.shape[dim]
+_MOST_PICKS = 4  # of a position that the kernel takes
+
+
+def _antialiased(input, sizes, factors, cubic, align_corners):
+    """Interpolation by kernels as wide as the shrinking asks for (Pillow's way)."""
+    ways = [_antialias(*of, cubic, align_corners) for of in zip(input.shape[2:], sizes, factors)]
+    if all([axis is not None for _, axis in ways]):
+        return resample(input, ways[0][1], ways[1][1])
+    for dim, (rows, _) in enumerate(ways, 2):
+        weights = _antialias_matrix(rows, input.shape[dim], input.dtype)
+        door.constants(weights)
+        input = input.movedim(dim, -1).matmul(weights).movedim(-1, dim)
+    return input
+
+
+@functools.lru_cache(maxsize=64)
+def _antialias(size, out, factor, cubic, align_corners):
+    """(first position, weights) of each of the `out` results along a dimension; and as an Axis where they are few."""
     if align_corners:
         scale = (size - 1) / (out - 1) if out > 1 else 0.0
     else:
@@ -262,18 +274,25 @@ def _antialiased(input, dim, out, factor, cubic, align_corners):
             return ((a + 2) * x - (a + 3)) * x * x + 1
         return (((x - 5) * x + 8) * x - 4) * a if x < 2 else 0.0
 
-    matrix = []
+    rows = []
     for i in range(out):
         centre = scale * (i + 0.5)
         first = max(int(centre - support + 0.5), 0)
         end = min(int(centre + support + 0.5), size)
         weights = [kernel((j - centre + 0.5) * inverse) for j in range(first, end)]
         total = sum(weights)
-        row = [0.0] * size
-        row[first:end] = [w / total for w in weights] if total else weights
-        matrix.append(row)
-    matrix = dlgrad.tensor(matrix, dtype=input.dtype)
-    return input.movedim(dim, -1).matmul(matrix.t()).movedim(-1, dim)
+        rows.append((first, tuple([w / total for w in weights] if total else weights)))
+    if max([len(weights) for _, weights in rows]) > _MOST_PICKS:
+        return tuple(rows), None
+    positions = [[min(first + k, size - 1) for k in range(_MOST_PICKS)] for first, _ in rows]
+    return tuple(rows), Axis(size, positions, [[*weights, *[0.0] * (_MOST_PICKS - len(weights))] for _, weights in rows])
+
+
+@functools.lru_cache(maxsize=64)
+def _antialias_matrix(rows, size, dtype):
+    """The weights of all results, as (size, number of results)."""
+    matrix = [[*[0.0] * first, *weights, *[0.0] * (size - first - len(weights))] for first, weights in rows]
+    return dlgrad.tensor(matrix, dtype=dtype).t().contiguous()
 
 
 def affine_grid(theta, size, align_corners=None):
