@@ -311,15 +311,22 @@ fn Convolution(comptime T: type) type {
                 const x = tensor(p, call, 2);
                 if (g.isDepthwise()) return Depthwise.gradWeight(g, gout, x, out);
                 if (T == f32 and simd.has_fma) {
-                    if (Single.fits(g) and Single.isDense(gout) and Single.isDense(x)) return Single.gradWeight(.{
-                        .g = g,
-                        .x = @ptrCast(@alignCast(x.ptr)),
-                        .image = x.image,
-                        .weight = @ptrCast(@alignCast(gout.ptr)),
-                        .weight_step = gout.image,
-                        .bias = &.{},
-                        .out = out,
-                    });
+                    if (Single.fits(g)) {
+                        var planes: [2]Planes = undefined;
+                        planes[0] = try .init(x, g.images, g.ci);
+                        defer planes[0].deinit();
+                        planes[1] = try .init(gout, g.images, 1);
+                        defer planes[1].deinit();
+                        return Single.gradWeight(.{
+                            .g = g,
+                            .x = planes[0].ptr,
+                            .image = planes[0].image,
+                            .weight = planes[1].ptr,
+                            .weight_step = planes[1].image,
+                            .bias = &.{},
+                            .out = out,
+                        });
+                    }
                     if (conv_winograd.fits(g)) return conv_winograd.gradWeight(g, gout, x, out);
                     if (conv_pixels.fits(g)) return conv_pixels.gradWeight(g, gout, x, out);
                 }
@@ -349,11 +356,13 @@ fn Convolution(comptime T: type) type {
                     });
             }
             const weight: Windows.Weight = .from(tensor(p, call, 2));
-            if (T == f32 and Single.fits(g) and Single.isDense(image)) {
+            if (T == f32 and Single.fits(g)) {
+                const planes: Planes = try .init(image, g.images, if (row == .conv) g.ci else 1);
+                defer planes.deinit();
                 const single: Single = .{
                     .g = g,
-                    .x = @ptrCast(@alignCast(image.ptr)),
-                    .image = image.image,
+                    .x = planes.ptr,
+                    .image = planes.image,
                     .weight = weight.ptr,
                     .weight_step = weight.i,
                     .bias = bias,
@@ -380,6 +389,24 @@ fn Convolution(comptime T: type) type {
             }
             if (row == .conv) try job.forward(image) else try job.gradInput(image);
         }
+
+        /// Images whose planes are vectors, one behind the other: as they are, or copies.
+        const Planes = struct {
+            ptr: [*]const T,
+            image: usize,
+            copy: ?[]align(64) T = null,
+
+            fn init(t: Tensor, images: usize, channels: usize) Failure!Planes {
+                if (Single.isDense(t)) return .{ .ptr = @ptrCast(@alignCast(t.ptr)), .image = t.image };
+                const image = channels * product(t.size);
+                const copy = try allocSlice(images * image + conv_image.slack);
+                Images.stage(t, .{ .left = @splat(0), .size = t.size }, channels, 0, images, copy.ptr);
+                return .{ .ptr = copy.ptr, .image = image, .copy = copy };
+            }
+            fn deinit(p: Planes) void {
+                if (p.copy) |copy| services.free(@ptrCast(copy.ptr));
+            }
+        };
 
         fn allocSlice(n: usize) Failure![]align(64) T {
             return services.allocSlice(T, n) orelse error.OutOfMemory;
