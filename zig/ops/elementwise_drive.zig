@@ -243,6 +243,9 @@ pub const Job = struct {
                 const base = j.call.ptr[k].?;
                 if (slot.place == .in_place) {
                     in[i].ptr = base + at * slot.tile.size();
+                    // On its way while other inputs are laid out.
+                    var line: usize = 0;
+                    while (line < n * slot.tile.size()) : (line += 64) @prefetch(in[i].ptr + line, .{});
                     continue;
                 }
                 const into_result = s.is_move and s.out.place == .in_place;
