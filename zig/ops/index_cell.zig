@@ -66,12 +66,18 @@ pub fn Cell(comptime ElementType: type, comptime ValueType: type, comptime actio
             if (is_pair) {
                 const Half = Cell(f32, f32, action);
                 if (from_step == 1) return Half.run(2 * n, @ptrCast(to), 1, @ptrCast(from), 1);
-            } else if (action == .sum and Value != dtype.BFloat16) {
+            } else if (action == .sum) {
                 const lanes = simd.lanes(T);
                 const V = @Vector(lanes, T);
                 while (i + lanes <= n) : (i += lanes) {
-                    const x: @Vector(lanes, Value) =
-                        if (from_step == 0) @splat(from[0]) else from[i..][0..lanes].*;
+                    const Bits = if (Value == dtype.BFloat16) u16 else Value;
+                    const bits: [*]const Bits = @ptrCast(from);
+                    const given: @Vector(lanes, Bits) =
+                        if (from_step == 0) @splat(bits[0]) else bits[i..][0..lanes].*;
+                    const x = if (Value == dtype.BFloat16)
+                        @as(V, @bitCast(@as(@Vector(lanes, u32), given) << @splat(16)))
+                    else
+                        given;
                     const y: V = to[i..][0..lanes].*;
                     to[i..][0..lanes].* = if (is_int) y +% x else y + @as(V, x);
                 }
