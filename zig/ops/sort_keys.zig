@@ -65,15 +65,19 @@ pub fn Keys(comptime d: DType) type {
         /// The words of elements [first, first + n) of a line.
         fn pack(memory: [*]const u8, stride: usize, first: usize, n: usize, descending: bool, how: *const Packing, words: [*]u64) void {
             const line = lineOf(memory);
+            if (stride != 1) {
+                for (words[0..n], first..) |*w, i| w.* = wordsOf(1, .{line[i * stride]}, i, descending, how)[0];
+                return;
+            }
             var i: usize = 0;
             while (i < n) : (i += lanes) {
                 const m = @min(n - i, lanes);
-                if (stride == 1 and m == lanes) {
+                if (m == lanes) {
                     words[i..][0..lanes].* = wordsOf(lanes, line[first + i ..][0..lanes].*, first + i, descending, how);
                     continue;
                 }
                 var bits: [lanes]K = @splat(0);
-                for (bits[0..m], first + i..) |*b, k| b.* = line[k * stride];
+                @memcpy(bits[0..m], line[first + i ..][0..m]);
                 const some: [lanes]u64 = wordsOf(lanes, bits, first + i, descending, how);
                 @memcpy(words[i..][0..m], some[0..m]);
             }

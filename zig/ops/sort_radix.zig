@@ -236,7 +236,8 @@ pub fn select(comptime P: type, pairs: []P, k: usize) void {
     var low: usize = 0;
     var high = pairs.len; // [low, high) holds place k - 1
     var rounds: usize = 0;
-    while (high - low > 32) : (rounds += 1) {
+    const few = if (P == u64) 16 else 32;
+    while (high - low > few) : (rounds += 1) {
         const mid = low + (high - low) / 2;
         var pivot = median3(P, pairs[low], pairs[mid], pairs[high - 1]);
         if (rounds > 40) pivot = spread(P, pairs[low..high], rounds);
@@ -251,7 +252,7 @@ pub fn select(comptime P: type, pairs: []P, k: usize) void {
         // The pivot is not the smallest and stays above: both sides are shorter than the whole.
         if (k - 1 < split) high = split else low = split;
     }
-    insertionSort(P, pairs[low..high]);
+    if (P == u64) sortFew(pairs[low..high]) else insertionSort(P, pairs[low..high]);
 }
 fn median3(comptime P: type, a: P, b: P, c: P) P {
     return @max(@min(a, b), @min(@max(a, b), c));
