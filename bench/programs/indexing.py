@@ -103,6 +103,14 @@ case("zeros 16 M", lambda t: (), lambda t: t.zeros(16 * M), bytes=64 * M, tags=(
 case("transposed copy 1000x1000", square, lambda t, x: x.t().contiguous(), bytes=8 * M)
 case("transposed copy 4096x4096", lambda t: (t.randn(4096, 4096),), lambda t, x: x.t().contiguous(),
      bytes=8 * 4096**2, tags=("large",))  # fmt: skip
+case("NHWC to NCHW 8x224x224x3", lambda t: (t.randn(8, 224, 224, 3),), lambda t, x: x.permute(0, 3, 1, 2).contiguous(),
+     bytes=8 * 8 * 224 * 224 * 3)  # fmt: skip
+case("pixel_shuffle 8x64x32x32 by 2", lambda t: (t.randn(8, 64, 32, 32),), lambda t, x: t.nn.functional.pixel_shuffle(x, 2))
+case("fold 4x144x1024, 3x3", lambda t: (t.randn(4, 144, 1024),),
+     lambda t, x: t.nn.functional.fold(x, (32, 32), 3, padding=1))  # fmt: skip
+case("adaptive_avg_pool1d 8x64x200 to 10", lambda t: (t.randn(8, 64, 200),),
+     lambda t, x: t.nn.functional.adaptive_avg_pool1d(x, 10))  # fmt: skip
+case("frexp 100 K", lambda t: (t.randn(100_000),), lambda t, x: t.frexp(x))
 case("NCHW to NHWC 16x64x32x32", lambda t: (t.randn(16, 64, 32, 32),),
      lambda t, x: x.permute(0, 2, 3, 1).contiguous(), bytes=8 * 16 * 64 * 1024)  # fmt: skip
 case("NCHW to NHWC 32x64x56x56", lambda t: (t.randn(32, 64, 56, 56),),

@@ -118,35 +118,64 @@ const Transposed = struct {
     move: transpose.Mover,
     /// Whether it pays to go around the cache, and out's rows begin at cache lines if out does.
     streamed: bool,
+    /// Elements along each side of what a thread takes at a time: a square, or all of the shorter side.
+    side: usize,
+
+    /// Elements from one piece to the next along a dimension, how many pieces it has, and the elements of one.
+    inline fn step(s: *const Transposed, d: usize) usize {
+        return if (d == s.along or d == s.view.ndim - 1) s.side else 1;
+    }
+    inline fn pieces(s: *const Transposed, d: usize) usize {
+        return (s.view.sizes[d] + s.step(d) - 1) / s.step(d);
+    }
+    inline fn length(s: *const Transposed, d: usize, piece: usize) usize {
+        return @min(s.side, s.view.sizes[d] - piece * s.side);
+    }
 };
 /// Outputs of copies that are written in short pieces go around the cache from this size.
 const streamed_from = 16 << 20;
-/// Elements along each side of the square that a thread takes at a time.
-const side = 64;
-
 fn isTransposed(v: *const view.View) bool {
-    if (v.ndim < 2) return false;
+    return alongOf(v) != null;
+}
+
+/// The dimension along which the input of a transposed copy is contiguous; null for others.
+fn alongOf(v: *const view.View) ?usize {
+    if (v.ndim < 2) return null;
     const last = v.ndim - 1;
     const e = v.element[0];
-    if (v.strides[0][last] != e or v.strides[1][last] == e or v.strides[1][last] == 0) return false;
-    if (v.sizes[last] < 8) return false;
-    for (0..last) |d| if (v.strides[1][d] == e and v.sizes[d] >= 8) return true;
-    return false;
+    if (v.strides[0][last] != e or v.strides[1][last] == e or v.strides[1][last] == 0) return null;
+    for (0..last) |d| {
+        if (v.strides[1][d] != e) continue;
+        if (v.sizes[last] >= 8 and v.sizes[d] >= 8) return d;
+        if (narrowMover(v, d) != null) return d;
+    }
+    return null;
+}
+
+/// For copies of which one side is short.
+fn narrowMover(v: *const view.View, along: usize) ?transpose.Mover {
+    const last = v.ndim - 1;
+    const e = v.element[0];
+    const rows = v.sizes[along];
+    const columns = v.sizes[last];
+    if (rows >= 8 and v.strides[0][along] == columns * e) return transpose.weaver(e, columns);
+    if (columns >= 8 and v.strides[1][last] == rows * e) return transpose.unweaver(e, rows);
+    return null;
 }
 
 fn prepareTransposed(p: *Plan, v: view.View) plan.PrepareError!void {
     const s = try p.create(Transposed);
     const e = v.element[0];
-    const along = for (0..v.ndim - 1) |d| {
-        if (v.strides[1][d] == e and v.sizes[d] >= 8) break d;
-    } else unreachable;
+    const along = alongOf(&v).?;
+    const narrow = if (v.sizes[v.ndim - 1] < 8 or v.sizes[along] < 8) narrowMover(&v, along) else null;
     s.* = .{
         .view = v,
         .along = along,
-        .move = transpose.mover(e),
-        .streamed = e == 4 and v.n * e >= streamed_from and for (v.strides[0][0 .. v.ndim - 1]) |stride| {
+        .move = narrow orelse transpose.mover(e),
+        .streamed = narrow == null and e == 4 and v.n * e >= streamed_from and for (v.strides[0][0 .. v.ndim - 1]) |stride| {
             if (stride % 64 != 0) break false;
         } else true,
+        .side = if (narrow == null) 64 else 1024,
     };
     p.run = runTransposed;
 }
@@ -156,45 +185,48 @@ fn runTransposed(p: *const Plan, call: *Call) void {
     const v = &s.view;
     if (v.n == 0) return;
     var squares: usize = 1;
-    for (v.sizes[0..v.ndim], 0..) |size, d| {
-        squares *= if (d == s.along or d == v.ndim - 1) (size + side - 1) / side else size;
-    }
+    for (0..v.ndim) |d| squares *= s.pieces(d);
     const Job = struct {
         s: *const Transposed,
         call: *Call,
         move: transpose.Mover,
+
         fn run(j: *const @This(), begin: usize, end: usize) void {
-            for (begin..end) |i| j.square(i);
-            stream.fence();
-        }
-        fn square(j: *const @This(), index: usize) void {
             const view_ = &j.s.view;
             const last = view_.ndim - 1;
-            var rest = index;
+            // Which piece along each dimension, and where it begins.
+            var piece: [view.max_dims]usize = undefined;
             var at: [2]usize = .{ 0, 0 };
-            var rows: usize = 0;
-            var columns: usize = 0;
-            var d = view_.ndim;
-            while (d > 0) {
-                d -= 1;
-                const size = view_.sizes[d];
-                const cut = d == last or d == j.s.along;
-                const pieces = if (cut) (size + side - 1) / side else size;
-                const step: usize = if (cut) side else 1;
-                const from = (rest % pieces) * step;
-                rest /= pieces;
-                for (&at, 0..) |*x, k| x.* += from * view_.strides[k][d];
-                if (d == last) columns = @min(side, size - from);
-                if (d == j.s.along) rows = @min(side, size - from);
+            var rest = begin;
+            for (0..view_.ndim) |i| {
+                const d = last - i;
+                piece[d] = rest % j.s.pieces(d);
+                rest /= j.s.pieces(d);
+                for (&at, 0..) |*x, k| x.* += piece[d] * j.s.step(d) * view_.strides[k][d];
             }
-            const out = j.call.ptr[0].? + at[0];
-            const in = j.call.ptr[1].? + at[1];
-            j.move(out, in, rows, columns, view_.strides[0][j.s.along], view_.strides[1][last]);
+            for (begin..end) |_| {
+                const rows = j.s.length(j.s.along, piece[j.s.along]);
+                const columns = j.s.length(last, piece[last]);
+                const out = j.call.ptr[0].? + at[0];
+                const in = j.call.ptr[1].? + at[1];
+                j.move(out, in, rows, columns, view_.strides[0][j.s.along], view_.strides[1][last]);
+                var d = last;
+                while (true) : (d -= 1) {
+                    const step = j.s.step(d);
+                    piece[d] += 1;
+                    for (&at, 0..) |*x, k| x.* += step * view_.strides[k][d];
+                    if (d == 0 or piece[d] < j.s.pieces(d)) break;
+                    for (&at, 0..) |*x, k| x.* -= piece[d] * step * view_.strides[k][d];
+                    piece[d] = 0;
+                }
+            }
+            stream.fence();
         }
     };
     const streamed = s.streamed and @intFromPtr(call.ptr[0].?) % 64 == 0;
     const job: Job = .{ .s = s, .call = call, .move = if (streamed) transpose.streamer else s.move };
-    services.parallelFor(squares, 16, job, Job.run);
+    const square = s.length(s.along, 0) * s.length(v.ndim - 1, 0);
+    services.parallelFor(squares, 1 + (1 << 16) / square, job, Job.run);
 }
 
 test {

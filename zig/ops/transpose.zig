@@ -28,6 +28,109 @@ pub fn mover(size: usize) Mover {
 /// stream.fence behind it.
 pub const streamer: Mover = Block(u32, simd.vector_bytes == 64).move;
 
+/// As `mover` where there are but 2 to 4 columns, side by side in out (out_row is their size), for elements of 1 or
+/// 4 bytes; null for others.
+pub fn weaver(size: usize, columns: usize) ?Mover {
+    return switch (size) {
+        inline 1, 4 => |s| switch (columns) {
+            inline 2, 3, 4 => |k| &Woven(if (s == 1) u8 else u32, k).weave,
+            else => null,
+        },
+        else => null,
+    };
+}
+/// As `mover` where there are but 2 to 4 rows, side by side in the input (in_column is their size).
+pub fn unweaver(size: usize, rows: usize) ?Mover {
+    return switch (size) {
+        inline 1, 4 => |s| switch (rows) {
+            inline 2, 3, 4 => |k| &Woven(if (s == 1) u8 else u32, k).unweave,
+            else => null,
+        },
+        else => null,
+    };
+}
+
+/// k lists of elements, and one of theirs in turns.
+fn Woven(comptime T: type, comptime k: comptime_int) type {
+    const n = 16 / @sizeOf(T);
+    const V = @Vector(n, T);
+    return struct {
+        fn weave(out: [*]u8, in: [*]const u8, rows: usize, columns: usize, out_row: usize, in_column: usize) void {
+            std.debug.assert(columns == k and out_row == k * @sizeOf(T));
+            const to: [*]T = @ptrCast(@alignCast(out));
+            var r: usize = 0;
+            while (r + n <= rows) : (r += n) {
+                var x: [k]V = undefined;
+                inline for (&x, 0..) |*v, c| v.* = list(in, in_column, c)[r..][0..n].*;
+                inline for (0..k) |part| {
+                    var y: V = undefined;
+                    inline for (0..k) |c| y = @shuffle(T, y, x[c], woven(part, c));
+                    to[r * k + part * n ..][0..n].* = y;
+                }
+            }
+            while (r < rows) : (r += 1) {
+                inline for (0..k) |c| to[r * k + c] = list(in, in_column, c)[r];
+            }
+        }
+        fn unweave(out: [*]u8, in: [*]const u8, rows: usize, columns: usize, out_row: usize, in_column: usize) void {
+            std.debug.assert(rows == k and in_column == k * @sizeOf(T));
+            const from: [*]const T = @ptrCast(@alignCast(in));
+            var c: usize = 0;
+            while (c + n <= columns) : (c += n) {
+                var x: [k]V = undefined;
+                inline for (&x, 0..) |*v, part| v.* = from[c * k + part * n ..][0..n].*;
+                inline for (0..k) |r| {
+                    var y: V = undefined;
+                    inline for (0..k) |part| y = @shuffle(T, y, x[part], unwoven(part, r));
+                    const to: [*]T = @constCast(list(out, out_row, r));
+                    to[c..][0..n].* = y;
+                }
+            }
+            while (c < columns) : (c += 1) {
+                inline for (0..k) |r| @constCast(list(out, out_row, r))[c] = from[c * k + r];
+            }
+        }
+        inline fn list(p: [*]const u8, step: usize, i: usize) [*]const T {
+            return @ptrCast(@alignCast(p + i * step));
+        }
+        /// Puts what list c has of the n woven elements of a part among those that are there.
+        fn woven(part: usize, c: usize) [n]i32 {
+            var mask: [n]i32 = undefined;
+            for (&mask, 0..) |*m, l| {
+                const at = part * n + l;
+                m.* = if (at % k == c) ~@as(i32, @intCast(at / k)) else @intCast(l);
+            }
+            return mask;
+        }
+        /// Puts what a part of the woven elements has of list r among those that are there.
+        fn unwoven(part: usize, r: usize) [n]i32 {
+            var mask: [n]i32 = undefined;
+            for (&mask, 0..) |*m, l| {
+                const at = l * k + r;
+                m.* = if (at / n == part) ~@as(i32, @intCast(at % n)) else @intCast(l);
+            }
+            return mask;
+        }
+    };
+}
+
+test "lists in turns and apart" {
+    inline for (.{ u8, u32 }) |T| inline for (.{ 2, 3, 4 }) |k| {
+        const n = 37;
+        var lists: [k][n + 3]T = undefined;
+        for (&lists, 0..) |*l, c| for (l, 0..) |*x, i| {
+            x.* = @intCast(40 * c + i);
+        };
+        var together: [n * k]T = undefined;
+        weaver(@sizeOf(T), k).?(@ptrCast(&together), @ptrCast(&lists), n, k, k * @sizeOf(T), @sizeOf(@TypeOf(lists[0])));
+        for (together, 0..) |x, i| try std.testing.expectEqual(lists[i % k][i / k], x);
+        var apart: [k][n + 3]T = lists;
+        for (&apart) |*l| @memset(l[0..n], 0);
+        unweaver(@sizeOf(T), k).?(@ptrCast(&apart), @ptrCast(&together), k, n, @sizeOf(@TypeOf(lists[0])), k * @sizeOf(T));
+        try std.testing.expectEqualDeep(lists, apart);
+    };
+}
+
 fn Block(comptime T: type, comptime streamed: bool) type {
     const n = @min(16, simd.vector_bytes / @sizeOf(T)); // rows of a block, at most a cache line long
     return struct {
