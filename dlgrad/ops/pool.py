@@ -104,6 +104,13 @@ def _avg_both_ways(row, input, plan, full, ints, name):
     return out
 
 
+def _side_by_side(dims, window):
+    """The row, and its ints, of means over windows that lie side by side and fill the planes."""
+    if window[-1] > 5:  # so wide that the elements of each are added where they lie
+        return "adaptive_avg_pool", (dims,)
+    return "avg_pool", (dims, *window, *window, *(0,) * dims, 1, 0)
+
+
 def _avg_pool(dims):
     name = f"avg_pool{dims}d"
 
@@ -114,9 +121,12 @@ def _avg_pool(dims):
         if found is None:
             shape = tuple(lay.shape)
             full = (*shape[:-dims], *_out_size(shape[-dims:], kernel, stride, padding, (1,) * dims, ceil_mode))
-            ints = (dims, *kernel, *stride, *padding, int(count_include_pad), divisor_override or 0)
-            found = _prepare_avg(key, "avg_pool", lay, full, ints, name)
-        return _avg_both_ways("avg_pool", input, *found, name)
+            row, ints = "avg_pool", (dims, *kernel, *stride, *padding, int(count_include_pad), divisor_override or 0)
+            fill = tuple([o * k for o, k in zip(full[-dims:], kernel)]) == shape[-dims:]
+            if kernel == stride and fill and not any(padding) and not divisor_override:
+                row, ints = _side_by_side(dims, kernel)
+            found = door.remember(_plans, key, (row, *_prepare_avg((*key, row), row, lay, full, ints, name)))
+        return _avg_both_ways(found[0], input, *found[1:], name)
 
     pool.__name__ = pool.__qualname__ = name
     pool.__doc__ = "The mean of each window."
@@ -138,7 +148,7 @@ def _adaptive_avg(dims):
             sizes = [s if o is None else o for s, o in zip(shape[-dims:], output_size)]
             if all(o and s % o == 0 for s, o in zip(shape[-dims:], sizes)):  # windows beside each other
                 window = [s // o for s, o in zip(shape[-dims:], sizes)]
-                row, ints = "avg_pool", (dims, *window, *window, *(0,) * dims, 1, 0)
+                row, ints = _side_by_side(dims, window)
             else:
                 row, ints = "adaptive_avg_pool", (dims,)
             found = door.remember(_plans, key, (row, *_prepare_avg((*key, row), row, lay, (*shape[:-dims], *sizes), ints, name)))

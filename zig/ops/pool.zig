@@ -25,8 +25,8 @@
 //! adds where indices meet (so it serves adaptive_max_pool too), max_unpool keeps the last.
 //!
 //! Bits: sums run over the window in row-major order (avg_pool), or over the outputs in
-//! row-major order, each adding its window (backward rows); adaptive_avg_pool adds a window
-//! in fixed lanes. Planes are what threads share.
+//! row-major order, each adding its window (backward rows); adaptive_avg_pool adds up the rows of
+//! a window, then the sum in fixed lanes. Planes are what threads share.
 const std = @import("std");
 const DType = @import("../dtype.zig").DType;
 const plan = @import("../plan.zig");

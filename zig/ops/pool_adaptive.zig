@@ -42,6 +42,56 @@ pub fn Adaptive(comptime T: type) type {
             fn deinit(w: Windows) void {
                 services.free(@ptrCast(w.spans.ptr));
             }
+            /// Those along dimension k.
+            fn of(w: *const Windows, k: usize) []const Span {
+                const first = [3]usize{ 0, w.s.out[0], w.s.out[0] + w.s.out[1] };
+                return w.spans[first[k]..][0..w.s.out[k]];
+            }
+
+            /// One row of outputs: the rows of the windows are added up first.
+            fn averageRow(w: *const Windows, x: [*]const T, sums: []T, slices: Span, rows: Span, out: [*]T) void {
+                const s = w.s;
+                const width = s.in[2];
+                const height = rows.stop - rows.start;
+                const lines = (slices.stop - slices.start) * height;
+                if (s.out[2] == 1) { // whole rows follow each other
+                    var sum: V = @splat(0);
+                    for (slices.start..slices.stop) |x0| {
+                        sum = addRow(sum, x + (x0 * s.in[1] + rows.start) * width, height * width);
+                    }
+                    out[0] = simd.reduceAdd(sum) / @as(T, @floatFromInt(lines * width));
+                    return;
+                }
+                var line = x + (slices.start * s.in[1] + rows.start) * width;
+                if (lines > 1) {
+                    @memset(sums, 0);
+                    for (slices.start..slices.stop) |x0| for (rows.start..rows.stop) |x1| {
+                        addTo(sums, x + (x0 * s.in[1] + x1) * width);
+                    };
+                    line = sums.ptr;
+                }
+                const count: T = @floatFromInt(lines);
+                for (w.of(2), out) |span_, *to| {
+                    const n = span_.stop - span_.start;
+                    to.* = sumOf(line + span_.start, n) / (count * @as(T, @floatFromInt(n)));
+                }
+            }
+
+            /// The gradient of that row: every element of a window gets its part.
+            fn shareRow(w: *const Windows, g: [*]const T, parts: []T, slices: Span, rows: Span, image: [*]T) void {
+                const s = w.s;
+                const width = s.in[2];
+                const count: T = @floatFromInt((slices.stop - slices.start) * (rows.stop - rows.start));
+                @memset(parts, 0);
+                for (w.of(2), g) |span_, here| {
+                    const part = here / (count * @as(T, @floatFromInt(span_.stop - span_.start)));
+                    for (parts[span_.start..span_.stop]) |*x| x.* += part;
+                }
+                for (slices.start..slices.stop) |x0| for (rows.start..rows.stop) |x1| {
+                    addTo((image + (x0 * s.in[1] + x1) * width)[0..width], parts.ptr);
+                };
+            }
+
             /// f(context, number, window) of each.
             inline fn each(w: *const Windows, context: anytype, comptime f: anytype) void {
                 const out = w.s.out;
@@ -76,27 +126,19 @@ pub fn Adaptive(comptime T: type) type {
             const d = job.p.operands[0].dtype;
             const windows: Windows = try .init(s);
             defer windows.deinit();
-            const buffer = try P.alloc(T, product(s.in) + product(s.out));
+            const buffer = try P.alloc(T, product(s.in) + s.in[2] + product(s.out));
             defer services.free(@ptrCast(buffer.ptr));
-            const values = buffer[product(s.in)..];
+            const sums = buffer[product(s.in)..][0..s.in[2]];
+            const values = buffer[product(s.in) + s.in[2] ..];
             for (begin..end) |number| {
                 const x = P.contiguous(T, P.native, planeOf(job.p, job.call, 1, number), buffer.ptr);
-                windows.each(.{ s, x, values.ptr }, struct {
-                    fn f(context: struct { *const State, [*]const T, [*]T }, o: usize, w: [3]Span) void {
-                        context[2][o] = average(context[0], context[1], w);
-                    }
-                }.f);
+                var to = values.ptr;
+                for (windows.of(0)) |slices| for (windows.of(1)) |rows| {
+                    windows.averageRow(x, sums, slices, rows, to);
+                    to += s.out[2];
+                };
                 pack.store(T, d, P.output(job, 0, number, s.out), values.ptr, values.len);
             }
-        }
-        fn average(s: *const State, x: [*]const T, w: [3]Span) T {
-            const runs: Runs = .init(s, w);
-            var sum: V = @splat(0);
-            for (w[0].start..w[0].stop) |x0| for (0..runs.count) |r| {
-                sum = addRow(sum, x + Runs.at(s, w, x0, r), runs.n);
-            };
-            const count: T = @floatFromInt((w[0].stop - w[0].start) * runs.count * runs.n);
-            return simd.reduceAdd(sum) / count;
         }
 
         /// Lane l takes the elements l modulo `lanes`.
@@ -115,36 +157,41 @@ pub fn Adaptive(comptime T: type) type {
             return sum;
         }
 
+        fn addTo(to: []T, from: [*]const T) void {
+            var i: usize = 0;
+            while (i + W <= to.len) : (i += W) to[i..][0..W].* = simd.load(T, to.ptr + i) + simd.load(T, from + i);
+            for (to[i..], from[i..]) |*x, y| x.* += y;
+        }
+        fn sumOf(x: [*]const T, n: usize) T {
+            if (n >= 2 * W) return simd.reduceAdd(addRow(@splat(0), x, n));
+            var sum: @Vector(4, T) = @splat(0);
+            var rest: T = 0;
+            var i: usize = 0;
+            while (i + 4 <= n) : (i += 4) sum += x[i..][0..4].*;
+            for (x[i..n]) |y| rest += y;
+            return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + rest;
+        }
+
         pub fn backward(job: *const P.Job, begin: usize, end: usize) P.Failure!void {
             const s = job.s;
             const d = job.p.operands[0].dtype;
             const large = product(s.in);
-            const buffer = try P.alloc(T, product(s.out) + if (d == P.native) 0 else large);
+            const buffer = try P.alloc(T, product(s.out) + s.in[2] + if (d == P.native) 0 else large);
             defer services.free(@ptrCast(buffer.ptr));
+            const parts = buffer[product(s.out)..][0..s.in[2]];
             const windows: Windows = try .init(s);
             defer windows.deinit();
             for (begin..end) |number| {
-                const gout = P.contiguous(T, P.native, planeOf(job.p, job.call, 1, number), buffer.ptr);
+                var g = P.contiguous(T, P.native, planeOf(job.p, job.call, 1, number), buffer.ptr);
                 const out = P.output(job, 0, number, s.in);
-                const sums: [*]T = if (d == P.native) @ptrCast(@alignCast(out)) else buffer.ptr + product(s.out);
+                const sums: [*]T = if (d == P.native) @ptrCast(@alignCast(out)) else parts.ptr + parts.len;
                 @memset(sums[0..large], 0);
-                windows.each(.{ s, gout, sums }, struct {
-                    fn f(context: struct { *const State, [*]const T, [*]T }, o: usize, w: [3]Span) void {
-                        share(context[0], context[1][o], context[2], w);
-                    }
-                }.f);
+                for (windows.of(0)) |slices| for (windows.of(1)) |rows| {
+                    windows.shareRow(g, parts, slices, rows, sums);
+                    g += s.out[2];
+                };
                 if (d != P.native) pack.store(T, d, out, sums, large);
             }
-        }
-
-        /// Every element of the window gets its part of g.
-        fn share(s: *const State, g: T, sums: [*]T, w: [3]Span) void {
-            const runs: Runs = .init(s, w);
-            const count = (w[0].stop - w[0].start) * runs.count * runs.n;
-            const part = g / @as(T, @floatFromInt(count));
-            for (w[0].start..w[0].stop) |x0| for (0..runs.count) |r| {
-                for (sums[Runs.at(s, w, x0, r)..][0..runs.n]) |*v| v.* += part;
-            };
         }
 
         pub fn maxPlanes(job: *const P.Job, begin: usize, end: usize) P.Failure!void {
