@@ -237,6 +237,23 @@ def test_cat_and_stack(shape, data):
     same(array(dlgrad.stack([tensor(p) for p in many], e)), np.stack(many, e))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "uint8", "int64", "float16"])
+@pytest.mark.parametrize("k", [2, 3, 4, 5])
+def test_a_few_lists_side_by_side_and_in_turns(k, dtype):
+    """Copies and stacks with 2 to 5 elements along one side, which shuffles move, with rests and offsets."""
+    for n in (1, 7, 8, 17, 100, 3000):
+        a = (np.arange(k * n) % 251).reshape(k, n).astype(dtype)
+        t = tensor(a)
+        same(array(t.t().contiguous()), a.T)
+        same(array(tensor(np.ascontiguousarray(a.T)).t().contiguous()), a)
+        same(array(dlgrad.stack(list(t), -1)), a.T)
+        same(array(dlgrad.cat([row.reshape(n, 1) for row in t], 1)), a.T)
+        same(array(t[:, 1:].t().contiguous()), a[:, 1:].T)
+    image = (np.arange(2 * k * 5 * 9) % 251).reshape(2, k, 5, 9).astype(dtype)
+    same(array(tensor(image).permute(0, 2, 3, 1).contiguous()), image.transpose(0, 2, 3, 1))
+    same(array(tensor(image).permute(0, 3, 2, 1).contiguous()), image.transpose(0, 3, 2, 1))
+
+
 @given(shapes.filter(len), st.data())
 def test_splitting_and_joining_gives_the_same(shape, data):
     d = data.draw(st.integers(0, len(shape) - 1))
