@@ -102,7 +102,11 @@ pub fn prepare(p: *Plan, kind: Kind) plan.PrepareError!void {
                 a.add(size - back, back, .forward);
                 a.add(back, 0, .forward);
             },
-            .pad => pad(&a, size, @fromBackingInt(p.ints[0]), p.ints[2 + 2 * d], p.ints[3 + 2 * d]),
+            .pad => {
+                // The dimension of the parts of complex numbers has no amounts.
+                const amounts: [2]i64 = if (3 + 2 * d < p.ints.len) p.ints[2 + 2 * d ..][0..2].* else .{ 0, 0 };
+                pad(&a, size, @fromBackingInt(p.ints[0]), amounts[0], amounts[1]);
+            },
         }
         s.push(a, size);
     }
