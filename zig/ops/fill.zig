@@ -427,3 +427,7 @@ fn copyRow(size: usize, to: [*]u8, from: [*]u8, n: usize, to_step: isize, from_s
         else => unreachable,
     }
 }
+
+test {
+    _ = remap;
+}

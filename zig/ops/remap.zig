@@ -422,3 +422,7 @@ fn run(p: *const Plan, call: *Call) void {
     for (0..32) |i| job.value[i] = bits[i % s.element];
     services.parallelFor(n / width * job.pieces, 1 + piece / width, job, Job.part);
 }
+
+test {
+    _ = @import("remap_test.zig");
+}
