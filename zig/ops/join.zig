@@ -8,6 +8,7 @@ const builtin = @import("builtin");
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");
 const stream = @import("stream.zig");
+const transpose = @import("transpose.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
 
@@ -32,7 +33,32 @@ pub fn prepare(p: *Plan) plan.PrepareError!void {
         s.width += x.numel() / @max(s.rows, 1) * x.dtype.size();
     }
     s.streamed = s.rows * s.width >= stream.from_bytes;
-    p.run = run;
+    p.run = if (s.width == s.pitch) wovenBy(p) orelse &run else &run;
+}
+
+/// Where each row has one element of each input (stack on the last dimension).
+fn wovenBy(p: *const Plan) ?plan.Run {
+    const rows: usize = @intCast(p.ints[0]);
+    for (p.inputs()) |x| if (x.numel() != rows) return null;
+    return if (transpose.listWeaver(p.operands[0].dtype.size(), p.inputs().len) == null) null else &runWoven;
+}
+
+fn runWoven(p: *const Plan, call: *Call) void {
+    const Job = struct {
+        p: *const Plan,
+        call: *Call,
+
+        fn part(j: *const @This(), begin: usize, end: usize) void {
+            const size = j.p.operands[0].dtype.size();
+            const k = j.p.inputs().len;
+            var lists: [4][*]const u8 = undefined;
+            for (lists[0..k], j.call.ptr[1..][0..k]) |*l, x| l.* = x.? + begin * size;
+            transpose.listWeaver(size, k).?(j.call.ptr[0].? + begin * k * size, &lists, end - begin);
+        }
+    };
+    const job: Job = .{ .p = p, .call = call };
+    const s = p.stateAs(State);
+    if (s.rows > 0) services.parallelFor(s.rows, 1 + piece / s.width, job, Job.part);
 }
 
 /// The copy of `bytes` bytes that lie together.

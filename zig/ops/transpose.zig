@@ -50,6 +50,18 @@ pub fn unweaver(size: usize, rows: usize) ?Mover {
     };
 }
 
+/// out = one element of each of `lists` in turns, for 2 to 4 lists of elements of 1 or 4 bytes.
+pub const Weaver = *const fn (out: [*]u8, lists: [*]const [*]const u8, n: usize) void;
+pub fn listWeaver(size: usize, lists: usize) ?Weaver {
+    return switch (size) {
+        inline 1, 4 => |s| switch (lists) {
+            inline 2, 3, 4 => |k| &Woven(if (s == 1) u8 else u32, k).weaveLists,
+            else => null,
+        },
+        else => null,
+    };
+}
+
 /// k lists of elements, and one of theirs in turns.
 fn Woven(comptime T: type, comptime k: comptime_int) type {
     const n = 16 / @sizeOf(T);
@@ -57,11 +69,18 @@ fn Woven(comptime T: type, comptime k: comptime_int) type {
     return struct {
         fn weave(out: [*]u8, in: [*]const u8, rows: usize, columns: usize, out_row: usize, in_column: usize) void {
             std.debug.assert(columns == k and out_row == k * @sizeOf(T));
+            var lists: [k][*]const u8 = undefined;
+            for (&lists, 0..) |*l, c| l.* = in + c * in_column;
+            weaveLists(out, &lists, rows);
+        }
+        fn weaveLists(out: [*]u8, lists: [*]const [*]const u8, rows: usize) void {
             const to: [*]T = @ptrCast(@alignCast(out));
+            var from: [k][*]const T = undefined;
+            for (&from, lists[0..k]) |*l, list_| l.* = @ptrCast(@alignCast(list_));
             var r: usize = 0;
             while (r + n <= rows) : (r += n) {
                 var x: [k]V = undefined;
-                inline for (&x, 0..) |*v, c| v.* = list(in, in_column, c)[r..][0..n].*;
+                inline for (&x, from) |*v, l| v.* = l[r..][0..n].*;
                 inline for (0..k) |part| {
                     var y: V = undefined;
                     inline for (0..k) |c| y = @shuffle(T, y, x[c], woven(part, c));
@@ -69,7 +88,7 @@ fn Woven(comptime T: type, comptime k: comptime_int) type {
                 }
             }
             while (r < rows) : (r += 1) {
-                inline for (0..k) |c| to[r * k + c] = list(in, in_column, c)[r];
+                inline for (from, 0..) |l, c| to[r * k + c] = l[r];
             }
         }
         fn unweave(out: [*]u8, in: [*]const u8, rows: usize, columns: usize, out_row: usize, in_column: usize) void {
