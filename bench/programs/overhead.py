@@ -37,19 +37,25 @@ def mul_number(torch):
     return lambda: a * 0.5
 
 
-@program("chain 50, backward", GROUP)
-def chain(torch):
-    """Fifty operations on 10 elements, multiplications and additions in turn, then backward."""
-    x, a, b = torch.randn(10, requires_grad=True), torch.randn(10), torch.randn(10)
+def chain(name, differentiate):
+    """Fifty operations on 10 elements, multiplications and additions in turn, then differentiate(torch, sum, x)."""
 
-    def run():
-        y = x
-        for _ in range(25):
-            y = y * a + b
-        y.sum().backward()
-        x.grad = None
+    @program(name, GROUP)
+    def setup(torch):
+        x, a, b = torch.randn(10, requires_grad=True), torch.randn(10), torch.randn(10)
 
-    return run
+        def run():
+            y = x
+            for _ in range(25):
+                y = y * a + b
+            differentiate(torch, y.sum(), x)
+            x.grad = None
+
+        return run
+
+
+chain("chain 50, backward", lambda torch, y, x: y.backward())
+chain("chain 50, autograd.grad", lambda torch, y, x: torch.autograd.grad(y, x))
 
 
 @program("gradient penalty, MLP 2-16-1, batch 32", GROUP)
@@ -63,20 +69,6 @@ def penalty(torch):
         ((g.norm(2, 1) - 1) ** 2).mean().backward()
         network.zero_grad()
         x.grad = None
-
-    return run
-
-
-@program("chain 50, autograd.grad", GROUP)
-def chain_grad(torch):
-    """As the chain before, of which autograd.grad returns the gradient."""
-    x, a, b = torch.randn(10, requires_grad=True), torch.randn(10), torch.randn(10)
-
-    def run():
-        y = x
-        for _ in range(25):
-            y = y * a + b
-        return torch.autograd.grad(y.sum(), x)
 
     return run
 

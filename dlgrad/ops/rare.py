@@ -261,6 +261,7 @@ def segment_reduce(
     return narrow(out.reshape((*lengths.shape, *data.shape[axis + 1 :])), axis, before, lengths.shape[-1] - 1 - before)
 
 
+# What changes nothing; a mean divides it by a count of 0.
 _NOTHING = {"sum": 0.0, "prod": 1.0, "max": -math.inf, "min": math.inf, "mean": 0.0}
 
 

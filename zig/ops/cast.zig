@@ -34,7 +34,7 @@ fn prepare(p: *Plan) plan.PrepareError!void {
         if (v.ndim == 1 and v.strides[0][0] == v.element[0] and v.strides[1][0] == v.element[0]) {
             return join.prepareWhole(p, v.n * v.element[0]);
         }
-        if (isTransposed(&v)) return prepareTransposed(p, v);
+        if (alongOf(&v)) |along| return prepareTransposed(p, v, along);
         if (isRows(&v)) {
             (try p.create(view.View)).* = v;
             p.run = runRows;
@@ -134,10 +134,6 @@ const Transposed = struct {
 };
 /// Outputs of copies that are written in short pieces go around the cache from this size.
 const streamed_from = 16 << 20;
-fn isTransposed(v: *const view.View) bool {
-    return alongOf(v) != null;
-}
-
 /// The dimension along which the input of a transposed copy is contiguous; null for others.
 fn alongOf(v: *const view.View) ?usize {
     if (v.ndim < 2) return null;
@@ -163,10 +159,9 @@ fn narrowMover(v: *const view.View, along: usize) ?transpose.Mover {
     return null;
 }
 
-fn prepareTransposed(p: *Plan, v: view.View) plan.PrepareError!void {
+fn prepareTransposed(p: *Plan, v: view.View, along: usize) plan.PrepareError!void {
     const s = try p.create(Transposed);
     const e = v.element[0];
-    const along = alongOf(&v).?;
     const narrow = if (v.sizes[v.ndim - 1] < 8 or v.sizes[along] < 8) narrowMover(&v, along) else null;
     s.* = .{
         .view = v,

@@ -280,6 +280,9 @@ test "conv and its gradients" {
         .{ .dims = 2, .n = 2, .ci = 40, .co = 37, .in = .{ 1, 4, 5 }, .kernel = .{ 1, 3, 3 }, .padding = .{ 0, 1, 1 }, .bias = true },
         .{ .dims = 2, .n = 1, .groups = 2, .ci = 260, .co = 17, .in = .{ 1, 8, 7 }, .kernel = .{ 1, 1, 1 }, .stride = .{ 1, 2, 2 }, .last = true },
         .{ .dims = 3, .n = 1, .ci = 30, .co = 20, .in = .{ 4, 3, 4 }, .kernel = .{ 2, 2, 3 }, .dilation = .{ 2, 1, 1 }, .last = true, .bias = true },
+        // A number for each pixel, of all channels.
+        .{ .dims = 2, .n = 2, .ci = 5, .co = 1, .in = .{ 1, 7, 9 }, .kernel = .{ 1, 1, 1 }, .bias = true },
+        .{ .dims = 2, .n = 2, .ci = 6, .co = 1, .in = .{ 1, 35, 33 }, .kernel = .{ 1, 1, 1 } },
         // Words of bfloat16 in place.
         .{ .dims = 2, .n = 4, .ci = 6, .co = 20, .in = .{ 1, 5, 33 }, .kernel = .{ 1, 1, 1 }, .bias = true },
     };

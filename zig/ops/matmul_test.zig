@@ -380,6 +380,36 @@ test "batches, bias, accumulation, linear and dot" {
     try std.testing.expectEqual(lanesSum(f32, &a, 2, &b, 1, 50), out[0]);
 }
 
+test "a product is added to what is there, with the bits of a sum behind it" {
+    var prng = std.Random.DefaultPrng.init(8);
+    const random = prng.random();
+    const most = 90 * 512;
+    var a: [most]f32 = undefined;
+    var b: [most]f32 = undefined;
+    var before: [90 * 90]f32 = undefined;
+    fill(f32, random, &a);
+    fill(f32, random, &b);
+    fill(f32, random, &before);
+    for ([_][3]usize{ .{ 3, 5, 2 }, .{ 70, 40, 33 }, .{ 90, 90, 512 } }) |size| for ([_]bool{ false, true }) |turned| {
+        const m, const n, const k = size;
+        const shapes = [3][2]i64{ .{ @intCast(m), @intCast(n) }, .{ @intCast(m), @intCast(k) }, .{ @intCast(k), @intCast(n) } };
+        const strides_a: [2]i64 = if (turned) .{ 1, @intCast(m) } else .{ @intCast(k), 1 };
+        const operands = [_]plan.Operand{
+            .{ .dtype = .float32, .shape = &shapes[0], .strides = &.{ @intCast(n), 1 } },
+            .{ .dtype = .float32, .shape = &shapes[1], .strides = &strides_a },
+            .{ .dtype = .float32, .shape = &shapes[2], .strides = &.{ @intCast(n), 1 } },
+        };
+        var out = before;
+        var p = plan.testPlan(&operands, 1, 7, &.{}, &.{});
+        try execute(&p, &.{ &out, &a, &b }, &.{});
+        for (0..m) |i| for (0..n) |j| {
+            const at = i * @as(usize, @intCast(strides_a[0]));
+            const sum = chain(f32, a[at..].ptr, @intCast(strides_a[1]), b[j..].ptr, n, k);
+            try std.testing.expectEqual(before[i * n + j] + sum, out[i * n + j]);
+        };
+    };
+}
+
 test "a complex product is a real one of twice the size" {
     const m, const n, const k = .{ 3, 5, 4 };
     var prng = std.Random.DefaultPrng.init(5);

@@ -28,34 +28,25 @@ pub fn mover(size: usize) Mover {
 /// stream.fence behind it.
 pub const streamer: Mover = Block(u32, simd.vector_bytes == 64).move;
 
-/// As `mover` where there are but 2 to 4 columns, side by side in out (out_row is their size), for elements of 1 or
-/// 4 bytes; null for others.
+/// As `mover` where there are but 2 to 4 columns, side by side in out (out_row is their size); null where there is none
+/// (see `wovenOf`).
 pub fn weaver(size: usize, columns: usize) ?Mover {
-    return switch (size) {
-        inline 1, 4 => |s| switch (columns) {
-            inline 2, 3, 4 => |k| &Woven(if (s == 1) u8 else u32, k).weave,
-            else => null,
-        },
-        else => null,
-    };
+    return wovenOf(Mover, "weave", size, columns);
 }
 /// As `mover` where there are but 2 to 4 rows, side by side in the input (in_column is their size).
 pub fn unweaver(size: usize, rows: usize) ?Mover {
-    return switch (size) {
-        inline 1, 4 => |s| switch (rows) {
-            inline 2, 3, 4 => |k| &Woven(if (s == 1) u8 else u32, k).unweave,
-            else => null,
-        },
-        else => null,
-    };
+    return wovenOf(Mover, "unweave", size, rows);
 }
-
-/// out = one element of each of `lists` in turns, for 2 to 4 lists of elements of 1 or 4 bytes.
+/// out = one element of each of `lists` in turns.
 pub const Weaver = *const fn (out: [*]u8, lists: [*]const [*]const u8, n: usize) void;
 pub fn listWeaver(size: usize, lists: usize) ?Weaver {
+    return wovenOf(Weaver, "weaveLists", size, lists);
+}
+/// There are such for 2 to 4 lists of elements of 1 or 4 bytes: colours of pixels, coordinates.
+fn wovenOf(comptime F: type, comptime name: []const u8, size: usize, k: usize) ?F {
     return switch (size) {
-        inline 1, 4 => |s| switch (lists) {
-            inline 2, 3, 4 => |k| &Woven(if (s == 1) u8 else u32, k).weaveLists,
+        inline 1, 4 => |s| switch (k) {
+            inline 2, 3, 4 => |n| &@field(Woven(if (s == 1) u8 else u32, n), name),
             else => null,
         },
         else => null,
