@@ -33,6 +33,7 @@ const services = @import("../services.zig");
 const dtype = @import("../dtype.zig");
 const keys = @import("sort_keys.zig");
 const radix = @import("sort_radix.zig");
+const select = @import("sort_select.zig");
 const sort_unstable = @import("sort_unstable.zig");
 const sort_runs = @import("sort_runs.zig");
 const index_space = @import("index_space.zig");
@@ -103,15 +104,9 @@ fn prepare(p: *Plan) planning.PrepareError!void {
     p.run = switch (row) {
         .sort => &sortRun,
         .mode => &modeRun,
-        else => if (state.codec.key_bytes <= 4) runOf(u64, row) else runOf(u128, row),
-    };
-}
-
-fn runOf(comptime P: type, row: Row) planning.Run {
-    return switch (row) {
-        .topk => &Kernel(P).topkRun,
-        .kthvalue => &Kernel(P).kthvalueRun,
-        .median => &Kernel(P).medianRun,
+        .topk => &topkRun,
+        .kthvalue => &kthvalueRun,
+        .median => &medianRun,
         else => unreachable,
     };
 }
@@ -120,6 +115,8 @@ fn runOf(comptime P: type, row: Row) planning.Run {
 const Line = struct {
     s: *const State,
     memory: [*]const u8,
+    /// Of its elements.
+    stride: usize,
     values: ?[*]u8,
     indices: ?[*]i64,
     how: keys.Packing = .{},
@@ -127,49 +124,53 @@ const Line = struct {
     /// The words of elements from `first` on.
     pub fn fill(l: *const Line, first: usize, words: []u64) void {
         const s = l.s;
-        s.codec.pack(l.memory, s.step[2], first, words.len, s.descending, &l.how, words.ptr);
+        s.codec.pack(l.memory, l.stride, first, words.len, s.descending, &l.how, words.ptr);
     }
     /// Writes `words` to places `first` and on of the outputs.
     fn emit(l: *const Line, first: usize, words: []const u64) void {
         const s = l.s;
         if (l.values) |v| {
             const out = v + first * s.step[0] * s.element;
-            s.codec.unpack(words.ptr, words.len, l.memory, s.step[2], s.descending, &l.how, out, s.step[0]);
+            s.codec.unpack(words.ptr, words.len, l.memory, l.stride, s.descending, &l.how, out, s.step[0]);
         }
         const indices = (l.indices orelse return) + first * s.step[1];
         if (s.step[1] == 1) {
             for (words, indices[0..words.len]) |w, *to| to.* = @intCast(l.how.position(w));
         } else for (words, 0..) |w, i| indices[i * s.step[1]] = @intCast(l.how.position(w));
     }
-    /// Of positions alone.
-    fn emitAt(l: *const Line, first: usize, pairs: anytype) void {
-        const s = l.s;
-        for (pairs, first..) |p, i| {
-            const at: u32 = @truncate(p);
-            if (l.values) |v| {
-                @memcpy(v[i * s.step[0] * s.element ..][0..s.element], l.memory[at * s.step[2] * s.element ..][0..s.element]);
-            }
-            if (l.indices) |to| to[i * s.step[1]] = at;
-        }
+    /// Writes the one element at a position.
+    fn emitAt(l: *const Line, at: u32) void {
+        const size = l.s.element;
+        if (l.values) |v| @memcpy(v[0..size], l.memory[at * l.stride * size ..][0..size]);
+        if (l.indices) |to| to[0] = at;
     }
     fn key(l: *const Line, word: u64) u64 {
-        return l.s.codec.keyAt.?(l.memory, l.how.position(word) * l.s.step[2], l.s.descending);
+        return l.s.codec.keyAt(l.memory, l.how.position(word) * l.stride, l.s.descending);
     }
 
     /// Finds how the line is to be packed; returns by which bits of its words it is then sorted.
     fn pack(l: *Line) radix.Bits {
         const s = l.s;
         // Going over a line far apart in memory takes longer than a pass; a short line is merged.
-        if (s.codec.key_bytes <= 4 and (s.step[2] != 1 or s.n <= radix.small_length)) {
+        if (s.codec.key_bytes <= 4 and (l.stride != 1 or s.n <= radix.small_length)) {
             const high: u7 = @intCast(32 + 8 * s.codec.key_bytes);
             return .{ .low = 32, .high = high };
         }
-        const low, const high = s.codec.range(l.memory, s.step[2], s.n, s.descending);
+        const low, const high = s.codec.range(l.memory, l.stride, s.n, s.descending);
+        l.packFor(low, high);
+        return l.bitsOf(high - low);
+    }
+    /// As keys from low to high are to be packed.
+    fn packFor(l: *Line, low: u64, high: u64) void {
         const width: usize = 64 - @as(usize, @clz(high - low));
-        const position_bits: usize = if (s.n < 2) 1 else std.math.log2_int(usize, s.n - 1) + 1;
+        const position_bits: usize = if (l.s.n < 2) 1 else std.math.log2_int(usize, l.s.n - 1) + 1;
         const dropped = (width + position_bits) -| 64;
         l.how = .{ .base = low, .dropped = @intCast(dropped), .position_bits = @intCast(position_bits) };
-        return .{ .low = @intCast(position_bits), .high = @intCast(position_bits + width - dropped) };
+    }
+    /// The bits of words that keys with this range take.
+    fn bitsOf(l: *const Line, span: u64) radix.Bits {
+        const width: usize = (64 - @as(usize, @clz(span))) -| l.how.dropped;
+        return .{ .low = l.how.position_bits, .high = @intCast(l.how.position_bits + width) };
     }
     fn ascends(l: *const Line) bool {
         var words: [512]u64 = undefined;
@@ -242,6 +243,7 @@ fn lineAt(call: *Call, s: *const State, offset: [3]usize) Line {
     return .{
         .s = s,
         .memory = call.ptr[2].? + offset[2] * s.element,
+        .stride = s.step[2],
         .values = if (values) |v| v + offset[0] * s.element else null,
         .indices = if (indices) |x| x + offset[1] else null,
     };
@@ -250,7 +252,7 @@ fn lineAt(call: *Call, s: *const State, offset: [3]usize) Line {
 fn sortRun(plan: *const Plan, call: *Call) void {
     const s = plan.stateAs(State);
     if (s.n < 2 * radix.long_length or s.lines.count >= 64) {
-        return Kernel(u64).forLines(plan, call, 2 * s.n, sortLine);
+        return forLines(plan, call, 2 * s.n, false, sortLine);
     }
     // Few long lines: the threads share each of them.
     const work = services.allocSlice(u64, 2 * s.n) orelse return outOfMemory(call, 16 * s.n);
@@ -279,7 +281,7 @@ fn sortLine(_: *const Plan, line: *Line, work: []u64) void {
 }
 
 fn modeRun(plan: *const Plan, call: *Call) void {
-    Kernel(u64).forLines(plan, call, 2 * plan.stateAs(State).n, modeLine);
+    forLines(plan, call, 2 * plan.stateAs(State).n, false, modeLine);
 }
 fn modeLine(_: *const Plan, line: *Line, work: []u64) void {
     const words = line.sorted(work);
@@ -306,124 +308,234 @@ fn outOfMemory(call: *Call, bytes: usize) void {
     call.fail(.out_of_memory, .{ @intCast(bytes), 0, 0 });
 }
 
-/// P: a word, or a pair where words have no room for all keys.
-fn Kernel(comptime P: type) type {
-    return struct {
-        fn fill(l: *const Line, first: usize, pairs: []P) void {
-            if (P == u64) return l.fill(first, pairs);
-            const s = l.s;
-            s.codec.fill.?(l.memory, s.step[2], first, pairs.len, s.descending, pairs.ptr);
+/// What is done with one line, in `work`: `work_length` words.
+const Do = *const fn (plan: *const Plan, line: *Line, work: []u64) void;
+
+const Job = struct {
+    plan: *const Plan,
+    call: *Call,
+    do: Do,
+    work_length: usize,
+    /// Whether the elements of a line have to lie side by side.
+    together: bool,
+
+    fn part(job: *const Job, begin: usize, end: usize) void {
+        const s = job.plan.stateAs(State);
+        if (job.together and s.step[2] != 1 and s.n > 1) return job.partTogether(begin, end);
+        const work = services.allocSlice(u64, job.work_length) orelse
+            return outOfMemory(job.call, job.work_length * 8);
+        defer services.free(@ptrCast(work.ptr));
+        var w = s.lines.walk(begin);
+        for (begin..end) |_| {
+            var line = lineAt(job.call, s, w.offset);
+            job.do(job.plan, &line, work);
+            w.advance(1);
         }
+    }
 
-        /// What is done with one line, in `work`: `work_length` pairs.
-        const Do = *const fn (plan: *const Plan, line: *Line, work: []P) void;
-
-        const Job = struct {
-            plan: *const Plan,
-            call: *Call,
-            do: Do,
-            work_length: usize,
-
-            fn part(job: *const Job, begin: usize, end: usize) void {
-                const s = job.plan.stateAs(State);
-                const work = services.allocSlice(P, job.work_length) orelse
-                    return outOfMemory(job.call, job.work_length * @sizeOf(P));
-                defer services.free(@ptrCast(work.ptr));
-                var w = s.lines.walk(begin);
-                for (begin..end) |_| {
-                    var line = lineAt(job.call, s, w.offset);
-                    job.do(job.plan, &line, work);
-                    w.advance(1);
-                }
+    /// Lines whose elements are apart are brought together first, several neighbours at a time.
+    fn partTogether(job: *const Job, begin: usize, end: usize) void {
+        const s = job.plan.stateAs(State);
+        const group: usize = if (s.n <= 1 << 14) 16 else 1;
+        // Not all of them in the same sets of the cache.
+        const pitch = s.n * s.element / 64 * 64 + 128;
+        const work = services.allocSlice(u64, job.work_length + group * pitch / 8) orelse
+            return outOfMemory(job.call, job.work_length * 8);
+        defer services.free(@ptrCast(work.ptr));
+        const together: [*]u8 = @ptrCast(work.ptr + job.work_length);
+        var w = s.lines.walk(begin);
+        var i = begin;
+        while (i < end) {
+            var lines: [16]Line = undefined;
+            var n: usize = 0;
+            while (n < group and i < end) : (n += 1) {
+                const line = lineAt(job.call, s, w.offset);
+                if (n > 0 and line.memory != lines[0].memory + n * s.element) break;
+                lines[n] = line;
+                i += 1;
+                w.advance(1);
             }
+            s.codec.collect(lines[0].memory, s.step[2], s.n, n, together, pitch);
+            for (lines[0..n], 0..) |*line, k| {
+                line.memory = together + k * pitch;
+                line.stride = 1;
+                job.do(job.plan, line, work[0..job.work_length]);
+            }
+        }
+    }
+};
+
+fn forLines(plan: *const Plan, call: *Call, work_length: usize, together: bool, do: Do) void {
+    const s = plan.stateAs(State);
+    if (s.lines.count == 0 or s.k == 0) return;
+    const job: Job = .{ .plan = plan, .call = call, .do = do, .work_length = work_length, .together = together };
+    services.parallelFor(s.lines.count, @max(1, 4096 / s.n), job, Job.part);
+}
+
+// --- Selection ----------------------------------------------------------------------------
+
+/// Up to here a whole line becomes words; of a longer one those that a sample says may matter.
+const short_line = 768;
+
+/// Room to select in: words twice, and places.
+const Room = struct {
+    words: []u64,
+    other: []u64,
+    places: [*]u32,
+
+    fn length(n: usize) usize {
+        return 2 * (n + 8) + (n + 9) / 2;
+    }
+    fn init(work: []u64, n: usize) Room {
+        return .{
+            .words = work[0..n],
+            .other = work[n + 8 ..][0 .. n + 8],
+            .places = @ptrCast(work.ptr + 2 * (n + 8)),
         };
+    }
+};
 
-        fn forLines(plan: *const Plan, call: *Call, work_length: usize, do: Do) void {
-            const s = plan.stateAs(State);
-            if (s.lines.count == 0 or s.k == 0) return;
-            const job: Job = .{ .plan = plan, .call = call, .do = do, .work_length = work_length };
-            services.parallelFor(s.lines.count, @max(1, 4096 / s.n), job, Job.part);
+fn between(l: *const Line, low: u64, high: u64, room: Room) select.Found {
+    return l.s.codec.between(l.memory, l.s.n, l.s.descending, low, high, room.places);
+}
+/// The words of the places from `room`.
+fn packedWords(l: *const Line, count: usize, room: Room) []u64 {
+    const s = l.s;
+    s.codec.packAt(l.memory, room.places[0..count], s.descending, &l.how, room.words.ptr);
+    return room.words[0..count];
+}
+/// So many of the smallest are looked for by `limit`.
+const few = 8;
+/// The k-th smallest element of a line (k >= 1): its key and its position.
+fn nth(l: *Line, k: usize, room: Room) struct { u64, u32 } {
+    const s = l.s;
+    const most = @as(u64, std.math.maxInt(u64)) >> @intCast(64 - 8 * s.codec.key_bytes);
+    var low: u64 = 0;
+    var high = most;
+    var words: []u64 = undefined;
+    var below: usize = 0;
+    var known = s.n <= short_line and (k > few or s.n < 16);
+    if (s.n > short_line) {
+        low, high = guess(l, k, most);
+    } else if (!known) {
+        high = s.codec.limit(l.memory, s.n, s.descending, k);
+    } else {
+        l.how = .{};
+        if (s.codec.key_bytes == 8) {
+            low, high = s.codec.range(l.memory, 1, s.n, s.descending);
+            l.packFor(low, high);
         }
-
-        fn topkRun(plan: *const Plan, call: *Call) void {
-            const s = plan.stateAs(State);
-            forLines(plan, call, topkCapacity(s) + topk_block, topkLine);
-        }
-        const topk_block: usize = 16;
-        fn topkCapacity(s: *const State) usize {
-            return @min(s.n, 2 * s.k + 256);
-        }
-        /// Keeps what is below the k-th smallest pair so far; thins it out when it gets full.
-        fn topkLine(plan: *const Plan, line: *Line, work: []P) void {
-            const s = plan.stateAs(State);
-            const kept = work[0..topkCapacity(s)];
-            const block = work[kept.len..][0..topk_block];
-            fill(line, 0, kept);
-            var first = kept.len;
-            var count = kept.len;
-            var limit: P = std.math.maxInt(P);
-            var limit_key: u64 = std.math.maxInt(u64);
-            while (first < s.n) {
-                // Few blocks have anything to keep once the limit is low.
-                if (count < kept.len) {
-                    first += s.codec.passed(line.memory, s.step[2], first, s.n - first, s.descending, limit_key);
-                }
-                const here = block[0..@min(topk_block, s.n - first)];
-                fill(line, first, here);
-                if (count + here.len > kept.len) {
-                    radix.select(P, kept[0..count], s.k);
-                    count = s.k;
-                    limit = kept[s.k - 1];
-                    limit_key = @intCast(limit >> 32);
-                }
-                for (here) |p| {
-                    kept[count] = p; // there is room: count + here.len <= kept.len
-                    count += @intFromBool(p < limit);
-                }
-                first += here.len;
+        l.fill(0, room.words);
+        words = room.words;
+    }
+    while (true) {
+        if (!known) {
+            const found = between(l, low, high, room);
+            if (k <= found.below) {
+                high = low - 1;
+                low = 0;
+                continue;
             }
-            if (count > s.k) radix.select(P, kept[0..count], s.k);
-            if (P == u64 and s.k <= 16)
-                radix.sortFew(kept[0..s.k])
-            else
-                std.mem.sortUnstable(P, kept[0..s.k], {}, std.sort.asc(P));
-            line.emitAt(0, kept[0..s.k]);
-        }
-
-        fn kthvalueRun(plan: *const Plan, call: *Call) void {
-            forLines(plan, call, plan.stateAs(State).n, kthvalueLine);
-        }
-        fn kthvalueLine(plan: *const Plan, line: *Line, work: []P) void {
-            const k: usize = @intCast(plan.ints[1]);
-            fill(line, 0, work);
-            radix.select(P, work, k);
-            line.emitAt(0, work[k - 1 .. k]);
-        }
-
-        fn medianRun(plan: *const Plan, call: *Call) void {
-            forLines(plan, call, plan.stateAs(State).n, medianLine);
-        }
-        fn medianLine(plan: *const Plan, line: *Line, work: []P) void {
-            const s = plan.stateAs(State);
-            fill(line, 0, work);
-            var n = work.len;
-            if (s.codec.is_float) {
-                var first_nan: P = std.math.maxInt(P);
-                for (work) |p| if (p >= nanFloor(s)) {
-                    first_nan = @min(first_nan, p);
-                    n -= 1;
-                };
-                if (n == 0 or (n < work.len and !s.ignore_nan)) return line.emitAt(0, @as([]const P, &.{first_nan}));
+            if (k > found.below + found.count) {
+                low = high + 1;
+                high = most;
+                continue;
             }
-            const k = (n - 1) / 2 + 1;
-            radix.select(P, work, k);
-            line.emitAt(0, work[k - 1 .. k]);
+            below = found.below;
+            if (low == high or found.count == 1) {
+                const at = room.places[k - 1 - below];
+                return .{ s.codec.keyAt(l.memory, at, s.descending), at };
+            }
+            l.packFor(low, high);
+            words = packedWords(l, found.count, room);
         }
-        /// Pairs at or above this one are nan, where the dtype has it.
-        fn nanFloor(s: *const State) P {
-            return ((@as(P, 1) << @intCast(8 * s.codec.key_bytes)) - 1) << 32;
+        const word = select.nth(words, room.other, k - below);
+        const cut = word >> l.how.position_bits << l.how.dropped;
+        if (l.how.dropped == 0) return .{ cut + l.how.base, @intCast(l.how.position(word)) };
+        // Those that are alike as far as there was room for their keys.
+        known = false;
+        low = cut + l.how.base;
+        high = low +| ((@as(u64, 1) << l.how.dropped) - 1);
+    }
+}
+/// Keys between which the k-th smallest probably lies.
+fn guess(l: *const Line, k: usize, most: u64) [2]u64 {
+    const s = l.s;
+    var sample: [2 * select.long_sample]u64 = undefined;
+    const m = select.long_sample;
+    for (sample[0..m], 0..) |*x, i| x.* = s.codec.keyAt(l.memory, i * s.n / m, s.descending);
+    const low, const high = select.bracket(select.sortedSample(&sample, m), s.n, k);
+    return .{ low, @min(high, most) };
+}
+
+fn topkRun(plan: *const Plan, call: *Call) void {
+    forLines(plan, call, Room.length(plan.stateAs(State).n), true, topkLine);
+}
+/// Of a line where few are wanted, so many elements show which ones it may be.
+const shown = 4096;
+fn topkLine(_: *const Plan, line: *Line, work: []u64) void {
+    const s = line.s;
+    if (s.k == s.n) return line.emit(0, line.sorted(work[0 .. 2 * s.n]));
+    const room: Room = .init(work, s.n);
+    var high: u64 = 0;
+    var last: u32 = std.math.maxInt(u32);
+    if (s.k <= few and s.n >= 16)
+        high = s.codec.limit(line.memory, @min(s.n, shown), s.descending, s.k)
+    else
+        high, last = nth(line, s.k, room);
+    var count = between(line, 0, high, room).count;
+    if (count > s.k and last == std.math.maxInt(u32) and count > 64) {
+        high, last = nth(line, s.k, room);
+        count = between(line, 0, high, room).count;
+    }
+    if (count > s.k and last != std.math.maxInt(u32)) {
+        // Of those that equal the last one the first ones are taken.
+        var kept: usize = 0;
+        for (room.places[0..count]) |at| {
+            room.places[kept] = at;
+            kept += @intFromBool(at <= last or s.codec.keyAt(line.memory, at, s.descending) != high);
         }
-    };
+        count = kept;
+    }
+    var low: u64 = 0;
+    line.how = .{};
+    if (s.codec.key_bytes == 8 or count > radix.small_length) {
+        low = high;
+        for (room.places[0..count]) |at| low = @min(low, s.codec.keyAt(line.memory, at, s.descending));
+        line.packFor(low, high);
+    }
+    var words = packedWords(line, count, room);
+    if (count <= 16)
+        radix.sortFew(words)
+    else
+        words = radix.sort(words, room.other[0..count], line.bitsOf(high - low));
+    line.settle(words);
+    line.emit(0, words[0..s.k]);
+}
+
+fn kthvalueRun(plan: *const Plan, call: *Call) void {
+    forLines(plan, call, Room.length(plan.stateAs(State).n), true, kthvalueLine);
+}
+fn kthvalueLine(plan: *const Plan, line: *Line, work: []u64) void {
+    choose(line, @intCast(plan.ints[1]), .init(work, line.s.n));
+}
+fn choose(line: *Line, k: usize, room: Room) void {
+    _, const at = nth(line, k, room);
+    line.emitAt(at);
+}
+
+fn medianRun(plan: *const Plan, call: *Call) void {
+    forLines(plan, call, Room.length(plan.stateAs(State).n), true, medianLine);
+}
+fn medianLine(_: *const Plan, line: *Line, work: []u64) void {
+    const s = line.s;
+    const room: Room = .init(work, s.n);
+    const nans = if (s.codec.nans) |count| count(line.memory, s.n) else 0;
+    if (nans == s.n or (nans > 0 and !s.ignore_nan)) {
+        _ = between(line, s.codec.nan_key, s.codec.nan_key, room);
+        return line.emitAt(room.places[0]);
+    }
+    choose(line, (s.n - nans - 1) / 2 + 1, room);
 }
 
 test {

@@ -5,6 +5,7 @@
 const std = @import("std");
 const simd = @import("../simd.zig");
 const dtype = @import("../dtype.zig");
+const select = @import("sort_select.zig");
 const DType = dtype.DType;
 
 /// How elements of a dtype become keys.
@@ -131,26 +132,73 @@ pub fn Keys(comptime d: DType) type {
             }
             return .{ result[0], result[1] };
         }
-        /// How many elements from `first` on one can pass over, as none of them has a key below `limit`.
-        fn passed(memory: [*]const u8, stride: usize, first: usize, n: usize, descending: bool, limit: u64) usize {
-            if (stride != 1) return 0;
-            const V = @Vector(lanes, K);
-            const line = lineOf(memory) + first;
-            const bound: V = @splat(@intCast(limit));
+        /// Writes the positions of the elements with keys from low to high to `places`, in order; there is room for 8 more.
+        fn between(line: [*]const u8, n: usize, descending: bool, low: u64, high: u64, places: [*]u32) select.Found {
+            const V = @Vector(8, K);
+            const memory = lineOf(line);
+            const first: K = @intCast(low);
+            const last: K = @intCast(high);
+            const flip: V = @splat(if (descending) std.math.maxInt(K) else 0);
+            var below: @Vector(8, u32) = @splat(0);
+            var count: usize = 0;
             var i: usize = 0;
-            while (i + lanes <= n) : (i += lanes) {
-                if (@reduce(.Or, of(V, line[i..][0..lanes].*, descending) < bound)) break;
+            while (i + 8 <= n) : (i += 8) {
+                const k = ascending(V, memory[i..][0..8].*) ^ flip;
+                const under = k < @as(V, @splat(first));
+                below += @intFromBool(under);
+                const mask: u8 = @bitCast(~under & (k <= @as(V, @splat(last))));
+                count += select.compress(u32, places + count, simd.iota(8, u32) + @as(@Vector(8, u32), @splat(@intCast(i))), mask);
             }
-            return i;
+            var sum: usize = @reduce(.Add, below);
+            while (i < n) : (i += 1) {
+                const k = one(memory[i], descending);
+                sum += @intFromBool(k < first);
+                places[count] = @intCast(i);
+                count += @intFromBool(k >= first and k <= last);
+            }
+            return .{ .below = sum, .count = count };
+        }
+        /// A key that at least k elements (k <= 16 <= n) do not exceed, and hardly more do.
+        fn limit(line: [*]const u8, n: usize, descending: bool, k: usize) u64 {
+            const V = @Vector(16, K);
+            const memory = lineOf(line);
+            const flip: V = @splat(if (descending) std.math.maxInt(K) else 0);
+            var least: V = @splat(std.math.maxInt(K));
+            var i: usize = 0;
+            while (i + 16 <= n) : (i += 16) least = @min(least, ascending(V, memory[i..][0..16].*) ^ flip);
+            if (k == 1) return @reduce(.Min, least);
+            var ranks: V = @splat(0);
+            for (@as([16]K, least)) |x| ranks += @intFromBool(@as(V, @splat(x)) < least);
+            return @reduce(.Max, @select(K, ranks < @as(V, @splat(@intCast(k))), least, @as(V, @splat(0))));
+        }
+        /// How many elements are nan.
+        fn nans(line: [*]const u8, n: usize) usize {
+            const V = @Vector(8, K);
+            const memory = lineOf(line);
+            const most: V = @splat(infinity_bits);
+            var count: @Vector(8, u32) = @splat(0);
+            var i: usize = 0;
+            while (i + 8 <= n) : (i += 8) count += @intFromBool(@as(V, memory[i..][0..8].*) & ~@as(V, @splat(sign)) > most);
+            var sum: usize = @reduce(.Add, count);
+            while (i < n) : (i += 1) sum += @intFromBool(memory[i] & ~sign > infinity_bits);
+            return sum;
+        }
+        /// The words of the elements at `places`.
+        fn packAt(line: [*]const u8, places: []const u32, descending: bool, how: *const Packing, words: [*]u64) void {
+            const memory = lineOf(line);
+            for (places, words) |at, *w| w.* = wordsOf(1, .{memory[at]}, at, descending, how)[0];
+        }
+        /// Brings together what lies `stride` apart, for several lines that are side by side; they go `pitch` bytes apart.
+        fn collect(from: [*]const u8, stride: usize, n: usize, lines: usize, to: [*]u8, pitch: usize) void {
+            const memory = lineOf(from);
+            const out: [*]K = @ptrCast(@alignCast(to));
+            const apart = pitch / bytes;
+            for (0..n) |i| {
+                for (memory[i * stride ..][0..lines], 0..) |x, line| out[line * apart + i] = x;
+            }
         }
         fn keyAt(memory: [*]const u8, at: usize, descending: bool) u64 {
             return one(lineOf(memory)[at], descending);
-        }
-
-        /// Whole keys with positions, where no word has room for them.
-        fn fill(memory: [*]const u8, stride: usize, first: usize, n: usize, descending: bool, pairs: [*]u128) void {
-            const line = lineOf(memory);
-            for (pairs[0..n], first..) |*p, i| p.* = @as(u128, one(line[i * stride], descending)) << 32 | i;
         }
     };
 }
@@ -173,10 +221,12 @@ pub const Codec = struct {
     pack: *const fn ([*]const u8, usize, usize, usize, bool, *const Packing, [*]u64) void,
     unpack: *const fn ([*]const u64, usize, [*]const u8, usize, bool, *const Packing, [*]u8, usize) void,
     range: *const fn ([*]const u8, usize, usize, bool) [2]u64,
-    passed: *const fn ([*]const u8, usize, usize, usize, bool, u64) usize,
-    // For keys of 8 bytes:
-    keyAt: ?*const fn ([*]const u8, usize, bool) u64,
-    fill: ?*const fn ([*]const u8, usize, usize, usize, bool, [*]u128) void,
+    between: *const fn ([*]const u8, usize, bool, u64, u64, [*]u32) select.Found,
+    limit: *const fn ([*]const u8, usize, bool, usize) u64,
+    nans: ?*const fn ([*]const u8, usize) usize,
+    packAt: *const fn ([*]const u8, []const u32, bool, *const Packing, [*]u64) void,
+    collect: *const fn ([*]const u8, usize, usize, usize, [*]u8, usize) void,
+    keyAt: *const fn ([*]const u8, usize, bool) u64,
     key_bytes: usize,
     is_float: bool,
     nan_key: u64,
@@ -193,9 +243,12 @@ pub const Codec = struct {
             .pack = &K.pack,
             .unpack = &K.unpack,
             .range = &K.range,
-            .passed = &K.passed,
-            .keyAt = if (K.bytes == 8) &K.keyAt else null,
-            .fill = if (K.bytes == 8) &K.fill else null,
+            .between = &K.between,
+            .limit = &K.limit,
+            .nans = if (d.isFloat()) &K.nans else null,
+            .packAt = &K.packAt,
+            .collect = &K.collect,
+            .keyAt = &K.keyAt,
             .key_bytes = K.bytes,
             .is_float = d.isFloat(),
             .nan_key = K.nan_key,

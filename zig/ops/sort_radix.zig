@@ -46,7 +46,7 @@ fn mergeSort(words: []u64, other: []u64) []u64 {
 }
 
 /// Each of 16 words to the place that the number of smaller ones says: no branch at all.
-fn rankSort(words: *[16]u64) void {
+pub fn rankSort(words: *[16]u64) void {
     const V = @Vector(16, u64);
     const all: V = words.*;
     const from: [16]u64 = words.*;
@@ -83,16 +83,6 @@ fn merge(left: []const u64, right: []const u64, to: []u64) void {
     }
     const rest = if (i < left.len) left[i..] else right[j..];
     @memcpy(to[n..], rest[0 .. to.len - n]);
-}
-
-pub fn insertionSort(comptime P: type, pairs: []P) void {
-    if (pairs.len < 2) return;
-    for (1..pairs.len) |i| {
-        const x = pairs[i];
-        var j = i;
-        while (j > 0 and pairs[j - 1] > x) : (j -= 1) pairs[j] = pairs[j - 1];
-        pairs[j] = x;
-    }
 }
 
 const most_bits = 11;
@@ -228,40 +218,4 @@ fn Parts(comptime Source: type) type {
             }
         }
     };
-}
-
-/// Moves the k smallest pairs to the front, in no order, and the k-th of them (k >= 1) to
-/// pairs[k - 1]. Quickselect with the median of three.
-pub fn select(comptime P: type, pairs: []P, k: usize) void {
-    var low: usize = 0;
-    var high = pairs.len; // [low, high) holds place k - 1
-    var rounds: usize = 0;
-    const few = if (P == u64) 16 else 32;
-    while (high - low > few) : (rounds += 1) {
-        const mid = low + (high - low) / 2;
-        var pivot = median3(P, pairs[low], pairs[mid], pairs[high - 1]);
-        if (rounds > 40) pivot = spread(P, pairs[low..high], rounds);
-        // The pairs below the pivot to the front, without a branch that nobody could foresee.
-        var split = low;
-        for (pairs[low..high]) |*p| {
-            const x = p.*;
-            p.* = pairs[split];
-            pairs[split] = x;
-            split += @intFromBool(x < pivot);
-        }
-        // The pivot is not the smallest and stays above: both sides are shorter than the whole.
-        if (k - 1 < split) high = split else low = split;
-    }
-    if (P == u64) sortFew(pairs[low..high]) else insertionSort(P, pairs[low..high]);
-}
-fn median3(comptime P: type, a: P, b: P, c: P) P {
-    return @max(@min(a, b), @min(@max(a, b), c));
-}
-/// A pivot from an arbitrary place: against inputs made to defeat the median of three.
-fn spread(comptime P: type, pairs: []P, round: usize) P {
-    const place = (round *% 0x9e3779b97f4a7c15) >> 16;
-    // The greater of two: never the smallest one, which would leave the range as it is.
-    const a = pairs[place % pairs.len];
-    const b = pairs[(place + pairs.len / 3) % pairs.len];
-    return @max(a, b);
 }
