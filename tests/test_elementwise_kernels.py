@@ -38,6 +38,24 @@ def test_broadcasting(shapes, dtype):
     np.testing.assert_array_equal((x < y).numpy(), a < b)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_columns(dtype):
+    """Short rows by a column that lies anywhere, into outputs that begin anywhere in a line."""
+    for n in (8, 15, 16, 17, 31, 32, 49, 63, 65, 100, 127):
+        rows = 5000 // n + 40
+        a, b = _pair((rows, n), (rows, 3), dtype)
+        x, y = dlgrad.from_numpy(a), dlgrad.from_numpy(b)[:, 1:2]
+        want = a - b[:, 1:2], b[:, 1:2] / a
+        np.testing.assert_array_equal((x - y).numpy(), want[0])
+        np.testing.assert_array_equal((y / x).numpy(), want[1])
+        for begin in (1, 5, 11):
+            out = dlgrad.zeros(rows * n + 20, dtype=x.dtype)
+            inside = out[begin : begin + rows * n].view(rows, n)
+            inside.copy_(x).sub_(y)
+            np.testing.assert_array_equal(inside.numpy(), want[0])
+            assert not out[:begin].any() and not out[begin + rows * n :].any()
+
+
 INTEGERS = ("bool", "uint8", "int8", "int16", "int32", "int64")
 
 
@@ -49,7 +67,9 @@ def test_casts_among_integers(of, to):
         x, d = dlgrad.from_numpy(a), getattr(dlgrad, to)
         np.testing.assert_array_equal(x.to(d).numpy(), a.astype(to))
         np.testing.assert_array_equal(x[::3].to(d).numpy(), a[::3].astype(to))
-        np.testing.assert_array_equal(x[:n, None].expand(n, 3).to(d).numpy(), np.repeat(a[:n, None], 3, 1).astype(to))
+        np.testing.assert_array_equal(
+            x[:n, None].expand(n, 3).to(d).numpy(), np.repeat(a[:n, None], 3, 1).astype(to)
+        )
 
 
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
@@ -57,7 +77,9 @@ def test_halves_are_computed_in_float32(name):
     """Rows with kernels of their own round the results of float32 once."""
     d = getattr(dlgrad, name)
     for n in (1, 15, 64, 777):
-        x, y, z = [dlgrad.from_numpy(RNG.standard_normal(n).astype("float32") * 4).to(d) for _ in range(3)]
+        x, y, z = [
+            dlgrad.from_numpy(RNG.standard_normal(n).astype("float32") * 4).to(d) for _ in range(3)
+        ]
         for f in (lambda a, b, c: a + b, lambda a, b, c: a - b, lambda a, b, c: a * b, lambda a, b, c: a / b, lambda a, b, c: a * 2.3,
                   lambda a, b, c: a + 1, lambda a, b, c: a.floor(), lambda a, b, c: a.ceil(), lambda a, b, c: a.trunc(),
                   lambda a, b, c: a.round(), lambda a, b, c: a.square(), lambda a, b, c: a.relu(), lambda a, b, c: a.clamp(-1, 2),

@@ -54,9 +54,9 @@ const of = elementwise_row.Rows(2);
 pub const rows = blk: {
     @setEvalBranchQuota(10_000);
     break :blk [_]Row{
-        of.withNumbers(of.withHalves(of.everySizeSignless("add", f.add), f.add), f.add),
-        of.withHalves(of.everySizeSignless("sub", f.sub), f.sub),
-        of.withNumbers(of.withHalves(of.ofBools(of.everySizeSignless("mul", f.mul)), f.mul), f.mul),
+        of.withColumns(of.withNumbers(of.withHalves(of.everySizeSignless("add", f.add), f.add), f.add), f.add),
+        of.withColumns(of.withHalves(of.everySizeSignless("sub", f.sub), f.sub), f.sub),
+        of.withColumns(of.withNumbers(of.withHalves(of.ofBools(of.everySizeSignless("mul", f.mul)), f.mul), f.mul), f.mul),
         of.withHalves(of.ofBools(of.everySize("maximum", simd.maxNan, 0)), simd.maxNan),
         of.withHalves(of.ofBools(of.everySize("minimum", simd.minNan, 0)), simd.minNan),
         of.asIntegers(of.cheap("fmax", f.fmax, 0), of.ofBools(of.everySize("maximum", simd.maxNan, 0))),
@@ -70,7 +70,7 @@ pub const rows = blk: {
         of.withFloat16(of.everySize("add_scaled", f.addScaled, 1), f.addScaled, 1),
         of.cheap("mul_scaled", f.mulScaled, 1),
         of.cheap("div_scaled", f.divScaled, 1),
-        of.withHalves(of.cheap("div", f.div, 0), f.div),
+        of.withColumns(of.withHalves(of.cheap("div", f.div, 0), f.div), f.div),
         copysign(),
         of.cheap("nextafter", f.nextafter, 0),
         of.costly("atan2", math.atan2, 0),

@@ -204,8 +204,19 @@ fn chooseWay(s: *State) void {
     const least: usize = if (flat_or_periodic)
         (if (rows_in_place) short_gathered_row else s.tile_length / 2)
     else if (rows_in_place) @max(short_gathered_row, short_row / v.element[0]) else short_gathered_row;
-    if (inner < least) s.way = .tiles;
+    if (inner < least and !takesColumn(s)) s.way = .tiles;
     if (!rows_in_place and inner >= 8) chooseBlocks(s);
+}
+
+/// The kernel has a core for an input with one element for each row; where few elements come
+/// again and again, they are better laid out once.
+fn takesColumn(s: *const State) bool {
+    const v = &s.view;
+    if (s.kernel.columns == null or v.inner() >> s.kernel.lane_bits == 0 or s.scalar_input != max_inputs) return false;
+    const column: usize = if (v.innerStride(1) == 0) 1 else 2;
+    const period = v.period(column) * s.out.tile.size();
+    return s.out.same and s.in[0].same and s.in[1].same and period > 2 * long_tile_bytes and
+        v.innerStride(column) == 0 and v.isFlat(0) and v.isFlat(3 - column);
 }
 
 /// Where an input's elements follow one another along another dimension than the output's.

@@ -27,6 +27,8 @@ pub const Kernel = struct {
     /// Bytes of an element.
     out_size: u8,
     in_size: [max_inputs]u8 = @splat(0),
+    /// For many rows of a chunk or more, without a call for each.
+    columns: ?*const ColumnCore = null,
 
     /// Computes `rows` rows of n elements, `out_step` bytes from one to the next. Scalars, and
     /// where to report a failure, are in the call.
@@ -43,6 +45,10 @@ pub const Kernel = struct {
         const lanes = @as(usize, 1) << k.lane_bits;
         const whole = n >> k.lane_bits;
         const left = n & (lanes - 1);
+        if (k.columns) |f| if (rows > 1 and k.takesColumn(n, out_step, in)) {
+            const column: usize = if (in[0].repeated) 0 else 1;
+            return f(n, rows, out_rows, in[1 - column].ptr, in[column].ptr, in[column].row_step, column == 0);
+        };
         var part: [max_inputs][part_bytes]u8 align(64) = undefined;
         var in_place = false;
         const m = k.n_in;
@@ -82,6 +88,13 @@ pub const Kernel = struct {
         }
     }
 
+    /// One of two inputs repeats an element in each row; nothing lies between the others' rows.
+    fn takesColumn(k: *const Kernel, n: usize, out_step: usize, in: *const Sources) bool {
+        const other = in[@intFromBool(in[0].repeated)];
+        return n >> k.lane_bits > 0 and in[0].repeated != in[1].repeated and
+            out_step == n * k.out_size and other.row_step == out_step;
+    }
+
     /// A tensor may be moved onto itself.
     fn move(k: *const Kernel, n: usize, rows: usize, out: [*]u8, out_step: usize, in: *const Sources) void {
         if (!in[0].repeated and out == in[0].ptr) return;
@@ -104,6 +117,17 @@ pub const Kernel = struct {
 
 /// Computes `count` chunks, one after the other. It may be of another object (elementwise_shared.zig).
 pub const Core = fn (count: usize, out: [*]u8, in: *const Chunks, call: *Call) callconv(.c) void;
+/// `rows` rows of n elements, n at least those of a chunk, packed in the output and one input
+/// (they may be the same); the other input, a column, has one element for each row.
+pub const ColumnCore = fn (
+    n: usize,
+    rows: usize,
+    out: [*]u8,
+    packed_rows: [*]const u8,
+    column: [*]const u8,
+    column_step: usize,
+    column_first: bool,
+) callconv(.c) void;
 /// Where the first chunk of an input is, and how many bytes behind it the next.
 pub const Chunk = extern struct { ptr: [*]const u8, step: usize };
 pub const Chunks = [max_inputs]Chunk;
@@ -125,6 +149,8 @@ pub const KernelOptions = struct {
     /// Vectors at a time where there are registers for it: each instruction of a long formula waits
     /// for the one before.
     together: usize = 1,
+    /// With a core for columns. The function has no scalars, and T in memory.
+    columns: bool = false,
 };
 
 pub const Half = enum {
@@ -204,6 +230,42 @@ pub fn kernelMixed(
             }
         }
 
+        fn columnCore(
+            n: usize,
+            rows: usize,
+            out_bytes: [*]u8,
+            in_bytes: [*]const u8,
+            column: [*]const u8,
+            step: usize,
+            column_first: bool,
+        ) callconv(.c) void {
+            const out: [*]T = @ptrCast(@alignCast(out_bytes));
+            const in: [*]const T = @ptrCast(@alignCast(in_bytes));
+            const total = n * rows;
+            // The output's lines are written whole: a chunk has the end of a row and the next one's begin.
+            var at = (-%@intFromPtr(out_bytes) % @sizeOf(V)) / @sizeOf(T);
+            if (at > 0) simd.storePart(T, out, at, either(simd.loadPart(T, in, at, 1), splatAt(column), column_first));
+            var left: isize = @intCast(n - at);
+            var p = column;
+            while (at < total - n) : (at += lanes) {
+                const here = simd.firstLanes(T, @intCast(left));
+                const y = @select(T, here, splatAt(p), splatAt(p + step));
+                out[at..][0..lanes].* = either(in[at..][0..lanes].*, y, column_first);
+                left -= lanes;
+                p += if (left <= 0) step else 0;
+                left += if (left <= 0) @as(isize, @intCast(n)) else 0;
+            }
+            const y = splatAt(column + (rows - 1) * step);
+            while (at + lanes <= total) : (at += lanes) out[at..][0..lanes].* = either(in[at..][0..lanes].*, y, column_first);
+            if (at < total) simd.storePart(T, out + at, total - at, either(simd.loadPart(T, in + at, total - at, 1), y, column_first));
+        }
+        inline fn splatAt(p: [*]const u8) V {
+            return @splat(@as(*const T, @ptrCast(@alignCast(p))).*);
+        }
+        inline fn either(x: V, y: V, column_first: bool) V {
+            return if (column_first) f(V, y, x) else f(V, x, y);
+        }
+
         inline fn number(call: *const Call, comptime i: usize) V {
             return @splat(scalarAs(T, call.scalar[i]));
         }
@@ -218,7 +280,8 @@ pub fn kernelMixed(
             };
         }
     };
-    return .{ .core = Of.core, .lane_bits = @intCast(@ctz(@as(u8, lanes))), .n_in = n_in, .out_size = @sizeOf(R), .in_size = .{ @sizeOf(Ins[0]), @sizeOf(Ins[1]), @sizeOf(Ins[2]) } };
+    const with_columns = options.columns and simd.has_fma;
+    return .{ .core = Of.core, .columns = if (with_columns) Of.columnCore else null, .lane_bits = @intCast(@ctz(@as(u8, lanes))), .n_in = n_in, .out_size = @sizeOf(R), .in_size = .{ @sizeOf(Ins[0]), @sizeOf(Ins[1]), @sizeOf(Ins[2]) } };
 }
 
 /// out = a, of elements of this many bytes.

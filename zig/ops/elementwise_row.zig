@@ -53,6 +53,14 @@ pub fn Rows(comptime n_in: usize) type {
             };
         }
 
+        /// `row` of a formula without scalars, also with one element of an input for each row.
+        pub fn withColumns(comptime row: Row, comptime f: anytype) Row {
+            var r = row;
+            r.f32 = kernelOf(f, f32, n_in, .{ .light = true, .columns = true });
+            r.f64 = kernelOf(f, f64, n_in, .{ .light = true, .columns = true });
+            return r;
+        }
+
         /// Floats only, an approximation or a loop.
         pub fn costly(name: []const u8, comptime f: anytype, comptime scalars: usize) Row {
             var r = floats(name, f, .{ .scalars = scalars });

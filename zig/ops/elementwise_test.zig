@@ -10,7 +10,7 @@ const Tensor = testing.Tensor;
 
 const small = struct {
     const rows = [_]row.Row{
-        row.Rows(2).every("sub", formulas.sub, 0),
+        row.Rows(2).withColumns(row.Rows(2).every("sub", formulas.sub, 0), formulas.sub),
         row.Rows(2).predicate("lt", formulas.lt),
     };
     pub const names = row.namesOf(&rows);
@@ -100,6 +100,30 @@ test "in place" {
             _ = try testing.call(small, "sub", &.{ &a, &a, &b }, .{});
             for (0..a.numel()) |i| try std.testing.expectEqual(old.get(i) - b.get(i), a.get(i));
         }
+    }
+}
+
+test "a column, first and second, and in place" {
+    for (16..67) |n| {
+        const rows = 300;
+        const shape = [_]i64{ rows, @intCast(n) };
+        var column: Tensor = try .init(.float32, &.{ 3, rows }, .contiguous);
+        defer column.deinit();
+        column.shape = &shape;
+        column.strides[0] = 3;
+        column.strides[1] = 0;
+        var out: Tensor = try .init(.float32, &.{rows * @as(i64, @intCast(n))}, .contiguous);
+        defer out.deinit();
+        var packed_rows: Tensor = try .init(.float32, &shape, .contiguous);
+        defer packed_rows.deinit();
+        out.shape = &shape;
+        out.strides[0] = shape[1];
+        out.strides[1] = 1;
+        try check("sub", &out, &packed_rows, &column);
+        try check("sub", &out, &column, &packed_rows);
+        for (0..rows * n) |i| out.set(i, packed_rows.get(i));
+        _ = try testing.call(small, "sub", &.{ &out, &out, &column }, .{});
+        for (0..rows * n) |i| try std.testing.expectEqual(packed_rows.get(i) - column.get(i), out.get(i));
     }
 }
 

@@ -166,4 +166,5 @@ fn isRow(row: *const Row, name: []const u8) bool {
 
 test {
     _ = @import("elementwise_rows_test.zig"); // of all elementwise families
+    _ = elementwise;
 }
