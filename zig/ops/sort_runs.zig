@@ -4,6 +4,7 @@ const std = @import("std");
 const planning = @import("../plan.zig");
 const services = @import("../services.zig");
 const dtype = @import("../dtype.zig");
+const simd = @import("../simd.zig");
 const index_space = @import("index_space.zig");
 const Plan = planning.Plan;
 const Call = planning.Call;
@@ -144,10 +145,10 @@ const Search = struct {
     /// Positions, boundaries, values, over the shape of values.
     space: index_space.Space(3) = .{},
 
-    /// Whether few boundaries serve all values, which lie together.
+    /// Whether the same boundaries serve all values, which lie together.
     fn flat(s: *const Search) bool {
         const x = &s.space;
-        return s.n <= 64 and x.ndim == 1 and x.strides[0][0] == 1 and x.strides[1][0] == 0 and x.strides[2][0] == 1;
+        return x.ndim == 1 and x.strides[0][0] == 1 and x.strides[1][0] == 0 and x.strides[2][0] == 1;
     }
 };
 
@@ -185,7 +186,7 @@ fn Searching(comptime d: DType) type {
         fn run(plan: *const Plan, call: *Call) void {
             const s = plan.stateAs(Search);
             const job: Job = .{ .plan = plan, .call = call };
-            services.parallelFor(s.space.count, 512, job, part);
+            services.parallelFor(s.space.count, 1024, job, part);
         }
         fn part(job: *const Job, begin: usize, end: usize) void {
             const s = job.plan.stateAs(Search);
@@ -193,9 +194,17 @@ fn Searching(comptime d: DType) type {
             const boundaries = job.call.at(T, 1);
             const values = job.call.at(T, 2);
             var i = begin;
-            if (@sizeOf(T) >= 4 and s.flat()) while (i + lanes <= end) : (i += lanes) {
-                out[i..][0..lanes].* = counted(s, boundaries, values[i..][0..lanes].*);
-            };
+            if (@sizeOf(T) >= 4 and simd.has_fma and s.n > 0 and s.flat()) {
+                const last = boundaries[(s.n - 1) * s.step];
+                if (s.n <= 24 and last == last) {
+                    while (i + lanes <= end) : (i += lanes) {
+                        out[i..][0..lanes].* = counted(s, boundaries, values[i..][0..lanes].*);
+                    }
+                } else if (s.step == 1 and s.n >= lanes and end - i >= lanes) {
+                    Nodes.init(boundaries, s.n, s.right).find(values[i..end], out + i);
+                    i = end;
+                }
+            }
             var w = s.space.walk(i);
             while (i < end) : (i += width) {
                 // Several searches side by side: each of them mostly waits for memory.
@@ -231,6 +240,97 @@ fn Searching(comptime d: DType) type {
             }
             return sum;
         }
+
+        /// Boundaries as a tree with nodes of `fan`, the last of which are boundaries themselves.
+        const Nodes = struct {
+            const fan = 8;
+            const all = 512;
+
+            boundaries: [*]const T,
+            n: usize,
+            right: bool,
+            /// Boundaries between two of `leaves`; 0 where there are so few that what is above them suffices.
+            apart: usize,
+            has_middle: bool = false,
+            tops: [fan]T,
+            middle: [fan * fan]T,
+            leaves: [all]T,
+
+            fn init(boundaries: [*]const T, n: usize, right: bool) Nodes {
+                var t: Nodes = .{ .boundaries = boundaries, .n = n, .right = right, .apart = 0, .tops = undefined, .middle = undefined, .leaves = undefined };
+                var from: []const T = boundaries[0..n];
+                if (n > all) {
+                    t.apart = (n + all - 1) / all;
+                    every(t.apart, from, &t.leaves);
+                    from = &t.leaves;
+                }
+                if (from.len > fan * fan) {
+                    t.has_middle = true;
+                    every(fan, from, &t.middle);
+                    from = &t.middle;
+                }
+                every(fan, from, &t.tops);
+                return t;
+            }
+            fn every(apart: usize, from: []const T, to: []T) void {
+                for (to, 1..) |*x, i| x.* = from[@min(from.len, i * apart) - 1];
+            }
+            /// x, of which the compiler knows nothing: it would make a branch of it that nobody could foresee.
+            inline fn hidden(x: usize) usize {
+                return asm (""
+                    : [out] "=r" (-> usize),
+                    : [x] "0" (x),
+                );
+            }
+            /// The place of the first that is not passed, from `low` on; `fan` behind it where all are.
+            inline fn among(comptime right: bool, nodes: []const T, from: usize, x: T) usize {
+                // What is before a place that was found is passed in any case: starting sooner does no harm.
+                const low = @min(from, nodes.len - fan);
+                const y: @Vector(fan, T) = nodes[low..][0..fan].*;
+                const v: @Vector(fan, T) = @splat(x);
+                const stops: @Int(.unsigned, fan) = @bitCast(if (right) y > v else y >= v);
+                return low + @ctz(@as(u32, stops) | 1 << fan);
+            }
+            fn find(t: *const Nodes, values: []const T, out: [*]i64) void {
+                if (t.right) t.findOf(true, values, out) else t.findOf(false, values, out);
+            }
+            fn findOf(t: *const Nodes, comptime right: bool, values: []const T, out: [*]i64) void {
+                const line = t.boundaries[0..t.n];
+                var i: usize = 0;
+                if (t.apart > fan) while (i + together <= values.len) : (i += together) {
+                    var low: [together]usize = undefined;
+                    inline for (&low, values[i..][0..together]) |*l, x| l.* = t.start(right, x);
+                    t.halve(right, values[i..][0..together], &low);
+                    for (&low, values[i..][0..together], out[i..][0..together]) |l, x, *to| to.* = @intCast(among(right, line, l, x));
+                };
+                while (i < values.len) : (i += 1) {
+                    var low: [1]usize = .{t.start(right, values[i])};
+                    if (t.apart > fan) t.halve(right, values[i..][0..1], &low);
+                    out[i] = @intCast(among(right, line, low[0], values[i]));
+                }
+            }
+            inline fn start(t: *const Nodes, comptime right: bool, x: T) usize {
+                var low = fan * among(right, &t.tops, 0, x);
+                if (t.has_middle) low = fan * among(right, &t.middle, low, x);
+                if (t.apart != 0) low = @min(t.apart * among(right, &t.leaves, low, x), t.n - t.apart);
+                return low;
+            }
+            /// Searches side by side: each of them mostly waits for what it compared last.
+            const together = 8;
+            inline fn halve(t: *const Nodes, comptime right: bool, x: anytype, low: anytype) void {
+                var left = t.apart;
+                while (left > fan) {
+                    const half = left / 2;
+                    const middle = t.boundaries + half - 1;
+                    inline for (x, low) |v, *l| {
+                        const y = middle[l.*];
+                        const stops = if (right) y > v else y >= v;
+                        l.* += half & (hidden(@intFromBool(stops)) -% 1);
+                    }
+                    left -= half;
+                }
+            }
+        };
 
         const width = 8;
         const Comparable = @TypeOf(comparable(d, undefined));
