@@ -222,8 +222,8 @@ pub fn Gemm(comptime T: type) type {
         fn readingOfA(p: *const Problem) Reading {
             if (p.a_view) |a| {
                 if (p.m <= mr or p.n <= nr or p.m * p.n * p.k <= 160 * 160 * 160) return .in_place;
-                // Rows a multiple of 4 KB apart would drive each other out of the L1 cache.
-                if (a.sk == 1 and a.si * @sizeOf(T) % 4096 != 0) return .in_place;
+                // Rows a multiple of 16 KB apart would drive each other out of the L2 cache.
+                if (a.sk == 1 and a.si * @sizeOf(T) % (16 << 10) != 0) return .in_place;
             }
             // Chunks of few rows: with several threads each of them packs B again.
             const few = p.n <= p.m and p.n <= 512;
@@ -349,7 +349,7 @@ pub fn Gemm(comptime T: type) type {
         ) void {
             const p = r.p;
             const in_place = r.reading == .in_place;
-            const step = if (!in_place) mr else if (p.output == null and depth <= p.block) rows else output_rows;
+            const step = if (!in_place) mr else if (r.p.a_view.?.si * @sizeOf(T) % (4 << 10) == 0) Micro.close_rows else if (p.output == null and depth <= p.block) rows else output_rows;
             // Sums of several blocks that are rounded stay in the L1 cache.
             const stay = p.rounded != null and depth == p.k;
             var sums: [output_rows * nr]T align(64) = undefined;

@@ -124,6 +124,9 @@ pub fn Kernel(comptime T: type) type {
             &@as([mr]usize, simd.iota(mr, usize) + @as(@Vector(mr, usize), @splat(1)))
         else
             &.{ 1, 4 };
+        /// Rows of a tile where those of A are a multiple of 4 KB apart: lines of the same set of the L1
+        /// cache, which has 12 ways.
+        pub const close_rows = if (heights.len == mr) @min(mr, 11) else mr;
         const dot_heights: []const usize = &.{ 1, 2, 4, 8, 11, mr };
 
         /// Whether the instructions of a step stand in so many words: left alone, the compiler finds

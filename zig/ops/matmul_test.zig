@@ -218,6 +218,7 @@ test "matmul has the bits of its rule, for any strides, tiles and threads" {
         .{ .m = 20, .n = 21, .k = 22, .step = 2, .tb = true },
         .{ .m = 15, .n = 17, .k = 5000 },
         .{ .m = 180, .n = 33, .k = 800 },
+        .{ .m = 180, .n = 33, .k = 800, .gap = 224 },
         .{ .m = 1, .n = 203, .k = 77 },
         .{ .m = 1, .n = 203, .k = 77, .tb = true },
         .{ .m = 203, .n = 1, .k = 77 },
