@@ -141,17 +141,18 @@ pub fn Gemm(comptime T: type) type {
         const chunk_rows = (if (builtin.is_test) 5 else 147) * mr;
         /// Bytes of B in a chunk, and of A in a part of its rows, that stay in the L2 cache.
         const chunk_bytes = 256 << 10;
-        const part_bytes = 400 << 10;
+        const part_bytes = 200 << 10;
 
-        const depth_most = 2 * kc_max;
+        const depth_most = 4096 / @sizeOf(T);
         /// Steps of k that a tile goes through at once: whole blocks.
         fn depthOf(p: *const Problem) usize {
             return @min(p.k, depth_most / p.block * p.block);
         }
         /// `rows` of a chunk in even parts.
-        fn partRows(p: *const Problem, rows: usize) usize {
-            const most = @max(1, part_bytes / (depthOf(p) * @sizeOf(T)));
-            return ceilDiv(ceilDiv(rows, ceilDiv(rows, most)), mr) * mr;
+        fn partRows(r: *const Round, rows: usize) usize {
+            const most = @max(1, part_bytes / (depthOf(r.p) * @sizeOf(T)));
+            const unit = if (r.rows_are_close) Micro.close_rows else mr;
+            return ceilDiv(ceilDiv(rows, ceilDiv(rows, most)), unit) * unit;
         }
 
         /// Where A comes from: its own memory; packed once for all threads, before; packed by the
@@ -162,6 +163,8 @@ pub fn Gemm(comptime T: type) type {
             p: *const Problem,
             call: *plan.Call,
             reading: Reading,
+            /// A is in place, and its rows a multiple of 4 KB apart.
+            rows_are_close: bool = false,
             b_in_place: bool,
             /// Rows and steps of this round, packed where they are shared.
             row0: usize,
@@ -194,6 +197,7 @@ pub fn Gemm(comptime T: type) type {
                 .chunk_m = 0,
                 .chunk_n = 0,
             };
+            if (round.reading == .in_place) round.rows_are_close = p.a_view.?.si * @sizeOf(T) % (4 << 10) == 0;
             chooseChunks(&round);
             if (round.reading != .shared) return runRound(&round);
 
@@ -245,7 +249,8 @@ pub fn Gemm(comptime T: type) type {
             const col_panels = ceilDiv(p.n, nr);
             var cols = col_panels;
             if (r.reading != .local) {
-                cols = @min(cols, @max(1, chunk_bytes / (depthOf(p) * @sizeOf(T) * nr)));
+                const most: usize = if (threads == 1) chunk_bytes * 3 / 2 else chunk_bytes;
+                cols = @min(cols, @max(1, most / (depthOf(p) * @sizeOf(T) * nr)));
                 // Of many, not fewer than share the cost of reading A.
                 const least: usize = if (col_panels >= 16) 2 else 1;
                 cols = @min(cols, @max(least, col_panels / pieces));
@@ -288,7 +293,7 @@ pub fn Gemm(comptime T: type) type {
             const p = r.p;
             const most = @min(depthOf(p), r.steps);
             const a_size = if (r.reading == .local) r.chunk_m * most else 0;
-            const part_rows = partRows(p, @min(r.chunk_m, r.rows));
+            const part_rows = partRows(r, @min(r.chunk_m, r.rows));
             // One panel of B lies on the stack; several, for the next parts, do not.
             var panel: [depth_most * nr]T align(64) = undefined;
             const keeps_b = !r.b_in_place and @min(r.chunk_m, r.rows) > part_rows;
@@ -349,7 +354,7 @@ pub fn Gemm(comptime T: type) type {
         ) void {
             const p = r.p;
             const in_place = r.reading == .in_place;
-            const step = if (!in_place) mr else if (r.p.a_view.?.si * @sizeOf(T) % (4 << 10) == 0) Micro.close_rows else if (p.output == null and depth <= p.block) rows else output_rows;
+            const step = if (!in_place) mr else if (p.output == null and depth <= p.block) rows else output_rows;
             // Sums of several blocks that are rounded stay in the L1 cache.
             const stay = p.rounded != null and depth == p.k;
             var sums: [output_rows * nr]T align(64) = undefined;
@@ -367,7 +372,8 @@ pub fn Gemm(comptime T: type) type {
                 var i: usize = 0;
                 while (i < rows) {
                     const first = copies and i == 0;
-                    const part: Micro.Part = .{ .row = row + i, .rows = if (first) mr else @min(step, rows - i), .col = col + j, .cols = width };
+                    const count = if (first) mr else if (r.rows_are_close) Micro.evenRows(rows - i, Micro.close_rows) else @min(step, rows - i);
+                    const part: Micro.Part = .{ .row = row + i, .rows = count, .col = col + j, .cols = width };
                     if (p.output) |*output| output.fetch(part.row, part.rows, part.col);
                     var k: usize = 0;
                     while (k < depth) : (k += p.block) {

@@ -127,6 +127,11 @@ pub fn Kernel(comptime T: type) type {
         /// Rows of a tile where those of A are a multiple of 4 KB apart: lines of the same set of the L1
         /// cache, which has 12 ways.
         pub const close_rows = if (heights.len == mr) @min(mr, 11) else mr;
+        /// The first of even tiles of at most `most` rows.
+        pub fn evenRows(rows: usize, most: usize) usize {
+            const tiles = (rows - 1) / most + 1;
+            return (rows + tiles - 1) / tiles;
+        }
         const dot_heights: []const usize = &.{ 1, 2, 4, 8, 11, mr };
 
         /// Whether the instructions of a step stand in so many words: left alone, the compiler finds
@@ -389,7 +394,7 @@ pub fn Kernel(comptime T: type) type {
 
                 /// The tile for `rows` rows, or for the first of them; its height is of[result].
                 fn heightFor(rows: usize) usize {
-                    const even = (rows + (rows - 1) / mr) / ((rows - 1) / mr + 1);
+                    const even = evenRows(rows, mr);
                     if (of.len == mr) return even - 1;
                     if (rows >= 2 * mr) return of.len - 1;
                     var i = of.len - 1;
