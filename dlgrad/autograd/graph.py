@@ -189,7 +189,9 @@ class Trace:
 
 
 special = None  # called with every new node while anomaly detection or saved-tensor hooks are on
-crossing = None  # dlgrad.func.vmap's share in the walk back (batched.py); None until it is first used
+crossing = (
+    None  # dlgrad.func.vmap's share in the walk back (batched.py); None until it is first used
+)
 anomaly = None  # None, or whether to look for nan too
 _here = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
@@ -381,7 +383,14 @@ def recipe_of(out, inputs, edges, results):
     belongs to; constants among what is kept are in tuples of one, and ANOTHER + i is the item i of `results`, of which `out`
     is one. None where a node says more than a recipe can."""
     node = out._grad_fn
-    if type(node) is not Node or node.outputs or node.hooks or node.trace or node.__dict__ or node.saved is FREED:
+    if (
+        type(node) is not Node
+        or node.outputs
+        or node.hooks
+        or node.trace
+        or node.__dict__
+        or node.saved is FREED
+    ):
         return None
     wanted = [e for e in edges if e is not None]
     if len({id(e) for e in wanted}) < len(wanted) or not _is_constant(node.rule):
@@ -399,6 +408,136 @@ def recipe_of(out, inputs, edges, results):
     return node.name_, node.rule, kept, node.own, places
 
 
+def script_of(outs, places, n, edges):
+    """How the graph of `outs` is made again: (script, the values that are `outs`, the places that it uses), as
+    zig/python/memo_graph.zig takes them, or None where a node says more than a script can. places: the tensors of a call,
+    the first `n` its arguments, whose edges are `edges`, and behind them what its steps made."""
+    wanted = [e for e in edges if e is not None]
+    if len({id(e) for e in wanted}) < len(wanted):
+        return None
+    try:
+        return _Script(places, n, edges).of(outs)
+    except ValueError:
+        return None
+
+
+class _Script:
+    """What `script_of` found out so far. A ValueError: it is more than a script can say."""
+
+    def __init__(self, places, n, edges):
+        self.places, self.n, self.edges = places, n, edges
+        self.values = list(places)
+        self.steps = []
+        self.nodes = {}  # those that the function made, by their ids; then their numbers
+        self.used = set()
+
+    def of(self, outs):
+        for t in outs:
+            self.visit(t)
+        nodes = sorted(self.nodes.values(), key=lambda node: node.seq)
+        self.nodes = {id(node): i for i, node in enumerate(nodes)}
+        for node in nodes:
+            self.write(node)
+        found = tuple([self.value(t) for t in outs])
+        for i, t in enumerate(self.values):
+            if i < self.n or i < len(self.places) and i not in self.used:
+                continue
+            fn = t._grad_fn
+            if fn is not None and id(fn.node) in self.nodes:
+                self.steps.append(
+                    (i, self.nodes[id(fn.node)], None if type(fn) is Node else fn.number)
+                )
+        if len(self.values) > 250 or len(nodes) > 64:
+            raise ValueError
+        return tuple(self.steps), found, tuple(self.used)
+
+    def visit(self, t):
+        """Finds the nodes behind tensor `t`, and behind what they saved."""
+        if not isinstance(t, Tensor):
+            raise ValueError
+        stack = [] if any([t is x for x in self.places[: self.n]]) else [t._grad_fn]
+        while stack:
+            edge = stack.pop()
+            if edge is None or any([edge is e for e in self.edges]):
+                continue
+            if type(edge) not in (Node, Output):
+                raise ValueError
+            node = edge.node
+            if id(node) in self.nodes:
+                continue
+            if (
+                node.hooks
+                or node.trace
+                or node.__dict__.keys() - {"layouts"}
+                or node.saved is FREED
+                or len(node.edges) > 64
+            ):
+                raise ValueError
+            self.nodes[id(node)] = node
+            stack.extend(node.edges)
+            for v in node.saved:
+                if isinstance(v, Tensor):
+                    self.visit(v)
+
+    def write(self, node):
+        if not _is_constant(node.rule):
+            raise ValueError
+        kept = tuple([self.value(v) if isinstance(v, Tensor) else (v,) for v in node.saved])
+        if not all([_is_constant(k[0]) for k in kept if type(k) is tuple]):
+            raise ValueError
+        if any(
+            [v is not None and v != x._storage.version for x, v in zip(node.saved, node.versions)]
+        ):
+            raise ValueError
+        edges = tuple([self.edge(e) for e in node.edges])
+        self.steps.append(
+            (node.name_, node.rule, kept, node.own, edges, node.outputs or None, node.layouts)
+        )
+
+    def edge(self, e):
+        if e is None:
+            return None
+        for i, x in enumerate(self.edges):
+            if x is e:
+                return i
+        if type(e) is not Node:  # an Output
+            raise ValueError
+        return self.n + self.nodes[id(e)]
+
+    def value(self, t):
+        """The number of the value `t`."""
+        for i, v in enumerate(self.values):
+            if v is t:
+                self.used.add(i)
+                return i
+        place = self.place(t)
+        x = self.places[place]
+        if type(t) is not Tensor or x._view_mode is not None:
+            raise ValueError
+        is_view = t._view is not None
+        if not is_view and t._requires_grad and t._grad_fn is None:
+            raise ValueError
+        if is_view and (
+            t._view is not (x if x._view is None else x._view)
+            or t._view_version != t._storage.version
+            or t._requires_grad is False
+            or t._requires_grad is not MAYBE
+            and t._grad_fn is None
+        ):
+            raise ValueError
+        self.used.add(place)
+        self.steps.append((place, t._ptr - x._ptr, t._layout, is_view, t._view_mode))
+        self.values.append(t)
+        return len(self.values) - 1
+
+    def place(self, t):
+        """The only place in whose memory `t` lies."""
+        (place,) = [
+            i for i, x in enumerate(self.places) if x is not None and x._storage is t._storage
+        ]
+        return place
+
+
 def _kept(x, inputs, results):
     try:
         return _place(x, inputs)
@@ -413,20 +552,25 @@ def _place(x, items):
     raise ValueError
 
 
-_CONSTANTS = frozenset("NoneType bool int float complex str Size Layout dtype slice ellipsis type Function Memo builtin_function_or_method"
-                       " method_descriptor".split())  # fmt: skip
+_CONSTANTS = frozenset("NoneType bool int float complex str Size Layout dtype slice ellipsis type module Function Memo Axis Plan"
+                       " builtin_function_or_method method_descriptor".split())  # fmt: skip
 
 
-def _is_constant(x, depth=6):
-    """Whether neither `x` nor what a function sees from outside holds on to a tensor."""
-    if depth == 0:
-        return False
+def _is_constant(x, seen=()):
+    """Whether neither `x` nor what a function sees from outside holds on to a tensor. seen: what `x` is found in."""
     if type(x) in (tuple, list):
-        return all([_is_constant(v, depth - 1) for v in x])
-    if callable(x) and hasattr(x, "__code__"):
-        cells = [c.cell_contents for c in x.__closure__ or ()]
-        return all([_is_constant(v, depth - 1) for v in (*cells, *(x.__defaults__ or ()))])
-    return type(x).__name__ in _CONSTANTS
+        inner = x
+    elif callable(x) and hasattr(x, "__code__"):
+        inner = (
+            *[c.cell_contents for c in x.__closure__ or ()],
+            *(x.__defaults__ or ()),
+            getattr(x, "__self__", None),
+        )
+    else:
+        return type(x).__name__ in _CONSTANTS
+    if any([x is s for s in seen]):
+        return True
+    return len(seen) < 12 and all([_is_constant(v, (*seen, x)) for v in inner])
 
 
 def record_several(outs, name, rule, inputs, saved=(), differentiable=None):
@@ -456,7 +600,7 @@ def record_several(outs, name, rule, inputs, saved=(), differentiable=None):
 
 
 if native is not None:
-    native["bind_memo"](recipe_of, MAYBE, Layout, dtype, Size, ...)
+    native["bind_memo"](recipe_of, script_of, Output, MAYBE, Layout, dtype, Size, ...)
 
 
 # ---------------------------------------------------------------------- hooks on tensors

@@ -25,6 +25,7 @@ pub const Api = struct {
     PyObject_GC_Del: *const fn (*anyopaque) callconv(.c) void,
     PyObject_ClearWeakRefs: *const fn (O) callconv(.c) void,
     PyObject_GetAttrString: *const fn (O, [*:0]const u8) callconv(.c) ?O,
+    PyObject_SetAttrString: *const fn (O, [*:0]const u8, O) callconv(.c) c_int,
     PyObject_Call: *const fn (O, O, ?O) callconv(.c) ?O,
     PyObject_VectorcallDict: *const fn (O, [*]const ?O, usize, ?O) callconv(.c) ?O,
     PyDict_New: *const fn () callconv(.c) ?O,

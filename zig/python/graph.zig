@@ -48,7 +48,8 @@ pub fn record(recipe: O, t: O, args: []const O, edges: []?O, results: ?O) bool {
     return true;
 }
 
-fn make(recipe: O, t: O, args: []const O, edges: []?O, results: ?O) ?O {
+/// The node alone. Takes the edges over.
+pub fn make(recipe: O, t: O, args: []const O, edges: []?O, results: ?O) ?O {
     const kept = py.PyTuple_GetItem(recipe, 2).?;
     const n: usize = @intCast(py.PyTuple_Size(kept));
     const edge_tuple = py.PyTuple_New(@intCast(edges.len)) orelse return null;

@@ -10,7 +10,7 @@
 //!   all    ran one plan, and returned all its results as a tuple, none of which is recorded
 //!   empty  made a tensor that nothing was written to
 //!   write  ran one plan into (a part of) one of its tensors, and returned that or None
-//!   chain  ran some plans over its tensors and their results, and returned some of these, none of which is recorded
+//!   chain  ran some plans over its tensors and their results, and returned some of these or views of them
 //! What it did is seen from outside: from the plans that were run meanwhile (`note`) and from the
 //! result, whose node Python reads (`recipe_of` in autograd/graph.py). A key is learned when it comes
 //! for the second time. Only functions whose way depends on nothing but the key may be wrapped.
@@ -19,6 +19,7 @@ const api = @import("api.zig");
 const key_zig = @import("key.zig");
 const memo_chain = @import("memo_chain.zig");
 const memo_entry = @import("memo_entry.zig");
+const memo_graph = @import("memo_graph.zig");
 const memo_watch = @import("memo_watch.zig");
 const objects = @import("objects.zig");
 const Edges = memo_entry.Edges;
@@ -136,11 +137,14 @@ const Memo = extern struct {
         return learnPlan(e, key, n, result);
     }
 
-    /// Several steps, none of which is recorded.
+    /// Several steps.
     fn learnChain(e: *Entry, key: *const Key, result: O, notes: []const Note) bool {
         if (e.action != .nothing) return false;
-        if (objects.Mode.enabled) for (key.tensors[0..key.n_tensors]) |t| if (Tensor.wants(t)) return false;
-        e.chain = memo_chain.learn(key, notes, result) orelse return false;
+        var edges: Edges = .{};
+        defer edges.release();
+        if (!edges.find(key)) return false;
+        e.choice = edges.choice;
+        e.chain = memo_chain.learn(key, edges.wanted(), notes, result) orelse return false;
         e.action = .chain;
         return true;
     }
@@ -457,15 +461,17 @@ fn lasting(list: []const api.GetSetDef) ?[*]api.GetSetDef {
     return copy;
 }
 
-/// bind_memo(recipe_of, MAYBE, types that are keys by identity: Layout, dtype, Size; Ellipsis, slice's offsets)
+/// bind_memo(recipe_of, script_of, Output, MAYBE, types that are keys by identity: Layout, dtype, Size; Ellipsis)
 fn bind(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
-    if (n != 6) return api.typeError("bind_memo()");
+    if (n != 8) return api.typeError("bind_memo()");
     recipe_of = api.keep(args[0]);
-    Tensor.maybe = api.keep(args[1]);
-    key_zig.layout_type = api.keep(args[2]);
-    key_zig.dtype_type = api.keep(args[3]);
-    key_zig.size_type = api.keep(args[4]);
-    key_zig.ellipsis = api.keep(args[5]);
+    memo_graph.script_of = api.keep(args[1]);
+    memo_graph.output_type = api.keep(args[2]);
+    Tensor.maybe = api.keep(args[3]);
+    key_zig.layout_type = api.keep(args[4]);
+    key_zig.dtype_type = api.keep(args[5]);
+    key_zig.size_type = api.keep(args[6]);
+    key_zig.ellipsis = api.keep(args[7]);
     return api.keep(api.none);
 }
 

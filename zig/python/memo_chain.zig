@@ -1,10 +1,11 @@
 //! A function's steps (memo.zig), to be taken again: plans that run on the tensors of a key and on
-//! each other's results.
+//! each other's results. How these are recorded then is in memo_graph.zig.
 //!
 //! A place is a tensor of the key, or after these a result of a step, in their order.
 const api = @import("api.zig");
 const call_zig = @import("call.zig");
 const key_zig = @import("key.zig");
+const memo_graph = @import("memo_graph.zig");
 const memo_watch = @import("memo_watch.zig");
 const objects = @import("objects.zig");
 const plan_zig = @import("../plan.zig");
@@ -32,6 +33,8 @@ pub const Chain = struct {
     last: []u8,
     /// What makes a tuple of a class of the results' tuple; None: that tuple; null: there is one result.
     make: ?O,
+    /// How the results are recorded; null: not at all.
+    script: ?O,
 
     pub fn release(c: *Chain) void {
         for (c.steps) |*s| {
@@ -41,12 +44,13 @@ pub const Chain = struct {
         }
         for (c.outs) |*o| api.drop(o.layout);
         api.drop(c.make);
+        api.drop(c.script);
         py.PyMem_RawFree(@ptrCast(c));
     }
 
     /// What the function returns; null: it must be asked, as something is in the way. Nobody sees
     /// what was done until then.
-    pub fn run(c: *const Chain, key: *const Key) ?O {
+    pub fn run(c: *const Chain, key: *const Key, edges: []const ?O) ?O {
         var t: Tensors = .{ .n = key.n_tensors, .first = key.n_tensors };
         defer t.release();
         for (key.tensors[0..key.n_tensors], t.list[0..t.n], t.address[0..t.n]) |k, *o, *address| {
@@ -62,6 +66,7 @@ pub const Chain = struct {
             for (made..t.n) |place| c.dropAfter(&t, place, i);
             operands = operands[own.len..];
         }
+        if (c.script) |s| if (!memo_graph.follow(s, &t.list, &t.n, t.first, edges)) return null;
         return c.results(&t);
     }
 
@@ -93,7 +98,7 @@ const Tensors = struct {
     n: usize,
     /// Where results begin.
     first: usize,
-    list: [max_places]?O = undefined,
+    list: [memo_graph.most_values]?O = undefined,
     address: [max_places]usize = undefined,
 
     fn add(t: *Tensors, o: O) bool {
@@ -134,11 +139,8 @@ const Step = struct {
             if (o.place != none) ptr.* = @ptrFromInt(t.address[o.place] +% o.shift);
         }
         if (s.into) {
+            // The version stays: nobody has seen what is written to.
             const done = call_zig.execute(p, &call);
-            for (operands[0..p.plan.n_out]) |o| {
-                if (o.place == none) continue;
-                if (Storage.of(Tensor.slots.get(t.list[o.place].?, "_storage").?)) |x| x.version += 1;
-            }
             if (done) s.note(p, null, t, operands, &call);
             return done;
         }
@@ -166,13 +168,7 @@ const Out = struct {
 
     fn tensor(o: *const Out, t: *const Tensors) ?O {
         const x = t.list[o.at.place].?;
-        const layout = o.layout orelse {
-            // Nobody saw it while it was written to.
-            if (o.at.place >= t.first) if (Storage.of(Tensor.slots.get(x, "_storage").?)) |s| {
-                s.version = 0;
-            };
-            return api.keep(x);
-        };
+        const layout = o.layout orelse return api.keep(x);
         if (Tensor.slots.get(x, "_view_mode") != api.none) return null;
         return if (o.is_view) Tensor.view(x, layout, o.at.shift) else Tensor.inMemoryOf(x, layout, o.at.shift);
     }
@@ -190,6 +186,7 @@ const Student = struct {
     outs: [max_outs]Out = undefined,
     n_outs: usize = 0,
     last: [max_places]u8 = undefined,
+    script: ?O = null,
     is_constant: [max_places]bool = @splat(false),
     /// Memory that no step has written to: who reads it reads what nobody told us of.
     is_blank: [max_places]bool = @splat(false),
@@ -277,6 +274,38 @@ const Student = struct {
         return true;
     }
 
+    /// How the results are recorded, and where they are then.
+    fn readScript(s: *Student, results: O, edges: []const ?O) bool {
+        const found = memo_graph.read(results, s.places[0..s.n_places], s.key.n_tensors, edges) orelse return false;
+        defer api.drop(found);
+        if (found == api.none) return false;
+        const at = py.PyTuple_GetItem(found, 1).?;
+        s.n_outs = @intCast(py.PyTuple_Size(at));
+        if (s.n_outs > max_outs) return false;
+        for (s.outs[0..s.n_outs], 0..) |*out, i| {
+            out.* = .{ .at = .{ .place = @intCast(py.PyLong_AsSize_t(py.PyTuple_GetItem(at, @intCast(i)).?)) } };
+        }
+        const used = py.PyTuple_GetItem(found, 2).?;
+        for (0..@intCast(py.PyTuple_Size(used))) |i| {
+            const place = py.PyLong_AsSize_t(py.PyTuple_GetItem(used, @intCast(i)).?);
+            if (place >= s.key.n_tensors) s.last[place - s.key.n_tensors] = none;
+        }
+        s.script = api.keep(py.PyTuple_GetItem(found, 0).?);
+        return true;
+    }
+
+    fn finish(s: *Student, edges: []const ?O, n_steps: usize, results: O, make: ?O) ?*Chain {
+        if (edges.len > 0) {
+            if (!s.readScript(results, edges)) return null;
+        } else for (0..@intCast(py.PyTuple_Size(results))) |i| {
+            if (!s.readOut(py.PyTuple_GetItem(results, @intCast(i)).?)) return null;
+        }
+        return s.chain(n_steps, make) orelse {
+            api.drop(s.script);
+            return null;
+        };
+    }
+
     fn chain(s: *const Student, n_steps: usize, make: ?O) ?*Chain {
         const n_last = s.n_places - s.key.n_tensors;
         const sizes = [_]usize{ @sizeOf(Chain), n_steps * @sizeOf(Step), s.n_operands * @sizeOf(Operand), s.n_outs * @sizeOf(Out) };
@@ -294,6 +323,7 @@ const Student = struct {
         @memcpy(c.outs, s.outs[0..s.n_outs]);
         @memcpy(c.last, s.last[0..n_last]);
         c.make = make;
+        c.script = s.script;
         for (c.steps) |*x| {
             if (x.plan) |p| _ = api.keep(&p.head);
             if (x.layout) |l| _ = api.keep(l);
@@ -306,22 +336,25 @@ const Student = struct {
     }
 };
 
-/// The steps that led from the key's tensors to the result; null: these alone don't lead there.
-pub fn learn(key: *const Key, notes: []const Note, result: O) ?*Chain {
+/// The steps that led from the key's tensors to the result, which is recorded if `edges` has any; null: these alone don't
+/// lead there.
+pub fn learn(key: *const Key, edges: []const ?O, notes: []const Note, result: O) ?*Chain {
     if (key.n_tensors == 0 and notes.len == 0) return null;
     var s: Student = .{ .key = key, .n_places = key.n_tensors };
     @memcpy(s.places[0..key.n_tensors], key.tensors[0..key.n_tensors]);
     if (!s.read(notes)) return null;
-    if (result.kind == Tensor.slots.kind) return if (s.readOut(result)) s.chain(notes.len, null) else null;
-    if (py.PyType_IsSubtype(result.kind, py.PyTuple_Type) == 0) return null;
-    for (0..@intCast(py.PyTuple_Size(result))) |i| {
-        if (!s.readOut(py.PyTuple_GetItem(result, @intCast(i)).?)) return null;
+    if (result.kind == Tensor.slots.kind) {
+        const single = py.PyTuple_New(1) orelse return null;
+        defer api.drop(single);
+        _ = py.PyTuple_SetItem(single, 0, api.keep(result));
+        return s.finish(edges, notes.len, single, null);
     }
+    if (py.PyType_IsSubtype(result.kind, py.PyTuple_Type) == 0) return null;
     const make = if (result.kind == py.PyTuple_Type)
         api.keep(api.none)
     else
         py.PyObject_GetAttrString(result, "_make") orelse return null;
-    return s.chain(notes.len, make) orelse {
+    return s.finish(edges, notes.len, result, make) orelse {
         api.drop(make);
         return null;
     };

@@ -145,10 +145,11 @@ pub const Entry = struct {
     }
 
     fn runChain(e: *Entry, key: *const Key) Answer {
-        if (objects.Mode.enabled) {
-            for (key.tensors[0..key.n_tensors]) |t| if (Tensor.wants(t)) return .unknown;
-        }
-        return .{ .done = e.chain.?.run(key) orelse return .unknown };
+        var edges: Edges = .{};
+        defer edges.release();
+        if (!edges.find(key)) return .{ .done = null };
+        if (edges.choice != e.choice) return .unknown;
+        return .{ .done = e.chain.?.run(key, edges.wanted()) orelse return .unknown };
     }
 
     fn writePlan(e: *Entry, key: *const Key) Answer {
@@ -246,6 +247,10 @@ pub const Edges = struct {
     }
     pub fn release(s: *Edges) void {
         for (s.list[0..s.n]) |e| api.drop(e);
+    }
+    /// For each tensor of the key its edge; empty: no gradient is wanted.
+    pub fn wanted(s: *const Edges) []const ?O {
+        return if (s.choice == 0) &.{} else s.list[0..s.n];
     }
     /// recipe: (name, rule, kept, own, places): places[i] is the tensor that the node's edge i belongs to.
     pub fn record(s: *Edges, recipe: O, t: O, key: *const Key, results: ?O) bool {

@@ -366,7 +366,7 @@ def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
 
     def rule(g):
         g = g.reshape(batch, channels * columns[1], columns[2])
-        return fold(g, size, kernel, dilation, padding, stride).reshape(image.shape)
+        return fold(g, size, kernel, dilation, padding, stride).reshape(batch * channels, *size)
 
     result = _moved_blocks("unfold", columns, image, "Im2ColBackward0", rule, ints)
     return result.reshape(batch, channels * columns[1], columns[2])
@@ -410,7 +410,7 @@ def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
 
     def rule(g):
         g = g.reshape(batch, channels, *size)
-        return unfold(g, kernel, dilation, padding, stride).reshape(planes.shape)
+        return unfold(g, kernel, dilation, padding, stride).reshape(-1, area, columns)
 
     result = _moved_blocks("fold", (batch * channels, *size), planes, "Col2ImBackward0", rule, ints)
     return result.reshape(batch, channels, *size)

@@ -1,0 +1,187 @@
+"""Memos of functions of several steps whose results are recorded (zig/python/memo_graph.zig): the graph that is made again
+without the Python function is the one that the function made."""
+
+import gc
+
+import pytest
+
+import dlgrad
+from dlgrad.autograd.graph import Node, Output, _is_constant
+
+F = dlgrad.nn.functional
+TIMES = 5  # a key is learned at its second sight
+
+pytestmark = pytest.mark.native
+
+FUNCTIONS = {
+    "cdist": (dlgrad.cdist, lambda x: (x, x[1:].clone())),
+    "clamp": (dlgrad.clamp, lambda x: (x, x.detach() - 1, x.detach() * 0.5)),
+    "normalize": (F.normalize, lambda x: (x,)),
+    "kron": (dlgrad.kron, lambda x: (x, x * 2)),
+    "tensordot": (dlgrad.tensordot, lambda x: (x, x * 2, [[0], [0]])),
+    "slogdet": (dlgrad.linalg.slogdet, lambda x: (x.t() @ x + dlgrad.eye(3),)),
+    "pad": (F.pad, lambda x: (x[None], (1, 1), "reflect")),
+    "unfold": (F.unfold, lambda x: (x.view(1, 1, 4, 3), 2)),
+    "interpolate": (F.interpolate, lambda x: (x.view(1, 1, 4, 3), 7, None, "bilinear")),
+    "repeat": (dlgrad.Tensor.repeat, lambda x: (x, 2, 2)),
+    "split": (dlgrad.split, lambda x: (x, 2)),
+    "unbind": (dlgrad.unbind, lambda x: (x,)),
+    "split of a view": (dlgrad.split, lambda x: (x.t(), 2)),
+    "max": (dlgrad.max, lambda x: (x, 1)),
+    "sort": (dlgrad.sort, lambda x: (x,)),
+    "kthvalue": (dlgrad.kthvalue, lambda x: (x, 2)),
+    "var_mean": (dlgrad.var_mean, lambda x: (x, 1)),
+    "meshgrid": (dlgrad.meshgrid, lambda x: (x[0] * 1, x[:, 0] * 1)),
+    "triplet": (F.triplet_margin_loss, lambda x: (x, x * 2, x + 1)),
+    "response_norm": (F.local_response_norm, lambda x: (x[None], 2)),
+}  # fmt: skip
+
+
+def numbers(seed, *shape):
+    return dlgrad.randn(
+        *shape, dtype=dlgrad.float64, generator=dlgrad.Generator().manual_seed(seed)
+    )
+
+
+def tensors(result):
+    return result if isinstance(result, tuple) else (result,)
+
+
+def names(t):
+    """The nodes behind `t` by name, with the numbers of results that lead to them."""
+    found, edges = [], [t.grad_fn]
+    while edges:
+        e = edges.pop(0)
+        if isinstance(e, (Node, Output)):
+            found.append((e.node.name(), e.number, e.node.outputs, len(e.node.saved)))
+            edges.extend(e.node.edges)
+        else:
+            found.append(e if e is None else "leaf")
+    return found
+
+
+def derivatives(f, arguments, x):
+    outs = [t for t in tensors(f(*arguments(x)))]
+    recorded = [t for t in outs if t.requires_grad]
+    loss = sum([(t * t * t).sum() for t in recorded])
+    (first,) = dlgrad.autograd.grad(loss, x, create_graph=True)
+    (second,) = dlgrad.autograd.grad(first.square().sum(), x)
+    look = [(t.tolist(), t.requires_grad, t.is_leaf, t._base is None) for t in outs]
+    return look, [names(t) for t in outs], first.tolist(), second.tolist()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_same_graph_and_both_derivatives(name):
+    f, arguments = FUNCTIONS[name]
+    for seed in range(TIMES):
+        x = numbers(seed, 4, 3).requires_grad_()
+        assert derivatives(f, arguments, x) == derivatives(f.__wrapped__, arguments, x)
+        with dlgrad.no_grad():
+            assert not any([t.requires_grad for t in tensors(f(*arguments(x)))])
+        y = numbers(seed, 4, 3)
+        want = [t.tolist() for t in tensors(f.__wrapped__(*arguments(y)))]
+        assert [t.tolist() for t in tensors(f(*arguments(y)))] == want
+        assert not any([t.requires_grad for t in tensors(f(*arguments(y)))])
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_python_function_is_asked_only_at_first(name):
+    f, arguments = FUNCTIONS[name]
+    asked = []
+    memo = type(f)(lambda *args: (asked.append(1), f.__wrapped__(*args))[1])
+    for seed in range(TIMES):
+        memo(*arguments(numbers(seed, 4, 3).requires_grad_()))
+    assert len(asked) == 2
+
+
+def test_which_inputs_want_gradients():
+    a, b = numbers(0, 4, 3), numbers(1, 4, 3)
+    for wanted in [(True, True), (True, False), (False, True)] * TIMES:
+        x, y = [t.clone().requires_grad_(w) for t, w in zip((a, b), wanted)]
+        F.cosine_similarity(x, y).sum().backward()
+        p, q = [t.clone().requires_grad_(w) for t, w in zip((a, b), wanted)]
+        F.cosine_similarity.__wrapped__(p, q).sum().backward()
+        for got, want in ((x, p), (y, q)):
+            assert (got.grad is None) == (want.grad is None)
+            assert got.grad is None or got.grad.tolist() == want.grad.tolist()
+
+
+def test_a_part_of_several_results():
+    for seed in range(TIMES):
+        x = numbers(seed, 6).requires_grad_()
+        first, second, third = dlgrad.split(x, 2)
+        (second.sum() + (third * third).sum()).backward()
+        assert x.grad.tolist() == [0, 0, 1, 1, *(2 * x[4:]).tolist()]
+        with pytest.raises(RuntimeError, match="inplace|in-place"):
+            first.add_(1)  # one of several views
+
+
+def test_writes_to_what_is_saved_are_seen():
+    for seed in range(TIMES):
+        x = numbers(seed, 4, 3).requires_grad_()
+        y = x * 1
+        out = dlgrad.kron(y, y)
+        y.zero_()
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            out.sum().backward()
+
+
+def test_hooks_and_anomalies_see_every_node():
+    for seed in range(TIMES):
+        packed = []
+        x = numbers(seed, 4, 3).requires_grad_()
+        with dlgrad.autograd.graph.saved_tensors_hooks(
+            lambda t: (packed.append(t), t)[1], lambda t: t
+        ):
+            out = F.normalize(x)
+        assert packed
+        with dlgrad.autograd.set_detect_anomaly(True):
+            F.normalize(x).sum().backward()
+        seen = []
+        out.grad_fn.register_hook(lambda grads, _: seen.append(grads))
+        out.sum().backward()
+        assert len(seen) == 1
+
+
+def test_views_of_another_kind():
+    for seed in range(TIMES):
+        base = numbers(seed, 4, 3).requires_grad_()
+        with dlgrad.no_grad():
+            v = base.view(4, 3)
+        parts = dlgrad.split(v.detach().requires_grad_(), 2)
+        assert parts[0].requires_grad
+        y = base * 1
+        for part in dlgrad.split(y.view(4, 3), 2):
+            assert part._view_mode == "multi" and part._base is y
+
+
+def test_rules_that_hold_tensors_are_not_kept():
+    x = dlgrad.ones(3)
+    assert _is_constant(lambda g: g + 1) and not _is_constant(lambda g: g * x)
+    assert not _is_constant(x.mul) and not _is_constant((1, (2, x)))
+
+    def itself(n):
+        return itself(n - 1) if n else 0
+
+    def with_tensor(n):
+        return with_tensor(n - 1) if n else x
+
+    assert _is_constant(itself) and not _is_constant(with_tensor)
+
+
+def test_nothing_is_kept_alive():
+    def rounds():
+        for seed in range(TIMES):
+            for f, arguments in FUNCTIONS.values():
+                x = numbers(seed, 4, 3).requires_grad_()
+                outs = tensors(f(*arguments(x)))
+                sum([t.sum() for t in outs if t.requires_grad]).backward()
+
+    def live():
+        gc.collect()
+        return dlgrad.storage.memory_stats()["live_bytes"]
+
+    rounds()
+    before = live()
+    rounds()
+    assert live() == before
