@@ -291,7 +291,7 @@ ROWS = {
         'addcdiv': 2,
         'mul_add': 3,
         'mul3': 4,
-        'mul_div': 5,
+        'div_slope': 5,
         'maximum_backward': 6,
         'prelu_backward': 7,
         'glu_backward': 8,

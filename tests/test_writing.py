@@ -112,3 +112,22 @@ def test_cat_of_empty_vectors_stays_in_the_graph():
         assert y.requires_grad
         y.sum().backward()
         assert empty.grad.shape == (0,)
+
+
+KEEP_NO_RESULT = {
+    "div": lambda x: x / (x * x + 1),
+    "logaddexp": lambda x: dlgrad.logaddexp(x, x * 2),
+    "logaddexp2": lambda x: dlgrad.logaddexp2(x, x * 2),
+    "erfinv": lambda x: dlgrad.erfinv(x / 10),
+    "normalize": lambda x: dlgrad.nn.functional.normalize(x, dim=0),
+}
+
+
+@pytest.mark.parametrize("name", KEEP_NO_RESULT)
+def test_results_that_backward_does_not_need_may_be_overwritten(name):
+    f, source = KEEP_NO_RESULT[name], dlgrad.tensor([0.5, -2.0, 3.0], dtype=dlgrad.float64)
+    x, y = source.clone().requires_grad_(), source.clone().requires_grad_()
+    (f(x) * 2).sum().backward()
+    f(y).mul_(2).sum().backward()
+    assert x.grad.tolist() == y.grad.tolist()
+    assert dlgrad.autograd.gradgradcheck(f, (x,))

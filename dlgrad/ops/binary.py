@@ -29,7 +29,7 @@ _sub = binary("sub", lambda g: g, lambda g: -g, "a - b.", kind="number", aliases
               no_bool="Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
               "use the `~` or `logical_not()` operator instead.")  # fmt: skip
 mul = binary("mul", lambda g, b: g * b, lambda g, a: g * a, "a b.", aliases=("multiply",))
-_div = binary("div", lambda g, b: g / b, lambda g, b, y: _div_slope(g, b, y), "a / b.", kind="float", aliases=("divide", "true_divide"))
+_div = binary("div", lambda g, b: g / b, lambda g, a, b: _div_slope(g, a, b), "a / b.", kind="float", aliases=("divide", "true_divide"))
 _floor_divide = binary("floor_divide", None, None, "floor(a / b).", kind="number")
 _trunc_divide = binary("trunc_divide", None, None, "trunc(a / b).", kind="number", methods=False, inplace=False)
 remainder = binary("remainder", lambda g: g, lambda g, a, b: -g * floor_divide(a, b), "a - b floor(a / b): the sign of b.", kind="number")
@@ -46,8 +46,8 @@ fmin = binary("fmin", lambda g, a, b: g * ((a <= b) | (b != b)), lambda g, a, b:
 atan2 = binary("atan2", lambda g, a, b: g * (b / (a * a + b * b)), lambda g, a, b: g * (-a / (a * a + b * b)),
                "The angle of the point (b, a), in (-pi, pi].", kind="float", aliases=("arctan2",))  # fmt: skip
 hypot = binary("hypot", lambda g, a, y: g * (a / y), lambda g, b, y: g * (b / y), "sqrt(a^2 + b^2).", kind="floating")
-logaddexp = binary("logaddexp", lambda g, a, y: g * (a - y).exp(), lambda g, b, y: g * (b - y).exp(), "log(e^a + e^b).", kind="floating", inplace=False)
-logaddexp2 = binary("logaddexp2", lambda g, a, y: g * (a - y).exp2(), lambda g, b, y: g * (b - y).exp2(), "log2(2^a + 2^b).", kind="floating", inplace=False)
+logaddexp = binary("logaddexp", lambda g, a, b: g / (1 + (b - a).exp()), lambda g, a, b: g / (1 + (a - b).exp()), "log(e^a + e^b).", kind="floating", inplace=False)
+logaddexp2 = binary("logaddexp2", lambda g, a, b: g / (1 + (b - a).exp2()), lambda g, a, b: g / (1 + (a - b).exp2()), "log2(2^a + 2^b).", kind="floating", inplace=False)
 copysign = binary("copysign", lambda g, a, y: g * (_times_sign(a, y)), lambda g: g * 0, "|a| with the sign of b.", kind="float")
 nextafter = binary("nextafter", lambda g, a, b: g * (a != b), lambda g: g * 0, "The next number after a on the way to b.", kind="floating")
 heaviside = binary("heaviside", None, None, "0 below 0, b at 0, 1 above.", kind="any")
@@ -120,9 +120,11 @@ def _to_larger(g, a, b):
     return g * (win.to(d) + tie.to(d) * 0.5)
 
 
-def _div_slope(g, b, y):
-    """-g a / b^2, of y = a / b."""
-    return fused("mul_div", (g, y, b), (-1.0,)) if plain(g) else -g * (y / b)
+def _div_slope(g, a, b):
+    """-g a / b^2. The result is not used: it may be written to."""
+    if plain(g) and isinstance(a, Tensor) and a._layout.dtype is g._layout.dtype:
+        return fused("div_slope", (g, a, b))
+    return -g * (a / b / b)
 
 
 def _times_sign(a, y):

@@ -93,7 +93,7 @@ acosh = unary("acosh", lambda g, x: g * rsqrt(x * x - 1), "The inverse hyperboli
 atanh = unary("atanh", lambda g, x: g / (1 - x * x), "The inverse hyperbolic tangent (|x| <= 1).", aliases=("arctanh",))
 erf = unary("erf", lambda g, x: g * (exp(-(x * x)) * _TWO_OVER_SQRT_PI), "The error function.")
 erfc = unary("erfc", lambda g, x: g * (exp(-(x * x)) * -_TWO_OVER_SQRT_PI), "1 - erf(x), exact for large x.")
-erfinv = unary("erfinv", lambda g, y: g * (exp(y * y) / _TWO_OVER_SQRT_PI), "The inverse error function (|x| <= 1).")
+erfinv = unary("erfinv", lambda g, x: g * (exp(erfinv(x) ** 2) / _TWO_OVER_SQRT_PI), "The inverse error function (|x| <= 1).")
 lgamma = unary("lgamma", lambda g, x: g * digamma(x), "log |Gamma(x)|.")
 digamma = unary("digamma", lambda g, x: g * trigamma(x), "The derivative of lgamma.")
 trigamma = unary("trigamma", lambda g, x: g * _tetragamma(x), "The derivative of digamma.", methods=False, inplace=False)

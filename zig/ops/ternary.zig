@@ -13,7 +13,7 @@
 //! - `mul_add`: out, a, b, c: a b + c, fused. Every dtype.
 //! - `lerp`: out, a, b, w: a + w (b - a), from the nearer end. Floats. ints[0] = 1: w is
 //!   scalar[0] (operands out, a, b).
-//! - `mul3`: out, a, b, c: scalar[0] a b c; `mul_div`: scalar[0] a b / c. Floats.
+//! - `mul3`: out, a, b, c: scalar[0] a b c; `div_slope`: -a b / c^2. Floats.
 //! - `maximum_backward`: out, g, a, b: g where a > b, g / 2 where they are equal, else 0. Floats.
 //! - `prelu_backward`: out, g, x, w: g, or w g where x <= 0. Floats.
 //! - `glu_backward`: out, g, a, b: the gradient of b in a sigmoid(b). Floats.
@@ -38,7 +38,7 @@ pub const rows = [_]Row{
     of.cheap("addcdiv", f.addcdiv, 1),
     of.every("mul_add", f.mulAdd, 0),
     of.cheap("mul3", f.mul3, 1),
-    of.cheap("mul_div", f.mulDiv, 1),
+    of.cheap("div_slope", f.divSlope, 0),
     of.cheap("maximum_backward", f.maximumBackward, 0),
     of.cheap("prelu_backward", a.preluBackward, 0),
     of.costly("glu_backward", a.gluBackward, 0),

@@ -27,9 +27,9 @@ pub inline fn addcdiv(comptime V: type, a: V, b: V, c: V, s: V) V {
 pub inline fn mul3(comptime V: type, a: V, b: V, c: V, s: V) V {
     return s * a * b * c;
 }
-/// s a b / c
-pub inline fn mulDiv(comptime V: type, a: V, b: V, c: V, s: V) V {
-    return s * a * b / c;
+/// The derivative of a / b by b: -g a / b^2, as PyTorch computes it.
+pub inline fn divSlope(comptime V: type, g: V, a: V, b: V) V {
+    return -g * (a / b / b);
 }
 /// g where a > b, half of it on a tie.
 pub inline fn maximumBackward(comptime V: type, g: V, a: V, b: V) V {
