@@ -323,6 +323,8 @@ ROWS = {
         'run_count': 5,
         'runs': 6,
         'searchsorted': 7,
+        'distinct': 8,
+        'isin': 9,
     },
     'attention': {
         'attention': 0,

@@ -391,6 +391,8 @@ enum dlgrad_sort {
     DLGRAD_SORT_RUN_COUNT = 5,
     DLGRAD_SORT_RUNS = 6,
     DLGRAD_SORT_SEARCHSORTED = 7,
+    DLGRAD_SORT_DISTINCT = 8,
+    DLGRAD_SORT_ISIN = 9,
 };
 
 enum dlgrad_attention {

@@ -17,6 +17,9 @@ from .reduce import check
 from .vector_norm import vector_norm
 from .writing import write_out
 
+#: The dtypes of the kernel of `isin`.
+_SEARCHED = (dt.int32, dt.int64, dt.float32, dt.float64)
+
 # ---------------------------------------------------------------------- products
 
 
@@ -326,6 +329,20 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False, out=None
     x = to_tensor("isin", elements).detach().to(common)
     among = to_tensor("isin", test_elements).detach().to(common).reshape(-1)
     n = among._layout.numel
+    lay = x._layout
+    if n and lay.numel and common in _SEARCHED and type(lay) is type(among._layout) is Layout:
+        if n > 24:
+            among = sort(among).values
+        flat = x.reshape(-1).contiguous()
+        found = door.call(
+            "sort",
+            "isin",
+            contiguous(dt.bool, (lay.numel,)),
+            (flat, among.contiguous()),
+            ints=(int(bool(invert)),),
+        )
+        found = found.reshape(lay.shape)
+        return found if out is None else write_out("isin", out, found, exact=True)
     if n < 10 * x._layout.numel ** 0.145:  # as PyTorch: a few are compared one by one
         found = (x.unsqueeze(-1) == among).any(-1)
     else:

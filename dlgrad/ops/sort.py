@@ -12,7 +12,7 @@ from .. import plan as door
 from ..autograd.graph import record
 from ..batched import every_member
 from ..layout import Layout, contiguous, remember_view, whole, wrap_dim
-from ..tensor import Tensor, method
+from ..tensor import Tensor, make_tensor, method
 from .elementwise import as_number, is_scalar, result_type, write_out
 from .gather import _as_shape, _raw
 from .reduce import _shared, check, route
@@ -35,10 +35,9 @@ median_result, nanmedian_result, mode_result = (
 def _lines(row, x, d, size, ints, want_values=True, want_indices=True):
     """Runs a row of the kernels along dimension d, which has `size` elements in the results: values and indices."""
     lay = x._layout
-    if want_values and want_indices:
-        hit = lay.views.get((row, d, size, ints))
-        if hit is not None:
-            return door.run(hit, x)
+    hit = lay.views.get((row, d, size, ints, want_values, want_indices))
+    if hit is not None:
+        return door.run(hit, x)
     x = _raw(x)
     shape = tuple(x._layout.shape)
     shape = (*shape[:d], size, *shape[d + 1 :])
@@ -46,8 +45,9 @@ def _lines(row, x, d, size, ints, want_values=True, want_indices=True):
         contiguous(lay.dtype, shape) if want_values else None,
         contiguous(dt.int64, shape) if want_indices else None,
     )
-    if want_values and want_indices and type(lay) is Layout and lay.ndim:
-        remember_view(lay, (row, d, size, ints), door.make_plan("sort", row, outs, (lay,), (d, *ints)))
+    if type(lay) is Layout and lay.ndim:
+        key = (row, d, size, ints, want_values, want_indices)
+        remember_view(lay, key, door.make_plan("sort", row, outs, (lay,), (d, *ints)))
     values, indices = door.call("sort", row, outs, (x,), ints=(d, *ints))
     if not lay.ndim and size == 1:
         values, indices = (None if t is None else _as_shape(t, ()) for t in (values, indices))
@@ -231,6 +231,40 @@ def _runs(rows, order, return_inverse, return_counts):
     return door.call("sort", "runs", outs, (rows, order), name="unique")
 
 
+def _distinct(x, return_inverse, return_counts, is_sorted):
+    """What `_unique` returns of a contiguous vector, which is not empty."""
+    lay = x._layout
+    n, order = lay.shape[0], None
+    if not is_sorted:
+        x, order = _lines("sort", x, 0, n, (0,), want_indices=bool(return_inverse))
+        lay = x._layout
+    key = ("distinct", order is not None, bool(return_inverse), bool(return_counts))
+    plan = lay.views.get(key)
+    if plan is None:
+        places = contiguous(dt.int64, (n,))
+        outs = (
+            lay,
+            places if return_inverse else None,
+            places if return_counts else None,
+            contiguous(dt.int64, (1,)),
+        )
+        inputs = (lay, None if order is None else places)
+        plan = door.make_plan("sort", "distinct", outs, inputs, name="unique")
+        remember_view(lay, key, plan)
+    values, inverse, counts, count = door.run(plan, x, order)
+    count = count.item()
+    return _first(values, count), inverse, _first(counts, count)
+
+
+def _first(x, n):
+    """The first n elements of a fresh vector; a small part of a long one in memory of its own."""
+    if x is None or x._layout.shape[0] == n:
+        return x
+    size = x._layout.shape[0]
+    x = make_tensor(x._ptr, contiguous(x._layout.dtype, (n,)), x._storage)
+    return x.clone() if size > 2 * n + 4096 else x
+
+
 def _tuple_of(values, inverse, counts):
     rest = tuple(t for t in (inverse, counts) if t is not None)
     return (values, *rest) if rest else values
@@ -269,6 +303,14 @@ def _lexical_order(rows):
 def _unique(name, input, return_inverse, return_counts, dim, is_sorted):
     check(name, input)
     lay = input._layout
+    if dim is None and type(lay) is Layout and lay.numel:
+        x = input if lay.ndim == 1 and lay.strides[0] == 1 else input.detach().reshape(-1).contiguous()
+        values, inverse, counts = _distinct(x, return_inverse, return_counts, is_sorted)
+        if inverse is not None and lay.ndim != 1:
+            inverse = _as_shape(inverse, tuple(lay.shape))
+        if input._requires_grad:
+            record(values, name.capitalize() + "Backward0", _no_derivative(name), (input,))
+        return _tuple_of(values, inverse, counts)
     x = input.detach()
     if dim is None:
         rows = x.reshape(-1)

@@ -24,6 +24,12 @@
 //!     ints: right.  boundaries: 1-d, or with the leading dimensions of values; sorted along
 //!     the last one. The number of boundaries < value (right: <= value), by binary search
 //!     with PyTorch's comparisons: a nan value goes to the end.
+//! distinct: outputs values (n,), inverse (int64, (n,)), counts (int64, (n,)), count (int64, (1,));
+//!     inputs self (n,), order (int64, (n,), or left out).
+//!     What run_count and runs give of a vector, in one go: the first `count` of values and counts
+//!     are written. inverse and counts may be left out. All contiguous.
+//! isin: outputs found (bool, (n,)); inputs self (n,), among (m,), sorted where m > 24.  ints: invert.
+//!     int32, int64, float32, float64 only. All contiguous.
 //!
 //! All dtypes (values, self and boundaries share one). Any strides. No scalars, no floats.
 //! A line has fewer than 2^32 elements. Empty lines: sort and topk only.
@@ -36,13 +42,14 @@ const radix = @import("sort_radix.zig");
 const select = @import("sort_select.zig");
 const sort_unstable = @import("sort_unstable.zig");
 const sort_runs = @import("sort_runs.zig");
+const sort_sets = @import("sort_sets.zig");
 const index_space = @import("index_space.zig");
 const Plan = planning.Plan;
 const Call = planning.Call;
 
-const Row = enum(u32) { sort, topk, kthvalue, median, mode, run_count, runs, searchsorted };
+const Row = enum(u32) { sort, topk, kthvalue, median, mode, run_count, runs, searchsorted, distinct, isin };
 pub const names: []const []const u8 = &.{
-    "sort", "topk", "kthvalue", "median", "mode", "run_count", "runs", "searchsorted",
+    "sort", "topk", "kthvalue", "median", "mode", "run_count", "runs", "searchsorted", "distinct", "isin",
 };
 pub const family: planning.Family = .{ .prepare = prepare };
 
@@ -65,6 +72,8 @@ fn prepare(p: *Plan) planning.PrepareError!void {
     switch (row) {
         .run_count, .runs => return sort_runs.prepareRuns(p, row == .run_count),
         .searchsorted => return sort_runs.prepareSearch(p),
+        .distinct => return sort_sets.prepareDistinct(p),
+        .isin => return sort_sets.prepareIsin(p),
         else => {},
     }
     const self = p.operands[2];

@@ -176,7 +176,7 @@ pub fn prepareSearch(p: *Plan) planning.PrepareError!void {
     };
 }
 
-fn Searching(comptime d: DType) type {
+pub fn Searching(comptime d: DType) type {
     const T = d.Type();
     return struct {
         plan: *const Plan,
@@ -242,8 +242,8 @@ fn Searching(comptime d: DType) type {
         }
 
         /// Boundaries as a tree with nodes of `fan`, the last of which are boundaries themselves.
-        const Nodes = struct {
-            const fan = 8;
+        pub const Nodes = struct {
+            pub const fan = 8;
             const all = 512;
 
             boundaries: [*]const T,
@@ -256,7 +256,7 @@ fn Searching(comptime d: DType) type {
             middle: [fan * fan]T,
             leaves: [all]T,
 
-            fn init(boundaries: [*]const T, n: usize, right: bool) Nodes {
+            pub fn init(boundaries: [*]const T, n: usize, right: bool) Nodes {
                 var t: Nodes = .{ .boundaries = boundaries, .n = n, .right = right, .apart = 0, .tops = undefined, .middle = undefined, .leaves = undefined };
                 var from: []const T = boundaries[0..n];
                 if (n > all) {
@@ -291,7 +291,7 @@ fn Searching(comptime d: DType) type {
                 const stops: @Int(.unsigned, fan) = @bitCast(if (right) y > v else y >= v);
                 return low + @ctz(@as(u32, stops) | 1 << fan);
             }
-            fn find(t: *const Nodes, values: []const T, out: [*]i64) void {
+            pub fn find(t: *const Nodes, values: []const T, out: [*]i64) void {
                 if (t.right) t.findOf(true, values, out) else t.findOf(false, values, out);
             }
             fn findOf(t: *const Nodes, comptime right: bool, values: []const T, out: [*]i64) void {

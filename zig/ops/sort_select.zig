@@ -34,24 +34,32 @@ pub inline fn compress(comptime T: type, to: [*]T, x: @Vector(8, T), mask: u8) u
     }
     if (T == u64) {
         const half: [2]@Vector(8, u32) = @bitCast(x);
-        const low = pairs(mask & 15);
-        const high = pairs(mask >> 4);
+        const low = bytes(packed_halves[mask & 15]);
+        const high = bytes(packed_halves[mask >> 4]);
         const n: usize = @popCount(mask & 15);
         to[0..4].* = @bitCast(permuted(half[0], low));
         to[n..][0..4].* = @bitCast(permuted(half[1], high));
         return @popCount(mask);
     }
-    to[0..8].* = permuted(x, bytes(packed_lanes[mask]));
+    const together: [8]T = @as(@Vector(8, T), @truncate(permuted(x, bytes(packed_lanes[mask]))));
+    to[0..8].* = together;
     return @popCount(mask);
 }
 inline fn bytes(word: u64) @Vector(8, u32) {
     return @as(@Vector(8, u8), @bitCast(word));
 }
-/// The two halves of the words that are in a mask of four bits.
-inline fn pairs(mask: u8) @Vector(8, u32) {
-    const at = bytes(packed_lanes[mask]) << @splat(1);
-    return @shuffle(u32, at, undefined, [8]i32{ 0, 0, 1, 1, 2, 2, 3, 3 }) + @Vector(8, u32){ 0, 1, 0, 1, 0, 1, 0, 1 };
-}
+/// For each mask of four bits the halves of the words whose bits are set.
+const packed_halves: [16]u64 = blk: {
+    var table: [16]u64 = @splat(0);
+    for (&table, 0..) |*t, mask| {
+        var n: u6 = 0;
+        for (0..8) |half| if (mask >> half / 2 & 1 != 0) {
+            t.* |= half << 8 * n;
+            n += 1;
+        };
+    }
+    break :blk table;
+};
 inline fn permuted(x: @Vector(8, u32), lanes: @Vector(8, u32)) @Vector(8, u32) {
     return asm ("vpermd %[x], %[lanes], %[out]"
         : [out] "=x" (-> @Vector(8, u32)),
