@@ -212,8 +212,10 @@ def raise_failure(name, outputs, inputs):
 
         raise failure(name, a, b, c)
     if status == INVALID_VALUE:
-        if name == "linalg.lu_solve":
+        if name in ("linalg.lu_solve", "lu_unpack"):
             raise RuntimeError(f"{name}: pivots must lie between 1 and {a}")
+        if name == "multilabel_margin_loss":
+            raise RuntimeError(f"[{name}] target holds a class outside of -1 to {a}")
         raise RuntimeError(f"{name}: invalid value, such as an integer divided by zero (inputs: {shapes})")
     raise NotImplementedError(f"{name}: not implemented for {shapes}")
 

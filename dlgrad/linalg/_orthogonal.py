@@ -35,9 +35,17 @@ Lstsq = result_type("linalg_lstsq", ("solution", "residuals", "rank", "singular_
 _MODES = ("reduced", "complete", "r")
 
 
+_geqrfs: dict = {}
+
+
 def _geqrf(A):
-    m, n = A._layout.shape[-2:]
-    return call("geqrf", A, ((m, n), (min(m, n),)), (A,))
+    key = A._layout
+    plan = _geqrfs.get(key)
+    if plan is None:
+        (*batch, m, n), dtype = key.shape, key.dtype
+        outs = contiguous(dtype, (*batch, m, n)), contiguous(dtype, (*batch, min(m, n)))
+        plan = learnt(None, _geqrfs, key, "geqrf", outs, (key,))
+    return door.run(plan, A)
 
 
 def _reflect(C, a, tau, transposed=False):
@@ -117,9 +125,11 @@ def _qr_rule(how, gQ, gR, A, Q, R):
 def geqrf(input, *, out=None):
     """(a, tau): R on and above the diagonal of a (..., m, n), below it the vectors of the reflections whose product is
     Q, and their factors tau (..., min(m, n)). LAPACK's geqrf. Not differentiable: see `linalg.qr`."""
-    need_matrix("geqrf", input)
+    if layout_of(input) not in _geqrfs:
+        need_matrix("geqrf", input)
     a, tau = _geqrf(input)
-    record_several((a, tau), "GeqrfBackward0", undifferentiable("geqrf"), (input,))
+    if wants_grad(input):
+        record_several((a, tau), "GeqrfBackward0", undifferentiable("geqrf"), (input,))
     return written("geqrf", out, Geqrf(a, tau))
 
 

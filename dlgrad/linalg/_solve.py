@@ -62,6 +62,11 @@ def solve_triangle(A, B, upper, unit):
     return record(X, "LinalgSolveTriangularBackward0", rule, (A, B), (A, None), own=1)
 
 
+def known_triangle(A, B, upper, unit):
+    """Whether `solve_triangle` has met such matrices, which then need no more checks."""
+    return (layout_of(A), layout_of(B), upper, unit) in _triangles
+
+
 def minus_outer(x, y):
     """-x y^T"""
     return -(x @ y.mT)
@@ -82,7 +87,7 @@ def solve_triangular(A, B, *, upper, left=True, unitriangular=False, out=None):
 
     Only the `upper` (or lower) triangle of A is read, and with `unitriangular` not its diagonal, which then is 1."""
     name = "linalg.solve_triangular"
-    if left and (layout_of(A), layout_of(B), upper, unitriangular) in _triangles:
+    if left and known_triangle(A, B, upper, unitriangular):
         return written(name, out, solve_triangle(A, B, upper, unitriangular))
     need_matrix(name, A, B, square=True, complex_too=True)
     _fits(name, A, B, left)
@@ -228,10 +233,43 @@ def unpack(LU, pivots, data=True, permutation=True):
     """P, L and U of what `lu_factor` gives; empty tensors for what is not wanted."""
     m, n = LU._layout.shape[-2:]
     k = min(m, n)
-    P = _permutation(pivots, m, LU._layout.dtype) if permutation else nothing(LU)
+    recorded = data and wants_grad(LU)
+    known = _unpacked(LU, pivots, data and not recorded, permutation)
+    if known is None:
+        P = _permutation(pivots, m, LU._layout.dtype) if permutation else nothing(LU)
+    elif not recorded:
+        return tuple([nothing(LU) if t is None else t for t in known])
+    else:
+        P = known[0]
     if not data:
         return P, nothing(LU), nothing(LU)
     return P, LU[..., :k].tril(-1) + identity(LU, m, k), LU[..., :k, :].triu()
+
+
+_unpacks: dict = {}
+
+
+def _unpacked(LU, pivots, data, permutation):
+    """P, L and U, outside of the graph, None for what is not wanted; None where the kernel cannot do it."""
+    key = LU._layout, layout_of(pivots), data, permutation
+    plan = _unpacks.get(key)
+    if plan is None:
+        lay, lay_of_pivots = key[:2]
+        if type(lay) is not Layout or (permutation and type(lay_of_pivots) is not Layout):
+            return None
+        (*batch, m, n), k = lay.shape, min(lay.shape[-2:])
+        if not (data or permutation) or not lay.numel or lay.strides[-1] != 1:
+            return None
+        if permutation and tuple(lay_of_pivots.shape) != (*batch, k):
+            return None
+        outs = (
+            contiguous(lay.dtype, (*batch, m, m)) if permutation else None,
+            contiguous(lay.dtype, (*batch, m, k)) if data else None,
+            contiguous(lay.dtype, (*batch, k, n)) if data else None,
+        )
+        lays = lay, lay_of_pivots if permutation else None
+        plan = learnt(None, _unpacks, key, "lu_unpack", outs, lays, name="lu_unpack")
+    return door.run(plan, LU, pivots if permutation else None)
 
 
 def lu_solve(LU, pivots, B, *, left=True, adjoint=False, out=None):
@@ -596,6 +634,7 @@ def _cholesky_rule(g, L):
 
 
 _factors: dict = {}
+_old_factors: dict = {}  # for `dlgrad.cholesky`
 
 
 def _cholesky_anew(A, name="linalg.cholesky"):
@@ -603,6 +642,9 @@ def _cholesky_anew(A, name="linalg.cholesky"):
     plan = _factors.get(key) if name == "linalg.cholesky" else None
     if plan is None:
         need_matrix(name, A, square=True, complex_too=True)
+        if name == "cholesky" and not key.dtype.is_complex:
+            outs = (contiguous(key.dtype, key.shape),)
+            learnt(None, _old_factors, key, "cholesky", outs, (key,), (1,), name)
         if key.dtype.is_complex or name != "linalg.cholesky":
             factor, info = (_complex.cholesky if key.dtype.is_complex else _cholesky)(A, False)
             raise_for(name, info)
@@ -626,7 +668,9 @@ def cholesky(A, *, upper=False, out=None, name="linalg.cholesky"):
     if not upper and name == "linalg.cholesky":
         return _factor(A) if out is None else written(name, out, _factor(A))
     if not upper:
-        return written(name, out, _cholesky_anew(A, name))
+        plan = None if wants_grad(A) else _old_factors.get(layout_of(A))
+        L = _cholesky_anew(A, name) if plan is None else door.run(plan, A)
+        return written(name, out, L)
     L, info = cholesky_ex(A, upper=True)
     raise_for(name, info)
     return written(name, out, L)

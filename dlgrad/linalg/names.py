@@ -18,7 +18,17 @@ from ._base import batched, identity, learnt, need_matrix, raise_for, result_typ
 from ._orthogonal import geqrf, householder_product, ormqr
 from ._orthogonal import qr as _qr
 from ._products import matrix_exp, matrix_power
-from ._solve import check_lu, det, inv, lu_factor_ex, need_pivots, slogdet, solve_triangle, unpack
+from ._solve import (
+    check_lu,
+    det,
+    inv,
+    known_triangle,
+    lu_factor_ex,
+    need_pivots,
+    slogdet,
+    solve_triangle,
+    unpack,
+)
 from ._solve import cholesky as _cholesky
 from ._solve import lu_solve as _lu_solve
 from ._spectral import pinv, svdvals
@@ -201,6 +211,9 @@ def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True, *, out=N
 def triangular_solve(b, A, upper=True, transpose=False, unitriangular=False, *, out=None):
     """(solution, A): X with A X = b (A^T for A with `transpose`), A (..., n, n) triangular, b (..., n, k)."""
     name = "torch.triangular_solve"
+    if not transpose and known_triangle(A, b, upper, unitriangular):
+        X = solve_triangle(A, b, upper, unitriangular)
+        return written(name, out, TriangularSolve(X, A.clone()))
     for t, what in ((b, "b"), (A, "A")):
         if t._layout.ndim < 2:
             raise RuntimeError(

@@ -147,8 +147,14 @@ def _fitted(op, out, dtype, shape):
 def _write_range(op, out, dtype, values):
     """Writes the numbers into `out`, in its own shape where that has as many elements."""
     if out._layout.numel == values._layout.numel:
-        return write_out(op, _fitted(op, out, dtype, tuple(out._layout.shape)), values.reshape(tuple(out._layout.shape)))
-    shape = out._layout.shape if op == "arange" else values._layout.shape  # arange alone warns of a resize
+        return write_out(
+            op,
+            _fitted(op, out, dtype, tuple(out._layout.shape)),
+            values.reshape(tuple(out._layout.shape)),
+        )
+    shape = (
+        out._layout.shape if op == "arange" else values._layout.shape
+    )  # arange alone warns of a resize
     return write_out(op, _fitted(op, out, dtype, tuple(shape)), values)
 
 
@@ -179,7 +185,9 @@ def _filled(op, value, size, out, dtype, device, requires_grad):
     if out is None and device is None:
         dtype = _default() if dtype is None else dtype
         shape = sizes_of(size, op)
-        if (op, dtype, shape) in _fills and (type(value) is int and -1 < value < 2 or (type(value) is float and dtype in _FLOATS)):
+        if (op, dtype, shape) in _fills and (
+            type(value) is int and -1 < value < 2 or (type(value) is float and dtype in _FLOATS)
+        ):
             return _new_filled(value, shape, dtype, requires_grad, op)
         if type(dtype) is dt.dtype and not dtype.is_complex:
             _fill_plan(op, dtype, _sizes(op, shape))
@@ -231,8 +239,16 @@ def empty_like(
     input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None
 ):
     """Uninitialised, with the shape and (unless given) dtype of `input`."""
-    if type(input) is Tensor and dtype is None and input._layout.contiguous and type(input._layout) is Layout:
-        return _finish(new_tensor(row_major_layout(input._layout.dtype, input._layout.shape), "empty_like"), requires_grad)
+    if (
+        type(input) is Tensor
+        and dtype is None
+        and input._layout.contiguous
+        and type(input._layout) is Layout
+    ):
+        return _finish(
+            new_tensor(row_major_layout(input._layout.dtype, input._layout.shape), "empty_like"),
+            requires_grad,
+        )
     return _finish(
         new_tensor(_like_layout("empty_like", input, dtype), "empty_like"), requires_grad
     )
@@ -303,7 +319,14 @@ _new_method("new_ones", ones)
 def new_full(self, size, fill_value, *, dtype=None, layout=None, device=None, requires_grad=False):
     """`full` with this tensor's dtype unless another is given."""
     lay = self._layout
-    if type(fill_value) is float and dtype is None and device is None and type(size) is tuple and type(lay) is Layout and lay.dtype in _FLOATS:
+    if (
+        type(fill_value) is float
+        and dtype is None
+        and device is None
+        and type(size) is tuple
+        and type(lay) is Layout
+        and lay.dtype in _FLOATS
+    ):
         return _new_filled(fill_value, _sizes("new_full", size), lay.dtype, requires_grad)
     new = full(size, fill_value, dtype=dtype or self._layout.dtype, device=device)
     return _finish(with_room(new, self), requires_grad)
@@ -350,7 +373,13 @@ def arange(
     """start, start + step, ... before end. int64 if all are integers, else the default dtype."""
     if end is None:
         start, end = 0, start
-    if dtype is None and out is None and device is None and type(start) is type(end) is type(step) is int and step:
+    if (
+        dtype is None
+        and out is None
+        and device is None
+        and type(start) is type(end) is type(step) is int
+        and step
+    ):
         n = len(range(start, end, step))
         if n and abs(start) < 1 << 62 and abs(end) < 1 << 62:
             return _arange(n, start, step, dt.int64, requires_grad)
@@ -398,7 +427,9 @@ def _arange(n, start, step, dtype, requires_grad=False):
     if plan is None:
         whole = not dtype.is_floating_point
         lay = row_major_layout(dtype, (n,))
-        plan = remember(_aranges, (dtype, n), make_plan("fill", "arange", (lay,), (), (int(whole),)))
+        plan = remember(
+            _aranges, (dtype, n), make_plan("fill", "arange", (lay,), (), (int(whole),))
+        )
     t = run(plan, start, step)
     return t.requires_grad_() if requires_grad else t
 
@@ -415,6 +446,13 @@ def linspace(
     start, end, steps, *, out=None, dtype=None, layout=None, device=None, requires_grad=False
 ):
     """`steps` evenly spaced values from start to end, both included."""
+    if dtype is None and out is None and device is None and type(steps) is int:
+        plan = _linspaces.get((dt.get_default_dtype(), steps))
+        a, b = _plain_number(start), _plain_number(end)
+        if plan is not None and a is not None and b is not None:
+            t = door.new_result(plan, plan.layout)
+            door.write(plan, t, a, b)
+            return _finish(t, requires_grad)
     if isinstance(steps, float) or not hasattr(steps, "__index__"):
         raise TypeError(f"linspace(): argument 'steps' must be int, not {type(steps).__name__}")
     steps = steps.__index__()
@@ -443,7 +481,22 @@ def linspace(
     if not dtype.is_floating_point:
         start, end = float(int(start)), float(int(end))
     door.call("fill", "linspace", t._layout, (), scalars=(start, end), into=t)
+    if dtype is dt.get_default_dtype() and type(t._layout) is Layout:
+        plan = door.make_plan("fill", "linspace", (t._layout,), ())
+        door.remember(_linspaces, (dtype, steps), plan)
     return _finish(t, requires_grad) if out is None else _write_range("linspace", out, dtype, t)
+
+
+_linspaces: dict = {}  # plans for the default dtype, by the number of steps
+
+
+def _plain_number(v):
+    """A real number, or a tensor of one, as a float; None for anything else."""
+    if type(v) is Tensor:
+        if v._layout.ndim or type(v._layout) is not Layout:
+            return None
+        v = v.item()
+    return float(v) if type(v) is float or type(v) is int else None
 
 
 @each_member
@@ -482,4 +535,8 @@ def eye(n, m=None, *, out=None, dtype=None, layout=None, device=None, requires_g
         fill_with(t, 0)
     ones_in = parts_of(t)[0] if t._layout.dtype.is_complex else t
     door.call("fill", "eye", ones_in._layout, (), into=ones_in)
-    return _finish(t, requires_grad) if out is None else write_out("eye", _fitted("eye", out, dtype, tuple(t._layout.shape)), t)
+    return (
+        _finish(t, requires_grad)
+        if out is None
+        else write_out("eye", _fitted("eye", out, dtype, tuple(t._layout.shape)), t)
+    )

@@ -29,7 +29,9 @@ def kron(input, other, *, out=None):
     for t in (input, other):
         check("kron", t)
     if out is None and not (mode.enabled and (input.requires_grad or other.requires_grad)):
-        plan = _krons.get((input._layout, other._layout)) or _kron_plan(input._layout, other._layout)
+        plan = _krons.get((input._layout, other._layout)) or _kron_plan(
+            input._layout, other._layout
+        )
         if plan is not None:
             return door.run(plan, input, other)
     n = max(input._layout.ndim, other._layout.ndim)
@@ -48,7 +50,12 @@ _krons: dict = {}
 def _kron_plan(a, b):
     """The plan for matrices of these layouts, outside of any graph; None where the kernel does not take them."""
     d = a.dtype
-    if type(a) is not Layout or type(b) is not Layout or b.dtype is not d or d not in (dt.float32, dt.float64):
+    if (
+        type(a) is not Layout
+        or type(b) is not Layout
+        or b.dtype is not d
+        or d not in (dt.float32, dt.float64)
+    ):
         return None
     if a.ndim != 2 or b.ndim != 2 or not (a.contiguous and b.contiguous):
         return None
@@ -149,7 +156,9 @@ _MATMUL_FROM = (
 def _direct(p, *points):
     """Whether the kernel takes these points."""
     d = points[0]._layout.dtype
-    plain = all([type(x._layout) is Layout and x._layout.ndim == 2 and x._layout.numel for x in points])
+    plain = all(
+        [type(x._layout) is Layout and x._layout.ndim == 2 and x._layout.numel for x in points]
+    )
     return plain and p in (0, 1, 2, math.inf) and d in (dt.float32, dt.float64)
 
 
@@ -177,10 +186,14 @@ def pair_distances(x, p):
         n, k = lay.shape
         columns = contiguous(lay.dtype, (k, n))
         out = contiguous(lay.dtype, (n * (n - 1) // 2,))
-        plan = door.make_plan("distance", "pdist", (out,), (lay, columns), floats=(p,), name="pdist")
+        plan = door.make_plan(
+            "distance", "pdist", (out,), (lay, columns), floats=(p,), name="pdist"
+        )
         door.remember(_pairs, key, plan)
     result = door.run(plan, a, a.transpose(0, 1).contiguous())
-    return record(result, "PdistBackward0", _pairs_rule, (x,), (x, None), own=1) if wants else result
+    return (
+        record(result, "PdistBackward0", _pairs_rule, (x,), (x, None), own=1) if wants else result
+    )
 
 
 def _pairs_rule(g, x, d):
@@ -343,12 +356,14 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False, out=None
         )
         found = found.reshape(lay.shape)
         return found if out is None else write_out("isin", out, found, exact=True)
-    if n < 10 * x._layout.numel ** 0.145:  # as PyTorch: a few are compared one by one
+    if n < 10 * x._layout.numel**0.145:  # as PyTorch: a few are compared one by one
         found = (x.unsqueeze(-1) == among).any(-1)
     else:
         among = sort(among).values
         # nans come last, and equal nothing; the search would lose its way among them.
-        keys = among.nan_to_num(math.inf, math.inf, -math.inf) if common.is_floating_point else among
+        keys = (
+            among.nan_to_num(math.inf, math.inf, -math.inf) if common.is_floating_point else among
+        )
         found = among.take(searchsorted(keys, x).clamp(max=n - 1)) == x
     result = ~found if invert else found
     return result if out is None else write_out("isin", out, result, exact=True)

@@ -304,7 +304,11 @@ def _unique(name, input, return_inverse, return_counts, dim, is_sorted):
     check(name, input)
     lay = input._layout
     if dim is None and type(lay) is Layout and lay.numel:
-        x = input if lay.ndim == 1 and lay.strides[0] == 1 else input.detach().reshape(-1).contiguous()
+        x = (
+            input
+            if lay.ndim == 1 and lay.strides[0] == 1
+            else input.detach().reshape(-1).contiguous()
+        )
         values, inverse, counts = _distinct(x, return_inverse, return_counts, is_sorted)
         if inverse is not None and lay.ndim != 1:
             inverse = _as_shape(inverse, tuple(lay.shape))

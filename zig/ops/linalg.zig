@@ -19,10 +19,12 @@
 //! | svd            | S (k), U (m, k or m), Vh (k or n, n), info     | A (m, n)                 |             |
 //! | ldl            | LD (n, n), pivots (n), info                    | A (n, n)                 |             |
 //! | ldl_solve      | X (n, r)                                       | LD, pivots, B (n, r)     |             |
+//! | lu_unpack      | P (m, m), L (m, k), U (k, n), or none of these | LU (m, n), pivots (k)    |             |
 //!
 //! k = min(m, n). Before these dimensions all operands have the same batch dimensions; strides
 //! are free, of the outputs too. Floating operands are float32 or float64, all alike; eig
 //! and ldl are computed in float64. Pivots and info (one for each matrix) are int32.
+//! lu_unpack: of contiguous rows; fails as lu_solve does.
 //! lu: A = P L U, pivots from 1, as LAPACK's getrf; info: the first zero pivot, from 1, or 0.
 //! lu_solve: with `transposed` the system A^T X = B; fails as `invalid_value` where a pivot is no
 //! row's number. solve: without B the inverse. With `checked` a
@@ -55,7 +57,7 @@ const Call = plan.Call;
 pub const family: plan.Family = .{ .prepare = prepare };
 
 /// What linalg_systems.zig does not do.
-const Op = enum { eig, ldl, ldl_solve };
+const Op = enum { eig, ldl, ldl_solve, lu_unpack };
 const steady = std.meta.fieldNames(systems.Op);
 
 pub const names: []const []const u8 = steady ++ std.meta.fieldNames(Op);
@@ -65,6 +67,7 @@ fn ranks(op: Op) []const u8 {
     return switch (op) {
         .ldl => &.{ 2, 1, 0, 2 },
         .ldl_solve => &.{ 2, 2, 1, 2 },
+        .lu_unpack => &.{ 2, 2, 2, 2, 1 },
         .eig => &.{ 2, 2, 0, 2 },
     };
 }
@@ -84,7 +87,11 @@ const Linalg = struct {
 fn prepare(p: *Plan) plan.PrepareError!void {
     if (p.op < steady.len) return systems.prepare(p, std.enums.values(systems.Op)[p.op]);
     const op = std.enums.values(Op)[p.op - steady.len];
-    const matrix: usize = if (op == .ldl_solve) 1 else p.operands.len - 1;
+    const matrix: usize = switch (op) {
+        .ldl_solve => 1,
+        .lu_unpack => 3,
+        else => p.operands.len - 1,
+    };
     const dtype = p.operands[matrix].dtype;
     if (dtype != .float32 and dtype != .float64) return error.Unsupported;
     const s = try p.create(Linalg);
@@ -107,6 +114,7 @@ fn prepare(p: *Plan) plan.PrepareError!void {
         .ldl => m * n + @min(m, n),
         .ldl_solve => n * n + n * r + n,
         .eig => 4 * n * n + 6 * n,
+        .lu_unpack => m,
     };
     p.run = run;
 }
@@ -131,6 +139,7 @@ fn piece(job: *const Job, begin: usize, end: usize) void {
             .ldl_solve => one.solve(work.ptr),
             .ldl => one.ldl(work.ptr),
             .eig => one.eig(work.ptr),
+            .lu_unpack => if (job.plan.operands[3].dtype == .float32) one.unpack(f32, work.ptr) else one.unpack(f64, work.ptr),
         }
     }
 }
@@ -204,6 +213,43 @@ const One = struct {
         o.get(2, pivots, false);
         symmetric.solve(s.n, s.r, a, pivots, x);
         o.put(0, x, true);
+    }
+
+    fn unpack(o: One, comptime T: type, work: [*]f64) void {
+        const s = o.job.s;
+        const k = @min(s.m, s.n);
+        const ptr = o.job.call.ptr;
+        if (ptr[0] != null) o.permutation(T, @ptrCast(work), k);
+        const lu = o.place(3);
+        for (0..s.m) |i| {
+            const row = @as([*]const T, @ptrCast(@alignCast(lu.base))) + i * lu.row;
+            const below = @min(i, k);
+            if (ptr[1] != null) {
+                const l = (@as([*]T, @ptrCast(@alignCast(o.place(1).base))) + i * k)[0..k];
+                @memcpy(l[0..below], row);
+                @memset(l[below..], 0);
+                if (i < k) l[i] = 1;
+            }
+            if (ptr[2] != null and i < k) {
+                const u = (@as([*]T, @ptrCast(@alignCast(o.place(2).base))) + i * s.n)[0..s.n];
+                @memset(u[0..i], 0);
+                @memcpy(u[i..], row[i..]);
+            }
+        }
+    }
+    fn permutation(o: One, comptime T: type, order: [*]u64, k: usize) void {
+        const m = o.job.s.m;
+        const p = @as([*]T, @ptrCast(@alignCast(o.place(0).base)))[0 .. m * m];
+        for (0..m) |i| order[i] = i;
+        const at = o.place(4);
+        const pivots: [*]const i32 = @ptrCast(@alignCast(at.base));
+        for (0..k) |i| {
+            const other = pivots[i * at.column];
+            if (other < 1 or other > m) return o.job.call.fail(.invalid_value, .{ @intCast(m), 0, 0 });
+            std.mem.swap(u64, &order[i], &order[@intCast(other - 1)]);
+        }
+        @memset(p, 0);
+        for (0..m) |i| p[order[i] * m + i] = 1;
     }
 
     fn ldl(o: One, a: [*]f64) void {

@@ -5,7 +5,12 @@ from __future__ import annotations
 import math
 
 import dlgrad
+from dlgrad import dtypes as dt
+from dlgrad import plan as door
+from dlgrad.autograd.graph import record
+from dlgrad.autograd.mode import mode
 from dlgrad.batched import every_member
+from dlgrad.layout import Layout, contiguous
 from dlgrad.ops.distance import pair_distances
 
 from ._loss import _check_tensors, _reduced, _reduction
@@ -84,8 +89,16 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
             f"size: {list(input.shape)}"
         )
     labels = target.reshape(rows.shape)
+    if (
+        rows._layout.dtype in (dt.float32, dt.float64)
+        and type(rows._layout) is type(labels._layout) is Layout
+        and labels._layout.dtype is dt.int64
+    ):
+        return _multilabel(rows.contiguous(), labels.contiguous(), reduction, single)
     classes = rows.shape[1]
-    if labels.numel() and (every_member(labels).min().item() < -1 or every_member(labels).max().item() >= classes):
+    if labels.numel() and (
+        every_member(labels).min().item() < -1 or every_member(labels).max().item() >= classes
+    ):
         raise RuntimeError(
             f"[multilabel_margin_loss] target holds a class outside of -1 to {classes - 1}"
         )
@@ -98,6 +111,38 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
     counts = listed.unsqueeze(2) & ~is_label.unsqueeze(1)
     loss = dlgrad.where(counts, hinge, 0.0).sum((1, 2)) / classes
     return _reduced(loss.reshape(()) if single else loss, reduction)
+
+
+_REDUCTIONS = {"none": 0, "sum": 1, "mean": 2}
+
+
+def _multilabel(x, target, reduction, single):
+    """`multilabel_margin_loss` of x and target (N, C), which are contiguous; `single`: the one sample had no N."""
+    n = x._layout.shape[0]
+    apart = reduction == "none"
+    if apart and single:
+        reduction, apart = "sum", False
+    out = contiguous(x._layout.dtype, (n,) if apart else ())
+    ints = (_REDUCTIONS[reduction],)
+    loss = door.call(
+        "loss", "multilabel_margin", out, (x, target), ints, name="multilabel_margin_loss"
+    )
+
+    def rule(g, x, target):
+        if not mode.enabled:
+            return _multilabel_backward(g, x, target, ints)
+        one = dlgrad.ones(n, dtype=x.dtype)  # piecewise linear: the slopes, as constants
+        slopes = _multilabel_backward(one, x.detach(), target, (0,)) / (
+            n if reduction == "mean" else 1
+        )
+        return slopes * (g.unsqueeze(1) if apart else g)
+
+    return record(loss, "MultilabelMarginLossBackward0", rule, (x,), (x, target))
+
+
+def _multilabel_backward(g, x, target, ints):
+    inputs = g.contiguous(), x, target
+    return door.call("loss", "multilabel_margin_backward", x._layout, inputs, ints)
 
 
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
