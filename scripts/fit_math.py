@@ -58,19 +58,25 @@ def fit(f, a, b, n, weight=lambda x: mp.mpf(1), variable=lambda x: x, grid=600, 
     return best
 
 
-def fit_ratio(f, top, m, n, points=300):
+def nearest(x, bits):
+    letter = "f" if bits == 32 else "d"
+    return mp.mpf(struct.unpack(letter, struct.pack(letter, float(x)))[0])
+
+
+def fit_ratio(f, top, m, n, bits):
     """P and Q, of m and n coefficients (P's first is f(0), Q's 1), for which the largest relative error of
     P / Q over [0, top] is about smallest: linear least squares, with weights that follow the errors (Lawson).
-    From the last on, each coefficient is rounded to float32 and the others are fitted anew."""
+    For float32, from the last on, each coefficient is rounded and the others are fitted anew."""
+    points = 300 if bits == 32 else 120
     xs = [top * mp.sin(mp.pi * (i + 0.5) / (2 * points)) ** 4 for i in range(points)]
     fs = [f(x) for x in xs]
     fixed = {(0, 0): f(mp.mpf(0)), (1, 0): mp.mpf(1)}
     order = [(which, k) for k in reversed(range(1, n)) for which in (1, 0) if which or k < m]
-    for key in [*order, None]:
+    for key in [*(order if bits == 32 else ()), None]:
         worst, found = _lawson(xs, fs, m, n, fixed)
         if key:
-            fixed[key] = mp.mpf(struct.unpack("f", struct.pack("f", float(found[key])))[0])
-    return worst, [fixed[0, k] for k in range(m)], [fixed[1, k] for k in range(n)]
+            fixed[key] = nearest(found[key], bits)
+    return worst, [found[0, k] for k in range(m)], [found[1, k] for k in range(n)]
 
 
 def _lawson(xs, fs, m, n, fixed, rounds=15):
@@ -312,9 +318,11 @@ def ndtr():
 
 @entry
 def gelu():
-    worst, p, q = fit_ratio(lambda x: mp.exp(x * x / 2) * mp.ncdf(-x), mp.mpf("14.8"), 5, 6)
-    table("gelu_over", 32, (worst, p), "exp(x^2 / 2) ndtr(-x) = P(x) / Q(x), 0 <= x <= 14.8, P:")
-    table("gelu_under", 32, (0, q), "and Q.")
+    for bits, top, n in ((32, "14.8", 5), (64, "39", 11)):
+        rate = nearest(mp.log(mp.e, 2) / 2, bits)  # as the kernel has it
+        worst, p, q = fit_ratio(lambda x: mp.power(2, rate * x * x) * mp.ncdf(-x), mp.mpf(top), n, n + 1, bits)
+        table("gelu_over", bits, (worst, p), f"2^(C x^2) ndtr(-x) = P(x) / Q(x), C = log2(e) / 2 rounded, 0 <= x <= {top}, P:")
+        table("gelu_under", bits, (0, q), "and Q.")
     r = fit(lambda x: mp.log(mp.ncdf(-x), 2), 0, mp.mpf("14.8"), 9)
     table("gelu_half", 32, r, "log2(ndtr(-x)), 0 <= x <= 14.8, for results of few bits:")
     r = fit(lambda x: mp.exp(x * LN2), -0.5, 0.5, 4, weight=lambda x: mp.exp(-x * LN2))
