@@ -8,6 +8,7 @@
 //! x != 0 (so nan is true), float to integer truncates; what does not fit into int64 (for
 //! the smaller integers: into int32) becomes its smallest value, as cvttss2si has it.
 const std = @import("std");
+const builtin = @import("builtin");
 const simd = @import("../simd.zig");
 const dtype = @import("../dtype.zig");
 const kernels = @import("elementwise_kernel.zig");
@@ -163,8 +164,8 @@ fn mover(d: DType, tile: Tile, cores: *const Cores, stores: bool) Move {
     };
 }
 
-/// Integers of one dtype to another, both in memory: how to load those of `in` to tiles of
-/// out's bytes. Null where it takes a tile between them.
+/// Integers of one dtype to another or from and to bfloat16, both in memory: how to load those of
+/// `in` to tiles of out's bytes. Null where it takes a tile between them.
 pub fn between(in: DType, out: DType) ?Move {
     const core: *const Core = switch (out) {
         .bool => switch (in) {
@@ -181,12 +182,19 @@ pub fn between(in: DType, out: DType) ?Move {
             .bool, .uint8 => Direct(u8, i16).convert,
             .int8 => Direct(i8, i16).convert,
             .int32 => Direct(i32, i16).convert,
+            .bfloat16 => ByFloat(dtype.BFloat16, i16).convert,
             else => return null,
         },
         .int32 => switch (in) {
             .bool, .uint8 => Direct(u8, i32).convert,
             .int8 => Direct(i8, i32).convert,
             .int16 => Direct(i16, i32).convert,
+            .bfloat16 => ByFloat(dtype.BFloat16, i32).convert,
+            else => return null,
+        },
+        .bfloat16 => switch (in) {
+            .int16 => ByFloat(i16, dtype.BFloat16).convert,
+            .int32 => ByFloat(i32, dtype.BFloat16).convert,
             else => return null,
         },
         else => return null,
@@ -295,6 +303,23 @@ fn Direct(comptime A: type, comptime B: type) type {
     };
 }
 
+/// A to B by way of float32, without a tile of it.
+fn ByFloat(comptime A: type, comptime B: type) type {
+    return struct {
+        fn convert(count: usize, to_bytes: [*]u8, from_bytes: [*]u8) void {
+            var to: [*]Bits(B) = @ptrCast(@alignCast(to_bytes));
+            var from: [*]const Bits(A) = @ptrCast(@alignCast(from_bytes));
+            for (0..count) |_| {
+                askAhead(from);
+                askAhead(to);
+                to[0..chunk].* = fromTile(f32, B, chunk, toTile(f32, A, chunk, from[0..chunk].*));
+                to += chunk;
+                from += chunk;
+            }
+        }
+    };
+}
+
 inline fn toTile(
     comptime T: type,
     comptime M: type,
@@ -356,12 +381,30 @@ pub inline fn toInt(
     comptime n: comptime_int,
     x: @Vector(n, T),
 ) @Vector(n, I) {
+    if (comptime I == i32 and has_truncation) return truncated(T, n, x);
     const V = @Vector(n, T);
     const bits = @typeInfo(I).int.bits;
     const limit: V = @splat(@floatFromInt(@as(i128, 1) << (bits - 1)));
     const fits = (x >= -limit) & (x < limit);
     const safe: @Vector(n, I) = @intFromFloat(@select(T, fits, x, @as(V, @splat(0))));
     return @select(I, fits, safe, @as(@Vector(n, I), @splat(std.math.minInt(I))));
+}
+
+/// The instruction does just that; @intFromFloat is undefined where it matters.
+const has_truncation = builtin.cpu.arch == .x86_64 and builtin.zig_backend == .stage2_llvm and simd.has_fma;
+
+inline fn truncated(comptime T: type, comptime n: comptime_int, x: @Vector(n, T)) @Vector(n, i32) {
+    const most = (if (simd.has_scale) 64 else 32) / @sizeOf(T);
+    if (n > most) {
+        const half = n / 2;
+        const low = truncated(T, half, std.simd.extract(x, 0, half));
+        const high = truncated(T, half, std.simd.extract(x, half, half));
+        return std.simd.join(low, high);
+    }
+    return asm ((if (T == f32) "vcvttps2dq" else "vcvttpd2dq") ++ " %[x], %[out]"
+        : [out] "=v" (-> @Vector(n, i32)),
+        : [x] "v" (x),
+    );
 }
 
 test "conversions at the edges of their ranges" {
