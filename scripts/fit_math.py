@@ -64,18 +64,19 @@ def nearest(x, bits):
 
 
 def fit_ratio(f, top, m, n, bits):
-    """P and Q, of m and n coefficients (P's first is f(0), Q's 1), for which the largest relative error of
-    P / Q over [0, top] is about smallest: linear least squares, with weights that follow the errors (Lawson).
-    For float32, from the last on, each coefficient is rounded and the others are fitted anew."""
+    """P and Q, of m and n coefficients (Q's last is 1, and P's first f(0) of Q's), for which the largest relative
+    error of P / Q over [0, top] is about smallest: linear least squares, with weights that follow the errors
+    (Lawson). For float32, from the last on, each coefficient is rounded and the others are fitted anew."""
     points = 300 if bits == 32 else 120
     xs = [top * mp.sin(mp.pi * (i + 0.5) / (2 * points)) ** 4 for i in range(points)]
     fs = [f(x) for x in xs]
-    fixed = {(0, 0): f(mp.mpf(0)), (1, 0): mp.mpf(1)}
-    order = [(which, k) for k in reversed(range(1, n)) for which in (1, 0) if which or k < m]
+    fixed = {(1, n - 1): mp.mpf(1)}
+    order = [(which, k) for k in reversed(range(n)) for which in (1, 0) if (which or k < m) and (which, k) not in fixed]
     for key in [*(order if bits == 32 else ()), None]:
         worst, found = _lawson(xs, fs, m, n, fixed)
         if key:
-            fixed[key] = nearest(found[key], bits)
+            fixed[key] = nearest(found[key], bits) if key != (0, 0) else f(mp.mpf(0)) * fixed[1, 0]
+    found[0, 0] = f(mp.mpf(0)) * nearest(found[1, 0], bits)
     return worst, [found[0, k] for k in range(m)], [found[1, k] for k in range(n)]
 
 
@@ -321,7 +322,9 @@ def gelu():
     for bits, top, n in ((32, "14.8", 5), (64, "39", 11)):
         rate = nearest(mp.log(mp.e, 2) / 2, bits)  # as the kernel has it
         worst, p, q = fit_ratio(lambda x: mp.power(2, rate * x * x) * mp.ncdf(-x), mp.mpf(top), n, n + 1, bits)
-        table("gelu_over", bits, (worst, p), f"2^(C x^2) ndtr(-x) = P(x) / Q(x), C = log2(e) / 2 rounded, 0 <= x <= {top}, P:")
+        p = [k * mp.mpf(2) ** (-40 if bits == 32 else -80) for k in p]  # see tailParts
+        note = f"2^(C x^2) ndtr(-x), lowered, = P(x) / Q(x), C = log2(e) / 2 rounded, 0 <= x <= {top}, P:"
+        table("gelu_over", bits, (worst, p), note)
         table("gelu_under", bits, (0, q), "and Q.")
     r = fit(lambda x: mp.log(mp.ncdf(-x), 2), 0, mp.mpf("14.8"), 9)
     table("gelu_half", 32, r, "log2(ndtr(-x)), 0 <= x <= 14.8, for results of few bits:")
