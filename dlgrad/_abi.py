@@ -416,6 +416,7 @@ ROWS = {
         'pdist_backward': 3,
         'kron': 4,
         'histogram': 5,
+        'cdist_backward': 6,
     },
     'complex': {
         'conj': 0,

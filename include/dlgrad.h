@@ -494,6 +494,7 @@ enum dlgrad_distance {
     DLGRAD_DISTANCE_PDIST_BACKWARD = 3,
     DLGRAD_DISTANCE_KRON = 4,
     DLGRAD_DISTANCE_HISTOGRAM = 5,
+    DLGRAD_DISTANCE_CDIST_BACKWARD = 6,
 };
 
 enum dlgrad_complex {

@@ -209,6 +209,25 @@ def _pairs_rule(g, x, d):
     return (x * 0).index_add(0, i, each).index_add(0, j, -each)
 
 
+def _slopes_rule(p, second):
+    """The gradient of the first (or second) points of the sums of differences (p = 1), or of the largest ones."""
+
+    def rule(g, a, b, d):
+        if second:
+            g, d, a, b = g.transpose(0, 1), d.transpose(0, 1), b, a
+        if not mode.enabled and type(g._layout) is Layout:
+            inputs = tuple([t.contiguous() for t in (g, d, a, b)])
+            out = inputs[2]._layout
+            return door.call("distance", "cdist_backward", out, inputs, floats=(p,))
+        difference = (a.unsqueeze(-2) - b.unsqueeze(-3)).detach()
+        slope = difference.sign()
+        if p != 1:
+            slope = slope * (difference.abs() >= d.detach().unsqueeze(-1))
+        return (g.unsqueeze(-1) * slope).sum(-2)
+
+    return rule
+
+
 def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
     """The distances (norms of order p) between the points (..., n, k) and (..., m, k): (..., n, m)."""
     for t in (x1, x2):
@@ -247,6 +266,10 @@ def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
     if p != 2:
         if direct and not (mode.enabled and (x1.requires_grad or x2.requires_grad)):
             return _distances(x1, x2, p)
+        if direct and p in (1, math.inf):
+            rules = _slopes_rule(p, False), _slopes_rule(p, True)
+            d = _distances(x1, x2, p)
+            return record(d, "CdistBackward0", rules, (x1, x2), (x1, x2, None), own=2)
         return vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
     u, v = x1.detach(), x2.detach()
     if compute_mode == modes[1] or (

@@ -6,6 +6,8 @@
 //! largest). float32 and float64, contiguous. Each sum is taken in ascending order of k.
 //! `pdist_backward`: out (n, k), the gradients g (n (n - 1) / 2) of the distances d, d, a (n, k): for
 //! p = 2 the gradient of a.
+//! `cdist_backward`: out (n, k), the gradients g (n, m) of the distances d (n, m) of a (n, k) and b (m, k): for p = 1
+//! and infinity the gradient of a.
 //! `cross`: out, a, b of one shape (..., 3, inner), the vector products along the dimension of 3.
 //! ints[0]: inner, the number of elements from one to the next.
 //! `kron`: out (n r, m s), a (n, m), b (r, s): b times each element of a.
@@ -18,7 +20,7 @@ const histogram = @import("histogram.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
 
-const Op = enum { cdist, pdist, cross, pdist_backward, kron, histogram };
+const Op = enum { cdist, pdist, cross, pdist_backward, kron, histogram, cdist_backward };
 pub const names: []const []const u8 = std.meta.fieldNames(Op);
 pub const family: plan.Family = .{ .prepare = prepare };
 
@@ -39,6 +41,7 @@ fn chosen(comptime T: type, given: *const Plan) plan.PrepareError!plan.Run {
     if (given.op == @backingInt(Op.pdist_backward)) return &Pairs(T).run;
     if (given.op == @backingInt(Op.kron)) return &Kron(T).run;
     const p = given.floats[0];
+    if (given.op == @backingInt(Op.cdist_backward)) return &Slopes(T).run;
     if (p == 0) return &Rows(T, .differ).run;
     if (p == 1) return &Rows(T, .sum).run;
     if (p == 2) return &Rows(T, .root).run;
@@ -102,6 +105,60 @@ fn Pairs(comptime T: type) type {
             for (weights, 0..) |w, j| {
                 const there = simd.loadN(width, T, s.a + j * s.k + c);
                 sum = simd.fma(W, @splat(w), here - there, sum);
+            }
+            simd.storeN(width, T, s.out + i * s.k + c, sum);
+        }
+    };
+}
+
+/// The gradient of the sum of absolute differences, or of the largest, for the points of a.
+fn Slopes(comptime T: type) type {
+    const lanes = simd.elementwiseLanes(T);
+    return struct {
+        const Self = @This();
+        out: [*]T,
+        g: [*]const T,
+        d: [*]const T,
+        a: [*]const T,
+        b: [*]const T,
+        m: usize,
+        k: usize,
+        /// Whether only differences as large as the distance count.
+        largest: bool,
+
+        fn run(p: *const Plan, call: *Call) void {
+            const n: usize = @intCast(p.operands[0].shape[0]);
+            const job: Self = .{
+                .out = call.at(T, 0),
+                .g = call.at(T, 1),
+                .d = call.at(T, 2),
+                .a = call.at(T, 3),
+                .b = call.at(T, 4),
+                .m = @intCast(p.operands[4].shape[0]),
+                .k = @intCast(p.operands[0].shape[1]),
+                .largest = std.math.isInf(p.floats[0]),
+            };
+            services.parallelFor(n, 1 + (1 << 14) / (job.m * job.k + 1), job, part);
+        }
+        fn part(s: *const Self, begin: usize, end: usize) void {
+            for (begin..end) |i| {
+                var c: usize = 0;
+                inline for (.{ 2 * lanes, lanes, 4, 1 }) |width| {
+                    while (c + width <= s.k) : (c += width) s.columns(width, i, c);
+                }
+            }
+        }
+        inline fn columns(s: *const Self, comptime width: usize, i: usize, c: usize) void {
+            const V = @Vector(width, T);
+            const here = simd.loadN(width, T, s.a + i * s.k + c);
+            const zero: V = @splat(0);
+            var sum = zero;
+            for (s.g[i * s.m ..][0..s.m], s.d[i * s.m ..][0..s.m], 0..) |g, d, j| {
+                const difference = here - simd.loadN(width, T, s.b + j * s.k + c);
+                const least: V = @splat(if (s.largest) d else 0);
+                const counts = (@abs(difference) >= least) & (difference != zero);
+                const slope = @select(T, difference > zero, @as(V, @splat(g)), @as(V, @splat(-g)));
+                sum += @select(T, counts, slope, zero);
             }
             simd.storeN(width, T, s.out + i * s.k + c, sum);
         }
@@ -239,24 +296,38 @@ fn Rows(comptime T: type, comptime norm: Norm) type {
             const a = j.call.at(T, 1)[i * j.k ..][0..j.k];
             const b = j.call.at(T, 2);
             var c = first;
-            while (c + 4 * lanes <= j.m) : (c += 4 * lanes) j.block(4, lanes, a, b + c, out + (c - first));
-            while (c + lanes <= j.m) : (c += lanes) j.block(1, lanes, a, b + c, out + (c - first));
-            while (c < j.m) : (c += 1) j.block(1, 1, a, b + c, out + (c - first));
+            if (j.m >= lanes) {
+                while (c + 4 * lanes <= j.m) : (c += 4 * lanes) j.block(4, lanes, a, b, c, out + (c - first));
+                // What is left side by side, the last vector over columns that were done before.
+                switch ((j.m - c + lanes - 1) / lanes) {
+                    0 => {},
+                    inline 1, 2, 3 => |count| j.block(count, lanes, a, b, c, out + (c - first)),
+                    else => j.block(4, lanes, a, b, c, out + (c - first)),
+                }
+            } else while (c < j.m) : (c += 1) j.block(1, 1, a, b, c, out + (c - first));
         }
 
-        inline fn block(j: *const Self, comptime count: usize, comptime width: usize, a: []const T, b: [*]const T, out: [*]T) void {
+        /// Columns from c on, as far as there are any.
+        inline fn block(j: *const Self, comptime count: usize, comptime width: usize, a: []const T, b: [*]const T, c: usize, out: [*]T) void {
             const V = @Vector(width, T);
             var sum: [count]V = @splat(@as(V, @splat(0)));
+            const last = @min(c + (count - 1) * width, j.m - width);
             for (a, 0..) |x, k| {
                 inline for (&sum, 0..) |*s, v| {
-                    const other: V = b[k * j.m + v * width ..][0..width].*;
+                    const other: V = b[k * j.m + (if (v + 1 == count) last else c + v * width) ..][0..width].*;
                     s.* = add(V, s.*, @abs(@as(V, @splat(x)) - other));
                 }
             }
             inline for (&sum, 0..) |*total, v| {
                 const s: V = total.*;
                 const distance: V = if (norm == .root) @sqrt(s) else s;
-                out[v * width ..][0..width].* = distance;
+                const done = if (v + 1 == count) c + v * width - last else 0;
+                if (done == 0) {
+                    out[v * width ..][0..width].* = distance;
+                } else {
+                    const some: [width]T = distance;
+                    @memcpy(out[v * width ..][0 .. width - done], some[done..]);
+                }
             }
         }
 
