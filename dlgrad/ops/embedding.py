@@ -62,6 +62,9 @@ def embedding(indices, weight, padding_idx=None, scale_grad_by_freq=False):
     """weight[indices]: indices of any shape, weight (V, D). The row `padding_idx` gets no gradient.
 
     Raises IndexError for an index outside of 0 .. V - 1."""
+    rows = known(indices, weight, padding_idx, scale_grad_by_freq)
+    if rows is not None:
+        return rows
     index = index_tensor("embedding", indices)
     lookup = _Lookup(index._layout, weight._layout, padding_idx, bool(scale_grad_by_freq))
     if lookup.plan is not None:

@@ -81,10 +81,10 @@ def _vector_index(name, index):
 
 def _wrapped(index, size):
     """Negative indices counted from the end."""
-    from .ternary import where
-
     if type(index._layout) is Layout and (not index._layout.numel or index.amin().item() >= 0):
         return index
+    from .ternary import where
+
     return where(index < 0, index + size, index)
 
 
@@ -186,11 +186,11 @@ def take_along_dim(input, indices, dim=None, *, out=None):
             f"dimensions for input, and {indices._layout.ndim} dimensions for indices"
         )
     d = wrap_dim(dim, input._layout.ndim, "take_along_dim", scalar_ok=False)
-    a, b = list(input._layout.shape), list(indices._layout.shape)
-    ia, ib = a[:d] + [1] + a[d + 1 :], b[:d] + [1] + b[d + 1 :]
-    common = list(broadcast_shapes(tuple(ia), tuple(ib), op="take_along_dim"))
-    x = input.expand((*common[:d], a[d], *common[d + 1 :])) if input._layout.ndim else input
-    i = indices.expand((*common[:d], b[d], *common[d + 1 :])) if indices._layout.ndim else indices
+    a, b = tuple(input._layout.shape), tuple(indices._layout.shape)
+    ia, ib = (*a[:d], 1, *a[d + 1 :]), (*b[:d], 1, *b[d + 1 :])
+    common = ia if ia == ib else tuple(broadcast_shapes(ia, ib, op="take_along_dim"))
+    x = input if common == ia else input.expand((*common[:d], a[d], *common[d + 1 :]))
+    i = indices if common == ib else indices.expand((*common[:d], b[d], *common[d + 1 :]))
     size = x._layout.shape[d] if x._layout.ndim else 1
     result = gather(x, d, _wrapped(i, size))
     return (

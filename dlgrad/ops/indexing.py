@@ -252,9 +252,37 @@ def _rows(lay):
     return remember_view(lay, "rows", (new, lay.strides[0] * lay.dtype.itemsize, lay.shape[0]))
 
 
+_lists: dict = {}  # what stands in a short list of whole numbers -> it as a tensor, for reading alone
+
+
+def _from_list(values):
+    """A list of whole numbers as an index tensor; None for others."""
+    if not values or {*map(type, values)} != {int}:
+        return None
+    if len(values) > 32:
+        return _as_index(values)
+    key = (*values,)
+    found = _lists.get(key)
+    return remember(_lists, key, _as_index(values)) if found is None else found
+
+
+def _without_lists(key):
+    """A key with tensors in the place of its lists of whole numbers; None for one that has no list, or other ones."""
+    if type(key) is list:
+        return _from_list(key)
+    if type(key) is not tuple or list not in map(type, key):
+        return None
+    parts = [_from_list(i) if type(i) is list else i for i in key]
+    return None if any([type(i) is list and p is None for i, p in zip(key, parts)]) else (*parts,)
+
+
 def _getitem(self, key, parts):
     """self[key] in the general way. What this key (`parts`, where that can be hashed) stands for is kept at the layout,
     as a function of tensor and key."""
+    if parts is None:
+        tensors = _without_lists(key)
+        if tensors is not None:
+            return self[tensors]
     if type(key) is Tensor and key._layout.dtype is dt.bool and key._layout.shape == self._layout.shape and key._layout.ndim:
         if not self._layout.dtype.is_complex:
             return _take_masked(self, key)
@@ -465,6 +493,8 @@ def _put_plan(lay, *given, accumulate):
 
 def setitem(self, key, value):
     """self[key] = value."""
+    tensors = _without_lists(key)
+    key = key if tensors is None else tensors
     if unrecorded(self) and _set_quickly(self, key, value):
         return
     value = _value(self, value)

@@ -13,9 +13,16 @@ from .elementwise import sum_to
 from .ternary import expand_raw, where
 from .writing import write_out
 
+_counting: dict = {}  # layout -> the plan that counts what is not 0
+_finding: dict = {}  # layout, how many are not 0 -> the plan that finds them
+
 
 def _count_true(mask):
-    return door.call("gather", "count_nonzero", _COUNT, (mask,)).item()
+    lay = mask._layout
+    plan = _counting.get(lay)
+    if plan is None:
+        plan = door.remember(_counting, lay, door.make_plan("gather", "count_nonzero", (_COUNT,), (lay,)))
+    return door.run(plan, mask).item()
 
 
 _COUNT = contiguous(dt.int64, ())
@@ -29,8 +36,12 @@ def nonzero(input, *, out=None, as_tuple=False):
         input = input.detach().reshape(1)
     if input._layout.dtype.is_complex:
         input = input != 0
-    n = _count_true(input)
-    result = door.call("gather", "nonzero", contiguous(dt.int64, (n, input._layout.ndim)), (input,))
+    key = input._layout, _count_true(input)
+    plan = _finding.get(key)
+    if plan is None:
+        lay, n = key
+        plan = door.remember(_finding, key, door.make_plan("gather", "nonzero", (contiguous(dt.int64, (n, lay.ndim)),), (lay,)))
+    result = door.run(plan, input)
     if as_tuple:
         return tuple(result.unbind(1))
     return result if out is None else write_out("nonzero", out, result, exact=True, apart=(input,))

@@ -7,13 +7,16 @@ import math
 from .. import dtypes as dt
 from ..batched import each_member
 from ..layout import whole, wrap_dim
-from ..tensor import method
+from ..plan import remember
+from ..tensor import Tensor, method
 from .checked import index_errors
 from .create import arange
 from .elementwise import is_scalar
+from .from_data import tensor
 from .joining import cat
 from .mask import nonzero
 from .reduce import check
+from .scatter import _REDUCTIONS, _direct, _write_into
 from .slicing import narrow
 from .writing import check_inplace, replace_history, write_out
 
@@ -139,8 +142,10 @@ def nonzero_static(input, *, size, fill_value=-1):
     size = whole("nonzero_static", "size", size)
     if size < 0:
         raise RuntimeError(f"nonzero_static(): size must be non-negative, got {size}")
-    found = nonzero(input)[:size]
+    found = nonzero(input)
     missing = size - found._layout.shape[0]
+    if missing < 0:
+        return found[:size]
     return (
         cat((found, found.new_full((missing, found._layout.shape[1]), fill_value)))
         if missing
@@ -207,6 +212,13 @@ def index_reduce(input, dim, index, source, reduce, *, include_self=True, out=No
 @method
 def index_reduce_(self, dim, index, source, reduce, *, include_self=True):
     """In-place form of `index_reduce`."""
+    row = _REDUCTIONS.get(reduce)
+    if row and include_self is True and type(source) is Tensor and source._layout.ndim and _direct("index_reduce_", self, index, source):
+        if index._layout.ndim == 1 and index._layout.dtype is dt.int64:
+            d = wrap_dim(dim, self._layout.ndim, "index_reduce_")
+            shape = (*[1] * d, -1, *[1] * (source._layout.ndim - d - 1))
+            with index_errors():
+                return _write_into("index_reduce_", "scatter_reduce", self, d, index.view(shape).expand(source._layout.shape), source, (row,))
     check_inplace("index_reduce_", self)
     return replace_history(
         "index_reduce_",
@@ -229,6 +241,13 @@ def segment_reduce(
         raise RuntimeError(
             "segment_reduce(): Either lengths or offsets must be defined, and not both."
         )
+    few = _few_groups(data, offsets if lengths is None else lengths, lengths is None, axis)
+    if few is not None:
+        groups, counts = few
+        lead = counts._layout.shape
+        rows = data if len(lead) == 1 else data.flatten(0, len(lead) - 1)
+        out = _reduced_groups(rows, reduce, groups, counts, initial)
+        return out if len(lead) == 1 else out.unflatten(0, lead)
     before = 0
     if lengths is None:  # what lies before the first offset is a group that is left out
         lengths, before = cat([offsets.narrow(-1, 0, 1), offsets.diff(dim=-1)], -1), 1
@@ -247,18 +266,53 @@ def segment_reduce(
     lengths = cat([lengths, left], -1)
     rows = data.reshape((math.prod(lead) * size, *data.shape[axis + 1 :]))
     groups = arange(lengths._layout.numel).repeat_interleave(lengths.reshape(-1))
+    out = _reduced_groups(rows, reduce, groups, lengths, initial)
+    return narrow(out.reshape((*lengths.shape, *data.shape[axis + 1 :])), axis, before, lengths.shape[-1] - 1 - before)
+
+
+_few: dict = {}  # short lengths or offsets, and the shape that they cut -> the group of each slice, and the groups' lengths
+
+
+def _few_groups(data, given, offsets, axis):
+    """The group of each slice, and the lengths of the groups, where both are few and the groups hold all the slices; else None."""
+    lay = given._layout
+    axis = axis + data._layout.ndim if axis < 0 else axis
+    if lay.ndim != axis + 1 or lay.numel > 32 or not lay.dtype.is_integral or lay.shape[:axis] != data._layout.shape[:axis]:
+        return None
+    shape = data._layout.shape[: axis + 1]
+    values = (given if axis == 0 else given.reshape(-1)).tolist()
+    key = offsets, shape, *values
+    found = _few.get(key)
+    if found is not None:
+        return found
+    n, size = lay.shape[axis], shape[axis]
+    if not n or size > 256:
+        return None
+    lines = [values[i : i + n] for i in range(0, len(values), n)]
+    if offsets:
+        lines = [[b - a for a, b in zip(line, line[1:])] for line in lines if line[0] == 0]
+    lengths = [k for line in lines for k in line]
+    count = n - offsets
+    if not lengths or min(lengths) < 0 or len(lengths) * n != len(values) * count or any([sum(line) != size for line in lines]):
+        return None
+    groups = tensor([i for i, k in enumerate(lengths) for _ in range(k)], dtype=dt.int64)
+    return remember(_few, key, (groups, tensor(lengths).reshape((*shape[:axis], count))))
+
+
+def _reduced_groups(rows, reduce, groups, lengths, initial):
+    """The reductions of the rows of each group, whose lengths are these."""
     empty = _NOTHING[reduce] if initial is None or reduce in ("max", "min") else initial
-    out = rows.new_full((lengths._layout.numel, *rows.shape[1:]), empty)
+    out = rows.new_full((lengths._layout.numel, *rows._layout.shape[1:]), empty)
     if reduce in ("sum", "mean"):
         out = out.index_add(0, groups, rows)
         if reduce == "mean":
             counts = lengths.reshape((-1, *(1,) * (rows.ndim - 1)))
             out = out / (counts if initial is None else counts.clamp(min=1)).to(out.dtype)
-    else:
-        out = out.index_reduce(0, groups, rows, {"max": "amax", "min": "amin"}.get(reduce, reduce))
-        if initial is not None and reduce in ("max", "min"):
-            out = out.masked_fill(out < initial if reduce == "max" else out > initial, initial)
-    return narrow(out.reshape((*lengths.shape, *data.shape[axis + 1 :])), axis, before, lengths.shape[-1] - 1 - before)
+        return out
+    out = out.index_reduce(0, groups, rows, {"max": "amax", "min": "amin"}.get(reduce, reduce))
+    if initial is not None and reduce in ("max", "min"):
+        out = out.masked_fill(out < initial if reduce == "max" else out > initial, initial)
+    return out
 
 
 # What changes nothing; a mean divides it by a count of 0.

@@ -558,7 +558,11 @@ def _scatter_reduce_into(self, dim, index, src, reduce, *, include_self=True):
 
 
 def _index_add_into(self, dim, index, source, *, alpha=1):
-    if alpha == 1 and type(source) is Tensor and _direct("index_add_", self, index, source):
+    if type(source) is Tensor and _direct("index_add_", self, index, source):
+        if alpha != 1:
+            if not (self._layout.dtype.is_floating_point and (type(alpha) is float or type(alpha) is int)):
+                return None
+            source = source * alpha
         return _slices_into("index_add_", self, dim, index, source, True)
 
 
@@ -569,16 +573,32 @@ def _index_copy_into(self, dim, index, source):
 
 def _put_into(self, index, source, accumulate=False):
     if type(source) is Tensor and self._layout.contiguous and _direct("put_", self, index, source):
-        flat, i, s = _flat(self), index_tensor("put_", index), source
-        if i._layout.contiguous and s._layout.contiguous and i._layout.numel == s._layout.numel and s._layout.dtype is self._layout.dtype:
-            door.call("index", "index_put", flat._layout, (_flat(i), _flat(s)), ints=(1, 0, 1, int(accumulate)), into=flat, name="put_")
-            return self
+        lay, i, s = self._layout, index._layout, source._layout
+        key = ("put", bool(accumulate), lay, i, s)
+        plan = _writes.get(key)
+        if plan is None:
+            if not (i.contiguous and s.contiguous and i.numel == s.numel and s.dtype is lay.dtype and i.dtype is dt.int64):
+                return None
+            target, *given = [contiguous(x.dtype, (x.numel,)) for x in (lay, i, s)]
+            plan = make_plan("index", "index_put", (target,), given, (1, 0, 1, int(bool(accumulate))), name="put_", into=True)
+            remember(_writes, key, plan)
+        write(plan, self, index, source)
+        return self
 
 
-def _flat(t):
-    """A contiguous tensor read as a vector, outside of the graph."""
-    lay = t._layout
-    return t if lay.ndim == 1 else make_tensor(t._ptr, contiguous(lay.dtype, (lay.numel,)), t._storage)
+def _masked_scatter_into(self, mask, source):
+    if type(source) is Tensor and _direct("masked_scatter_", self, mask, source):
+        lay, m, s = self._layout, mask._layout, source._layout
+        key = ("masked_scatter", lay, m, s)
+        plan = _writes.get(key)
+        if plan is None:
+            if m.dtype is not dt.bool or m.shape != lay.shape or s.dtype is not lay.dtype or not s.contiguous or s.numel < lay.numel:
+                return None
+            flat = contiguous(s.dtype, (s.numel,))
+            plan = make_plan("scatter", "masked_scatter", (lay,), (m, flat), name="masked_scatter_", into=True)
+            remember(_writes, key, plan)
+        write(plan, self, mask, source)
+        return self
 
 
 def _index_fill_into(self, dim, index, value):
@@ -641,5 +661,5 @@ def _inplace_forms():
 
 
 _inplace_forms()
-for _write_to in (_scatter_into, _scatter_add_into, _scatter_reduce_into, _index_add_into, _index_copy_into, _index_fill_into, _put_into, _masked_fill_into):
+for _write_to in (_scatter_into, _scatter_add_into, _scatter_reduce_into, _index_add_into, _index_copy_into, _index_fill_into, _put_into, _masked_fill_into, _masked_scatter_into):
     _straight(_write_to.__name__[1:].removesuffix("into"), _write_to)

@@ -7,10 +7,12 @@ import math
 from .. import dtypes as dt
 from ..batched import each_member, every_member
 from ..layout import wrap_dim
+from ..plan import make_plan, remember, write
 from ..tensor import method
 from .arrange import flip
+from .create import _new_filled, ones, zeros
 from .joining import cat
-from .reduce import aminmax, check
+from .reduce import check
 from .ternary import where
 from .writing import write_out
 
@@ -21,8 +23,6 @@ from .writing import write_out
 @each_member
 def bincount(input, weights=None, minlength=0):
     """How often each of 0, 1, 2, ... comes among the integers of a vector (or the sum of the weights there)."""
-    from .create import zeros
-
     check("bincount", input)
     lay = input._layout
     if lay.ndim != 1 or lay.dtype.is_floating_point or lay.dtype is dt.bool:
@@ -37,26 +37,35 @@ def bincount(input, weights=None, minlength=0):
         )
     n = minlength
     if lay.numel:
-        low, high = aminmax(input)
-        if low.item() < 0:
+        n = max(n, input.max().item() + 1)
+        if input.min().item() < 0:
             raise RuntimeError(
                 "bincount(): only supports 1-d non-negative integral inputs, got a negative element"
             )
-        n = max(n, high.item() + 1)
     if weights is None or not lay.numel:
-        return _counts(input.to(dt.int64), n)
+        return _counts(input if lay.dtype is dt.int64 else input.to(dt.int64), n)
     weights = weights.detach()
     if weights._layout.dtype is not dt.float32:
         weights = weights.to(dt.float64)
     return zeros(n, dtype=weights._layout.dtype).scatter_add(0, input.to(dt.int64), weights)
 
 
+_count_plans: dict = {}  # layout, number of results -> the plan that counts, and a one for each element
+
+
 def _counts(places, n):
     """How often each of 0 .. n - 1 comes among the int64 `places`, all of which are there."""
-    from .create import ones, zeros
-
-    one = ones(1, dtype=dt.int64).expand(places._layout.numel)
-    return zeros(n, dtype=dt.int64).scatter_add_(0, places, one)
+    out = _new_filled(0, (n,), dt.int64)
+    key = places._layout, n
+    found = _count_plans.get(key)
+    if found is None:
+        if not n or not places._layout.numel:
+            return out
+        one = ones(1, dtype=dt.int64).expand(places._layout.numel)
+        plan = make_plan("scatter", "scatter_add", (out._layout,), (places._layout, one._layout), (0,), name="bincount", into=True)
+        found = remember(_count_plans, key, (plan, one))
+    write(found[0], out, places, found[1])
+    return out
 
 
 @method

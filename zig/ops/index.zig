@@ -33,6 +33,7 @@ const dtype = @import("../dtype.zig");
 const index_space = @import("index_space.zig");
 const index_cell = @import("index_cell.zig");
 const bag = @import("bag.zig");
+const chains = @import("index_chains.zig");
 const copyBytes = @import("join.zig").copyBytes;
 const Plan = planning.Plan;
 const Call = planning.Call;
@@ -49,14 +50,14 @@ const max_indices = 8;
 const tile: usize = 256;
 /// Elements of a run that are one unit of work; in columns.
 const get_block: usize = 4096;
-const put_block: usize = 1024;
+pub const put_block: usize = 1024;
 const column_block: usize = 64;
 /// Positions are dealt to this many owners by a hash of the row they write to.
 const owners = 256;
 /// A skipped position (padding).
-const skip = std.math.maxInt(usize);
+pub const skip = std.math.maxInt(usize);
 
-const State = struct {
+pub const State = struct {
     k: usize,
     start: usize,
     allow_negative: bool,
@@ -79,14 +80,16 @@ const State = struct {
     block: usize = undefined,
     /// Positions lie side by side in the other operand.
     dense: bool = false,
+    /// Half-precision sums of whole runs: those of a place one after the other (index_chains.zig).
+    chained: bool = false,
     /// Single elements by one dense index into a dense result: no offsets need be worked out.
     flat: bool = false,
 
-    fn blocks(s: *const State) usize {
+    pub fn blocks(s: *const State) usize {
         return std.math.divCeil(usize, s.run.size, s.block) catch unreachable;
     }
     /// Units of work that the rest is cut into.
-    fn units(s: *const State) usize {
+    pub fn units(s: *const State) usize {
         return s.rest.count * s.blocks();
     }
 };
@@ -140,6 +143,7 @@ fn prepare(p: *Plan) planning.PrepareError!void {
     if (accumulate and half) {
         if (self.ndim() > index_space.max_dims) return error.Unsupported;
         index_space.contiguousStrides(self.shape, &staged_strides);
+        state.chained = std.mem.eql(i64, self.strides, staged_strides[0..self.ndim()]);
         self.strides = staged_strides[0..self.ndim()];
     }
 
@@ -171,6 +175,7 @@ fn prepare(p: *Plan) planning.PrepareError!void {
         state.rest.count == 1 and row == .index;
     state.columns = state.run.size < 4 or (state.at.ndim > 0 and state.run.strides[1] != 1 and
         state.at.strides[0][inner] < state.run.strides[1]);
+    state.chained = state.chained and !state.columns and state.run.strides[0] == 1;
     state.block = if (state.columns) column_block else if (row == .index) get_block else put_block;
 
     p.run = switch (row) {
@@ -190,7 +195,7 @@ fn prepare(p: *Plan) planning.PrepareError!void {
 
 /// Works out where positions [begin, begin + self_at.len) of the index shape begin in self
 /// and in the other operand. False: an index was out of range, and the call has failed.
-fn locate(
+pub fn locate(
     plan: *const Plan,
     call: *Call,
     begin: usize,
@@ -416,6 +421,7 @@ fn Put(comptime C: type) type {
             const rest = s.rest.count * s.run.size;
             if (positions == 0 or rest == 0) return;
 
+            if (C.staged and s.chained) return chains.Chains(C).run(plan, call);
             // Many positions, and rows too short to be cut: threads share the rows.
             const by_owner = positions * rest >= 1 << 15 and s.units() < 8 and rest >= 8;
             var job: Job = .{ .plan = plan, .call = call, .self = undefined };

@@ -3,6 +3,7 @@
 const std = @import("std");
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");
+const simd = @import("../simd.zig");
 const dtype = @import("../dtype.zig");
 const DType = dtype.DType;
 
@@ -130,6 +131,33 @@ pub fn narrow(comptime T: type, x: f32) T {
     return if (T == dtype.BFloat16) dtype.BFloat16.fromF32(x) else @floatCast(x);
 }
 
+const chunk = 16;
+
+/// to = from, whose elements are neighbours.
+pub noinline fn widenAll(comptime T: type, to: []f32, from: [*]const T) void {
+    var i: usize = 0;
+    if (simd.has_fma) while (i + chunk <= to.len) : (i += chunk) {
+        const x: @Vector(chunk, f32) = if (T == dtype.BFloat16)
+            dtype.widenBF16(chunk, @as([*]const u16, @ptrCast(from + i))[0..chunk].*)
+        else
+            @floatCast(@as(@Vector(chunk, T), from[i..][0..chunk].*));
+        to[i..][0..chunk].* = x;
+    };
+    while (i < to.len) : (i += 1) to[i] = widen(T, from[i]);
+}
+
+/// The same back, rounded.
+pub noinline fn narrowAll(comptime T: type, to: [*]T, from: []const f32) void {
+    var i: usize = 0;
+    if (simd.has_fma) while (i + chunk <= from.len) : (i += chunk) {
+        const x: @Vector(chunk, f32) = from[i..][0..chunk].*;
+        if (T == dtype.BFloat16) {
+            @as([*]u16, @ptrCast(to + i))[0..chunk].* = dtype.narrowBF16(chunk, x);
+        } else to[i..][0..chunk].* = @as(@Vector(chunk, T), @floatCast(x));
+    };
+    while (i < from.len) : (i += 1) to[i] = narrow(T, from[i]);
+}
+
 /// A half-precision tensor that is accumulated into, held in float32 while that lasts, so
 /// that it is rounded once. `values` is contiguous in the tensor's row-major order.
 pub fn Staged(comptime T: type) type {
@@ -173,8 +201,12 @@ pub fn Staged(comptime T: type) type {
                     var i = begin;
                     while (i < end) {
                         const n: usize = @min(w.runLeft(), end - i);
-                        for (job.staged.values[i..][0..n], 0..) |*x, j| {
-                            const y = &job.staged.memory[w.offset[0] + j * stride];
+                        const values = job.staged.values[i..][0..n];
+                        const memory = job.staged.memory + w.offset[0];
+                        if (stride == 1) {
+                            if (in) widenAll(T, values, memory) else narrowAll(T, memory, values);
+                        } else for (values, 0..) |*x, j| {
+                            const y = &memory[j * stride];
                             if (in) x.* = widen(T, y.*) else y.* = narrow(T, x.*);
                         }
                         w.advance(n);

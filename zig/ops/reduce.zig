@@ -35,6 +35,8 @@ const reduction = @import("reduction.zig");
 const integers = @import("reduce_integers.zig");
 const rows = @import("reduce_rows.zig");
 const columns = @import("reduce_columns.zig");
+const sums = @import("reduce_sums.zig");
+const simd = @import("../simd.zig");
 const DType = @import("../dtype.zig").DType;
 const Plan = plan.Plan;
 const Kernel = kernels.Kernel;
@@ -129,8 +131,13 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     p.run = reduction.runEmpty;
     try describe(r, x, p.ints);
     if (r.results == 0 or r.length == 0) return;
-    const narrow = if (compute == .i64) narrowKernel(row, x.dtype) else null;
-    p.run = chooseWay(r, r.map == .none and x.dtype == switch (compute) {
+    const plain_sum = row.op == .sum and r.map == .none;
+    const narrow = switch (compute) {
+        .i64 => narrowKernel(row, x.dtype),
+        .f32 => if (plain_sum) sums.halves(x.dtype) else null,
+        .f64 => null,
+    };
+    p.run = chooseWay(r, plain_sum, r.map == .none and x.dtype == switch (compute) {
         .f32 => DType.float32,
         .f64 => .float64,
         .i64 => .int64,
@@ -186,25 +193,42 @@ fn describe(r: *Reduction, x: plan.Operand, dims: []const i64) plan.PrepareError
     r.inner_kept = r.kept.pop();
     r.inner_reduced = r.reduced.pop();
     // Vectors that go across few short rows would be mostly empty.
-    if (r.length <= short and r.inner_kept.size < 16) for (r.kept.d[0..r.kept.n]) |*wide| {
+    if (r.length <= short and r.inner_kept.size < 16 and !inGroups(r)) for (r.kept.d[0..r.kept.n]) |*wide| {
         if (wide.size > r.inner_kept.size) std.mem.swap(stage.Dim, wide, &r.inner_kept);
     };
 }
 
+/// The kept dimensions are the outermost and the innermost one, and all lies one behind the other.
+fn inGroups(r: *const Reduction) bool {
+    const width = r.inner_kept.size;
+    return r.reduced.n == 0 and r.inner_kept.stride == 1 and r.inner_reduced.stride == width and
+        r.length > 1 and r.kept.n == 1 and r.kept.d[0].stride == r.length * width and
+        r.kept.d[0].out == width;
+}
+
 /// Along rows or across them. `native`: memory is what the kernel reads; or it is what `narrow` does.
-fn chooseWay(r: *Reduction, native: bool, narrow: ?integers.Kernel) plan.Run {
+fn chooseWay(r: *Reduction, plain_sum: bool, native: bool, narrow: ?integers.Kernel) plan.Run {
     const lanes: usize = if (r.compute == .f32) 16 else 8;
+    if (inGroups(r)) {
+        const width = r.inner_kept.size;
+        if (simd.has_fma and width == 2 and plain_sum and native and r.compute != .i64) return sums.runPairs;
+        r.tile = columns.groupsTogether(lanes, r.length, width);
+        r.direct = native;
+        if (r.tile > 0) return columns.runGroups;
+    }
+    const widened = narrow != null and r.compute == .f32;
     const rows_by_stride = r.inner_reduced.stride < r.inner_kept.stride or r.inner_kept.size == 1;
     const run = r.inner_reduced.size;
     const one_block = run <= row_block and (r.reduced.n == 0 or run >= 64);
-    r.together = r.kernel.rows != null and one_block and r.results >= 16;
+    r.together = r.kernel.rows != null and one_block and r.results >= 16 and !(widened and run > short);
     // Other short rows are turned, so that vectors go across them.
     const turn = !r.together and r.length <= short and r.inner_kept.size >= 16;
     if (rows_by_stride and !turn and r.length > 1) {
         if (r.together or run >= long_run or r.reduced.n == 0) {
-            r.direct = (native or narrow != null) and (r.inner_reduced.stride == 1 or run == 1);
-            if (r.direct) r.integers = narrow;
-            if (r.integers != null) r.block = integers.row_block;
+            const other = if (r.together) null else narrow;
+            r.direct = (native or other != null) and (r.inner_reduced.stride == 1 or run == 1);
+            if (r.direct) r.integers = other;
+            if (r.integers != null and r.compute == .i64) r.block = integers.row_block;
             r.blocks_in_run = std.math.divCeil(usize, run, r.block) catch unreachable;
             r.blocks = r.blocks_in_run * (r.length / run);
         } else r.blocks = std.math.divCeil(usize, r.length, row_block) catch unreachable;
@@ -212,7 +236,7 @@ fn chooseWay(r: *Reduction, native: bool, narrow: ?integers.Kernel) plan.Run {
         return if (shares) rows.runRowsInBlocks else rows.runRows;
     }
     // Joining results takes longer than reading another row, but for narrow integers.
-    r.fold = foldOf(r, if (native) 64 else if (narrow != null) max_tile else one_tile);
+    r.fold = foldOf(r, if (native or widened) 64 else if (narrow != null) max_tile else one_tile);
     if (narrow) |*k| {
         if (integers.tileOf(k, r.inner_kept.size * r.fold) == null) r.fold = foldOf(r, one_tile);
     }

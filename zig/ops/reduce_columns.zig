@@ -12,6 +12,7 @@ const Reduction = reduction.Reduction;
 const Buffer = reduction.Buffer;
 const Job = reduction.Job;
 const load = reduction.load;
+const row_block = kernels.row_block;
 const applyMap = reduction.applyMap;
 const finish = reduction.finish;
 const planes = kernels.planes;
@@ -129,6 +130,49 @@ pub fn runColumns(p: *const Plan, call: *Call) void {
             }
         }
     }.piece);
+}
+
+/// Groups of a few rows of a few columns, all one behind the other: a group after the other, and
+/// the results of many written together.
+pub fn runGroups(p: *const Plan, call: *Call) void {
+    const r = p.stateAs(Reduction);
+    const job: Job = .{ .plan = p, .r = r, .call = call };
+    const batches = std.math.divCeil(usize, r.kept.numel(), r.tile) catch unreachable;
+    const elements = r.tile * r.length * r.inner_kept.size;
+    services.parallelFor(batches, @max(1, work_size / elements), job, struct {
+        fn piece(j: *const Job, begin: usize, end: usize) void {
+            const s = j.r;
+            const width = s.inner_kept.size;
+            const size = s.length * width;
+            const all = s.kept.numel();
+            var offsets: [column_block]usize = undefined;
+            for (offsets[0..s.length], 0..) |*o, k| o.* = k * width;
+            var buffer: Buffer = undefined;
+            var results: [planes * max_tile]Cell = undefined;
+            for (begin..end) |b| {
+                const first = b * s.tile;
+                const n = @min(s.tile, all - first);
+                var from: [*]const u8 = j.call.ptr[s.outputs].? + first * size * s.in_size;
+                // What lies behind the last group may not be read.
+                if (!s.direct or first + n == all) {
+                    load(s, j.plan.inputs()[0].dtype, from, 1, 0, n * size, 1, &buffer, 0, 0);
+                    if (s.map != .none) applyMap(s, &buffer, n * size);
+                    from = &buffer.bytes;
+                }
+                for (0..n) |g| {
+                    const group = from + g * size * s.compute.size();
+                    s.kernel.column(group, offsets[0..s.length], width, 0, results[g * width ..].ptr);
+                }
+                finish(j.plan, s, j.call, &results, n * width, first * width, 1);
+            }
+        }
+    }.piece);
+}
+
+/// How many groups of these extents `runGroups` takes together; 0: they are not for it.
+pub fn groupsTogether(lanes: usize, length: usize, width: usize) usize {
+    if (length > column_block or width < 4 or width >= 64) return 0;
+    return @min((row_block - lanes) / (length * width), (max_tile - lanes) / width);
 }
 
 pub fn runColumnsInBlocks(p: *const Plan, call: *Call) void {

@@ -32,7 +32,7 @@ pub const Kernel = struct {
     /// Bytes of an element.
     size: usize,
     /// n >= 1 neighbours.
-    row: *const fn (k: *const Kernel, x: [*]const u8, n: usize) i64,
+    row: *const fn (k: *const Kernel, x: [*]const u8, n: usize) Cell,
     /// As reduce_kernels' `column`, of at least a vector. Null: int64 does as well.
     column: ?*const fn (k: *const Kernel, x: [*]const u8, offsets: []const usize, width: usize, out: [*]Cell) void,
 };
@@ -79,7 +79,7 @@ fn Extremum(comptime T: type) type {
             return @max(a, x ^ flip);
         }
 
-        fn row(k: *const Kernel, x: [*]const u8, n: usize) i64 {
+        fn row(k: *const Kernel, x: [*]const u8, n: usize) Cell {
             const p: [*]const T = @ptrCast(@alignCast(x));
             const flip: V = @splat(@truncate(k.order.flip));
             var acc: [4]V = @splat(@splat(start));
@@ -95,14 +95,14 @@ fn Extremum(comptime T: type) type {
                 acc[0] = step(acc[0], if (left >= lanes) simd.load(T, p + i) else simd.loadPart(T, p + i, left, p[i]), flip);
             }
             const all = @max(@max(acc[0], acc[1]), @max(acc[2], acc[3]));
-            return (@reduce(.Max, all) ^ k.order.flip) & k.order.keep;
+            return .{ .i = (@reduce(.Max, all) ^ k.order.flip) & k.order.keep };
         }
     };
 }
 
 /// How many elements are not 0, whatever their size: a bit for each byte, and of an element's
 /// bits the lowest for all.
-fn countRow(k: *const Kernel, x: [*]const u8, n: usize) i64 {
+fn countRow(k: *const Kernel, x: [*]const u8, n: usize) Cell {
     const lanes = simd.lanes(u8);
     const Mask = @Int(.unsigned, lanes);
     const one: u3 = if (k.size > 1) 1 else 0;
@@ -127,7 +127,7 @@ fn countRow(k: *const Kernel, x: [*]const u8, n: usize) i64 {
         mask |= mask >> four;
         total += @popCount(mask & lowest);
     }
-    return total;
+    return .{ .i = total };
 }
 
 /// A column block has few enough rows for a count of them to fit.

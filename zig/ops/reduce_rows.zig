@@ -176,7 +176,7 @@ fn wholeBlocks(
     out: [*]State,
 ) usize {
     const rows = r.kernel.rows orelse return 0;
-    if (!r.direct) return 0;
+    if (!r.direct or r.integers != null) return 0;
     const begin = block % r.blocks_in_run * row_block;
     const whole = (r.inner_reduced.size - begin) / row_block;
     const n = @min(r.kernel.together, whole, most);
@@ -211,7 +211,7 @@ fn rowBlock(
         n = @min(r.block, run - begin);
         const src = x + (r.reduced.at(number).in + begin * stride) * r.in_size;
         if (r.integers) |*k| {
-            out[0].i = k.row(k, src, n);
+            out[0] = k.row(k, src, n);
             return;
         }
         if (r.direct) return r.kernel.row(src, n, @intCast(first), out);

@@ -127,11 +127,15 @@ fn loadRuns(
     dst_step: usize,
     dst_stride: usize,
 ) void {
+    // One behind the other, on both sides: as one run.
+    const whole = stride == 1 and dst_stride == 1 and src_step == n and dst_step == n;
+    const count = if (whole) 1 else runs;
+    const length = if (whole) runs * n else n;
     switch (dtype) {
         inline else => |d| {
             const s: [*]const d.Type() = @ptrCast(@alignCast(src));
-            for (0..runs) |r|
-                loadAs(T, d, s + r * src_step, n, stride, dst + r * dst_step, dst_stride);
+            for (0..count) |r|
+                loadAs(T, d, s + r * src_step, length, stride, dst + r * dst_step, dst_stride);
         },
     }
 }

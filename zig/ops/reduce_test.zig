@@ -359,9 +359,10 @@ test "long reductions: blocks, packed runs, tiles, threads" {
             .{ 3, 700, 33 },
             .{ 40, 3, 600 },
             .{ 1300, 1, 17 },
+            .{ 3, 5000, 2 },
         }) |shape| {
-            for ([_]DType{ .float32, .bfloat16 }) |dtype| {
-                if (dtype == .bfloat16 and !std.mem.eql(u8, name, "sum")) continue;
+            for ([_]DType{ .float32, .bfloat16, .float16 }) |dtype| {
+                if (dtype != .float32 and !std.mem.eql(u8, name, "sum")) continue;
                 const x = try Tensor.init(
                     dtype,
                     &shape,
@@ -392,8 +393,8 @@ test "narrow integers: rows of several blocks" {
 test "few neighbours: several rows taken for one, or results elsewhere side by side" {
     var generator: std.Random.DefaultPrng = .init(12);
     for ([_][]const u8{ "max_dim", "argmin", "logsumexp", "var", "sum", "max", "any" }) |name| {
-        for ([_]DType{ .float32, .float64, .int32, .uint8 }) |dtype| {
-            for ([_][3]i64{ .{ 3, 130, 2 }, .{ 2, 1 << 8, 5 }, .{ 2, 77, 5 }, .{ 40, 10, 3 } }) |shape|
+        for ([_]DType{ .float32, .float64, .int32, .uint8, .float16 }) |dtype| {
+            for ([_][3]i64{ .{ 3, 130, 2 }, .{ 2, 1 << 8, 5 }, .{ 2, 77, 5 }, .{ 40, 10, 3 }, .{ 130, 10, 10 }, .{ 9, 3, 20 } }) |shape|
                 try checkLayouts(name, dtype, shape, generator.random(), 2, 0);
         }
     }

@@ -35,7 +35,15 @@ pub const Finish = enum {
     all,
 };
 
-pub const Compute = enum { f32, f64, i64 };
+pub const Compute = enum {
+    f32,
+    f64,
+    i64,
+
+    pub fn size(c: Compute) usize {
+        return if (c == .f32) 4 else 8;
+    }
+};
 
 /// What `prepare` finds out.
 pub const Reduction = struct {
@@ -57,7 +65,7 @@ pub const Reduction = struct {
     inner_reduced: stage.Dim,
     /// The kernel may read x where it lies.
     direct: bool,
-    /// What takes the place of the kernel's row and column where narrow integers are read as they lie.
+    /// What takes the place of the kernel's row and column where narrow elements are read as they lie.
     integers: ?integers.Kernel,
     /// The results are indices.
     arg: bool,
@@ -65,8 +73,9 @@ pub const Reduction = struct {
     together: bool,
     /// Columns: of a few, this many rows are taken for one, and their results joined.
     fold: usize,
-    /// Columns: how many go into one tile. Rows: blocks a result is cut into.
+    /// Columns: how many go into one tile; groups: how many of them are taken together.
     tile: usize,
+    /// Rows: blocks a result is cut into.
     blocks: usize,
     /// Rows: elements in a block of one run.
     block: usize,

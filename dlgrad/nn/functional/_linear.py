@@ -102,11 +102,12 @@ def _check_padding_index(name, padding_idx, rows):
 def _renormalize(weight, indices, max_norm, norm_type):
     """Rescales the rows of `weight` that are used to at most `max_norm`, in place."""
     with dlgrad.no_grad():
-        rows = indices.reshape(-1).unique()
-        used = weight.detach()[rows]
+        rows = indices.reshape(-1)  # one that is there several times is written as often, the same each time
+        table = weight.detach()
+        used = table[rows]
         norms = used.norm(norm_type, dim=1, keepdim=True)
         scale = dlgrad.where(norms > max_norm, max_norm / (norms + 1e-7), 1.0)
-        weight.detach().index_copy_(0, rows, used * scale.to(used.dtype))
+        table.index_copy_(0, rows, used * scale.to(used.dtype))
 
 
 def embedding(
