@@ -312,7 +312,6 @@ ROWS = {
         'scatter_reduce': 2,
         'scatter_value': 3,
         'masked_scatter': 4,
-        'as_strided_backward': 5,
     },
     'sort': {
         'sort': 0,

@@ -524,6 +524,10 @@ def digest():
         feed(h), feed(q.grad), feed(q.detach().sort(-1).values), feed(q.detach().median(1).values)
         places = (wave(500, k=1.1).abs() * 10).long()
         feed(dlgrad.zeros(30, dtype=dtype).index_add(0, places, wave(500, k=0.7, dtype=dtype)))
+    for dtype in (dlgrad.float16, dlgrad.bfloat16, dlgrad.float32, dlgrad.complex64, dlgrad.complex128):
+        x = wave(70, 130, 10, k=1.3).to(dtype)
+        feed(x.sum(1)), feed(x[:, :10].contiguous().sum(1)), feed(x.sum(2)), feed(x[:, :, :2].contiguous().sum(1)), feed(x.mean((0, 2)))
+        feed(dlgrad.zeros(31, 130, 10, dtype=dtype).index_add(0, (wave(70, k=1.1).abs() * 10).long(), x))
     dlgrad.manual_seed(5)
     rnn = dlgrad.nn.LSTM(20, 33, 2)
     feed(rnn(wave(9, 4, 20))[0])

@@ -29,11 +29,12 @@
 const std = @import("std");
 const planning = @import("../plan.zig");
 const services = @import("../services.zig");
+const simd = @import("../simd.zig");
 const dtype = @import("../dtype.zig");
 const index_space = @import("index_space.zig");
 const index_cell = @import("index_cell.zig");
 const bag = @import("bag.zig");
-const chains = @import("index_chains.zig");
+const Chains = @import("index_chains.zig").Chains;
 const copyBytes = @import("join.zig").copyBytes;
 const Plan = planning.Plan;
 const Call = planning.Call;
@@ -175,7 +176,7 @@ fn prepare(p: *Plan) planning.PrepareError!void {
         state.rest.count == 1 and row == .index;
     state.columns = state.run.size < 4 or (state.at.ndim > 0 and state.run.strides[1] != 1 and
         state.at.strides[0][inner] < state.run.strides[1]);
-    state.chained = state.chained and !state.columns and state.run.strides[0] == 1;
+    state.chained = simd.has_fma and state.chained and !state.columns and state.run.strides[0] == 1;
     state.block = if (state.columns) column_block else if (row == .index) get_block else put_block;
 
     p.run = switch (row) {
@@ -421,9 +422,9 @@ fn Put(comptime C: type) type {
             const rest = s.rest.count * s.run.size;
             if (positions == 0 or rest == 0) return;
 
-            if (C.staged and s.chained) return chains.Chains(C).run(plan, call);
+            if (simd.has_fma and C.staged and s.chained) return Chains.run(plan, call, @ptrCast(&C.run));
             // Many positions, and rows too short to be cut: threads share the rows.
-            const by_owner = positions * rest >= 1 << 15 and s.units() < 8 and rest >= 8;
+            const by_owner = !C.staged and positions * rest >= 1 << 15 and s.units() < 8 and rest >= 8;
             var job: Job = .{ .plan = plan, .call = call, .self = undefined };
             var memory: ?[]align(64) usize = null;
             defer if (memory) |m| services.free(@ptrCast(m.ptr));
@@ -442,8 +443,8 @@ fn Put(comptime C: type) type {
             if (call.status.load(.acquire) != 0) return;
 
             if (C.staged) {
-                const half = call.at(Value, s.self_operand);
-                const copy = index_space.Staged(Value).init(self, half) orelse
+                const half = call.at(u16, s.self_operand);
+                const copy = index_space.Staged.init(self, half) orelse
                     return outOfMemory(call, self.numel() * 4);
                 defer copy.deinit();
                 job.self = copy.values.ptr;
@@ -461,7 +462,7 @@ fn Put(comptime C: type) type {
 
         /// Sees to it that all indices are good before anything is written.
         fn checkPart(job: *const Job, begin: usize, end: usize) void {
-            if (job.stored) |w| {
+            if (C.staged) {} else if (job.stored) |w| {
                 const self_at = w.self_at[begin..end];
                 if (!locate(job.plan, job.call, begin, self_at, w.other_at[begin..end])) return;
                 for (w.owner[begin..end], self_at) |*o, x| {
@@ -482,7 +483,7 @@ fn Put(comptime C: type) type {
         /// their order: so the split changes nothing.
         fn putAll(job: *const Job) void {
             const s = job.plan.stateAs(State);
-            if (job.stored != null) return services.parallelFor(owners, 8, job.*, ownersPart);
+            if (!C.staged and job.stored != null) return services.parallelFor(owners, 8, job.*, ownersPart);
             const unit_work: usize = s.at.count * @min(s.run.size, s.block);
             const grain = @max(1, (1 << 14) / unit_work);
             services.parallelFor(s.units(), grain, job.*, unitsPart);

@@ -123,100 +123,101 @@ pub fn Bits(comptime size: usize) type {
     return @Int(.unsigned, size * 8);
 }
 
-/// Rounds and widens between float16 or bfloat16 in memory and float32 in work.
+/// Widens float16 or bfloat16 in memory to float32 in work.
 pub fn widen(comptime T: type, x: T) f32 {
     return if (T == dtype.BFloat16) x.toF32() else x;
-}
-pub fn narrow(comptime T: type, x: f32) T {
-    return if (T == dtype.BFloat16) dtype.BFloat16.fromF32(x) else @floatCast(x);
 }
 
 const chunk = 16;
 
-/// to = from, whose elements are neighbours.
-pub noinline fn widenAll(comptime T: type, to: []f32, from: [*]const T) void {
+/// to = from, neighbours of float16 or bfloat16.
+pub fn widenAll(brain: bool, to: []f32, from: [*]const u16) void {
     var i: usize = 0;
     if (simd.has_fma) while (i + chunk <= to.len) : (i += chunk) {
-        const x: @Vector(chunk, f32) = if (T == dtype.BFloat16)
-            dtype.widenBF16(chunk, @as([*]const u16, @ptrCast(from + i))[0..chunk].*)
+        const bits: @Vector(chunk, u16) = from[i..][0..chunk].*;
+        const x: @Vector(chunk, f32) = if (brain)
+            dtype.widenBF16(chunk, bits)
         else
-            @floatCast(@as(@Vector(chunk, T), from[i..][0..chunk].*));
+            @floatCast(@as(@Vector(chunk, f16), @bitCast(bits)));
         to[i..][0..chunk].* = x;
     };
-    while (i < to.len) : (i += 1) to[i] = widen(T, from[i]);
+    while (i < to.len) : (i += 1) to[i] = widenBits(brain, from[i]);
 }
-
 /// The same back, rounded.
-pub noinline fn narrowAll(comptime T: type, to: [*]T, from: []const f32) void {
+pub fn narrowAll(brain: bool, to: [*]u16, from: []const f32) void {
     var i: usize = 0;
     if (simd.has_fma) while (i + chunk <= from.len) : (i += chunk) {
         const x: @Vector(chunk, f32) = from[i..][0..chunk].*;
-        if (T == dtype.BFloat16) {
-            @as([*]u16, @ptrCast(to + i))[0..chunk].* = dtype.narrowBF16(chunk, x);
-        } else to[i..][0..chunk].* = @as(@Vector(chunk, T), @floatCast(x));
+        to[i..][0..chunk].* = if (brain)
+            dtype.narrowBF16(chunk, x)
+        else
+            @as(@Vector(chunk, u16), @bitCast(@as(@Vector(chunk, f16), @floatCast(x))));
     };
-    while (i < from.len) : (i += 1) to[i] = narrow(T, from[i]);
+    while (i < from.len) : (i += 1) to[i] = narrowBits(brain, from[i]);
+}
+fn widenBits(brain: bool, x: u16) f32 {
+    return if (brain) (dtype.BFloat16{ .bits = x }).toF32() else @as(f16, @bitCast(x));
+}
+fn narrowBits(brain: bool, x: f32) u16 {
+    return if (brain) dtype.BFloat16.fromF32(x).bits else @bitCast(@as(f16, @floatCast(x)));
 }
 
 /// A half-precision tensor that is accumulated into, held in float32 while that lasts, so
 /// that it is rounded once. `values` is contiguous in the tensor's row-major order.
-pub fn Staged(comptime T: type) type {
-    return struct {
-        values: []align(64) f32,
-        operand: plan.Operand,
-        memory: [*]T,
+pub const Staged = struct {
+    values: []align(64) f32,
+    operand: plan.Operand,
+    memory: [*]u16,
 
-        const Self = @This();
-        pub fn init(operand: plan.Operand, memory: [*]T) ?Self {
-            const values = services.allocSlice(f32, operand.numel()) orelse return null;
-            const s: Self = .{ .values = values, .operand = operand, .memory = memory };
-            s.move(true);
-            return s;
-        }
-        /// Rounds the sums into the tensor.
-        pub fn finish(s: Self) void {
-            s.move(false);
-        }
-        pub fn deinit(s: Self) void {
-            services.free(@ptrCast(s.values.ptr));
-        }
-        fn move(s: Self, comptime in: bool) void {
-            var space: Space(1) = .{};
-            // Only the plan's own dimensions: their number was checked in prepare.
-            for (s.operand.shape, s.operand.strides) |n, st| space.add(n, .{st}) catch return;
-            space.coalesce();
-            const job: Job(in) = .{ .staged = s, .space = &space };
-            services.parallelFor(s.values.len, 1 << 14, job, Job(in).part);
-        }
-        fn Job(comptime in: bool) type {
-            return struct {
-                staged: Self,
-                space: *const Space(1),
+    pub fn init(operand: plan.Operand, memory: [*]u16) ?Staged {
+        const values = services.allocSlice(f32, operand.numel()) orelse return null;
+        const s: Staged = .{ .values = values, .operand = operand, .memory = memory };
+        s.move(true);
+        return s;
+    }
+    /// Rounds the sums into the tensor.
+    pub fn finish(s: Staged) void {
+        s.move(false);
+    }
+    pub fn deinit(s: Staged) void {
+        services.free(@ptrCast(s.values.ptr));
+    }
+    fn move(s: Staged, in: bool) void {
+        var space: Space(1) = .{};
+        // Only the plan's own dimensions: their number was checked in prepare.
+        for (s.operand.shape, s.operand.strides) |n, st| space.add(n, .{st}) catch return;
+        space.coalesce();
+        const job: StagedJob = .{ .staged = s, .space = &space, .in = in };
+        services.parallelFor(s.values.len, 1 << 14, job, StagedJob.part);
+    }
+};
+const StagedJob = struct {
+    staged: Staged,
+    space: *const Space(1),
+    in: bool,
 
-                fn part(job: *const @This(), begin: usize, end: usize) void {
-                    const space = job.space;
-                    const last = space.ndim -| 1;
-                    const stride = if (space.ndim == 0) 1 else space.strides[0][last];
-                    var w = space.walk(begin);
-                    var i = begin;
-                    while (i < end) {
-                        const n: usize = @min(w.runLeft(), end - i);
-                        const values = job.staged.values[i..][0..n];
-                        const memory = job.staged.memory + w.offset[0];
-                        if (stride == 1) {
-                            if (in) widenAll(T, values, memory) else narrowAll(T, memory, values);
-                        } else for (values, 0..) |*x, j| {
-                            const y = &memory[j * stride];
-                            if (in) x.* = widen(T, y.*) else y.* = narrow(T, x.*);
-                        }
-                        w.advance(n);
-                        i += n;
-                    }
-                }
-            };
+    fn part(job: *const StagedJob, begin: usize, end: usize) void {
+        const space = job.space;
+        const brain = job.staged.operand.dtype == .bfloat16;
+        const last = space.ndim -| 1;
+        const stride = if (space.ndim == 0) 1 else space.strides[0][last];
+        var w = space.walk(begin);
+        var i = begin;
+        while (i < end) {
+            const n: usize = @min(w.runLeft(), end - i);
+            const values = job.staged.values[i..][0..n];
+            const memory = job.staged.memory + w.offset[0];
+            if (stride == 1) {
+                if (job.in) widenAll(brain, values, memory) else narrowAll(brain, memory, values);
+            } else for (values, 0..) |*x, j| {
+                const y = &memory[j * stride];
+                if (job.in) x.* = widenBits(brain, y.*) else y.* = narrowBits(brain, x.*);
+            }
+            w.advance(n);
+            i += n;
         }
-    };
-}
+    }
+};
 
 /// Row-major strides of `shape`, in `strides`.
 pub fn contiguousStrides(shape: []const i64, strides: []i64) void {

@@ -100,8 +100,13 @@ pub const names: []const []const u8 = blk: {
 
 fn prepare(p: *Plan) plan.PrepareError!void {
     const x = p.inputs()[0];
-    const row = table[p.op];
+    var row = table[p.op];
     const compute = computeOf(row, x.dtype, p.operands[0].dtype);
+    if (compute == .f64) switch (row.op) { // kernels that float64 goes without
+        .sum_of_magnitudes => row = .{ .name = row.name, .op = .sum, .map = .magnitude },
+        .sum_of_numbers => row = .{ .name = row.name, .op = .sum, .map = .number },
+        else => {},
+    };
     const integers_only = compute == .i64 and row.op == .sum_of_numbers;
     const r = try p.create(Reduction);
     r.* = .{
@@ -209,9 +214,9 @@ fn inGroups(r: *const Reduction) bool {
 /// Along rows or across them. `native`: memory is what the kernel reads; or it is what `narrow` does.
 fn chooseWay(r: *Reduction, plain_sum: bool, native: bool, narrow: ?integers.Kernel) plan.Run {
     const lanes: usize = if (r.compute == .f32) 16 else 8;
-    if (inGroups(r)) {
+    if (simd.has_fma and inGroups(r)) {
         const width = r.inner_kept.size;
-        if (simd.has_fma and width == 2 and plain_sum and native and r.compute != .i64) return sums.runPairs;
+        if (width == 2 and plain_sum and native and r.compute != .i64) return sums.runPairs;
         r.tile = columns.groupsTogether(lanes, r.length, width);
         r.direct = native;
         if (r.tile > 0) return columns.runGroups;
@@ -292,6 +297,7 @@ fn choose(compute: Compute, op: kernels.Op) Kernel {
                     else => false,
                 };
                 if (T == i64 and !integer) unreachable;
+                if (T == f64 and (o == .sum_of_magnitudes or o == .sum_of_numbers)) unreachable;
                 return comptime kernels.kernel(T, o);
             },
         },

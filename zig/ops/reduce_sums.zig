@@ -47,12 +47,9 @@ fn Halves(comptime d: DType) type {
                 }
             }
             while (i + lanes <= n) : (i += lanes) acc[0] += widened(p[i..][0..lanes].*);
-            if (i < n) {
-                var part: [lanes]u16 = @splat(0);
-                for (part[0 .. n - i], p[i..n]) |*to, from| to.* = from;
-                acc[1] += widened(part);
-            }
-            return .{ .f = simd.reduceAdd((acc[0] + acc[1]) + (acc[2] + acc[3])) };
+            var total = simd.reduceAdd((acc[0] + acc[1]) + (acc[2] + acc[3]));
+            while (i < n) : (i += 1) total += widened(@splat(p[i]))[0];
+            return .{ .f = total };
         }
 
         fn column(_: *const integers.Kernel, x: [*]const u8, offsets: []const usize, width: usize, out: [*]Cell) void {
@@ -60,16 +57,16 @@ fn Halves(comptime d: DType) type {
             var room: [max_tile / lanes]V = @splat(@splat(0));
             const acc = room[0 .. (width + lanes - 1) / lanes];
             var r: usize = 0;
-            while (r + 8 <= offsets.len) : (r += 8) {
-                const o = offsets[r..][0..8];
+            while (r < offsets.len) {
+                const left = offsets.len - r;
                 for (acc, 0..) |*a, i| {
                     const q = p + @min(i * lanes, width - lanes);
-                    inline for (o) |offset| a.* += widened((q + offset)[0..lanes].*);
+                    a.* += widened((q + offsets[r])[0..lanes].*);
+                    if (left < 4) continue;
+                    inline for (1..4) |k| a.* += widened((q + offsets[r + k])[0..lanes].*);
                 }
+                r += if (left < 4) 1 else 4;
             }
-            for (offsets[r..]) |offset| for (acc, 0..) |*a, i| {
-                a.* += widened((p + offset + @min(i * lanes, width - lanes))[0..lanes].*);
-            };
             for (acc, 0..) |a, i| {
                 @as([*]f64, @ptrCast(out + @min(i * lanes, width - lanes)))[0..lanes].* = a;
             }

@@ -18,7 +18,7 @@ const row_block = kernels.row_block;
 const column_block = kernels.column_block;
 
 /// What happens to an element before the kernel sees it.
-pub const Map = enum { none, magnitude, magnitude_to_p, is_nonzero };
+pub const Map = enum { none, number, magnitude, magnitude_to_p, is_nonzero };
 
 /// What makes the result from the total.
 pub const Finish = enum {
@@ -105,7 +105,7 @@ pub const Job = struct {
 pub const Buffer = struct { bytes: [row_block * 8]u8 align(64) };
 
 /// (rows, columns) elements of x into the buffer, as the type that the kernel computes in.
-pub fn load(
+pub noinline fn load(
     r: *const Reduction,
     dtype: DType,
     src: [*]const u8,
@@ -141,7 +141,7 @@ pub fn load(
 }
 
 /// The first n elements of the buffer as `map` makes them.
-pub fn applyMap(r: *const Reduction, buffer: *Buffer, n: usize) void {
+pub noinline fn applyMap(r: *const Reduction, buffer: *Buffer, n: usize) void {
     switch (r.compute) {
         inline else => |c| {
             const T = switch (c) {
@@ -159,6 +159,7 @@ pub fn applyMap(r: *const Reduction, buffer: *Buffer, n: usize) void {
                 const v: V = x[i..][0..lanes].*;
                 x[i..][0..lanes].* = switch (r.map) {
                     .none => v,
+                    .number => @select(T, v == v, v, zero),
                     .is_nonzero => @select(T, v != zero, @as(V, @splat(1)), zero),
                     .magnitude => if (T == i64) unreachable else @abs(v),
                     .magnitude_to_p => if (T == i64) unreachable else math.pow(
@@ -184,7 +185,7 @@ pub fn runEmpty(p: *const Plan, call: *Call) void {
 }
 
 /// From the totals of n results to the outputs, which begin at element `at`.
-pub fn finish(
+pub noinline fn finish(
     p: *const Plan,
     r: *const Reduction,
     call: *Call,

@@ -14,10 +14,6 @@
 //! masked_scatter: outputs self, in place; inputs mask (bool, the shape of self), source
 //!     (1-d, any stride). The elements of self where mask holds, in row-major order, become
 //!     those of source. Too short a source: invalid_value {needed, given, 0}.
-//! as_strided_backward: outputs base (1-d, contiguous, wholly written); inputs grad.
-//!     ints: offset, then a stride for each dimension of grad.
-//!     base = 0, then base[offset + sum of i_d * stride_d] += grad[i] in row-major order:
-//!     the gradient of as_strided, unfold, diagonal, or any view that overlaps itself.
 //!
 //! All dtypes; self, src and source share one. Any strides. No floats. float16 and bfloat16
 //! sums and products are kept in float32 and rounded once; integers wrap; bool sums by `or`.
@@ -41,7 +37,6 @@ const Row = enum(u32) {
     scatter_reduce,
     scatter_value,
     masked_scatter,
-    as_strided_backward,
 };
 pub const names: []const []const u8 = &.{
     "scatter",
@@ -49,7 +44,6 @@ pub const names: []const []const u8 = &.{
     "scatter_reduce",
     "scatter_value",
     "masked_scatter",
-    "as_strided_backward",
 };
 pub const family: planning.Family = .{ .prepare = prepare };
 
@@ -93,19 +87,6 @@ fn prepare(p: *Plan) planning.PrepareError!void {
                 4 => &MaskedScatter(u32).run,
                 else => &MaskedScatter(u64).run,
             };
-        },
-        .as_strided_backward => {
-            const grad = p.operands[1];
-            if (grad.dtype != d) return error.Unsupported;
-            var space: index_space.Space(2) = .{};
-            // Python's strides must keep within base: nothing below checks them again.
-            var last = p.ints[0];
-            for (grad.shape, p.ints[1..]) |n, t| last += (n - 1) * t;
-            if (grad.numel() != 0 and last >= p.operands[0].numel()) return error.Unsupported;
-            for (grad.shape, grad.strides, p.ints[1..]) |n, s, t| try space.add(n, .{ t, s });
-            space.coalesce();
-            (try p.create(index_space.Space(2))).* = space;
-            p.run = index_cell.summing(AsStridedBackward, d);
         },
     }
 }
@@ -206,8 +187,8 @@ fn Scatter(comptime C: type) type {
             };
             if (C.reduces) element.how = @fromBackingInt(@intCast(plan.ints[1] - 1));
             if (C.staged) {
-                const half = call.at(C.Value, 0);
-                const copy = index_space.Staged(C.Value).init(self, half) orelse
+                const half = call.at(u16, 0);
+                const copy = index_space.Staged.init(self, half) orelse
                     return outOfMemory(call, self.numel() * 4);
                 defer copy.deinit();
                 element.indexed = copy.values.ptr;
@@ -293,47 +274,6 @@ fn MaskedScatter(comptime T: type) type {
                 const positions = job.found.positions(b, &buffer);
                 const line = job.from + job.found.before[b] * job.from_step;
                 index_mask.pick(T, job.self, job.to, b, positions, line, job.from_step, true);
-            }
-        }
-    };
-}
-
-fn AsStridedBackward(comptime C: type) type {
-    return struct {
-        pub fn run(plan: *const Plan, call: *Call) void {
-            const space = plan.stateAs(index_space.Space(2));
-            const base = plan.operands[0];
-            const n = base.numel();
-            if (n == 0) return;
-            @memset(call.at(u8, 0)[0 .. n * base.dtype.size()], 0);
-            if (space.count == 0) return;
-            if (C.staged) {
-                const copy = index_space.Staged(C.Value).init(base, call.at(C.Value, 0)) orelse
-                    return outOfMemory(call, n * 4);
-                defer copy.deinit();
-                add(plan, call, space, copy.values.ptr);
-                copy.finish();
-            } else add(plan, call, space, call.at(C.T, 0));
-        }
-
-        fn add(
-            plan: *const Plan,
-            call: *Call,
-            space: *const index_space.Space(2),
-            base: [*]C.T,
-        ) void {
-            const offset: usize = @intCast(plan.ints[0]);
-            var w = space.walk(0);
-            var done: usize = 0;
-            while (done < space.count) {
-                const n = w.runLeft();
-                const inner = space.ndim -| 1;
-                const to_step = if (space.ndim == 0) 1 else space.strides[0][inner];
-                const from_step = if (space.ndim == 0) 1 else space.strides[1][inner];
-                const from = call.at(C.Value, 1) + w.offset[1];
-                C.run(n, base + offset + w.offset[0], to_step, from, from_step);
-                w.advance(n);
-                done += n;
             }
         }
     };
