@@ -97,7 +97,7 @@ fn Pairs(comptime T: type) type {
             var results: [kernels.planes * max_tile]Cell = undefined;
             var i = begin;
             while (i < end) {
-                const n = @min(end - i, max_tile / 2);
+                const n: usize = @min(end - i, max_tile / 2);
                 for (0..n) |k| {
                     const row = x + (i + k) * length;
                     var total: [2]f64 = @splat(0);

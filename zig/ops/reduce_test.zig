@@ -394,7 +394,7 @@ test "few neighbours: several rows taken for one, or results elsewhere side by s
     var generator: std.Random.DefaultPrng = .init(12);
     for ([_][]const u8{ "max_dim", "argmin", "logsumexp", "var", "sum", "max", "any" }) |name| {
         for ([_]DType{ .float32, .float64, .int32, .uint8, .float16 }) |dtype| {
-            for ([_][3]i64{ .{ 3, 130, 2 }, .{ 2, 1 << 8, 5 }, .{ 2, 77, 5 }, .{ 40, 10, 3 }, .{ 130, 10, 10 }, .{ 9, 3, 20 } }) |shape|
+            for ([_][3]i64{ .{ 3, 130, 2 }, .{ 2, 1 << 8, 5 }, .{ 2, 77, 5 }, .{ 40, 10, 3 }, .{ 130, 10, 10 }, .{ 9, 3, 20 }, .{ 600, 5, 2 } }) |shape|
                 try checkLayouts(name, dtype, shape, generator.random(), 2, 0);
         }
     }
