@@ -5,6 +5,7 @@
 //! code multiplies strided matrices, half-precision ones, and images seen through a
 //! convolution's window. The order in which tiles are computed, and by whom, is free; the
 //! value of an element is not: the sums of the blocks of `kc_max` steps, in order.
+const std = @import("std");
 const builtin = @import("builtin");
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");
@@ -249,11 +250,12 @@ pub fn Gemm(comptime T: type) type {
             const col_panels = ceilDiv(p.n, nr);
             var cols = col_panels;
             if (r.reading != .local) {
-                const most: usize = if (threads == 1) chunk_bytes * 3 / 2 else chunk_bytes;
+                const most = chunk_bytes * 3 / 2;
                 cols = @min(cols, @max(1, most / (depthOf(p) * @sizeOf(T) * nr)));
                 // Of many, not fewer than share the cost of reading A.
                 const least: usize = if (col_panels >= 16) 2 else 1;
                 cols = @min(cols, @max(least, col_panels / pieces));
+                if (threads > 1) cols = evenly(col_panels, cols, threads);
             }
             const across = ceilDiv(col_panels, cols);
             var rows = @min(row_panels, chunk_rows / mr);
@@ -265,11 +267,35 @@ pub fn Gemm(comptime T: type) type {
             r.chunk_n = ceilDiv(col_panels, across) * nr;
         }
 
+        /// At most `cols` of `all` columns for a piece, so that the thread with the most has the fewest.
+        fn evenly(all: usize, cols: usize, threads: usize) usize {
+            var best = cols;
+            for (cols / 2 + 1..cols) |c| {
+                if (ceilDiv(ceilDiv(all, c), threads) * c < ceilDiv(ceilDiv(all, best), threads) * best) best = c;
+            }
+            return best;
+        }
+
         fn runRound(r: *const Round) void {
             const p = r.p;
             const items = ceilDiv(r.rows, r.chunk_m) * ceilDiv(p.n, r.chunk_n);
             const flops = 2 * @min(r.chunk_m, r.rows) * @min(r.chunk_n, p.n) * r.steps;
-            services.parallelFor(items, grain(piece_flops, flops), r.*, computeChunks);
+            const threads = services.threadCount();
+            const least = grain(piece_flops, flops);
+            if (threads == 1 or least > 1) return services.parallelFor(items, least, r.*, computeChunks);
+            // One by one, so that at the end no thread waits for several of another's.
+            var next: std.atomic.Value(usize) = .init(0);
+            const taking: Taking = .{ .r = r, .next = &next, .items = items };
+            services.parallelFor(@min(items, threads), 1, taking, takeChunks);
+        }
+
+        const Taking = struct { r: *const Round, next: *std.atomic.Value(usize), items: usize };
+        fn takeChunks(t: *const Taking, _: usize, _: usize) void {
+            while (true) {
+                const item = t.next.fetchAdd(1, .monotonic);
+                if (item >= t.items) return;
+                computeChunks(t.r, item, item + 1);
+            }
         }
 
         fn packShared(r: *const Round, begin: usize, end: usize) void {
