@@ -294,11 +294,12 @@ pub fn Kernel(comptime T: type) type {
                                 inline for (0..vectors) |j| to[j * vl ..][0..vl].* = bv[j];
                                 to += nr;
                                 // Rows to come, and the next panel's, into the L2 cache: in the L1 rows a
-                                // multiple of 4 KB apart would drive each other out.
+                                // multiple of 4 KB apart would drive each other out. Panels need not begin with a line.
                                 inline for (0..vectors) |j| {
                                     @prefetch(bp + 32 * b_rs + j * vl, .{ .locality = 2 });
-                                    @prefetch(bp + nr + j * vl, .{ .locality = 2 });
+                                    @prefetch(bp + nr + (j + 1) * vl - 1, .{ .locality = 2 });
                                 }
+                                @prefetch(bp + 32 * b_rs + nr - 1, .{ .locality = 2 });
                             }
                             const seventh = if (height > 7) ap + 7 * a_rs else ap;
                             inline for (0..height) |i| {
