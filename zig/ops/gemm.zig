@@ -401,6 +401,11 @@ pub fn Gemm(comptime T: type) type {
                     const count = if (first) mr else if (r.rows_are_close) Micro.evenRows(rows - i, Micro.close_rows) else @min(step, rows - i);
                     const part: Micro.Part = .{ .row = row + i, .rows = count, .col = col + j, .cols = width };
                     if (p.output) |*output| output.fetch(part.row, part.rows, part.col);
+                    if (in_place and j == 0 and a.sk == 1) {
+                        for (i + count..i + 2 * count) |next| inline for (0..4) |line| {
+                            @prefetch(a.ptr + next * a.si + line * 64 / @sizeOf(T), .{ .locality = 2 });
+                        };
+                    }
                     var k: usize = 0;
                     while (k < depth) : (k += p.block) {
                         const kc = @min(p.block, depth - k);
