@@ -343,6 +343,7 @@ ROWS = {
         'adaptive_avg_pool': 5,
         'adaptive_avg_pool_backward': 6,
         'adaptive_max_pool': 7,
+        'fractional_max_pool': 8,
     },
     'loss': {
         'cross_entropy': 0,

@@ -192,7 +192,7 @@ def _index_error(name, dim, inputs):
         return RuntimeError if dim else IndexError
     if name == "index_add":
         return RuntimeError if inputs[-1].ndim > 1 else IndexError
-    return RuntimeError if name in ("gather", "embedding_bag") or name.startswith("scatter") else IndexError
+    return RuntimeError if name in ("gather", "embedding_bag") or name.startswith(("scatter", "max_unpool")) else IndexError
 
 
 def raise_failure(name, outputs, inputs):

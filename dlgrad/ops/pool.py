@@ -188,6 +188,25 @@ adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d = (_adaptive_avg(n
 adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = (_adaptive_max(n) for n in (1, 2, 3))
 
 
+def fractional_max_pool(input, samples, dims, kernel, out):
+    """The largest element of each window and its flat index, for input (N, C, *S) and samples (N, C, dims) of one dtype."""
+    input, samples = input.contiguous(), samples.contiguous()
+    lay = input._layout
+    key = (lay, kernel, out, "fractional")
+    found = _plans.get(key)
+    if found is None:
+        full = (*lay.shape[:-dims], *out)
+        outs = (contiguous(lay.dtype, full), contiguous(dt.int64, full))
+        lays, ints = (lay, samples._layout), (dims, *kernel)
+        found = door.Several("pool", "fractional_max_pool", outs, lays, ints, (), f"fractional_max_pool{dims}d")
+        door.remember(_plans, key, found)
+    values, indices = found.run((input, samples))
+    if input._requires_grad:
+        rule = lambda g, x, i: tie(_scatter_max(g, i, tuple(lay.shape), dims), x)  # noqa: E731
+        record(values, f"FractionalMaxPool{dims}DBackward0", rule, (input,), (input, indices))
+    return values, indices
+
+
 def max_unpool(input, indices, dims, output_shape):
     """Zeros of `output_shape` with the elements of input at the flat positions `indices`."""
     shape = tuple(output_shape)

@@ -12,6 +12,8 @@
 //! | adaptive_avg_pool          | out (P..., *So), x (P..., *S)                     | dims                            |
 //! | adaptive_avg_pool_backward | gx (P..., *S), gout (P..., *So)                   | dims                            |
 //! | adaptive_max_pool          | out (P..., *So), indices, x (P..., *S)            | dims                            |
+//! | fractional_max_pool        | out (P..., *So), indices, x (P..., *S),           | dims, kernel                    |
+//! |                            | samples (P..., dims): float32 or float64, gapless |                                 |
 //!
 //! kernel, stride, padding and dilation are `dims` ints each. divisor: divisor_override, 0 for
 //! none. ceil_mode is in the size of the output. Outputs are contiguous and need no clearing;
@@ -37,6 +39,7 @@ const gemm = @import("gemm.zig");
 const conv_image = @import("conv_image.zig");
 const pool_adaptive = @import("pool_adaptive.zig");
 const pool_average = @import("pool_average.zig");
+const pool_fractional = @import("pool_fractional.zig");
 const Tensor = conv_image.Tensor;
 const Layout = conv_image.Layout;
 const Plan = plan.Plan;
@@ -51,24 +54,25 @@ pub const Row = enum(u32) {
     adaptive_avg_pool,
     adaptive_avg_pool_backward,
     adaptive_max_pool,
+    fractional_max_pool,
 
     /// The operands with the larger and the smaller plane: what is pooled, and the result.
     fn large(r: Row) usize {
         return switch (r) {
-            .max_pool, .adaptive_max_pool => 2,
+            .max_pool, .adaptive_max_pool, .fractional_max_pool => 2,
             .avg_pool, .adaptive_avg_pool => 1,
             .max_unpool, .max_pool_backward, .avg_pool_backward, .adaptive_avg_pool_backward => 0,
         };
     }
     fn small(r: Row) usize {
         return switch (r) {
-            .max_pool, .adaptive_max_pool, .avg_pool, .adaptive_avg_pool => 0,
+            .max_pool, .adaptive_max_pool, .fractional_max_pool, .avg_pool, .adaptive_avg_pool => 0,
             else => 1,
         };
     }
     fn indices(r: Row) ?usize {
         return switch (r) {
-            .max_pool, .adaptive_max_pool => 1,
+            .max_pool, .adaptive_max_pool, .fractional_max_pool => 1,
             .max_pool_backward, .max_unpool => 2,
             else => null,
         };
@@ -130,8 +134,9 @@ fn prepare(p: *Plan) plan.PrepareError!void {
         const k = 3 - dims + i;
         s.in[k] = @intCast(large.shape[lead + i]);
         s.out[k] = @intCast(small.shape[lead + i]);
-        if (row != .max_pool and row != .avg_pool and row != .avg_pool_backward) continue;
+        if (row != .max_pool and row != .avg_pool and row != .avg_pool_backward and row != .fractional_max_pool) continue;
         s.kernel[k] = @intCast(p.ints[1 + i]);
+        if (row == .fractional_max_pool) continue;
         s.stride[k] = @intCast(p.ints[1 + dims + i]);
         s.padding[k] = @intCast(p.ints[1 + 2 * dims + i]);
         if (row == .max_pool) s.dilation[k] = @intCast(p.ints[1 + 3 * dims + i]);
@@ -139,6 +144,15 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     if (row == .avg_pool or row == .avg_pool_backward) {
         s.count_include_pad = p.ints[1 + 3 * dims] != 0;
         s.divisor = p.ints[2 + 3 * dims];
+    }
+    if (row == .fractional_max_pool) {
+        if (s.contiguous != 15 and (s.contiguous != 13 or p.operands[1].ndim() != 0)) return error.Unsupported;
+        p.run = switch (d) {
+            .float32 => &pool_fractional.Fractional(f32).run,
+            .float64 => &pool_fractional.Fractional(f64).run,
+            else => return error.Unsupported,
+        };
+        return;
     }
     p.run = switch (d) {
         .float16, .bfloat16, .float32 => Pool(f32).run,
@@ -230,6 +244,7 @@ pub fn Pool(comptime T: type) type {
                 .avg_pool_backward => if (is_float) Average.backward(job, begin, end),
                 .adaptive_avg_pool => if (is_float) Adaptive.averagePlanes(job, begin, end),
                 .adaptive_avg_pool_backward => if (is_float) Adaptive.backward(job, begin, end),
+                .fractional_max_pool => unreachable,
             };
             done catch job.call.fail(.out_of_memory, .{ 0, 0, 0 });
         }

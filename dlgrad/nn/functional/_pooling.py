@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 
 import dlgrad
-from dlgrad import Tensor, ops
+from dlgrad import Tensor, float32, float64, ops
+from dlgrad import plan as door
 from dlgrad.batched import every_member
+from dlgrad.layout import Layout
+from dlgrad.ops.pool import fractional_max_pool
+from dlgrad.ops.pool import max_unpool as unpooled
 
 from .._sizes import ntuple
 from ._conv import _exact, _sizes, recall, remember
@@ -444,6 +448,8 @@ def _max_unpool(n, input, indices, kernel_size, stride, padding, output_size):
         )
     size = _unpool_size(name, input, kernel, stride, padding, output_size, n)
     lead = tuple(input.shape[:-n])
+    if type(input._layout) is type(indices._layout) is Layout:
+        return unpooled(input, indices, n, (*lead, *size))
     area = math.prod(size)
     if indices.numel() and (every_member(indices).min().item() < 0 or every_member(indices).max().item() >= area):
         raise RuntimeError(
@@ -494,7 +500,21 @@ def _fractional_starts(sample, size, out, kernel):
     return dlgrad.cat([starts, last], 1)
 
 
+_fractional: dict = {}  # kernel, output size and the samples' shape of calls that were checked before
+
+
 def _fractional_max_pool(n, input, kernel_size, output_size, output_ratio, samples):
+    key = n, input._layout, kernel_size, output_size, output_ratio
+    try:
+        found = _fractional.get(key)
+    except TypeError:  # lists
+        found = key = None
+    if found is not None:
+        kernel, out, shape = found
+        if samples is None:
+            samples = dlgrad.rand(shape, dtype=input._layout.dtype)
+        if samples._layout.dtype is input._layout.dtype and tuple(samples._layout.shape) == shape:
+            return fractional_max_pool(input, samples.detach(), n, kernel, out)
     name = f"fractional_max_pool{n}d"
     if output_size is None and output_ratio is None:
         raise ValueError(f"{name} requires specifying either an output_size or an output_ratio")
@@ -526,6 +546,13 @@ def _fractional_max_pool(n, input, kernel_size, output_size, output_ratio, sampl
             f"[{name}] Expect _random_samples of shape {(batch, channels, n)}, got "
             f"{tuple(samples.shape)}"
         )
+    dtype = input._layout.dtype
+    plain = type(input._layout) is type(samples._layout) is Layout and input._layout.numel
+    if plain and dtype in (float32, float64) and samples._layout.dtype is dtype:
+        samples = samples if samples._layout.shape[0] == batch else samples[:batch]
+        if key is not None:
+            door.remember(_fractional, key, (tuple(kernel), tuple(out), (batch, channels, n)))
+        return fractional_max_pool(input, samples.detach(), n, tuple(kernel), tuple(out))
     # The position of every element of every window, dimension by dimension.
     rows = batch * channels
     flat_samples = samples[:batch].reshape(rows, n)
