@@ -131,3 +131,29 @@ def test_results_that_backward_does_not_need_may_be_overwritten(name):
     f(y).mul_(2).sum().backward()
     assert x.grad.tolist() == y.grad.tolist()
     assert dlgrad.autograd.gradgradcheck(f, (x,))
+
+
+@pytest.mark.parametrize("name", ["lerp", "addcmul", "where", "clamp", "clamp_"])
+def test_three_inputs_straight_into_out(name):
+    """Also once the call is known, out may overlap an input, be one, or have another shape."""
+    f = {
+        "lerp": lambda a, b, o: dlgrad.lerp(a, b, 0.3, out=o),
+        "addcmul": lambda a, b, o: dlgrad.addcmul(a, b, b, out=o),
+        "where": lambda a, b, o: dlgrad.where(a > 0, a, b, out=o),
+        "clamp": lambda a, b, o: dlgrad.clamp(a, b, b + 1, out=o),
+        "clamp_": lambda a, b, o: o.clamp_(b, a),
+    }[name]
+    b = dlgrad.randn(40)
+    for _ in range(5):
+        f(dlgrad.randn(40), b, dlgrad.randn(40))
+    buffer = dlgrad.randn(80)
+    a, out = buffer[:40], buffer[1:41]
+    want, version = f(a.clone(), b, out.clone()), out._version
+    assert f(a, b, out) is out and dlgrad.equal(out, want) and out._version > version
+    a = dlgrad.randn(40)
+    want = f(a.clone(), b, a.clone())
+    assert dlgrad.equal(f(a, b, a), want)
+    if name != "clamp_":
+        assert dlgrad.equal(f(out, b, dlgrad.empty(0)), f(out, b, None))
+        with pytest.raises(RuntimeError, match="automatic differentiation"):
+            f(dlgrad.randn(40, requires_grad=True), b, dlgrad.empty(40))

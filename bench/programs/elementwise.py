@@ -129,6 +129,11 @@ case("zeta 10 K", lambda t: (4 * t.rand(10_000) + 1.5, 5 * t.rand(10_000) + 0.5)
      bytes=12 * 10_000)  # fmt: skip
 case("hermite_polynomial_he 5 of 100 K", lambda t: (2 * t.rand(100_000) - 1,), lambda t, x: t.special.hermite_polynomial_he(x, 5),
      bytes=8 * 100_000)  # fmt: skip
+case("mul 10000x100 by a column", lambda t: (t.randn(10_000, 100), t.randn(10_000, 1)), lambda t, a, b: a * b, bytes=8 * M)
+case("bfloat16 to int16 1 M", lambda t: ((100 * t.randn(M)).bfloat16(),), lambda t, x: x.short(), bytes=4 * M)
+case("float64 to int16 1 M", lambda t: ((100 * t.randn(M)).double(),), lambda t, x: x.short(), bytes=10 * M)
+case("clamp_ by tensors 1 M", lambda t: (t.randn(M), t.randn(M), t.randn(M)), lambda t, x, a, b: x.clamp_(a, b), bytes=16 * M)
+case("lerp 1 M, out=", lambda t: (t.randn(M), t.randn(M), t.empty(M)), lambda t, a, b, y: t.lerp(a, b, 0.3, out=y), bytes=12 * M)
 case("exp 1 M, out=", lambda t: (t.randn(M), t.empty(M)), lambda t, x, y: t.exp(x, out=y), bytes=8 * M)
 
 

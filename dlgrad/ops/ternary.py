@@ -20,7 +20,7 @@ from .elementwise import (
     write_out,  # fmt: skip
 )
 from .numbered import fused, plain
-from .writing import apart, check_writable
+from .writing import apart, check_writable, write_directly
 
 
 def expand_raw(t, shape):
@@ -34,9 +34,13 @@ _plans: dict = {}
 _slots: dict = {}
 
 
-def _run(row, dtype, tensors, shape, numbers=(), form=0, name=None):
-    """A row of zig/ops/ternary.zig on tensors that broadcast to `shape`; `form`: which operand is a number."""
-    return run_plan(_plan(row, dtype, tensors, shape, numbers, form, name), tensors)
+def _run(row, dtype, tensors, shape, numbers=(), form=0, name=None, out=None):
+    """A row of zig/ops/ternary.zig on tensors that broadcast to `shape`; `form`: which operand is a number. Straight
+    into `out` where that is possible: what is returned is then `out`."""
+    plan = _plan(row, dtype, tensors, shape, numbers, form, name)
+    if out is not None and isinstance(out, Tensor) and write_directly(plan, out, *tensors):
+        return out
+    return run_plan(plan, tensors)
 
 
 def _plan(row, dtype, tensors, shape, numbers, form, name=None):
@@ -52,7 +56,7 @@ def _plan(row, dtype, tensors, shape, numbers, form, name=None):
     return plan
 
 
-def _run_into(row, t, tensors, number, form=0):
+def run_into(row, t, tensors, number=0.0, form=0):
     """The same for floats of one dtype, written over `t`; False where they are not, or don't fit."""
     lays = tuple([x._layout for x in tensors])
     key = ("into", row, t._layout, lays, form)
@@ -112,6 +116,8 @@ def where(condition, input=None, other=None, *, out=None):
     plan = _plan("where", common, tensors, shape, numbers, form)
     if key is not None and all([v is w if isinstance(w, Tensor) else not isinstance(v, Tensor) for v, w in zip((a, b), given)]):
         remember(_slots, key, plan)
+    if out is not None and isinstance(out, Tensor) and write_directly(plan, out, *tensors):
+        return out
     result = _record_where(run_plan(plan, tensors), condition, a, b)
     return result if out is None else write_out("where", out, result, exact=True)
 
@@ -273,7 +279,9 @@ def addcmul(input, tensor1, tensor2, *, value=1, out=None):
     if common.is_complex:
         result = x + (a * b if value == 1 else a * b * value)
         return result if out is None else write_out("addcmul", out, result)
-    result = _run("addcmul", common, (x, a, b), shape, (value,))
+    result = _run("addcmul", common, (x, a, b), shape, (value,), out=out)
+    if result is out:
+        return out
     if x._requires_grad or a._requires_grad or b._requires_grad:
         shapes = (x._layout.shape, a._layout.shape, b._layout.shape)
         record(result, "AddcmulBackward0", _ADDCMUL_SLOPES, (x, a, b), (a, b, value, shapes))
@@ -303,7 +311,9 @@ def addcdiv(input, tensor1, tensor2, *, value=1, out=None):
             "addcdiv(): integer division with addcdiv is not supported; convert an input to a floating point dtype"
         )
     value = float(value)
-    result = _run("addcdiv", common, (x, a, b), shape, (value,))
+    result = _run("addcdiv", common, (x, a, b), shape, (value,), out=out)
+    if result is out:
+        return out
     if x._requires_grad or a._requires_grad or b._requires_grad:
         shapes = (x._layout.shape, a._layout.shape, b._layout.shape)
         record(result, "AddcdivBackward0", _ADDCDIV_SLOPES, (x, a, b), (a, b, value, shapes))
@@ -350,7 +360,9 @@ def lerp(input, end, weight, *, out=None):
                 f"lerp(): expected dtype {input.dtype} for `weight` but got dtype {weight.dtype}"
             )
         shape = broadcast_shapes(sx, se, weight._layout.shape, op="lerp")
-        result = _run("lerp", d, (input, end, weight), shape)
+        result = _run("lerp", d, (input, end, weight), shape, out=out)
+        if result is out:
+            return out
         sw = weight._layout.shape
         record(result, "LerpBackward1",
                (lambda g, x, e, w: sum_to(g * (1 - w), sx), lambda g, x, e, w: sum_to(g * w, se),
@@ -359,7 +371,9 @@ def lerp(input, end, weight, *, out=None):
     else:
         w = float(weight)
         shape = sx if sx == se else broadcast_shapes(sx, se, op="lerp")
-        result = _run("lerp", d, (input, end), shape, (w,), 1)
+        result = _run("lerp", d, (input, end), shape, (w,), 1, out=out)
+        if result is out:
+            return out
         if input._requires_grad or end._requires_grad:
             record(result, "LerpBackward0", _LERP_SLOPES, (input, end), (w, sx, se))
     return result if out is None else write_out("lerp", out, result)
@@ -370,17 +384,17 @@ def lerp(input, end, weight, *, out=None):
 
 def addcmul_into(t, tensor1, tensor2, *, value=1):
     """t += value tensor1 tensor2, if one kernel can; else False."""
-    return is_scalar(value) and _tensors(tensor1, tensor2) and _run_into("addcmul", t, (tensor1, tensor2), value)
+    return is_scalar(value) and _tensors(tensor1, tensor2) and run_into("addcmul", t, (tensor1, tensor2), value)
 
 
 def addcdiv_into(t, tensor1, tensor2, *, value=1):
     """t += value tensor1 / tensor2, if one kernel can; else False."""
-    return is_scalar(value) and _tensors(tensor1, tensor2) and _run_into("addcdiv", t, (tensor1, tensor2), value)
+    return is_scalar(value) and _tensors(tensor1, tensor2) and run_into("addcdiv", t, (tensor1, tensor2), value)
 
 
 def lerp_into(t, end, weight):
     """t += weight (end - t), if one kernel can; else False."""
-    return is_scalar(weight) and _tensors(end) and _run_into("lerp", t, (end,), weight, 1)
+    return is_scalar(weight) and _tensors(end) and run_into("lerp", t, (end,), weight, 1)
 
 
 def _tensors(*values):

@@ -381,8 +381,8 @@ def clamp(input, min=None, max=None, *, out=None):
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         if (min is not None and not isinstance(min, Tensor)) or (max is not None and not isinstance(max, Tensor)):
             raise TypeError("clamp(): min and max must both be numbers or both be Tensors")
-        result = _clamp_tensors(input, min, max)
-        return result if out is None else write_out("clamp", out, result)
+        result = _clamp_tensors(input, min, max, out)
+        return result if out is None or result is out else write_out("clamp", out, result)
     bounds = [as_number(b) for b in (min, max) if b is not None]
     low, high = None if min is None else as_number(min), None if max is None else as_number(max)
     result = _clamp_numbers(input.to(result_type(input, *bounds)), low, high)
@@ -418,7 +418,7 @@ def _is_nan(v):
     return v is not None and v != v
 
 
-def _clamp_tensors(x, low, high):
+def _clamp_tensors(x, low, high, out=None):
     """min(max(x, low), high) for tensors: the gradient goes to x inside and at the borders, else to the bound."""
     from .binary import maximum, minimum
     from .elementwise import result_type
@@ -433,7 +433,7 @@ def _clamp_tensors(x, low, high):
     low, high = low.to(common), high.to(common)
     if not (mode.enabled and (x._requires_grad or low._requires_grad or high._requires_grad)):
         shape = broadcast_shapes(x._layout.shape, low._layout.shape, high._layout.shape, op="clamp")
-        return run_ternary("clamp_tensor", common, (x, low, high), shape, name="clamp")
+        return run_ternary("clamp_tensor", common, (x, low, high), shape, name="clamp", out=out)
     return _pick(_pick(x, low, maximum), high, minimum)
 
 
@@ -493,6 +493,10 @@ def inplace(name, function, into=None):
 
 def _clamp_into(t, min=None, max=None):
     """clamp written over t, if one kernel can; else False."""
+    if isinstance(min, Tensor) and isinstance(max, Tensor):
+        from .ternary import run_into
+
+        return quiet(t, min, max) and run_into("clamp_tensor", t, (min, max))
     numbers = tuple([v for v in (min, max) if v is not None])
     if not numbers or not t._layout.dtype.is_floating_point or 0 in t._layout.strides:
         return False
