@@ -26,11 +26,21 @@ CASES = [
     ("conv2d", (2, 24, 15, 14), (24, 1, 5, 5), {"padding": 2, "groups": 24, "stride": 2}),
     ("conv2d", (2, 32, 9, 9), (32, 4, 3, 3), {"padding": 1, "groups": 8}),
     ("conv2d", (2, 24, 28, 29), (24, 1, 3, 3), {"padding": 1, "groups": 24, "stride": 2}),
+    ("conv2d", (3, 40, 28, 28), (40, 1, 5, 5), {"padding": 2, "groups": 40}),
+    ("conv2d", (3, 50, 7, 7), (50, 1, 7, 7), {"padding": 3, "groups": 50}),
+    ("conv1d", (2, 20, 300), (20, 1, 9), {"padding": 4, "groups": 20}),
+    ("conv2d", (3, 32, 14, 14), (48, 32, 1, 1), {}),
     ("conv2d", (1, 96, 4, 4), (32, 96, 3, 3), {"padding": 1}),
     ("conv2d", (2, 22, 15, 17), (1, 22, 1, 1), {}),  # one channel
     ("conv1d", (2, 1, 3000), (16, 1, 400), {"stride": 160}),
     ("conv1d", (2, 20, 300), (20, 20, 5), {"padding": 2}),
     ("conv3d", (1, 16, 6, 8, 16), (16, 16, 3, 3, 3), {"padding": 1}),
+    (
+        "conv_transpose2d",
+        (1, 64, 8, 7),
+        (64, 48, 4, 3),
+        {"padding": 1, "stride": 2, "output_padding": (1, 0)},
+    ),  # few positions
     ("conv_transpose2d", (2, 32, 9, 16), (32, 16, 4, 4), {"padding": 1, "stride": 2}),
 ]
 

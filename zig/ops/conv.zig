@@ -28,7 +28,7 @@
 //! algorithm, with its own order and error (conv_winograd.zig). The other float32 gradients of
 //! weights over 16, 32 ... channels sum in shorter chains (conv_pixels.zig), those over few
 //! channels, or of windows of one element to one channel, in fixed lanes (conv_lanes.zig,
-//! conv_single.zig). Depthwise convolutions (conv_depthwise.zig,
+//! conv_single.zig). grad_input over few positions adds up positions last (conv_scatter.zig). Depthwise convolutions (conv_depthwise.zig,
 //! conv_depthwise_pixels.zig) sum over taps in one chain, in order or by columns of a 3 or 5 high
 //! window, and their grad_weight in fixed lanes. Float16 is float32 all the way, and rounded at
 //! the end; so is bfloat16 there and where Winograd's algorithm is used, otherwise it goes by
@@ -309,7 +309,8 @@ fn Convolution(comptime T: type) type {
                 if (g.images * product(g.out) == 0) return @memset(out[0..numel], 0);
                 const gout = tensor(p, call, 1);
                 const x = tensor(p, call, 2);
-                if (g.isDepthwise()) return Depthwise.gradWeight(g, gout, x, out);
+                if (T == f32 and g.isDepthwise() and depthwise_pixels.fitsWeight(g)) return depthwise_pixels.gradWeight(g, gout, x, out);
+                if (T == f32 and g.isDepthwise()) return Depthwise.gradWeight(g, gout, x, out);
                 if (T == f32 and simd.has_fma) {
                     if (Single.fits(g)) {
                         var planes: [2]Planes = undefined;
@@ -377,10 +378,10 @@ fn Convolution(comptime T: type) type {
                 .bias = bias,
                 .weight = weight,
             };
-            if (g.isDepthwise()) {
-                if (T == f32 and row == .conv and depthwise_pixels.fits(g, g.out[2], g.stride[2]))
+            if (T == f32 and g.isDepthwise()) {
+                if (row == .conv and depthwise_pixels.fits(g, g.out[2], g.stride[2]))
                     return depthwise_pixels.forward(g, image, weight.view(), bias, out);
-                if (T == f32 and row != .conv and product(g.stride) == 1 and depthwise_pixels.fits(g, g.in[2], 1))
+                if (row != .conv and product(g.stride) == 1 and depthwise_pixels.fits(g, g.in[2], 1))
                     return depthwise_pixels.gradInput(g, image, weight.view(), bias, out);
                 return if (row == .conv)
                     Depthwise.forward(g, image, weight.view(), bias, out)

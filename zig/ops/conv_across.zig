@@ -156,8 +156,15 @@ pub fn Across(comptime T: type) type {
                     turnTaps(p, &rows, first, to, step);
                     to += first * taps.len * step;
                 }
+                const side_by_side = p.weight_row == 1 and row + vl <= p.rows;
                 for (first..p.channels) |c| for (taps) |tap| {
                     const at = c * p.weight_channel + tap;
+                    if (side_by_side) {
+                        @prefetch(rows[0] + at + 8 * p.weight_channel, .{}); // in another page
+                        to[0..vl].* = rows[0][at..][0..vl].*;
+                        to += step;
+                        continue;
+                    }
                     var values: [vl]T = undefined;
                     for (&values, rows) |*v, from| v.* = from[at];
                     to[0..vl].* = values;

@@ -326,13 +326,13 @@ pub fn Depthwise(comptime T: type) type {
         };
 
         /// out[p] = bias + the chain over the taps, for every position: 8 vectors at a time, of
-        /// neighbouring rows; the last vector of a row overlaps the one before.
+        /// neighbouring rows, or of one; the last vector of a row overlaps the one before.
         fn slide(s: Slide) void {
-            if (s.grid[2] > W) slideAll(4, 2, &s) else slideAll(8, 1, &s);
+            if (s.grid[1] > 1) slideAll(8, 1, &s) else slideAll(1, 8, &s);
         }
 
         fn slideAll(comptime rows: usize, comptime n: usize, s: *const Slide) void {
-            const by_columns = T == f32 and simd.has_fma; // elsewhere not worth the code
+            const by_columns = simd.has_fma and rows > 1; // elsewhere not worth the code
             const shared = by_columns and s.grid[1] >= rows and s.direction() != .none;
             for (0..s.grid[0]) |p0| {
                 var p1: usize = 0;
@@ -360,7 +360,7 @@ pub fn Depthwise(comptime T: type) type {
             const last = s.grid[2] -| W;
             var p2: usize = 0;
             while (p2 < s.grid[2]) : (p2 += n * W) {
-                const x: [2]usize = .{ @min(p2, last), @min(p2 + W, last) };
+                const x = columnsFrom(n, p2, last);
                 var acc: [rows][n]V = @splat(@splat(@splat(0)));
                 for (0..columns) |column| {
                     var w: [taps]V = undefined;
@@ -380,6 +380,13 @@ pub fn Depthwise(comptime T: type) type {
             }
         }
 
+        /// Where vectors begin from column `first` on, the last one at `last`.
+        inline fn columnsFrom(comptime n: usize, first: usize, last: usize) [n]usize {
+            var x: [n]usize = undefined;
+            inline for (&x, 0..) |*at, k| at.* = @min(first + k * W, last);
+            return x;
+        }
+
         inline fn finish(
             comptime rows: usize,
             comptime n: usize,
@@ -387,7 +394,7 @@ pub fn Depthwise(comptime T: type) type {
             p0: usize,
             p1: usize,
             count: usize,
-            x: [2]usize,
+            x: [n]usize,
             acc: *const [rows][n]V,
         ) void {
             const b: V = @splat(s.bias);
@@ -398,7 +405,7 @@ pub fn Depthwise(comptime T: type) type {
             };
             for (sums[0..count], p1..) |row, r| {
                 const to = p0 * s.out_step[0] + r * s.out_step[1];
-                for (row, x[0..n]) |sum, column| {
+                for (row, x) |sum, column| {
                     if (whole) {
                         simd.store(T, s.out + to + column, sum);
                     } else putPart(s, to + column * s.out_step[2], &@as([W]T, sum));
@@ -420,7 +427,7 @@ pub fn Depthwise(comptime T: type) type {
             const last = s.grid[2] -| W;
             var p2: usize = 0;
             while (p2 < s.grid[2]) : (p2 += n * W) {
-                const x: [2]usize = .{ @min(p2, last), @min(p2 + W, last) };
+                const x = columnsFrom(n, p2, last);
                 var acc: [rows][n]V = @splat(@splat(@splat(0)));
                 for (s.window.offset[0..s.count], s.window.weight[0..s.count]) |offset, weight| {
                     const w: V = @splat(weight);
@@ -500,7 +507,7 @@ pub fn Depthwise(comptime T: type) type {
                             if (rest >= 5 and rest != 8) {
                                 correlate(5, g, layout, x, gout, at[0..5], acc + t * W);
                                 t += 5;
-                            } else if (rest >= 4) {
+                            } else if (simd.has_fma and rest >= 4) {
                                 correlate(4, g, layout, x, gout, at[0..4], acc + t * W);
                                 t += 4;
                             } else {

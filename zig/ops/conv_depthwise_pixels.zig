@@ -1,6 +1,7 @@
 //! Depthwise convolutions over small planes, or with windows that are spread: 16 channels at a
 //! time, channels last, so that vectors are full whatever the rows are. Each output is one chain
-//! over the taps, in order.
+//! over the taps, in order. The weights' gradient: a chain over the positions of an image for
+//! each channel and tap, and these are added image by image.
 const std = @import("std");
 const builtin = @import("builtin");
 const services = @import("../services.zig");
@@ -24,12 +25,17 @@ const height = if (builtin.cpu.arch == .x86_64 and !builtin.cpu.has(.x86, .avx51
 
 /// Whether `length` long rows of outputs are computed here, which are `stride` apart in the image.
 pub fn fits(g: *const Geometry, length: usize, stride: usize) bool {
-    if (!simd.has_fma or g.co != 1 or g.groups % W != 0) return false;
+    if (!simd.has_fma or g.co != 1 or g.groups < W) return false;
     if (g.in[0] != 1 or g.out[0] != 1 or g.kernel[0] != 1) return false;
     const size = g.inputLayout();
     if (size.size[1] * size.size[2] > 1 << 14) return false;
     if (stride > 1 or g.dilation[1] > 1 or g.dilation[2] > 1) return true;
     return length < 24 or (g.kernel[1] != 3 and g.kernel[1] != 5);
+}
+
+/// The first channel of a block of 16: the last block has some of the one before.
+fn channelOf(block: usize, channels: usize) usize {
+    return @min(block * W, channels - W);
 }
 
 const Job = struct {
@@ -49,7 +55,7 @@ const Job = struct {
 
     fn run(job: Job) Failure!void {
         const flops = 4 * W * job.offsets.len * job.grid[0] * job.grid[1];
-        const items = job.images * job.channels / W;
+        const items = job.images * ceilDiv(job.channels, W);
         services.parallelFor(items, gemm.grain(gemm.piece_flops, flops), job, computeItems);
         if (job.failed.load(.monotonic)) return error.OutOfMemory;
     }
@@ -63,13 +69,14 @@ const Job = struct {
         const own: [*]const f32 = @ptrCast(@alignCast(t.ptr));
         const staged = try pixels.alloc(job.part.rows * job.part.length * W);
         defer pixels.free(staged);
-        const blocks = job.channels / W;
+        const blocks = ceilDiv(job.channels, W);
         const positions = job.grid[0] * job.grid[1];
         for (begin..end) |item| {
-            const channel = item % blocks * W;
+            const block = item % blocks;
+            const channel = channelOf(block, job.channels);
             const image = item / blocks;
             pixels.stage(t, own + image * t.image + channel * t.channel, job.part, staged.ptr);
-            const weights = job.weights[channel * job.offsets.len ..].ptr;
+            const weights = job.weights[block * job.offsets.len * W ..].ptr;
             const bias: V = job.bias[channel..][0..W].*;
             const to = job.out + (image * job.channels + channel) * positions;
             var q: usize = 0;
@@ -87,7 +94,8 @@ const Job = struct {
                 }
                 for (sums[0..n]) |*s| s.* += bias;
                 transpose(f32, W, &sums);
-                for (sums, 0..) |s, c| {
+                const done = block * W - channel;
+                for (sums[done..], done..) |s, c| {
                     const values: [W]f32 = s;
                     const row = to + c * positions + q;
                     if (n == W) row[0..W].* = values else @memcpy(row[0..n], values[0..n]);
@@ -149,7 +157,8 @@ fn run(
 ) Failure!void {
     const offsets = services.allocSlice(usize, g.taps()) orelse return error.OutOfMemory;
     defer services.free(@ptrCast(offsets.ptr));
-    const weights = try pixels.alloc(g.groups * g.taps());
+    const blocks = ceilDiv(g.groups, W);
+    const weights = try pixels.alloc(blocks * W * g.taps());
     defer pixels.free(weights);
     var all: TapIterator = .{ .kernel = g.kernel };
     for (offsets, 0..) |*offset, k| {
@@ -164,7 +173,9 @@ fn run(
             at[d] = t[d] * g.dilation[d];
         }
         offset.* = (at[1] * part.length + at[2]) * W;
-        for (0..g.groups) |c| weights[(c / W * offsets.len + k) * W + c % W] = w.at(c, tap);
+        for (0..blocks) |b| for (weights[(b * offsets.len + k) * W ..][0..W], channelOf(b, g.groups)..) |*to, c| {
+            to.* = w.at(c, tap);
+        };
     }
     var failed: std.atomic.Value(bool) = .init(false);
     const job: Job = .{
@@ -181,4 +192,101 @@ fn run(
         .failed = &failed,
     };
     try job.run();
+}
+
+// --- The gradient of the weights ------------------------------------------------------------------
+
+/// Whether it is computed here.
+pub fn fitsWeight(g: *const Geometry) bool {
+    if (!simd.has_fma or g.co != 1 or g.groups < W or g.dilation[2] != 1) return false;
+    if (g.in[0] != 1 or g.out[0] != 1 or g.kernel[0] != 1) return false;
+    const size = g.inputLayout();
+    if (size.size[1] * size.size[2] > 1 << 11) return false;
+    return switch (g.kernel[2]) {
+        3 => g.kernel[1] % 3 == 0,
+        5, 7 => true,
+        else => false,
+    };
+}
+
+const Weights = struct {
+    g: *const Geometry,
+    gout: Tensor,
+    x: Tensor,
+    out: [*]f32,
+    failed: *std.atomic.Value(bool),
+
+    fn blocks(job: *const Weights, begin: usize, end: usize) void {
+        job.compute(begin, end) catch job.failed.store(true, .monotonic);
+    }
+
+    fn compute(job: *const Weights, begin: usize, end: usize) Failure!void {
+        const g = job.g;
+        const size = g.inputLayout().size;
+        const taps = g.taps();
+        const part: pixels.Part = .{ .top = -g.padding[1], .left = -g.padding[2], .rows = size[1], .length = size[2], .pixel = W };
+        const places: pixels.Part = .{ .top = 0, .left = 0, .rows = g.out[1], .length = g.out[2], .pixel = W };
+        const pixel_count = part.rows * part.length;
+        const memory = try pixels.alloc((pixel_count + places.rows * places.length + taps) * W);
+        defer pixels.free(memory);
+        const x = memory.ptr;
+        const gout = x + pixel_count * W;
+        const sums: [*]V = @ptrCast(@alignCast(memory[memory.len - taps * W ..].ptr));
+        for (begin..end) |block| {
+            const channel = channelOf(block, g.groups);
+            @memset(sums[0..taps], @splat(0));
+            for (0..g.images) |image| {
+                for ([_]Tensor{ job.x, job.gout }, [_]pixels.Part{ part, places }, [_][*]f32{ x, gout }) |t, of, to| {
+                    const from: [*]const f32 = @ptrCast(@alignCast(t.ptr));
+                    pixels.stage(t, from + image * t.image + channel * t.channel, of, to);
+                }
+                var row: usize = 0;
+                while (row < g.kernel[1]) {
+                    const to = sums + row * g.kernel[2];
+                    const from = x + row * g.dilation[1] * part.length * W;
+                    row += switch (g.kernel[2]) {
+                        3 => correlate(3, 3, g, from, gout, to),
+                        5 => correlate(1, 5, g, from, gout, to),
+                        else => correlate(1, 7, g, from, gout, to),
+                    };
+                }
+            }
+            const done = block * W - channel;
+            for (0..taps) |t| for (@as([W]f32, sums[t])[done..], channel + done..) |sum, c| {
+                job.out[c * taps + t] = sum;
+            };
+        }
+    }
+
+    /// Adds the products of gout with x for some rows of taps.
+    fn correlate(comptime rows: usize, comptime width: usize, g: *const Geometry, x: [*]const f32, gout: [*]const f32, sums: [*]V) usize {
+        const length = g.inputLayout().size[2] * W;
+        var acc: [rows][width]V = @splat(@splat(@splat(0)));
+        var at = gout;
+        for (0..g.out[1]) |i| {
+            var from = x + i * g.stride[1] * length;
+            for (0..g.out[2]) |_| {
+                const gv: V = at[0..W].*;
+                inline for (0..rows) |r| {
+                    const line = from + r * g.dilation[1] * length;
+                    inline for (0..width) |c| acc[r][c] = simd.fma(V, gv, line[c * W ..][0..W].*, acc[r][c]);
+                }
+                at += W;
+                from += g.stride[2] * W;
+            }
+        }
+        inline for (0..rows) |r| inline for (0..width) |c| {
+            sums[r * width + c] += acc[r][c];
+        };
+        return rows;
+    }
+};
+
+/// gw (C, 1, *kernel) of gout and x.
+pub fn gradWeight(g: *const Geometry, gout: Tensor, x: Tensor, out: [*]f32) Failure!void {
+    var failed: std.atomic.Value(bool) = .init(false);
+    const job: Weights = .{ .g = g, .gout = gout, .x = x, .out = out, .failed = &failed };
+    const flops = 4 * W * g.images * (g.taps() + 8) * g.out[1] * g.out[2];
+    services.parallelFor(ceilDiv(g.groups, W), gemm.grain(gemm.piece_flops, flops), job, Weights.blocks);
+    if (failed.load(.monotonic)) return error.OutOfMemory;
 }

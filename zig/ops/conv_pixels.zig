@@ -378,14 +378,15 @@ pub fn gradWeight(g: *const Geometry, gout: Tensor, x: Tensor, out: [*]f32) Fail
     defer free(x_pixels.memory);
     const gout_pixels: Pixels = try .init(gout, g.co, g.out, @splat(0), slab);
     defer free(gout_pixels.memory);
-    const sums = try alloc(g.taps() * g.co * g.ci);
+    const direct = g.taps() == 1; // sums lie as the gradient does
+    const sums = try alloc(if (direct) 0 else g.taps() * g.co * g.ci);
     defer free(sums);
     var s: Gradient = .{
         .g = g,
         .x = &x_pixels,
         .gout = &gout_pixels,
         .images = 0,
-        .sums = sums.ptr,
+        .sums = if (direct) out else sums.ptr,
         .out = out,
         .adds = false,
         .taps = Gradient.tapsTogether(g),
@@ -400,5 +401,5 @@ pub fn gradWeight(g: *const Geometry, gout: Tensor, x: Tensor, out: [*]f32) Fail
         services.parallelFor(items, gemm.grain(gemm.piece_flops, flops), s, Gradient.computeItems);
         s.adds = true;
     }
-    services.parallelFor(g.co, gemm.grain(gemm.piece_packed, g.ci * g.taps()), s, Gradient.finishRows);
+    if (!direct) services.parallelFor(g.co, gemm.grain(gemm.piece_packed, g.ci * g.taps()), s, Gradient.finishRows);
 }

@@ -272,6 +272,9 @@ test "conv and its gradients" {
         // 16 channels of a depthwise one together.
         .{ .dims = 2, .n = 2, .groups = 32, .ci = 1, .co = 1, .in = .{ 1, 9, 7 }, .kernel = .{ 1, 7, 7 }, .padding = .{ 0, 3, 3 }, .bias = true },
         .{ .dims = 2, .n = 2, .groups = 16, .ci = 1, .co = 1, .in = .{ 1, 12, 29 }, .kernel = .{ 1, 3, 3 }, .stride = .{ 1, 2, 2 }, .padding = .{ 0, 1, 1 }, .last = true },
+        // ... of which some come twice.
+        .{ .dims = 2, .n = 2, .groups = 21, .ci = 1, .co = 1, .in = .{ 1, 9, 8 }, .kernel = .{ 1, 5, 5 }, .stride = .{ 1, 2, 2 }, .padding = .{ 0, 2, 2 }, .bias = true },
+        .{ .dims = 2, .n = 3, .groups = 40, .ci = 1, .co = 1, .in = .{ 1, 7, 6 }, .kernel = .{ 1, 3, 3 }, .padding = .{ 0, 1, 1 }, .last = true },
         .{ .dims = 1, .n = 2, .groups = 16, .ci = 1, .co = 1, .in = .{ 1, 1, 40 }, .kernel = .{ 1, 1, 4 }, .padding = .{ 0, 0, 3 }, .dilation = .{ 1, 1, 2 }, .bias = true },
         .{ .dims = 3, .n = 1, .groups = 2, .ci = 1, .co = 1, .in = .{ 5, 6, 7 }, .kernel = .{ 2, 2, 3 }, .dilation = .{ 2, 1, 1 }, .last = true },
         .{ .dims = 2, .n = 2, .ci = 3, .co = 32, .in = .{ 1, 10, 10 }, .kernel = .{ 1, 5, 5 }, .last = true },
@@ -280,6 +283,10 @@ test "conv and its gradients" {
         .{ .dims = 2, .n = 2, .ci = 40, .co = 37, .in = .{ 1, 4, 5 }, .kernel = .{ 1, 3, 3 }, .padding = .{ 0, 1, 1 }, .bias = true },
         .{ .dims = 2, .n = 1, .groups = 2, .ci = 260, .co = 17, .in = .{ 1, 8, 7 }, .kernel = .{ 1, 1, 1 }, .stride = .{ 1, 2, 2 }, .last = true },
         .{ .dims = 3, .n = 1, .ci = 30, .co = 20, .in = .{ 4, 3, 4 }, .kernel = .{ 2, 2, 3 }, .dilation = .{ 2, 1, 1 }, .last = true, .bias = true },
+        .{ .dims = 2, .n = 1, .ci = 40, .co = 20, .in = .{ 1, 8, 9 }, .kernel = .{ 1, 3, 3 }, .stride = .{ 1, 2, 2 }, .padding = .{ 0, 1, 2 }, .bias = true },
+        .{ .dims = 1, .n = 3, .groups = 2, .ci = 20, .co = 16, .in = .{ 1, 1, 90 }, .kernel = .{ 1, 1, 16 }, .stride = .{ 1, 1, 8 }, .padding = .{ 0, 0, 4 }, .dilation = .{ 1, 1, 2 } },
+        // One tap: the sums are the gradient of the weights.
+        .{ .dims = 2, .n = 3, .ci = 16, .co = 32, .in = .{ 1, 7, 9 }, .kernel = .{ 1, 1, 1 } },
         // A number for each pixel, of all channels.
         .{ .dims = 2, .n = 2, .ci = 5, .co = 1, .in = .{ 1, 7, 9 }, .kernel = .{ 1, 1, 1 }, .bias = true },
         .{ .dims = 2, .n = 2, .ci = 6, .co = 1, .in = .{ 1, 35, 33 }, .kernel = .{ 1, 1, 1 } },

@@ -13,6 +13,7 @@ const conv_direct = @import("conv_direct.zig");
 const conv_geometry = @import("conv_geometry.zig");
 const conv_output = @import("conv_output.zig");
 const conv_pairs = @import("conv_pairs.zig");
+const conv_scatter = @import("conv_scatter.zig");
 const Geometry = conv_geometry.Geometry;
 const Phase = conv_geometry.Phase;
 const Phases = conv_geometry.Phases;
@@ -86,6 +87,7 @@ pub fn Windows(comptime T: type) type {
                 const mr = G.Micro.mr;
                 const from = w.ptr + first * w.row;
                 if (w.contiguous) return pack.packPanel(T, mr, dst, from + k0, w.row, 1, count, kc);
+                if (w.taps.len == 1) return pack.packPanel(T, mr, dst, from + k0 * w.channel + w.taps[0], w.row, w.channel, count, kc);
                 if (count < mr) @memset(dst[0 .. kc * mr], 0);
                 var tap = k0 % w.taps.len;
                 var channel = k0 / w.taps.len * w.channel;
@@ -169,6 +171,23 @@ pub fn Windows(comptime T: type) type {
                 windowTaps(g, &source, taps.image);
                 source.load(0, g.images);
                 const images = source.images(0, g.out, g.stride[0..2].*, taps.image);
+                var copy: ?[]align(64) T = null;
+                defer if (copy) |c| services.free(@ptrCast(c.ptr));
+                const weights = try job.contiguousWeights(&copy);
+                const job_few: conv_few.Few = .{
+                    .g = g,
+                    .images = &images,
+                    .column = g.stride[2],
+                    .weights = weights,
+                    .bias = job.bias,
+                    .out = job.out,
+                };
+                return job_few.run();
+            }
+
+            /// The weights as (groups * co, ci, *kernel) without gaps, where they are or copied.
+            fn contiguousWeights(job: *const Job, copy: *?[]align(64) T) Failure![*]const T {
+                const g = job.g;
                 const w = job.weight;
                 const outputs = g.groups * g.co;
                 const kernel = g.kernel;
@@ -176,10 +195,9 @@ pub fn Windows(comptime T: type) type {
                 const steps = [5]usize{ w.o, w.i, w.step[0], w.step[1], w.step[2] };
                 const wanted = [5]usize{ size, g.taps(), kernel[1] * kernel[2], kernel[2], 1 };
                 const sizes = [5]usize{ outputs, g.ci, kernel[0], kernel[1], kernel[2] };
-                var copy: ?[]align(64) T = null;
-                defer if (copy) |c| services.free(@ptrCast(c.ptr));
-                for (steps, wanted, sizes) |step, want, n| if (copy == null and n > 1 and step != want) {
-                    copy = try allocSlice(outputs * size);
+                for (steps, wanted, sizes) |step, want, n| if (n > 1 and step != want) {
+                    const memory = try allocSlice(outputs * size);
+                    copy.* = memory;
                     const tensor: Tensor = .{
                         .ptr = @ptrCast(w.ptr),
                         .dtype = if (T == f32) .float32 else .float64,
@@ -188,23 +206,17 @@ pub fn Windows(comptime T: type) type {
                         .step = w.step,
                         .size = kernel,
                     };
-                    Images.stage(tensor, .{ .left = @splat(0), .size = kernel }, g.ci, 0, outputs, copy.?.ptr);
+                    Images.stage(tensor, .{ .left = @splat(0), .size = kernel }, g.ci, 0, outputs, memory.ptr);
+                    return memory.ptr;
                 };
-                const job_few: conv_few.Few = .{
-                    .g = g,
-                    .images = &images,
-                    .column = g.stride[2],
-                    .weights = if (copy) |c| c.ptr else w.ptr,
-                    .bias = job.bias,
-                    .out = job.out,
-                };
-                return job_few.run();
+                return w.ptr;
             }
 
             /// Elements of gx with the same remainder of (position + padding) modulo the stride
             /// meet the same taps: each such phase is a convolution of gout with stride 1.
             pub fn gradInput(job: *const Job, gout: Tensor) Failure!void {
                 const g = job.g;
+                if (T == f32 and Across.available and job.elements == .numbers and conv_scatter.fits(g)) return job.scatter(gout);
                 const phases: Phases = try .init(g);
                 defer phases.deinit();
                 const layout = phases.layout;
@@ -255,10 +267,25 @@ pub fn Windows(comptime T: type) type {
             /// product, which can read them in place.
             fn readsWeightsOnce(job: *const Job) bool {
                 const g = job.g;
-                const step = job.weight.step;
-                const taps_together = step[2] == 1 and step[1] == g.kernel[2] and step[0] == g.kernel[1] * g.kernel[2];
-                return g.images * product(g.out) <= few_positions and (taps_together or g.taps() == 1) and
-                    job.weight.i == g.taps();
+                if (g.images * product(g.out) > few_positions) return false;
+                const wanted = [3]usize{ g.kernel[1] * g.kernel[2], g.kernel[2], 1 };
+                for (g.kernel, job.weight.step, wanted) |n, step, want| if (n > 1 and step != want) return false;
+                return job.weight.i == g.taps();
+            }
+
+            /// Few positions, the other way (conv_scatter.zig).
+            fn scatter(job: *const Job, gout: Tensor) Failure!void {
+                var copy: ?[]align(64) T = null;
+                defer if (copy) |c| services.free(@ptrCast(c.ptr));
+                const scattered: conv_scatter.Scatter = .{
+                    .g = job.g,
+                    .call = job.call,
+                    .gout = gout,
+                    .weights = try job.contiguousWeights(&copy),
+                    .bias = job.bias,
+                    .out = job.out,
+                };
+                return scattered.run();
             }
 
             /// Whether there is code that slides over the image in place.
