@@ -26,6 +26,39 @@ fn ceilDiv(a: usize, b: usize) usize {
     return (a + b - 1) / b;
 }
 
+/// At most `most` of `all` columns for a piece, so that the thread with the most has the fewest.
+noinline fn evenly(all: usize, most: usize, threads: usize) usize {
+    var best = most;
+    if (threads > 1) for (most / 2 + 1..most) |c| {
+        if (ceilDiv(ceilDiv(all, c), threads) * c < ceilDiv(ceilDiv(all, best), threads) * best) best = c;
+    };
+    return best;
+}
+
+const Run = *const fn (ctx: *const anyopaque, begin: usize, end: usize) void;
+/// Large items one by one, so that at the end no thread waits for several of another's.
+noinline fn takeEach(items: usize, ctx: *const anyopaque, run: Run) void {
+    const threads = services.threadCount();
+    if (threads == 1) return run(ctx, 0, items);
+    const Taking = struct {
+        next: *std.atomic.Value(usize),
+        items: usize,
+        ctx: *const anyopaque,
+        run: Run,
+
+        fn take(t: *const @This(), _: usize, _: usize) void {
+            while (true) {
+                const item = t.next.fetchAdd(1, .monotonic);
+                if (item >= t.items) return;
+                t.run(t.ctx, item, item + 1);
+            }
+        }
+    };
+    var next: std.atomic.Value(usize) = .init(0);
+    const taking: Taking = .{ .next = &next, .items = items, .ctx = ctx, .run = run };
+    services.parallelFor(@min(items, threads), 1, taking, Taking.take);
+}
+
 pub fn Gemm(comptime T: type) type {
     return struct {
         pub const Micro = gemm_kernel.Kernel(T);
@@ -198,7 +231,7 @@ pub fn Gemm(comptime T: type) type {
                 .chunk_m = 0,
                 .chunk_n = 0,
             };
-            if (round.reading == .in_place) round.rows_are_close = p.a_view.?.si * @sizeOf(T) % (4 << 10) == 0;
+            if (@typeInfo(T) == .float and round.reading == .in_place) round.rows_are_close = p.a_view.?.si * @sizeOf(T) % (4 << 10) == 0;
             chooseChunks(&round);
             if (round.reading != .shared) return runRound(&round);
 
@@ -255,7 +288,7 @@ pub fn Gemm(comptime T: type) type {
                 // Of many, not fewer than share the cost of reading A.
                 const least: usize = if (col_panels >= 16) 2 else 1;
                 cols = @min(cols, @max(least, col_panels / pieces));
-                if (threads > 1) cols = evenly(col_panels, cols, threads);
+                cols = evenly(col_panels, cols, threads);
             }
             const across = ceilDiv(col_panels, cols);
             var rows = @min(row_panels, chunk_rows / mr);
@@ -267,38 +300,20 @@ pub fn Gemm(comptime T: type) type {
             r.chunk_n = ceilDiv(col_panels, across) * nr;
         }
 
-        /// At most `cols` of `all` columns for a piece, so that the thread with the most has the fewest.
-        fn evenly(all: usize, cols: usize, threads: usize) usize {
-            var best = cols;
-            for (cols / 2 + 1..cols) |c| {
-                if (ceilDiv(ceilDiv(all, c), threads) * c < ceilDiv(ceilDiv(all, best), threads) * best) best = c;
-            }
-            return best;
-        }
-
         fn runRound(r: *const Round) void {
             const p = r.p;
             const items = ceilDiv(r.rows, r.chunk_m) * ceilDiv(p.n, r.chunk_n);
             const flops = 2 * @min(r.chunk_m, r.rows) * @min(r.chunk_n, p.n) * r.steps;
-            const threads = services.threadCount();
             const least = grain(piece_flops, flops);
-            if (threads == 1 or least > 1) return services.parallelFor(items, least, r.*, computeChunks);
-            // One by one, so that at the end no thread waits for several of another's.
-            var next: std.atomic.Value(usize) = .init(0);
-            const taking: Taking = .{ .r = r, .next = &next, .items = items };
-            services.parallelFor(@min(items, threads), 1, taking, takeChunks);
+            if (least > 1) return services.parallelFor(items, least, r.*, computeChunks);
+            takeEach(items, r, struct {
+                fn run(ctx: *const anyopaque, begin: usize, end: usize) void {
+                    computeChunks(@ptrCast(@alignCast(ctx)), begin, end);
+                }
+            }.run);
         }
 
-        const Taking = struct { r: *const Round, next: *std.atomic.Value(usize), items: usize };
-        fn takeChunks(t: *const Taking, _: usize, _: usize) void {
-            while (true) {
-                const item = t.next.fetchAdd(1, .monotonic);
-                if (item >= t.items) return;
-                computeChunks(t.r, item, item + 1);
-            }
-        }
-
-        fn packShared(r: *const Round, begin: usize, end: usize) void {
+        noinline fn packShared(r: *const Round, begin: usize, end: usize) void {
             const panels = ceilDiv(r.rows, mr);
             for (begin..end) |item| {
                 const done = item / panels * depthOf(r.p);
@@ -315,7 +330,7 @@ pub fn Gemm(comptime T: type) type {
             while (k < depth) : (k += p.block) from.pack(from.ctx, dst + k * width, first, count, k0 + k, @min(p.block, depth - k));
         }
 
-        fn computeChunks(r: *const Round, begin: usize, end: usize) void {
+        noinline fn computeChunks(r: *const Round, begin: usize, end: usize) void {
             const p = r.p;
             const most = @min(depthOf(p), r.steps);
             const a_size = if (r.reading == .local) r.chunk_m * most else 0;
@@ -397,11 +412,12 @@ pub fn Gemm(comptime T: type) type {
                 } else if (is_first and !copies) packBlocks(p, nr, p.b, buffer, col + j, width, k0, depth);
                 var i: usize = 0;
                 while (i < rows) {
-                    const first = copies and i == 0;
+                    const first = @typeInfo(T) == .float and copies and i == 0;
                     const count = if (first) mr else if (r.rows_are_close) Micro.evenRows(rows - i, Micro.close_rows) else @min(step, rows - i);
                     const part: Micro.Part = .{ .row = row + i, .rows = count, .col = col + j, .cols = width };
                     if (p.output) |*output| output.fetch(part.row, part.rows, part.col);
-                    if (in_place and j == 0 and a.sk == 1) {
+                    if (@typeInfo(T) == .float and in_place and j == 0 and a.sk == 1) {
+                        // The beginnings of the next rows: what follows them in a page, the CPU fetches.
                         for (i + count..i + 2 * count) |next| inline for (0..4) |line| {
                             @prefetch(a.ptr + next * a.si + line * 64 / @sizeOf(T), .{ .locality = 2 });
                         };
