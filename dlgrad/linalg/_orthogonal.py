@@ -50,7 +50,15 @@ def _geqrf(A):
 
 def _reflect(C, a, tau, transposed=False):
     """Q C, or Q^T C, for the Q of `geqrf`; equal batches, in no graph."""
-    return call("reflect", C, (C._layout.shape[-2:],), (C, a, tau), (int(transposed),))
+    key = C._layout, a._layout, tau._layout, transposed
+    plan = _reflections.get(key)
+    if plan is None:
+        out = contiguous(key[0].dtype, key[0].shape)
+        plan = learnt(None, _reflections, key, "reflect", (out,), key[:3], (int(transposed),))
+    return door.run(plan, C, a, tau)
+
+
+_reflections: dict = {}
 
 
 def qr(A, mode="reduced", *, out=None):
@@ -180,10 +188,16 @@ def householder_product(input, tau, *, out=None):
     return written(name, out, _reflect(C, input, tau))
 
 
+_ormqrs: dict = {}  # the layouts that were checked before
+
+
 def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
     """Q other, or other Q unless `left`, with Q (m, m) the product of the reflections in `input` (..., m, n), tau
     (..., k); Q^T for Q with `transpose`."""
     name = "torch.ormqr"
+    known = layout_of(other), layout_of(input), layout_of(tau), transpose
+    if left and known in _ormqrs and not wants_grad(input, tau, other):
+        return written(name, out, _reflect(other, input, tau, transpose))
     need_matrix(name, input, other)
     m, dim = input._layout.shape[-2], -2 if left else -1
     if other._layout.shape[dim] != m:
@@ -204,6 +218,7 @@ def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
         )
     apply = _reflect_composed if wants_grad(input, tau, other) else _reflect
     if left:
+        door.remember(_ormqrs, known, True)
         return written(name, out, apply(other, input, tau, transpose))
     return written(name, out, apply(other.mT, input, tau, not transpose).mT)
 

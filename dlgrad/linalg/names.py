@@ -10,7 +10,7 @@ from .. import plan as door
 from ..autograd.graph import record, wants_grad
 from ..autograd.mode import no_grad
 from ..batched import every_member
-from ..layout import contiguous
+from ..layout import Layout, contiguous
 from ..ops import where
 from ..ops.random import randn
 from ..tensor import Tensor, method
@@ -160,7 +160,12 @@ def cholesky_inverse(L, upper=False, *, out=None):
 
 def _need_diagonal(name, L):
     """Raises LinAlgError where the diagonal of L has a zero."""
-    zero = (L.detach().diagonal(0, -2, -1) == 0).to(dt.int32)
+    diagonal = L.detach().diagonal(0, -2, -1)
+    if type(L._layout) is Layout:
+        product = diagonal.prod().item()
+        if product < 0 or product > 0:
+            return
+    zero = (diagonal == 0).to(dt.int32)
     if zero._layout.numel and every_member(zero).amax().item():
         info = (zero.argmax(-1) + 1) * zero.amax(-1)
         raise_for(

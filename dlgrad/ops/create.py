@@ -446,8 +446,8 @@ def linspace(
     start, end, steps, *, out=None, dtype=None, layout=None, device=None, requires_grad=False
 ):
     """`steps` evenly spaced values from start to end, both included."""
-    if dtype is None and out is None and device is None and type(steps) is int:
-        plan = _linspaces.get((dt.get_default_dtype(), steps))
+    if out is None and device is None and type(steps) is int:
+        plan = _linspaces.get((dt.get_default_dtype() if dtype is None else dtype, steps))
         a, b = _plain_number(start), _plain_number(end)
         if plan is not None and a is not None and b is not None:
             t = door.new_result(plan, plan.layout)
@@ -481,13 +481,13 @@ def linspace(
     if not dtype.is_floating_point:
         start, end = float(int(start)), float(int(end))
     door.call("fill", "linspace", t._layout, (), scalars=(start, end), into=t)
-    if dtype is dt.get_default_dtype() and type(t._layout) is Layout:
+    if dtype.is_floating_point and type(t._layout) is Layout:
         plan = door.make_plan("fill", "linspace", (t._layout,), ())
         door.remember(_linspaces, (dtype, steps), plan)
     return _finish(t, requires_grad) if out is None else _write_range("linspace", out, dtype, t)
 
 
-_linspaces: dict = {}  # plans for the default dtype, by the number of steps
+_linspaces: dict = {}  # plans by dtype and number of steps
 
 
 def _plain_number(v):

@@ -91,8 +91,14 @@ def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
     """
     _check("histogram", input, weight, tuple(input.shape) if isinstance(input, Tensor) else ())
     with no_grad():
-        points = input.detach().reshape((-1, 1))
-        limits = None if isinstance(bins, Tensor) else _limits(points, range)[0]
+        flat = input.detach()
+        points = flat.reshape((-1, 1))
+        if isinstance(bins, Tensor):
+            limits = None
+        elif range is None and flat.numel():
+            limits = [t.item() for t in aminmax(flat)]
+        else:
+            limits = _limits(points, range)[0]
         edges = _edges("histogram", input.dtype, bins, limits)
         count = _counted(points, (edges,), weight, density)
         result = _histogram_result(count, edges)
