@@ -406,8 +406,10 @@ ROWS = {
         'grid_sample': 2,
         'grid_sample_backward': 3,
         'grid_sample_backward_grid': 4,
-        'unfold': 5,
-        'fold': 6,
+        'grid_sample_backward_both': 5,
+        'unfold': 6,
+        'fold': 7,
+        'pad_backward': 8,
     },
     'distance': {
         'cdist': 0,

@@ -506,6 +506,14 @@ def digest():
     y.square().sum().backward()
     feed(y), feed(x.grad), feed(w.grad)
     F, linalg, fft = dlgrad.nn.functional, dlgrad.linalg, dlgrad.fft
+    x = wave(3, 7, 9, 7, k=1.3).requires_grad_()  # small planes
+    grid = wave(3, 9, 5, 2, k=0.7).requires_grad_()
+    for f in (lambda: F.max_pool2d(x, 3, 2, 1), lambda: F.avg_pool2d(x, 2), lambda: F.adaptive_max_pool2d(x, 3),
+              lambda: F.interpolate(x, scale_factor=2, mode="bicubic"), lambda: F.pad(x, (2, 1, 1, 2), mode="reflect"),
+              lambda: F.grid_sample(x, grid, align_corners=False), lambda: F.grid_sample(x, grid, "nearest", "border", False)):
+        y = f()
+        y.square().sum().backward()
+        feed(y), feed(x.grad), feed(grid.grad if grid.grad is not None else y)
     for dtype in (dlgrad.float32, dlgrad.float64):
         a = wave(3, 40, 40, k=0.31, dtype=dtype)
         spd = a @ a.mT + dlgrad.eye(40, dtype=dtype)

@@ -107,6 +107,43 @@ def test_gradients_of_convolutions():
     check_gradients(lambda x, w: F.conv_transpose1d(x, w, stride=2) ** 2, [x, w])
 
 
+# ---------------------------------------------------------------------- small planes
+
+
+@pytest.mark.parametrize("size", [(7, 7), (2, 3), (14, 9), (1, 1)])
+@pytest.mark.parametrize("planes", [(1, 1), (3, 7), (2, 40)])
+def test_small_planes_of_float32_are_as_those_of_float64(planes, size):
+    x = dlgrad.from_numpy(
+        np.random.default_rng(0)
+        .permutation(planes[0] * planes[1] * size[0] * size[1])
+        .astype("float32")
+    )
+    x = x.view(*planes, *size) / 64
+    amounts = (size[1] - 1, 0, 0, size[0] - 1)
+    for f in (
+        lambda t: F.max_pool2d(t, 2, 1, 1),
+        lambda t: F.max_pool2d(t, 2, 1, 1, return_indices=True)[1].to(t.dtype) + t.sum() * 0,
+        lambda t: F.max_pool2d(t, (2, 1), 2, (1, 0), (3, 1)) if size[0] > 2 else t * 1,
+        lambda t: F.avg_pool2d(t, 3, 2, 1, count_include_pad=False),
+        lambda t: F.avg_pool2d(t, 1, 2, ceil_mode=True, divisor_override=3),
+        lambda t: F.adaptive_max_pool2d(t, (3, 2)),
+        lambda t: F.interpolate(t, (5, 9), mode="bilinear"),
+        lambda t: F.interpolate(t, (3, 4), mode="bicubic", align_corners=True),
+        lambda t: F.pad(t, amounts, mode="reflect"),
+        lambda t: F.pad(t, (2, 1, 0, 3), mode="replicate"),
+        lambda t: F.pad(t, amounts, mode="circular"),
+        lambda t: F.pad(t, (1, 2, 0, 1), value=3.0),
+    ):
+        found = []
+        for dtype in (dlgrad.float32, dlgrad.float64):
+            t = x.to(dtype).clone().requires_grad_()
+            y = f(t)
+            (y * (y.detach() * 0.3).sin()).sum().backward()
+            found.append((y.detach().double(), t.grad.double()))
+        for ours, exact in zip(*found):
+            assert (ours - exact).abs().max().item() <= 1e-4 * (1 + exact.abs().max().item())
+
+
 # ---------------------------------------------------------------------- pooling
 
 

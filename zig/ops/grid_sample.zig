@@ -5,6 +5,7 @@
 //!     grid_sample                  out (N, C, ...) <- image, grid
 //!     grid_sample_backward         grad of the image <- grad of out, grid
 //!     grid_sample_backward_grid    grad of the grid <- grad of out, image, grid (not with nearest)
+//!     grid_sample_backward_both    both grads <- grad of out, image, grid (up to `group` channels)
 //!
 //! ints: 0 bilinear, 1 nearest, 2 bicubic (2-d); padding: 0 zeros, 1 border, 2 reflection;
 //! align_corners; [D,] H, W. Pixels outside of the image are 0. A point that is nan is nan, or with
@@ -17,7 +18,7 @@ const math = @import("../math.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
 
-pub const Op = enum { grid_sample, grid_sample_backward, grid_sample_backward_grid };
+pub const Op = enum { grid_sample, grid_sample_backward, grid_sample_backward_grid, grid_sample_backward_both };
 
 pub fn prepare(p: *Plan, op: Op) plan.PrepareError!void {
     for (p.operands) |o| if (!o.isContiguous()) return error.Unsupported;
@@ -39,6 +40,7 @@ fn runOf(comptime T: type, op: Op) plan.Run {
         .grid_sample => &Samples(T).run,
         .grid_sample_backward => &Samples(T).runBackward,
         .grid_sample_backward_grid => &Samples(T).runBackwardGrid,
+        .grid_sample_backward_both => &Samples(T).runBackwardBoth,
     };
 }
 
@@ -46,9 +48,14 @@ fn runOf(comptime T: type, op: Op) plan.Run {
 const tile = 32;
 /// Channels of an image whose gradients a thread adds up at a time.
 const group = 8;
+/// Up to such sizes rounding takes two additions.
+const plain = 1 << 22;
 /// Any number gives the same results.
 const lanes = if (simd.has_fma) 8 else 4;
 const Mask = @Int(.unsigned, lanes);
+const Mode = enum { linear, nearest, cubic };
+/// What is known when this is compiled: points of a plane, in float32.
+const Known = struct { mode: Mode, slopes: bool };
 
 fn Samples(comptime T: type) type {
     return struct {
@@ -71,8 +78,9 @@ fn Samples(comptime T: type) type {
             inline fn set(a: *Axis, k: usize, at: V, size: T, share: V, slope: V) void {
                 const last = splat(size - 1);
                 const zero = splat(0);
-                const inside = (at >= zero) & (at <= last);
-                a.at[k] = @trunc(@max(@min(at, last), zero)); // nan lies at the end
+                const above, const below = .{ at >= zero, at <= last };
+                const inside = above & below;
+                a.at[k] = @trunc(pick(above, pick(below, at, last), zero)); // nan lies at the beginning
                 a.share[k] = pick(inside, share, zero * share); // and stays nan
                 a.slope[k] = pick(inside, slope, zero);
                 const bits: Mask = @bitCast(inside);
@@ -83,6 +91,8 @@ fn Samples(comptime T: type) type {
         /// Some points, with the pixels around each, the columns of a row one behind the other.
         const Tile = struct {
             count: usize = 0,
+            /// Pixels around a point.
+            taps: usize = 0,
             at: [16][tile]u32 = undefined,
             share: [16][tile]T = undefined,
             slope: [3][16][tile]T = undefined,
@@ -95,7 +105,7 @@ fn Samples(comptime T: type) type {
         };
 
         call: *Call,
-        mode: enum { linear, nearest, cubic },
+        mode: Mode,
         padding: enum { zeros, border, reflection },
         align_corners: bool,
         dims: usize,
@@ -157,33 +167,32 @@ fn Samples(comptime T: type) type {
             return splat(if (j.align_corners) 0 else 0.5);
         }
         /// Positions as the padding moves them, and how much they change with what they were: 1, -1 or 0.
-        noinline fn moved(j: *const Self, from: V, size: T) [2]V {
-            const zero = splat(0);
-            const last = splat(size - 1);
-            var at = from;
-            var sign = splat(1);
-            if (j.padding == .reflection) {
-                const h = j.half(size);
-                const past = at + j.shift();
-                const distance = @abs(past);
-                const period = splat(4 * h);
-                const extra = distance - math.floor(V, distance / period) * period;
-                const back = extra > splat(2 * h);
-                at = pick(back, period - extra, extra) - j.shift();
-                if (h == 0) at = zero;
-                sign = pick(back != (past < zero), -sign, sign);
-            }
-            if (j.padding != .zeros) {
-                sign = pick((at > zero) & (at < last), sign, zero);
-                at = pick(at > zero, @min(at, last), zero);
-            }
-            return .{ at, sign };
+        inline fn moved(j: *const Self, from: V, size: T) [2]V {
+            if (j.padding == .zeros) return .{ from, splat(1) };
+            const zero, const last = .{ splat(0), splat(size - 1) };
+            const at, const sign = if (j.padding == .border) .{ from, splat(1) } else j.reflected(from, size);
+            const above, const below = .{ at > zero, at < last };
+            return .{ pick(above, pick(below, at, last), zero), pick(above & below, sign, zero) };
+        }
+        noinline fn reflected(j: *const Self, from: V, size: T) [2]V {
+            const h = j.half(size);
+            const past = from + j.shift();
+            const distance = @abs(past);
+            const period = splat(4 * h);
+            const extra = distance - math.floor(V, distance / period) * period;
+            const back = extra > splat(2 * h);
+            const at = pick(back, period - extra, extra) - j.shift();
+            const one = splat(1);
+            return .{ if (h == 0) splat(0) else at, pick(back != (past < splat(0)), -one, one) };
         }
 
         fn axis(j: *const Self, a: *Axis, x: V, size: T) void {
+            j.axisAs(false, j.mode, a, x, size);
+        }
+        inline fn axisAs(j: *const Self, comptime known: bool, mode: Mode, a: *Axis, x: V, size: T) void {
             const half_size = splat(j.half(size));
             const raw = (x + splat(1)) * half_size - j.shift();
-            if (j.mode == .cubic) {
+            if (mode == .cubic) {
                 const base = math.floor(V, raw);
                 inline for (0..4) |k| {
                     const at = j.moved(base + splat(@as(T, k) - 1), size)[0];
@@ -193,8 +202,8 @@ fn Samples(comptime T: type) type {
                 return;
             }
             const position, const sign = j.moved(raw, size);
-            if (j.mode == .nearest) {
-                const at = math.roundEven(V, position);
+            if (mode == .nearest) {
+                const at = if (known) nearest(position) else math.roundEven(V, position);
                 a.set(0, at, size, splat(1) + (at - at), splat(0));
                 return;
             }
@@ -203,6 +212,12 @@ fn Samples(comptime T: type) type {
             const scale = sign * half_size;
             a.set(0, base, size, splat(1) - rest, -scale);
             a.set(1, base + splat(1), size, rest, scale);
+        }
+
+        /// The nearest whole numbers, of two the even ones, below `plain`; others stay above it.
+        inline fn nearest(x: V) V {
+            const magic = splat(3 * plain);
+            return (x + magic) - magic;
         }
 
         /// The share of pixel k of the four around a position, `t` behind the second, and its
@@ -224,6 +239,7 @@ fn Samples(comptime T: type) type {
         /// The points from `first` on of image n.
         fn locate(j: *const Self, t: *Tile, grid: [*]const T, n: usize, first: usize, slopes: bool) void {
             t.count = @min(tile, j.points - first);
+            t.taps = j.taps();
             t.seen = 0;
             const given = j.dims * t.count;
             var from = grid + j.dims * (n * j.points + first);
@@ -233,8 +249,11 @@ fn Samples(comptime T: type) type {
                 @memset(padded[given..], 0);
                 from = &padded;
             }
-            const rows: I = @splat(@intCast(j.size[1]));
-            const columns: I = @splat(@intCast(j.size[2]));
+            if (T == f32 and simd.has_fma and j.dims == 2 and @max(j.size[1], j.size[2]) < plain) inline for ([_]Known{
+                .{ .mode = .nearest, .slopes = false },
+                .{ .mode = .linear, .slopes = false },
+                .{ .mode = .linear, .slopes = true },
+            }) |known| if (j.mode == known.mode and slopes == known.slopes) return j.locateKnown(known, t, from);
             var axes: [3]Axis = .{ .none, undefined, undefined };
             var i: usize = 0;
             while (i < t.count) : (i += lanes) {
@@ -245,20 +264,44 @@ fn Samples(comptime T: type) type {
                     inline for (0..lanes) |l| x[l] = numbers[l * j.dims];
                     j.axis(&axes[2 - d], x, j.extent[2 - d]);
                 }
-                const z, const y, const x = .{ &axes[0], &axes[1], &axes[2] };
                 for (0..j.taps()) |k| {
                     const at: [3]usize = if (j.mode == .cubic) .{ 0, k / 4, k % 4 } else .{ k / 4, k / 2 % 2, k % 2 };
-                    const where = (z.at[at[0]] * rows + y.at[at[1]]) * columns + x.at[at[2]];
-                    const shares = [3]V{ x.share[at[2]], y.share[at[1]], z.share[at[0]] };
-                    t.at[k][i..][0..lanes].* = @bitCast(@as([lanes]i32, where));
-                    t.share[k][i..][0..lanes].* = shares[0] * shares[1] * shares[2];
-                    if (!slopes) continue;
-                    t.slope[0][k][i..][0..lanes].* = x.slope[at[2]] * shares[1] * shares[2];
-                    t.slope[1][k][i..][0..lanes].* = y.slope[at[1]] * shares[0] * shares[2];
-                    t.slope[2][k][i..][0..lanes].* = z.slope[at[0]] * shares[0] * shares[1];
+                    j.put(t, &axes, k, at, i, slopes);
                 }
-                t.seen |= @as(u32, z.seen & y.seen & x.seen) << @intCast(i);
+                t.seen |= @as(u32, axes[0].seen & axes[1].seen & axes[2].seen) << @intCast(i);
             }
+        }
+
+        noinline fn locateKnown(j: *const Self, comptime known: Known, t: *Tile, from: [*]const T) void {
+            const Pairs = @Vector(2 * lanes, T);
+            const order = comptime simd.iota(lanes, i32) * @as(I, @splat(2));
+            const one: I = @splat(1);
+            var i: usize = 0;
+            while (i < t.count) : (i += lanes) {
+                const pairs: Pairs = from[2 * i ..][0 .. 2 * lanes].*;
+                var axes: [3]Axis = .{ .none, undefined, undefined };
+                j.axisAs(true, known.mode, &axes[2], @shuffle(T, pairs, undefined, order), j.extent[2]);
+                j.axisAs(true, known.mode, &axes[1], @shuffle(T, pairs, undefined, order + one), j.extent[1]);
+                inline for (0..if (known.mode == .linear) 4 else 1) |k| {
+                    j.put(t, &axes, k, .{ 0, k / 2, k % 2 }, i, known.slopes);
+                }
+                t.seen |= @as(u32, axes[1].seen & axes[2].seen) << @intCast(i);
+            }
+        }
+
+        /// Pixel k around the points from i on: number at[d] of each dimension.
+        inline fn put(j: *const Self, t: *Tile, axes: *const [3]Axis, k: usize, at: [3]usize, i: usize, slopes: bool) void {
+            const rows: I = @splat(@intCast(j.size[1]));
+            const columns: I = @splat(@intCast(j.size[2]));
+            const z, const y, const x = .{ &axes[0], &axes[1], &axes[2] };
+            const where = (z.at[at[0]] * rows + y.at[at[1]]) * columns + x.at[at[2]];
+            const shares = [3]V{ x.share[at[2]], y.share[at[1]], z.share[at[0]] };
+            t.at[k][i..][0..lanes].* = @bitCast(@as([lanes]i32, where));
+            t.share[k][i..][0..lanes].* = shares[0] * shares[1] * shares[2];
+            if (!slopes) return;
+            t.slope[0][k][i..][0..lanes].* = x.slope[at[2]] * shares[1] * shares[2];
+            t.slope[1][k][i..][0..lanes].* = y.slope[at[1]] * shares[0] * shares[2];
+            if (j.dims == 3) t.slope[2][k][i..][0..lanes].* = z.slope[at[0]] * shares[0] * shares[1];
         }
 
         // ------------------------------------------------------ samples
@@ -283,10 +326,13 @@ fn Samples(comptime T: type) type {
             @memcpy(x[0..n], from[0..n]);
             return x;
         }
-        /// Calls f with channels [begin, end) in fours, the rest one by one.
+        /// Calls f with channels [begin, end) (of float32) in fours, or three (colours), the rest one by one.
         inline fn channelwise(begin: usize, end: usize, work: Work, comptime f: anytype) void {
             var c = begin;
-            while (c + 4 <= end) : (c += 4) f(4, c, work);
+            if (T == f32 and simd.has_fma) {
+                while (c + 4 <= end) : (c += 4) f(4, c, work);
+                if (c + 3 == end) return f(3, c, work);
+            }
             while (c < end) : (c += 1) f(1, c, work);
         }
 
@@ -350,17 +396,28 @@ fn Samples(comptime T: type) type {
         }
 
         fn spread(comptime count: usize, channel: usize, w: Work) void {
+            if (T == f32 and simd.has_fma) switch (w.t.taps) {
+                inline 1, 4 => |n| return spreadTaps(count, n, channel, w),
+                else => {},
+            };
+            spreadTaps(count, null, channel, w);
+        }
+        inline fn spreadTaps(comptime count: usize, comptime known: ?usize, channel: usize, w: Work) void {
             const t = w.t;
             const size = w.j.pixels();
             const image = w.image + channel * size;
+            const g = w.points + channel * w.j.points;
             for (0..t.count) |i| {
                 if (!t.isSeen(i)) continue;
                 var here: [count]T = undefined;
-                inline for (&here, 0..) |*g, c| g.* = (w.points + (channel + c) * w.j.points)[i];
-                for (t.at[0..w.j.taps()], t.share[0..w.j.taps()]) |*at, *share| {
-                    inline for (here, 0..) |g, c| (image + c * size)[at[i]] += g * share[i];
-                }
+                inline for (&here, 0..) |*x, c| x.* = g[c * w.j.points + i];
+                if (known) |n| {
+                    inline for (0..n) |k| addAt(count, image + t.at[k][i], size, &here, t.share[k][i]);
+                } else for (0..t.taps) |k| addAt(count, image + t.at[k][i], size, &here, t.share[k][i]);
             }
+        }
+        inline fn addAt(comptime count: usize, to: [*]T, size: usize, g: *const [count]T, share: T) void {
+            inline for (g, 0..) |x, c| to[c * size] += x * share;
         }
 
         fn backwardGridPart(j: *const Self, begin: usize, end: usize) void {
@@ -371,19 +428,42 @@ fn Samples(comptime T: type) type {
                 j.locate(&t, j.call.at(T, 3), n, first, true);
                 const image = j.call.at(T, 2) + n * j.channels * j.pixels();
                 const g = j.call.at(T, 1) + n * j.channels * j.points + first;
-                var sums: [16][tile]T = undefined;
-                for (sums[0..j.taps()]) |*sum| sum.* = @splat(0);
-                const work: Work = .{ .j = j, .t = &t, .image = image, .points = g, .sums = &sums };
-                channelwise(0, j.channels, work, correlate);
-                const to = j.call.at(T, 0) + j.dims * (n * j.points + first);
-                for (0..t.count) |i| for (0..j.dims) |d| {
-                    var total: T = 0;
-                    for (t.slope[d][0..j.taps()], sums[0..j.taps()]) |*slope, *sum| {
-                        if (slope[i] != 0) total += slope[i] * sum[i];
-                    }
-                    to[i * j.dims + d] = total;
-                };
+                j.gridSlopes(&t, image, g, j.call.at(T, 0) + j.dims * (n * j.points + first));
             }
+        }
+
+        fn backwardBothPart(j: *const Self, begin: usize, end: usize) void {
+            var t: Tile = .{};
+            const size = j.channels * j.pixels();
+            for (begin..end) |n| {
+                const grad = j.call.at(T, 0) + n * size;
+                @memset(grad[0..size], 0);
+                for (0..j.tiles()) |k| {
+                    const first = k * tile;
+                    j.locate(&t, j.call.at(T, 4), n, first, true);
+                    const g = j.call.at(T, 2) + n * j.channels * j.points + first;
+                    channelwise(0, j.channels, .{ .j = j, .t = &t, .image = grad, .points = g }, spread);
+                    j.gridSlopes(&t, j.call.at(T, 3) + n * size, g, j.call.at(T, 1) + j.dims * (n * j.points + first));
+                }
+            }
+        }
+
+        /// The gradient of a tile's numbers in the grid, at `to`.
+        fn gridSlopes(j: *const Self, t: *const Tile, image: [*]T, g: [*]T, to: [*]T) void {
+            var sums: [16][tile]T = undefined;
+            for (sums[0..j.taps()]) |*sum| sum.* = @splat(0);
+            const work: Work = .{ .j = j, .t = t, .image = image, .points = g, .sums = &sums };
+            channelwise(0, j.channels, work, correlate);
+            var i: usize = 0;
+            while (i < t.count) : (i += lanes) for (0..j.dims) |d| {
+                var total = splat(0);
+                for (t.slope[d][0..j.taps()], sums[0..j.taps()]) |*slope, *sum| {
+                    const s: V = slope[i..][0..lanes].*;
+                    total += pick(s != splat(0), s * @as(V, sum[i..][0..lanes].*), splat(0));
+                }
+                const totals: [lanes]T = total;
+                for (totals[0..@min(lanes, t.count - i)], i..) |x, k| to[k * j.dims + d] = x;
+            };
         }
 
         /// Adds g times each of the pixels, over the channels.
@@ -417,6 +497,13 @@ fn Samples(comptime T: type) type {
             const job: Self = .init(p, call, 1);
             const units = (job.channels + group - 1) / group * (n / job.channels / job.pixels());
             services.parallelFor(units, 1 + 4096 / (job.points + job.pixels()), job, backwardPart);
+        }
+
+        fn runBackwardBoth(p: *const Plan, call: *Call) void {
+            const n = p.operands[0].numel();
+            if (n == 0) return;
+            const job: Self = .init(p, call, 2);
+            services.parallelFor(n / job.channels / job.pixels(), 1 + 2048 / (job.points + job.pixels()), job, backwardBothPart);
         }
 
         fn runBackwardGrid(p: *const Plan, call: *Call) void {

@@ -4,7 +4,7 @@ const plan = @import("../plan.zig");
 const grid_sample = @import("grid_sample.zig");
 const Call = plan.Call;
 
-const channels = 5; // not a multiple of those that are sampled together
+const channels = 7; // not a multiple of those that are sampled together
 const height = 4;
 const width = 7;
 const points = 70; // more than a tile
@@ -53,27 +53,30 @@ fn check(o: Options, tolerance: f64) !void {
     var out: [channels][points]f32 = undefined;
     var image_gradient: [channels][height * width]f32 = undefined;
     var grid_gradient: [points][2]f32 = undefined;
+    var both: struct { image: @TypeOf(image_gradient), grid: @TypeOf(grid_gradient) } = undefined;
 
     const image_of: plan.Operand = .{ .dtype = .float32, .shape = &.{ 1, channels, height, width }, .strides = &.{ 0, height * width, width, 1 } };
     const grid_of: plan.Operand = .{ .dtype = .float32, .shape = &.{ 1, points, 2 }, .strides = &.{ 0, 2, 1 } };
     const out_of: plan.Operand = .{ .dtype = .float32, .shape = &.{ 1, channels, points }, .strides = &.{ 0, points, 1 } };
     const ints = [_]i64{ @intFromBool(o.nearest), @intCast(o.padding), @intFromBool(o.align_corners), height, width };
-    const operands = [3][]const plan.Operand{
+    const operands = [4][]const plan.Operand{
         &.{ out_of, image_of, grid_of },
         &.{ image_of, out_of, grid_of },
         &.{ grid_of, out_of, image_of, grid_of },
+        &.{ image_of, grid_of, out_of, image_of, grid_of },
     };
-    const addresses = [3][4]?[*]u8{
-        .{ @ptrCast(&out), @ptrCast(&image), @ptrCast(&grid), null },
-        .{ @ptrCast(&image_gradient), @ptrCast(&g), @ptrCast(&grid), null },
-        .{ @ptrCast(&grid_gradient), @ptrCast(&g), @ptrCast(&image), @ptrCast(&grid) },
+    const addresses = [4][5]?[*]u8{
+        .{ @ptrCast(&out), @ptrCast(&image), @ptrCast(&grid), null, null },
+        .{ @ptrCast(&image_gradient), @ptrCast(&g), @ptrCast(&grid), null, null },
+        .{ @ptrCast(&grid_gradient), @ptrCast(&g), @ptrCast(&image), @ptrCast(&grid), null },
+        .{ @ptrCast(&both.image), @ptrCast(&both.grid), @ptrCast(&g), @ptrCast(&image), @ptrCast(&grid) },
     };
     for (operands, addresses, 0..) |list, given, op| {
-        if (o.nearest and op == 2) continue;
-        var p = plan.testPlan(list, 1, @intCast(op), &ints, &.{});
+        if (o.nearest and op >= 2) continue;
+        var p = plan.testPlan(list, if (op == 3) 2 else 1, @intCast(op), &ints, &.{});
         try grid_sample.prepare(&p, @fromBackingInt(@intCast(op)));
         var call: Call = .{};
-        call.ptr[0..4].* = given;
+        call.ptr[0..5].* = given;
         p.run(&p, &call);
     }
 
@@ -96,6 +99,10 @@ fn check(o: Options, tolerance: f64) !void {
             }
         }
         if (!o.nearest) for (slope, grid_gradient[i]) |a, b| try std.testing.expectApproxEqAbs(a, b, 100 * tolerance);
+    }
+    if (!o.nearest) {
+        try std.testing.expectEqual(image_gradient, both.image);
+        try std.testing.expectEqual(grid_gradient, both.grid);
     }
     for (want, image_gradient) |a, b| for (a, b) |x, y| try std.testing.expectApproxEqAbs(x, y, 10 * tolerance);
 }

@@ -28,7 +28,7 @@
 //!
 //! Bits: sums run over the window in row-major order (avg_pool), or over the outputs in
 //! row-major order, each adding its window (backward rows); adaptive_avg_pool adds up the rows of
-//! a window, then the sum in fixed lanes. Planes are what threads share.
+//! a window, then the sum in fixed lanes. Small planes: pool_lanes.zig. Planes are what threads share.
 const std = @import("std");
 const DType = @import("../dtype.zig").DType;
 const plan = @import("../plan.zig");
@@ -40,6 +40,7 @@ const conv_image = @import("conv_image.zig");
 const pool_adaptive = @import("pool_adaptive.zig");
 const pool_average = @import("pool_average.zig");
 const pool_fractional = @import("pool_fractional.zig");
+const pool_lanes = @import("pool_lanes.zig");
 const Tensor = conv_image.Tensor;
 const Layout = conv_image.Layout;
 const Plan = plan.Plan;
@@ -57,7 +58,7 @@ pub const Row = enum(u32) {
     fractional_max_pool,
 
     /// The operands with the larger and the smaller plane: what is pooled, and the result.
-    fn large(r: Row) usize {
+    pub fn large(r: Row) usize {
         return switch (r) {
             .max_pool, .adaptive_max_pool, .fractional_max_pool => 2,
             .avg_pool, .adaptive_avg_pool => 1,
@@ -235,7 +236,9 @@ pub fn Pool(comptime T: type) type {
         }
 
         fn planes(job: *const Job, begin: usize, end: usize) void {
-            const done = switch (job.row) {
+            const done = if (T == f32 and simd.has_fma and pool_lanes.fits(job))
+                pool_lanes.planes(job, begin, end)
+            else switch (job.row) {
                 .max_pool => maxPlanes(job, begin, end),
                 .max_pool_backward => scatterPlanes(job, begin, end, true),
                 .max_unpool => scatterPlanes(job, begin, end, false),

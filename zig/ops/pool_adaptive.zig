@@ -7,20 +7,21 @@ const State = pool.State;
 const planeOf = pool.planeOf;
 const product = pool.product;
 
+pub const Span = struct { start: usize, stop: usize };
+
+/// Window o along dimension k.
+pub fn span(s: *const State, k: usize, o: usize) Span {
+    return .{
+        .start = o * s.in[k] / s.out[k],
+        .stop = ((o + 1) * s.in[k] + s.out[k] - 1) / s.out[k],
+    };
+}
+
 pub fn Adaptive(comptime T: type) type {
     return struct {
         const P = pool.Pool(T);
         const W = simd.lanes(T);
         const V = simd.Vec(T);
-
-        const Span = struct { start: usize, stop: usize };
-
-        fn span(s: *const State, k: usize, o: usize) Span {
-            return .{
-                .start = o * s.in[k] / s.out[k],
-                .stop = ((o + 1) * s.in[k] + s.out[k] - 1) / s.out[k],
-            };
-        }
 
         /// The windows of one dimension after the other, and of a plane in row-major order.
         const Windows = struct {

@@ -29,7 +29,7 @@ pub fn Average(comptime T: type) type {
 
         /// What a sum is divided by, as a product over the dimensions: the elements of window
         /// o in dimension k, with or without the padding (but never past it).
-        fn windowCount(s: *const State, k: usize, o: usize) usize {
+        pub fn windowCount(s: *const State, k: usize, o: usize) usize {
             const start = o * s.stride[k]; // in padded coordinates
             const stop = @min(start + s.kernel[k], s.in[k] + 2 * s.padding[k]);
             if (s.count_include_pad) return stop -| start;

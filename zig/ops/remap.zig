@@ -49,12 +49,57 @@ const Axis = struct {
 };
 
 const max_axes = 33;
+/// No position of x.
+const nowhere = std.math.maxInt(u16);
 const State = struct {
     axis: [max_axes]Axis = undefined,
     /// Sizes of x.
     from: [max_axes]usize = undefined,
     count: usize = 0,
     element: usize,
+    /// Small planes of words: where each element of out comes from in the plane of x, if `planes` isn't 0.
+    table: [1024]u16 = undefined,
+    planes: usize = 0,
+    sizes: [2]usize = undefined,
+
+    /// Fills in the table, where rows are too short to be moved by vectors.
+    fn tabulate(s: *State) void {
+        const line = &s.axis[s.count - 1];
+        const framed = line.segment[line.count - 1].way == .none or line.segment[0].way == .none;
+        if (s.element != 4 or line.size > @as(usize, if (framed) 9 else 32)) return;
+        var sizes: [2]usize = .{ 1, 1 };
+        var d = s.count;
+        while (d > 0) {
+            d -= 1;
+            const a = &s.axis[d];
+            for (a.stride, sizes) |stride, size| if (stride != 4 * @as(isize, @intCast(size))) return;
+            if (d == 0) break;
+            sizes[0] *= a.size;
+            sizes[1] *= s.from[d];
+        }
+        if (sizes[0] > s.table.len or sizes[1] >= nowhere or !s.axis[0].is(.forward, s.from[0])) return;
+        for (s.table[0..sizes[0]], 0..) |*to, i| {
+            var rest = i;
+            var at: usize = 0;
+            var step: usize = 1;
+            var none = false;
+            d = s.count;
+            while (d > 1) {
+                d -= 1;
+                const a = &s.axis[d];
+                const k = rest % a.size;
+                rest /= a.size;
+                for (a.segment[0..a.count]) |g| if (k >= g.begin and k < g.end) {
+                    none = none or g.way == .none;
+                    at += step * source(g, k);
+                };
+                step *= s.from[d];
+            }
+            to.* = if (none) nowhere else @intCast(at);
+        }
+        s.sizes = sizes;
+        s.planes = s.axis[0].size;
+    }
 
     /// Takes a dimension in, the innermost last.
     fn push(s: *State, axis: Axis, from: usize) void {
@@ -117,6 +162,7 @@ pub fn prepare(p: *Plan, kind: Kind) plan.PrepareError!void {
         if (s.count == 0) s.axis[1] = s.axis[0];
         s.count = 2;
     }
+    s.tabulate();
     (try p.create(State)).* = s;
     p.run = run;
 }
@@ -170,6 +216,22 @@ const Job = struct {
     /// The padding's, over and over.
     value: Line,
     pieces: usize,
+
+    /// Planes by the table.
+    fn planes(j: *const Job, begin: usize, end: usize) void {
+        const s = j.s;
+        const value: u32 = @bitCast(j.value[0..4].*);
+        var to: [*]u32 = @as([*]u32, @ptrCast(@alignCast(j.out))) + begin * s.sizes[0];
+        var from: [*]const u32 = @as([*]const u32, @ptrCast(@alignCast(j.x))) + begin * s.sizes[1];
+        for (begin..end) |_| {
+            for (s.table[0..s.sizes[0]], to[0..s.sizes[0]]) |at, *x| {
+                const place: *const u32 = if (at == nowhere) &value else &from[at];
+                x.* = place.*;
+            }
+            to += s.sizes[0];
+            from += s.sizes[1];
+        }
+    }
 
     fn part(j: *const Job, begin: usize, end: usize) void {
         const s = j.s;
@@ -420,6 +482,7 @@ fn run(p: *const Plan, call: *Call) void {
     };
     const bits: [8]u8 = @bitCast(convert.bitsOf(out.dtype, call.scalar[0], p.ints.len < 2 or p.ints[1] == 1));
     for (0..32) |i| job.value[i] = bits[i % s.element];
+    if (s.planes > 0) return services.parallelFor(s.planes, 1 + piece / s.sizes[0], job, Job.planes);
     services.parallelFor(n / width * job.pieces, 1 + piece / width, job, Job.part);
 }
 

@@ -6,7 +6,7 @@
 //! (of the dtype of out), which may be left out where there is one pick: 1. For each row of out the rows of x that it takes
 //! are resampled along the row first, and kept while they are needed; so the order is: b, then a.
 //! `resample_backward`: its transpose: grad_x (P, H, W) of grad_out (P, OH, OW), with the same four.
-//! ints: H, W. float32 and float64, contiguous. The rows of grid_sample.zig and fold.zig are here too.
+//! ints: H, W. float32 and float64, contiguous. The rows of grid_sample.zig, fold.zig and pad_backward.zig are here too.
 const std = @import("std");
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");
@@ -14,18 +14,26 @@ const simd = @import("../simd.zig");
 const join = @import("join.zig");
 const grid_sample = @import("grid_sample.zig");
 const fold = @import("fold.zig");
+const pad_backward = @import("pad_backward.zig");
+const plane_lanes = @import("plane_lanes.zig");
+const L = plane_lanes.L;
 const Plan = plan.Plan;
 const Call = plan.Call;
 
 const Op = enum { resample, resample_backward };
-pub const names: []const []const u8 = std.meta.fieldNames(Op) ++ std.meta.fieldNames(grid_sample.Op) ++ std.meta.fieldNames(fold.Op);
+pub const names: []const []const u8 = std.meta.fieldNames(Op) ++ std.meta.fieldNames(grid_sample.Op) ++ std.meta.fieldNames(fold.Op) ++
+    std.meta.fieldNames(pad_backward.Op);
 pub const family: plan.Family = .{ .prepare = prepare };
+
+const first_sample = std.meta.fieldNames(Op).len;
+const first_fold = first_sample + std.meta.fieldNames(grid_sample.Op).len;
 
 const max_taps = 4;
 
 fn prepare(p: *Plan) plan.PrepareError!void {
-    if (p.op >= 5) return fold.prepare(p, @fromBackingInt(@intCast(p.op - 5)));
-    if (p.op >= 2) return grid_sample.prepare(p, @fromBackingInt(@intCast(p.op - 2)));
+    if (p.op >= first_fold + std.meta.fieldNames(fold.Op).len) return pad_backward.prepare(p);
+    if (p.op >= first_fold) return fold.prepare(p, @fromBackingInt(@intCast(p.op - first_fold)));
+    if (p.op >= first_sample) return grid_sample.prepare(p, @fromBackingInt(@intCast(p.op - first_sample)));
     if (p.operands.len != 6 or p.operands[2].shape[1] > max_taps or p.operands[3].shape[1] > max_taps) {
         return error.Unsupported;
     }
@@ -107,8 +115,64 @@ fn Planes(comptime T: type) type {
             const planes = p.operands[0].numel();
             if (planes == 0) return;
             const job: Self = .init(p, call, 1, 0);
+            if (T == f32 and job.isSmall()) return services.parallelFor(@intCast(p.operands[0].shape[0]), 1 + (1 << 14) / (job.x.count * job.y.count), job, forwardSmall);
             const rows: usize = @intCast(p.operands[0].shape[0] * p.operands[0].shape[1]);
             services.parallelFor(rows, 1 + (1 << 14) / job.x.count, job, forwardRows);
+        }
+
+        /// Small planes, whose rows fill no vectors: a vector takes an element of each of some planes. All rows are
+        /// resampled along themselves first, forward; last, backward.
+        fn isSmall(j: *const Self) bool {
+            return T == f32 and simd.has_fma and j.x.count <= 32 and j.x.weight != null and
+                j.x.count * j.y.count <= 1024 and j.x.size * j.y.size <= 1024 and j.x.count * j.y.size <= 1024;
+        }
+        fn forwardSmall(j: *const Self, begin: usize, end: usize) void {
+            j.small(true, begin, end) catch j.outOfMemory();
+        }
+        fn backwardSmall(j: *const Self, begin: usize, end: usize) void {
+            j.small(false, begin, end) catch j.outOfMemory();
+        }
+        fn outOfMemory(j: *const Self) void {
+            j.call.fail(.out_of_memory, .{ 3 << 15, 0, 0 });
+        }
+
+        fn small(j: *const Self, comptime forwards: bool, begin: usize, end: usize) error{OutOfMemory}!void {
+            if (T != f32) unreachable;
+            const x, const y = .{ &j.x, &j.y };
+            const between = y.size * x.count;
+            const in, const out = .{ x.size * y.size, x.count * y.count };
+            const memory = services.allocSlice(plane_lanes.V, @max(in, L) + between + @max(out, L)) orelse return error.OutOfMemory;
+            defer services.free(@ptrCast(memory.ptr));
+            const image = memory.ptr;
+            const middle = image + @max(in, L);
+            const result = middle + between;
+            var number = begin;
+            while (number < end) : (number += L) {
+                const count = @min(L, end - number);
+                if (forwards) {
+                    plane_lanes.load(j.image + number * in, in, count, image);
+                    for (0..y.size) |r| pass(true, x, middle + r * x.count, 1, image + r * x.size, 1, 1);
+                    pass(true, y, result, x.count, middle, x.count, x.count);
+                    plane_lanes.store(T, j.result, number, count, end, out, result);
+                } else {
+                    plane_lanes.load(j.result + number * out, out, count, result);
+                    @memset(memory[0 .. middle - image + between], @splat(0));
+                    pass(false, y, result, x.count, middle, x.count, x.count);
+                    for (0..y.size) |r| pass(false, x, middle + r * x.count, 1, image + r * x.size, 1, 1);
+                    plane_lanes.store(T, j.image, number, count, end, in, image);
+                }
+            }
+        }
+
+        /// to[k] = the sum of the picks of `from`, or their transpose; `n` together.
+        fn pass(comptime forwards: bool, a: *const Axis(T), to: [*]plane_lanes.V, to_step: usize, from: [*]plane_lanes.V, from_step: usize, n: usize) void {
+            for (0..a.count) |k| for (0..a.taps) |tap| {
+                const w: plane_lanes.V = @splat(@floatCast(a.share(k, tap)));
+                const own = to[k * to_step ..][0..n];
+                for (own, from[a.source(k, tap) * from_step ..][0..n]) |*o, *i| {
+                    if (!forwards) i.* += o.* * w else o.* = if (tap == 0) i.* * w else o.* + i.* * w;
+                }
+            };
         }
 
         /// Rows [begin, end) of out, counted through all planes.
@@ -195,6 +259,7 @@ fn Planes(comptime T: type) type {
             if (n == 0) return;
             const planes: usize = @intCast(p.operands[0].shape[0]);
             const job: Self = .init(p, call, 0, 1);
+            if (T == f32 and job.isSmall()) return services.parallelFor(planes, 1 + (1 << 14) / (job.x.count * job.y.count), job, backwardSmall);
             services.parallelFor(planes, 1 + (1 << 14) / (n / planes), job, backwardPlanes);
         }
 
@@ -238,7 +303,7 @@ fn Planes(comptime T: type) type {
 
 /// x (2, 3, 4) to (2, 4, 6), with two weighted picks or a bare one, against the sum that defines it.
 fn check(comptime T: type, comptime taps: usize) !void {
-    const planes = 2;
+    const planes = 11;
     const sizes = [2]usize{ 3, 4 };
     const counts = [2]usize{ 4, 6 };
     var prng: std.Random.DefaultPrng = .init(3);
@@ -318,4 +383,5 @@ test "weighted picks and their transpose" {
 test {
     _ = grid_sample;
     _ = fold;
+    _ = pad_backward;
 }

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-
 import dlgrad
 from dlgrad import Tensor
 from dlgrad import plan as door
 from dlgrad.autograd.graph import record
 from dlgrad.layout import contiguous
 from dlgrad.ops.elementwise import anchored, fit_scalar
-from dlgrad.ops.resample import Axis, resample, whole_axis
 
 __all__ = ["pad", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle"]
 
@@ -67,11 +64,7 @@ def pad(input, pad, mode="constant", value=None):
         for i in range(n):
             input = _index_pad(input, mode, input.dim() - 1 - i, pad[2 * i], pad[2 * i + 1])
         return input
-    result = _moved(input, mode, pad, 0)
-    if input._requires_grad:
-        axes = [_axis(mode, input.shape[-1 - i], pad[2 * i], pad[2 * i + 1]) for i in range(n)]
-        record(result, f"{mode.title()}PadNdBackward0", lambda g: _folded(g.to(_wide(d)), axes).to(d), (input,))
-    return result
+    return _repeated(input, mode, pad)
 
 
 _MODES = ("constant", "reflect", "replicate", "circular")
@@ -87,23 +80,26 @@ def _moved(input, mode, pad, value):
     return door.call("fill", "pad", contiguous(lay.dtype, shape), (input.detach(),), ints=ints, scalars=(value,))
 
 
-def _wide(d):
-    return d if d is dlgrad.float64 else dlgrad.float32
+def _repeated(input, mode, pad):
+    """Padding by repetition: a linear map, whose derivative is its transpose."""
+    result = _moved(input, mode, pad, 0)
+    if input._requires_grad:
+        shape = tuple(input._layout.shape)
+        record(result, f"{mode.title()}PadNdBackward0", lambda g: _gathered(g, shape, mode, pad), (input,))
+    return result
 
 
-def _folded(g, axes):
-    """The transpose of padding by repetition: each position's sum over where it was shown."""
-    if len(axes) == 1:
-        return resample(g.unsqueeze(-2), whole_axis(1), axes[0], True).squeeze(-2)
-    if len(axes) == 3:
-        flat = g.flatten(-2)
-        g = resample(flat, axes[2], whole_axis(flat.shape[-1]), True).unflatten(-1, g.shape[-2:])
-    return resample(g, axes[1], axes[0], True)
-
-
-@functools.lru_cache(maxsize=256)
-def _axis(mode, size, before, after):
-    return Axis(size, _positions(mode, size, before, after))
+def _gathered(g, shape, mode, pad):
+    """The transpose: each position's sum over where it was shown."""
+    d = g._layout.dtype
+    if d is not dlgrad.float32 and d is not dlgrad.float64:
+        return _gathered(g.to(dlgrad.float32), shape, mode, pad).to(d)
+    amounts = [pad[i + k] for i in range(len(pad) - 2, -1, -2) for k in (0, 1)]
+    ints = (_MODES.index(mode), *amounts)
+    result = door.call("resample", "pad_backward", contiguous(d, shape), (g.detach().contiguous(),), ints=ints)
+    if g._requires_grad:
+        record(result, f"{mode.title()}PadNdBackwardBackward0", lambda gg: _repeated(gg, mode, pad), (g,))
+    return result
 
 
 def _positions(mode, size, before, after):

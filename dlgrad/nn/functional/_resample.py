@@ -448,6 +448,9 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
     return _sample_composed(input, grid, mode, padding_mode, align_corners)
 
 
+_FEW_CHANNELS = 8  # whose gradients are found together with the grid's
+
+
 def _sampled(input, grid, mode, padding_mode, align_corners):
     """grid_sample by the kernels."""
     batch, channels, *sizes = input.shape
@@ -464,6 +467,8 @@ def _sampled(input, grid, mode, padding_mode, align_corners):
         image, points = image.detach().contiguous(), grid.detach().contiguous()
         g = g.contiguous()
         to_image = to_grid = None
+        if all(wanted) and channels <= _FEW_CHANNELS and mode != "nearest":
+            return door.call("resample", "grid_sample_backward_both", (image._layout, points._layout), (g, image, points), ints=ints)
         if wanted[0]:
             to_image = door.call("resample", "grid_sample_backward", image._layout, (g, points), ints=ints)
         if wanted[1] and mode == "nearest":
