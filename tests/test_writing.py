@@ -157,3 +157,28 @@ def test_three_inputs_straight_into_out(name):
         assert dlgrad.equal(f(out, b, dlgrad.empty(0)), f(out, b, None))
         with pytest.raises(RuntimeError, match="automatic differentiation"):
             f(dlgrad.randn(40, requires_grad=True), b, dlgrad.empty(40))
+
+
+def test_numbers_straight_into_out():
+    """Each number counts, also where the call is known."""
+    x, out, whole = dlgrad.tensor([-2.0, 0.5, 3.0]), dlgrad.empty(3), dlgrad.empty(3, dtype=dlgrad.int64)
+    calls = [
+        lambda n, o: dlgrad.mul(x, n, out=o),
+        lambda n, o: dlgrad.add(x, n, out=o),
+        lambda n, o: dlgrad.div(x, n, out=o),
+        lambda n, o: dlgrad.pow(x, n, out=o),
+        lambda n, o: dlgrad.clamp(x, -n, n, out=o),
+        lambda n, o: dlgrad.clamp(x, min=n, out=o),
+    ]
+    for f in calls:
+        for n in (2.0, 2, 3, 0.25, -0.0, 0.0, float("inf"), True, 2.0):
+            for _ in range(3):
+                assert dlgrad.equal(f(n, out).nan_to_num(7.0), f(n, None).nan_to_num(7.0))
+        with pytest.raises(RuntimeError):
+            f(2, whole)
+        with pytest.raises(RuntimeError):
+            f(2, dlgrad.zeros(1).expand(3))
+    for n in (1.0, 0, -1.5, True):
+        for _ in range(3):
+            assert x.clone().clamp_min_(n).tolist() == [max(v, n) for v in x.tolist()]
+            assert x.clone().clamp_max_(n).tolist() == [min(v, n) for v in x.tolist()]

@@ -22,7 +22,7 @@ from .elementwise import (
     write_out,
 )
 from .numbered import fused, plain
-from .writing import apart, write_directly
+from .writing import apart, write_directly, write_with_number
 
 _add = binary("add", lambda g: g, lambda g: g, "a + b.")
 _sub = binary("sub", lambda g: g, lambda g: -g, "a - b.", kind="number", aliases=("subtract",),
@@ -245,6 +245,8 @@ def _with_alpha(row):
             if isinstance(out, Tensor) and isinstance(input, Tensor) and isinstance(other, Tensor):
                 if write_directly(row.plans.get((input._layout, other._layout)), out, input, other):
                     return out
+            elif out is not None and write_with_number(row, out, input, other):
+                return out
             result = op(input, other)
         else:
             result = _add_scaled(input, other, alpha if name == "add" else -alpha)

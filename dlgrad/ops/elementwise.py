@@ -18,7 +18,7 @@ from ..autograd.mode import mode
 from ..layout import Layout, broadcast_shapes, contiguous, expanded, layout
 from ..plan import learn, make_plan, quick, remember, run
 from ..tensor import Tensor, make_tensor
-from .writing import write_directly, write_inplace, write_out
+from .writing import write_directly, write_inplace, write_out, write_with_number
 
 ROWS: dict = {}  # name -> Row: what the tests, the stubs and the reference pages are made from
 
@@ -516,6 +516,8 @@ def binary(name, da=None, db=None, doc="", *, kind="any", kernel=None, inplace=T
         if out is None:
             return op(input, other)
         if first and second and isinstance(out, Tensor) and write_directly(plans.get((input._layout, other._layout)), out, input, other):
+            return out
+        if first and not second and write_with_number(row, out, input, other):
             return out
         return write_out(name, out, op(input, other))
 

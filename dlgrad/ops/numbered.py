@@ -7,6 +7,7 @@ from ..autograd.mode import mode
 from ..layout import expanded
 from ..plan import make_plan, remember, run_plan, write_plan
 from .elementwise import result_layout
+from .writing import write_directly
 
 _plans: dict = {}  # row -> {(layouts, numbers, ints): plan}
 _names: dict = {}
@@ -20,8 +21,9 @@ def _numbers(dtype, numbers):
     return (0, *[int(v) for v in numbers]), ()
 
 
-def apply(name, x, numbers, rule=None, row=None, ints=(), family="unary"):
-    """A row of one input and some numbers. rule: its derivative, from the gradient, x and the numbers."""
+def apply(name, x, numbers, rule=None, row=None, ints=(), family="unary", out=None):
+    """A row of one input and some numbers. rule: its derivative, from the gradient, x and the numbers. Straight into
+    `out` where that is possible: what is returned is then `out`."""
     lay, row = x._layout, row or name
     plans = _plans.get(row)
     if plans is None:
@@ -31,13 +33,15 @@ def apply(name, x, numbers, rule=None, row=None, ints=(), family="unary"):
         fixed, floats = _numbers(lay.dtype, numbers)
         plan = make_plan(family, row, (result_layout(lay.dtype, lay.shape, lay),), (lay,), ints or fixed, floats, name)
         remember(plans, (lay, numbers, ints), plan)
-    out = run_plan(plan, (x,))
+    if out is not None and write_directly(plan, out, x):
+        return out
+    result = run_plan(plan, (x,))
     if x._requires_grad and rule is not None and mode.enabled:
         edge = edge_of(x)
         if edge is not None:
-            out._grad_fn = Node(_node_name(name), (edge,), rule, (x, numbers), (x._storage.version, None))
-            out._requires_grad = True
-    return out
+            result._grad_fn = Node(_node_name(name), (edge,), rule, (x, numbers), (x._storage.version, None))
+            result._requires_grad = True
+    return result
 
 
 def apply_into(name, x, numbers, row=None):

@@ -38,7 +38,7 @@ def _run(row, dtype, tensors, shape, numbers=(), form=0, name=None, out=None):
     """A row of zig/ops/ternary.zig on tensors that broadcast to `shape`; `form`: which operand is a number. Straight
     into `out` where that is possible: what is returned is then `out`."""
     plan = _plan(row, dtype, tensors, shape, numbers, form, name)
-    if out is not None and isinstance(out, Tensor) and write_directly(plan, out, *tensors):
+    if out is not None and write_directly(plan, out, *tensors):
         return out
     return run_plan(plan, tensors)
 
@@ -116,7 +116,7 @@ def where(condition, input=None, other=None, *, out=None):
     plan = _plan("where", common, tensors, shape, numbers, form)
     if key is not None and all([v is w if isinstance(w, Tensor) else not isinstance(v, Tensor) for v, w in zip((a, b), given)]):
         remember(_slots, key, plan)
-    if out is not None and isinstance(out, Tensor) and write_directly(plan, out, *tensors):
+    if out is not None and write_directly(plan, out, *tensors):
         return out
     result = _record_where(run_plan(plan, tensors), condition, a, b)
     return result if out is None else write_out("where", out, result, exact=True)

@@ -330,8 +330,8 @@ def nan_to_num(input, nan=0.0, posinf=None, neginf=None, *, out=None):
     else:
         info = dt.finfo(d)
         values = (0.0 if nan is None else nan, info.max if posinf is None else posinf, info.min if neginf is None else neginf)
-        result = apply("nan_to_num", input, values, lambda g, x, _: g * isfinite(x))
-    return result if out is None else write_out("nan_to_num", out, result, exact=True)
+        result = apply("nan_to_num", input, values, lambda g, x, _: g * isfinite(x), out=out)
+    return result if out is None or result is out else write_out("nan_to_num", out, result, exact=True)
 
 
 @method
@@ -344,11 +344,11 @@ def round(input, *, decimals=0, out=None):
             raise RuntimeError(f"round(): decimals={decimals} is not implemented for {d.name}")
         result = input.clone()
     elif decimals == 0:
-        result = apply("round", input, (), _zero_slope)
+        result = apply("round", input, (), _zero_slope, out=out)
     else:
         power = 10.0 ** (decimals if decimals > 0 else -decimals)
         result = apply("round_decimals", input, (power,), _zero_slope, ints=(int(decimals < 0),))
-    return result if out is None else write_out("round", out, result)
+    return result if out is None or result is out else write_out("round", out, result)
 
 
 def _zero_slope(g, x, numbers):
@@ -385,19 +385,19 @@ def clamp(input, min=None, max=None, *, out=None):
         return result if out is None or result is out else write_out("clamp", out, result)
     bounds = [as_number(b) for b in (min, max) if b is not None]
     low, high = None if min is None else as_number(min), None if max is None else as_number(max)
-    result = _clamp_numbers(input.to(result_type(input, *bounds)), low, high)
-    return result if out is None else write_out("clamp", out, result, exact=True)
+    result = _clamp_numbers(input.to(result_type(input, *bounds)), low, high, out)
+    return result if out is None or result is out else write_out("clamp", out, result, exact=True)
 
 
-def _clamp_numbers(x, low, high):
+def _clamp_numbers(x, low, high, out=None):
     """x, of the result's dtype, within [low, high] (None: no bound)."""
     if _is_nan(low) or _is_nan(high):
         return x * math.nan
     if high is None:
-        return apply("clamp", x, (low,), _clamp_min_slope, row="clamp_min")
+        return apply("clamp", x, (low,), _clamp_min_slope, row="clamp_min", out=out)
     if low is None:
-        return apply("clamp", x, (high,), _clamp_max_slope, row="clamp_max")
-    return apply("clamp", x, (low, high), _clamp_slope)
+        return apply("clamp", x, (high,), _clamp_max_slope, row="clamp_max", out=out)
+    return apply("clamp", x, (low, high), _clamp_slope, out=out)
 
 
 def _clamp_slope(g, x, numbers):
@@ -507,8 +507,18 @@ def _clamp_into(t, min=None, max=None):
     return True
 
 
+def _written_over(function, t, args, kwargs):
+    """function(t, ..., out=t), where that is sure to be right in place."""
+    if not t._layout.dtype.is_floating_point or 0 in t._layout.strides or "out" in kwargs:
+        return False
+    return function(t, *args, **kwargs, out=t) is t
+
+
 for _name in ("clamp", "clip"):
     inplace(_name, clamp, _clamp_into)
-for _name, _f in (("clamp_min", clamp_min), ("clamp_max", clamp_max), ("round", round),
-                  ("nan_to_num", nan_to_num), ("logit", logit)):  # fmt: skip
-    inplace(_name, _f)
+inplace("clamp_min", clamp_min, lambda t, min: _clamp_into(t, min))
+inplace("clamp_max", clamp_max, lambda t, max: _clamp_into(t, None, max))
+for _name, _f in (("round", round), ("nan_to_num", nan_to_num)):
+    # An out= that is the input is written straight, if at all.
+    inplace(_name, _f, lambda t, *args, _f=_f, **kwargs: _written_over(_f, t, args, kwargs))
+inplace("logit", logit)

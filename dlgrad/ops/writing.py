@@ -95,12 +95,29 @@ def write_out(name, out, result, *, exact=False, apart=()):
 def write_directly(plan, out, *inputs):
     """Runs an elementwise plan (None: there is none) of these inputs straight into `out`, where that is laid out as the
     result and lies apart from them (or is one of them), and autograd does not care. Returns whether it did."""
-    if plan is None or plan.layout is not out._layout or not quiet(out, *inputs):
+    if plan is None or not isinstance(out, Tensor) or plan.layout is not out._layout or not quiet(out, *inputs):
         return False
     for t in inputs:
         if not apart(out, t):
             return False
     door.write(plan, out, *inputs)
+    return True
+
+
+def write_with_number(row, out, input, number):
+    """Runs an elementwise row of floats and a number straight into `out`, where that is laid out as `input` and lies
+    apart from it (or is it), and autograd does not care. Returns whether it did."""
+    if type(number) not in (float, int) or not isinstance(out, Tensor) or not isinstance(input, Tensor):
+        return False
+    lay = out._layout
+    if lay is not input._layout or not lay.dtype.is_floating_point or 0 in lay.strides:
+        return False
+    if not quiet(out, input) or not apart(out, input):
+        return False
+    plan = _inplace_plan(row, input, (number,))
+    if plan is None:
+        return False
+    write_plan(plan, out, (input,), (float(number),))
     return True
 
 
