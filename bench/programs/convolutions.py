@@ -70,6 +70,9 @@ convolution("conv1d 8x1x16000 to 64, 400 stride 160", (8, 1, 16000), 64, 400, "c
 convolution("conv3d 2x16x16x16x16, 3x3x3", (2, 16, 16, 16, 16), 32, 3, "conv3d", padding=1)
 convolution("conv2d 4x64x128x128 to 1, 1x1", (4, 64, 128, 128), 1, 1)
 convolution("conv2d 4x960x7x7, 3x3 depthwise", (4, 960, 7, 7), 960, 3, padding=1, groups=960)
+convolution("conv2d 4x576x14x14, 3x3 depthwise stride 2", (4, 576, 14, 14), 576, 3, padding=1, stride=2, groups=576)
+convolution("conv2d 16x512x7x7 to 2048, 1x1", (16, 512, 7, 7), 2048, 1)
+convolution("conv2d 1x1280x1x1 to 1000, 1x1", (1, 1280, 1, 1), 1000, 1)
 convolution("conv_transpose2d 16x64x16x16 to 32, 4x4 stride 2", (16, 64, 16, 16), 32, 4,
             "conv_transpose2d", stride=2, padding=1)  # fmt: skip
 
@@ -103,6 +106,12 @@ pooling("interpolate 1x3x224x224, bilinear, half the size, antialias", (1, 3, 22
         lambda F, x: F.interpolate(x, scale_factor=0.5, mode="bilinear", antialias=True))  # fmt: skip
 pooling("adaptive_avg_pool2d 16x64x56x56 to 7", (16, 64, 56, 56), lambda F, x: F.adaptive_avg_pool2d(x, 7))
 pooling("pad 16x64x32x32 by 1, reflect", (16, 64, 32, 32), lambda F, x: F.pad(x, (1,) * 4, "reflect"))
+pooling("max_pool2d 4x960x7x7, 2x2", (4, 960, 7, 7), lambda F, x: F.max_pool2d(x, 2))
+pooling("avg_pool2d 4x960x7x7, 2x2", (4, 960, 7, 7), lambda F, x: F.avg_pool2d(x, 2))
+pooling("interpolate 4x960x7x7, bilinear x2", (4, 960, 7, 7),
+        lambda F, x: F.interpolate(x, scale_factor=2, mode="bilinear"))  # fmt: skip
+pooling("pad 4x960x7x7 by 1, reflect", (4, 960, 7, 7), lambda F, x: F.pad(x, (1,) * 4, "reflect"))
+pooling("pad 2x8x12x12x12 by 1, replicate", (2, 8, 12, 12, 12), lambda F, x: F.pad(x, (1,) * 6, "replicate"))
 
 
 def grid_sampling(name, image, gradient, mode="bilinear"):
@@ -122,5 +131,6 @@ def grid_sampling(name, image, gradient, mode="bilinear"):
 grid_sampling("grid_sample 8x16x32x32", (8, 16, 32, 32), False)
 grid_sampling("grid_sample 8x16x32x32, forward and backward", (8, 16, 32, 32), True)
 grid_sampling("grid_sample 8x3x32x32, nearest", (8, 3, 32, 32), False, "nearest")
+grid_sampling("grid_sample 8x3x32x32, forward and backward", (8, 3, 32, 32), True)
 grid_sampling("grid_sample 8x16x32x32, bicubic", (8, 16, 32, 32), False, "bicubic")
 grid_sampling("grid_sample 2x4x16x16x16", (2, 4, 16, 16, 16), False)
