@@ -99,6 +99,8 @@ pooling("max_pool2d 16x64x32x32, 3x3 stride 2", (16, 64, 32, 32),
 pooling("avg_pool2d 16x64x32x32, 2x2", (16, 64, 32, 32), lambda F, x: F.avg_pool2d(x, 2))
 pooling("adaptive_avg_pool2d 16x512x4x4 to 1", (16, 512, 4, 4),
         lambda F, x: F.adaptive_avg_pool2d(x, 1))  # fmt: skip
+pooling("fractional_max_pool2d 8x16x32x32, 2", (8, 16, 32, 32),
+        lambda F, x: F.fractional_max_pool2d(x, 2, output_ratio=(0.6, 0.6)))  # fmt: skip
 pooling("max_pool1d 16x64x1000, 2", (16, 64, 1000), lambda F, x: F.max_pool1d(x, 2))
 pooling("interpolate 16x64x16x16, bilinear x2", (16, 64, 16, 16),
         lambda F, x: F.interpolate(x, scale_factor=2, mode="bilinear"))  # fmt: skip

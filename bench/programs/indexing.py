@@ -48,6 +48,8 @@ case("sort 10000x16, rows", lambda t: (t.randn(10_000, 16),), lambda t, x: x.sor
 case("topk 5 of 128x1000", lambda t: (t.randn(128, 1000),), lambda t, x: x.topk(5))
 case("topk 5 of 100x100", lambda t: (t.randn(100, 100),), lambda t, x: x.topk(5))
 case("median of int64 10 K", lambda t: (t.randint(0, 30_000, (10_000,)),), lambda t, x: x.median(0))
+case("median float64 100x100, rows", lambda t: (t.randn(100, 100).double(),), lambda t, x: x.median(1))
+case("topk 25 of 100x100", lambda t: (t.randn(100, 100),), lambda t, x: x.topk(25))
 case("mode 10000x10, rows", lambda t: (t.randn(10_000, 10),), lambda t, x: x.mode(1))
 case("median 1000x1000, rows", square, lambda t, x: x.median(1))
 case("topk 5 of 1 M", lambda t: (t.randn(M),), lambda t, x: x.topk(5))
@@ -64,6 +66,16 @@ case(
     lambda t: (t.randint(0, 3, (M,)),),
     lambda t, x: x.unique_consecutive(),
 )
+case(
+    "unique_consecutive of sorted 100 K, inverse and counts",
+    lambda t: (t.randint(0, 100, (100_000,)).sort()[0],),
+    lambda t, x: x.unique_consecutive(return_inverse=True, return_counts=True),
+)
+case(
+    "isin int64 100 K in 10 K",
+    lambda t: (t.randint(0, 1 << 20, (100_000,)), t.randint(0, 1 << 20, (10_000,))),
+    lambda t, x, y: t.isin(x, y),
+)
 case("bincount 1 M of 1000", lambda t: (t.randint(0, 1000, (M,)),), lambda t, x: t.bincount(x))
 case(
     "searchsorted 1 M in 10 K",
@@ -73,6 +85,11 @@ case(
 case(
     "searchsorted 1 K in 100",
     lambda t: (t.randn(100).sort()[0], t.randn(1000)),
+    lambda t, b, x: t.searchsorted(b, x),
+)
+case(
+    "searchsorted int64 1 K in 1 K",
+    lambda t: (t.randint(0, 1 << 40, (1000,)).sort()[0], t.randint(0, 1 << 40, (1000,))),
     lambda t, b, x: t.searchsorted(b, x),
 )
 case(
