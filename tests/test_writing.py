@@ -182,3 +182,17 @@ def test_numbers_straight_into_out():
         for _ in range(3):
             assert x.clone().clamp_min_(n).tolist() == [max(v, n) for v in x.tolist()]
             assert x.clone().clamp_max_(n).tolist() == [min(v, n) for v in x.tolist()]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 5])
+@pytest.mark.parametrize("name", ["cat", "stack"])
+def test_joined_straight_into_out(name, count):
+    f = getattr(dlgrad, name)
+    tensors = [dlgrad.randn(3, 4) for _ in range(count)]
+    for dim in (0, 1, -1):
+        want = f(tensors, dim)
+        for out in (dlgrad.zeros(want.shape), dlgrad.zeros(0), dlgrad.zeros((*want.shape, 2))[..., 0]):
+            for _ in range(3):
+                assert f(tensors, dim, out=out) is out and dlgrad.equal(out, want)
+    with pytest.raises(RuntimeError):
+        f([tensors[0]], out=tensors[0].view(1, 3, 4) if name == "stack" else tensors[0])

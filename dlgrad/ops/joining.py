@@ -15,7 +15,7 @@ from ..tensor import Tensor, make_tensor
 from .elementwise import result_type
 from .slicing import slice_
 from .view import unsqueeze
-from .writing import copy_into, write_out
+from .writing import copy_into, write_directly, write_out
 
 
 class _Join:
@@ -48,8 +48,9 @@ class _Join:
 _joins: dict = {}  # ("cat" or "stack", dim, layouts) -> _Join; None: has to be done in another way
 
 
-def _joined_quickly(name, tensors, dim):
-    """cat or stack of contiguous tensors of one dtype in one pass; None for all else."""
+def _joined_quickly(name, tensors, dim, out=None):
+    """cat or stack of contiguous tensors of one dtype in one pass, straight into `out` if it is given; None for all
+    else."""
     try:
         if len(tensors) == 2:
             a, b = tensors
@@ -64,6 +65,10 @@ def _joined_quickly(name, tensors, dim):
         join = remember(_joins, key, _join(name, lays, dim))
     if join is None:
         return None
+    if out is not None:
+        if len(tensors) > 4 or not isinstance(out, Tensor) or any([t._storage is out._storage for t in tensors]):
+            return None
+        return out if write_directly(join.parts[0][0], out, *tensors) else None
     result = join.run(tensors)
     if mode.enabled:
         for t in tensors:
@@ -114,8 +119,8 @@ def cat(tensors, dim=0, *, out=None, axis=None):
 
     1-d tensors of 0 elements are left out, as in PyTorch. Raises RuntimeError naming the shapes that don't fit."""
     dim = dim if axis is None else axis
-    if out is None and type(tensors) in (list, tuple):
-        result = _joined_quickly("cat", tensors, dim)
+    if type(tensors) in (list, tuple):
+        result = _joined_quickly("cat", tensors, dim, out)
         if result is not None:
             return result
     from .create import empty
@@ -186,8 +191,8 @@ concat = concatenate = cat
 def stack(tensors, dim=0, *, out=None, axis=None):
     """The tensors, all of one shape, as the slices of a new dimension `dim`."""
     dim = dim if axis is None else axis
-    if out is None and type(tensors) in (list, tuple):
-        result = _joined_quickly("stack", tensors, dim)
+    if type(tensors) in (list, tuple):
+        result = _joined_quickly("stack", tensors, dim, out)
         if result is not None:
             return result
     tensors = list(tensors)
