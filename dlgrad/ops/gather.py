@@ -294,7 +294,8 @@ def index_select(input, dim, index, *, out=None):
 @each_member
 def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
     """Each element (or slice along `dim`) repeated `repeats` times, or as many times as a vector says."""
-    from .create import arange
+    from .create import arange, ones
+    from .joining import stack
 
     if repeats is None:
         repeats, input = input, None
@@ -311,6 +312,11 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
             input = input.reshape(1)
         n = input._layout.shape[d]
     if isinstance(repeats, int):
+        last = d == input._layout.ndim - 1 and type(input._layout) is Layout and n > 0
+        if last and 2 <= repeats <= 4:
+            return stack([input] * repeats, -1).flatten(-2)
+        if last and repeats > 4 and not input._layout.dtype.is_complex:
+            return (input.unsqueeze(-1) * ones(repeats, dtype=input._layout.dtype)).flatten(-2)
         index = arange(n).unsqueeze(1).expand(n, repeats).reshape(-1)
     else:
         if repeats._layout.dtype not in (dt.int64, dt.int32):

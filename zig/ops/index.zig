@@ -260,6 +260,26 @@ fn addRows(index: []const i64, size: i64, allow_negative: bool, stride: usize, t
     return i;
 }
 
+/// Whether positions [begin, end) have all their indices in range; false where this is not seen at a glance.
+fn allInside(plan: *const Plan, call: *Call, begin: usize, end: usize) bool {
+    const s = plan.stateAs(State);
+    if (s.at.ndim != 1 or end - begin < 8) return false;
+    const U = @Vector(8, u64);
+    for (0..s.k) |t| {
+        if (s.at.strides[1 + t][0] != 1) return false;
+        const index = call.at(i64, s.first_index + t)[begin..end];
+        const low: i64 = if (s.allow_negative) -s.size[t] else 0;
+        var bad: @Vector(8, bool) = @splat(false);
+        var i: usize = 0;
+        while (i < index.len) : (i += 8) {
+            const x: @Vector(8, i64) = index[@min(i, index.len - 8)..][0..8].*;
+            bad = bad | (@as(U, @bitCast(x -% @as(@Vector(8, i64), @splat(low)))) >= @as(U, @splat(@intCast(s.size[t] - low))));
+        }
+        if (@reduce(.Or, bad)) return false;
+    }
+    return true;
+}
+
 fn Get(comptime T: type) type {
     return struct {
         plan: *const Plan,
@@ -470,6 +490,7 @@ fn Put(comptime C: type) type {
                 }
                 return;
             }
+            if (allInside(job.plan, job.call, begin, end)) return;
             var self_at: [tile]usize = undefined;
             var other_at: [tile]usize = undefined;
             var first = begin;
