@@ -459,7 +459,7 @@ fn Put(comptime C: type) type {
                     .owner = owner[0..positions],
                 };
             }
-            services.parallelFor(positions, 1 << 14, job, checkPart);
+            services.parallelFor(positions, if (by_owner) 1 << 14 else 1 << 17, job, checkPart);
             if (call.status.load(.acquire) != 0) return;
 
             if (C.staged) {

@@ -251,11 +251,7 @@ fn chooseWay(r: *Reduction, plain_sum: bool, native: bool, narrow: ?integers.Ker
     const tile: ?usize = if (narrow) |*k| integers.tileOf(k, r.inner_kept.size) else if (native) max_tile else null;
     r.direct = tile != null and r.inner_kept.stride == 1 and r.inner_kept.size >= lanes;
     if (r.direct) r.integers = narrow;
-    // Halves are converted in wider tiles of fewer rows: memory likes long runs. Not where merging takes long.
-    const merged = r.finish != .variance and r.finish != .deviation and r.finish != .log;
-    const wide = !r.direct and merged and r.in_size == 2 and r.inner_kept.stride == 1 and r.inner_kept.size >= max_tile;
-    r.block = if (wide) column_block / 4 else column_block;
-    const most: usize = @min(height, r.block);
+    const most: usize = @min(height, column_block);
     // The buffer has room for a block of 8 bytes an element.
     const room: usize = if (r.compute == .f32) 2 * row_block else row_block;
     r.tile = if (r.direct) tile.? else @min(max_tile, room / most / 16 * 16);

@@ -55,7 +55,7 @@ fn columnRows(
     const run = r.inner_reduced;
     var first = begin;
     while (first < end) {
-        const n: usize = @min(r.block, end - first);
+        const n: usize = @min(column_block, end - first);
         const into = if (first == begin) out else &more;
         var done: usize = 0;
         // The rows of one run together.

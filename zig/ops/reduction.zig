@@ -77,7 +77,7 @@ pub const Reduction = struct {
     tile: usize,
     /// Rows: blocks a result is cut into.
     blocks: usize,
-    /// Rows: elements in a block of one run; columns: rows of a block.
+    /// Rows: elements in a block of one run.
     block: usize,
     /// Rows: blocks in one run of the innermost reduced dimension; 0: runs are so short that
     /// several are packed into a block.
