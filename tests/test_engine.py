@@ -491,6 +491,8 @@ def digest():
         feed(x @ x.t())
         feed(x.t() @ wave(700, 65, dtype=dtype))
         feed(x @ wave(333, dtype=dtype))
+        x = wave(310, 1024, k=1.3, dtype=dtype)  # rows a multiple of 4 KB apart
+        feed(x @ wave(1024, 167, dtype=dtype)), feed(x[:, :600] @ wave(600, 64, dtype=dtype))
         x = wave(70, 128, 5, dtype=dtype)
         for f in (lambda: x.sum(1), lambda: x.argmax(1), lambda: x.std(1), lambda: x.logsumexp(1), lambda: x.softmax(1),
                   lambda: x.cummin(1).values, lambda: x.transpose(0, 1).prod(1), lambda: x.sort(1).values):

@@ -24,13 +24,14 @@ def square(n, **about):
     product(f"matmul {n}", (n, n), (n, n), **about)
 
 
-for _n in (8, 16, 32, 64, 100, 127, 128, 256, 512, 1000, 1024, 2048):
+for _n in (8, 16, 32, 64, 100, 127, 128, 256, 512, 1000, 1023, 1024, 2048):
     square(_n)
 for _n in (64, 512, 1024):
     product(f"matmul {_n}, float64", (_n, _n), (_n, _n), dtype="float64")
 for _n in (128, 512):
     product(f"matmul {_n}, NT", (_n, _n), (_n, _n), lambda a, b: (a, b.t()))
     product(f"matmul {_n}, TN", (_n, _n), (_n, _n), lambda a, b: (a.t(), b))
+product("matmul 1024, TN", (1024, 1024), (1024, 1024), lambda a, b: (a.t(), b))
 product("matmul 512, TT", (512, 512), (512, 512), lambda a, b: (a.t(), b.t()))
 for _n in (512, 1024):
     product(f"matmul {_n}, bfloat16", (_n, _n), (_n, _n), dtype="bfloat16")
