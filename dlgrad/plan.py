@@ -151,7 +151,16 @@ def remember(cache: dict, key, plan):
 def quick(anew, recipe, arity):
     """`anew(inputs...)` as an operation that need not come here again where `learn` told it the plan: it runs that,
     and records the result by `recipe` (autograd/graph.py, record_by). Inputs: Tensors, None, or one number."""
-    return anew if native is None else native["Function"](anew, recipe, arity)
+    if native is None:
+        return anew
+
+    def remembered(plan, choice):
+        from .autograd.graph import remembering
+
+        found = recipe(plan, choice)
+        return found and (found[0], remembering(found[1]), *found[2:])
+
+    return native["Function"](anew, remembered, arity)
 
 
 def learn(op, key, plan):

@@ -185,3 +185,69 @@ def test_nothing_is_kept_alive():
     before = live()
     rounds()
     assert live() == before
+
+
+def test_rules_are_asked_only_at_first():
+    from dlgrad.autograd.graph import remembering
+
+    asked = []
+    rule = remembering(lambda g, x: (asked.append(1), (g * x.exp(), None))[1])
+    for seed in range(TIMES):
+        g, x = numbers(seed, 4, 3), numbers(seed + 1, 4, 3)
+        first, second = rule(g, x)
+        assert first.tolist() == (g * x.exp()).tolist() and second is None
+    assert len(asked) == 2
+    # one that looks at what wants a gradient, and whether a graph is wanted
+    rule = remembering(lambda g, x, y: tuple([g * 2 if t.requires_grad else None for t in (x, y)]))
+    for seed in range(4 * TIMES):
+        x = numbers(0, 3).requires_grad_(bool(seed & 1))
+        y = numbers(1, 3).requires_grad_(bool(seed & 2))
+        for mode in (dlgrad.no_grad(), dlgrad.enable_grad()):
+            with mode:
+                assert [t is not None for t in rule(y.detach(), x, y)] == [
+                    x.requires_grad,
+                    y.requires_grad,
+                ]
+
+
+def test_one_rule_for_all_inputs_in_the_walk():
+    class Both(dlgrad.autograd.Function):
+        @staticmethod
+        def forward(ctx, a, b):
+            ctx.save_for_backward(a, b)
+            return a * b
+
+        @staticmethod
+        def backward(ctx, g):
+            a, b = ctx.saved_tensors
+            return g * b, None if b is a else g * a
+
+    for seed in range(TIMES):
+        a, b = numbers(seed, 3).requires_grad_(), numbers(seed + 1, 3).requires_grad_()
+        Both.apply(a, b).sum().backward()
+        assert a.grad.tolist() == b.tolist() and b.grad.tolist() == a.tolist()
+        out = F.layer_norm(a, (3,))
+        out.sum().backward(retain_graph=True)
+        out.sum().backward()
+        with pytest.raises(RuntimeError, match="second time"):
+            out.sum().backward()
+
+
+def test_batch_norm_keeps_its_statistics():
+    f = F.batch_norm
+    for seed in range(TIMES):
+        states = []
+        for g in (f.__wrapped__, f):
+            x, w = (
+                numbers(seed, 4, 3).requires_grad_(),
+                dlgrad.ones(3, dtype=dlgrad.float64, requires_grad=True),
+            )
+            mean, var = dlgrad.zeros(3, dtype=dlgrad.float64), dlgrad.ones(3, dtype=dlgrad.float64)
+            y = g(x, mean, var, w, w * 0, True, 0.5)
+            version = mean._version > 0
+            y.square().sum().backward()
+            states.append((mean.tolist(), var.tolist(), version, x.grad.tolist(), w.grad.tolist()))
+            shared = dlgrad.zeros(3, dtype=dlgrad.float64)
+            g(x, shared, shared, w, None, True)  # both in the same memory
+            states[-1] += (shared.tolist(),)
+        assert states[0] == states[1]

@@ -336,8 +336,6 @@ def _tensors(x, op, what):
 
 
 def _roots(outputs, grads, op):
-    from ..ops.create import ones_like
-
     if grads is None:
         grads = (None,) * len(outputs)
     elif isinstance(grads, Tensor):
@@ -358,8 +356,8 @@ def _roots(outputs, grads, op):
                     f"{op}(): grad can be implicitly created only for scalar outputs, this one has shape {list(t.shape)}; "
                     "reduce it first, as with .sum(), or give a gradient of its shape"
                 )
-            g = ones_like(t)
-        else:
+            g = _ones_like(t)
+        elif type(g) is not Tensor or g._layout is not t._layout:
             if not isinstance(g, Tensor):
                 raise TypeError(
                     f"{op}(): gradients must be Tensors or None, got {type(g).__name__}"
@@ -372,6 +370,12 @@ def _roots(outputs, grads, op):
                 g = g.to(t._layout.dtype)
         roots.append((edge_of(t), g))
     return roots
+
+
+def _ones_like(t):
+    from ..ops.create import ones_like
+
+    return ones_like(t)
 
 
 def backward(

@@ -405,7 +405,22 @@ def recipe_of(out, inputs, edges, results):
         return None
     if not all([_is_constant(k[0]) for k in kept if type(k) is tuple]):
         return None
-    return node.name_, node.rule, kept, node.own, places
+    return node.name_, remembering(node.rule), kept, node.own, places
+
+
+_remembering = weakref.WeakValueDictionary()  # rule -> the memo of it
+
+
+def remembering(rule):
+    """`rule`, which is a constant (or a tuple of such), as one that need not be asked again where it was asked twice."""
+    if native is None or rule is None or type(rule) is native["Memo"]:
+        return rule
+    if type(rule) is tuple:
+        return tuple([remembering(r) for r in rule])
+    made = _remembering.get(rule)
+    if made is None:
+        made = _remembering[rule] = native["Memo"](rule)
+    return made
 
 
 def script_of(outs, places, n, edges):
@@ -433,12 +448,13 @@ class _Script:
 
     def of(self, outs):
         for t in outs:
-            self.visit(t)
+            if t is not None:
+                self.visit(t)
         nodes = sorted(self.nodes.values(), key=lambda node: node.seq)
         self.nodes = {id(node): i for i, node in enumerate(nodes)}
         for node in nodes:
             self.write(node)
-        found = tuple([self.value(t) for t in outs])
+        found = tuple([255 if t is None else self.value(t) for t in outs])
         for i, t in enumerate(self.values):
             if i < self.n or i < len(self.places) and i not in self.used:
                 continue
@@ -449,7 +465,7 @@ class _Script:
                 )
         if len(self.values) > 250 or len(nodes) > 64:
             raise ValueError
-        return tuple(self.steps), found, tuple(self.used)
+        return tuple(self.steps), found, tuple([i for i in self.used if i < len(self.places)])
 
     def visit(self, t):
         """Finds the nodes behind tensor `t`, and behind what they saved."""
@@ -491,7 +507,15 @@ class _Script:
             raise ValueError
         edges = tuple([self.edge(e) for e in node.edges])
         self.steps.append(
-            (node.name_, node.rule, kept, node.own, edges, node.outputs or None, node.layouts)
+            (
+                node.name_,
+                remembering(node.rule),
+                kept,
+                node.own,
+                edges,
+                node.outputs or None,
+                node.layouts,
+            )
         )
 
     def edge(self, e):
@@ -500,9 +524,8 @@ class _Script:
         for i, x in enumerate(self.edges):
             if x is e:
                 return i
-        if type(e) is not Node:  # an Output
-            raise ValueError
-        return self.n + self.nodes[id(e)]
+        number = self.n + self.nodes[id(e.node)]
+        return number if type(e) is Node else (number, e.number)
 
     def value(self, t):
         """The number of the value `t`."""
@@ -517,6 +540,9 @@ class _Script:
         is_view = t._view is not None
         if not is_view and t._requires_grad and t._grad_fn is None:
             raise ValueError
+        if is_view and t._view is not (x if x._view is None else x._view):
+            place = self.value(t._view)  # a tensor that was laid over a place
+            x = self.values[place]
         if is_view and (
             t._view is not (x if x._view is None else x._view)
             or t._view_version != t._storage.version
@@ -552,12 +578,13 @@ def _place(x, items):
     raise ValueError
 
 
-_CONSTANTS = frozenset("NoneType bool int float complex str Size Layout dtype slice ellipsis type module Function Memo Axis Plan"
+_CONSTANTS = frozenset("NoneType bool int float complex str Size Layout dtype slice ellipsis type module Function Memo Plan"
                        " builtin_function_or_method method_descriptor".split())  # fmt: skip
 
 
 def _is_constant(x, seen=()):
-    """Whether neither `x` nor what a function sees from outside holds on to a tensor. seen: what `x` is found in."""
+    """Whether neither `x` nor what a function sees from outside holds on to a tensor of a call. Of objects only those of
+    classes that say `is_constant` are known to. seen: what `x` is found in."""
     if type(x) in (tuple, list):
         inner = x
     elif callable(x) and hasattr(x, "__code__"):
@@ -567,7 +594,7 @@ def _is_constant(x, seen=()):
             getattr(x, "__self__", None),
         )
     else:
-        return type(x).__name__ in _CONSTANTS
+        return type(x).__name__ in _CONSTANTS or getattr(type(x), "is_constant", False)
     if any([x is s for s in seen]):
         return True
     return len(seen) < 12 and all([_is_constant(v, (*seen, x)) for v in inner])

@@ -62,6 +62,7 @@ def _by_position(d, shape):
 class _Call:
     """The kernel on (B, H, T, D) tensors of certain layouts, and a mask of any shape that expands to (B, H, T, S)."""
 
+    is_constant = True
     __slots__ = ("outs", "mask_shape", "ints", "floats", "plain", "full", "backward")
 
     def __init__(self, outs, mask_shape, q, k, v, mask, ints, floats):

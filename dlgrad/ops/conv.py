@@ -11,6 +11,7 @@ from ..layout import contiguous
 class _Geometry:
     """What a convolution is besides its tensors."""
 
+    is_constant = True
     __slots__ = ("dims", "groups", "stride", "padding", "dilation")
 
     def __init__(self, dims, groups, stride, padding, dilation):

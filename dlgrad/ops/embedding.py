@@ -15,6 +15,7 @@ from .ternary import where
 class _Lookup:
     """The rows of a table of a certain layout, by indices of a certain layout."""
 
+    is_constant = True
     __slots__ = ("plan", "shape", "skip", "by_frequency")
 
     def __init__(self, index, weight, padding_idx, scale_grad_by_freq):

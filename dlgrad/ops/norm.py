@@ -45,8 +45,8 @@ def _backward(row, inputs, bias, ints=(), floats=()):
 
 
 def _composed(g, x, weight, bias, mean, rstd, reduced, parameter_dims, spread_weight):
-    """The derivative of (x - mean) rstd weight + bias in Tensor operations. reduced: the dimensions that mean and rstd
-    were taken over; spread_weight: weight as it multiplies x; mean None: rms_norm."""
+    """The derivative of (x - mean) rstd weight + bias in Tensor operations. bias: its layout, or None. reduced: the
+    dimensions that mean and rstd were taken over; spread_weight: weight as it multiplies x; mean None: rms_norm."""
     y = (x * rstd) if mean is None else (x - mean) * rstd
     gy = g if weight is None else g * spread_weight
     correction = y * (gy * y).mean(reduced, True)
@@ -124,7 +124,7 @@ def _layer_norm(input, normalized_shape, weight, bias, eps, name="layer_norm", s
             dims, lead = tuple(range(lay.ndim - k, lay.ndim)), tuple(range(lay.ndim - k))
             mu = x.mean(dims, True)
             inv = ((x - mu).square().mean(dims, True) + eps).rsqrt()
-            return _composed(g, x, weight, bias, mu, inv, dims, lead, weight)
+            return _composed(g, x, weight, bias_layout, mu, inv, dims, lead, weight)
 
         record(
             y,
@@ -229,7 +229,7 @@ def _batch_norm(input, running_mean, running_var, weight, bias, training, moment
             mu = x.mean(dims, True)
             inv = ((x - mu).square().mean(dims, True) + eps).rsqrt()
             spread = None if weight is None else weight.reshape(wide)
-            return _composed(g, x, weight, bias, mu, inv, dims, dims, spread)
+            return _composed(g, x, weight, bias_layout, mu, inv, dims, dims, spread)
 
         record(y, "NativeBatchNormBackward0", rule, inputs, (input, mean, rstd, weight))
     return y, mean, rstd
@@ -263,7 +263,7 @@ def _batch_norm_fixed(input, running_mean, running_var, weight, bias, eps):
             inv = (var + eps).rsqrt().reshape(wide)
             gx = g * inv if weight is None else g * (inv * weight.reshape(wide))
             gw = None if weight is None else (g * (x - mean.reshape(wide)) * inv).sum(dims)
-            return gx, gw, None if bias is None else g.sum(dims)
+            return gx, gw, None if bias_layout is None else g.sum(dims)
 
         saved = (input, weight, running_mean.detach(), running_var.detach())
         record(y, "NativeBatchNormBackward0", rule, inputs[:3], saved)
@@ -341,7 +341,7 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
             return (
                 gx.reshape(tuple(lay.shape)),
                 None if weight is None else (g * y).sum(dims),
-                None if bias is None else g.sum(dims),
+                None if bias_layout is None else g.sum(dims),
             )
 
         record(

@@ -16,6 +16,7 @@ class Axis:
 
     positions: for each position of the result those of the input (one, or several with weights)."""
 
+    is_constant = True
     __slots__ = ("size", "count", "at", "weights")
 
     def __init__(self, size, positions, weights=None):

@@ -21,7 +21,7 @@ pub var epoch: u64 = 0;
 const Tag = enum(u4) {
     /// Of a tensor that did not come before: the layout,
     layout = 1,
-    /// and where it wants a gradient.
+    /// and where it wants a gradient (rules look at that, though nothing is recorded while they run).
     wanting,
     object,
     /// The name of the argument that follows.
@@ -58,7 +58,7 @@ pub const Key = struct {
 
     /// False: there is something among them that makes no key.
     pub inline fn read(k: *Key, args: [*]const O, n: usize, names: ?O) bool {
-        _ = k.put(epoch << 4 | @backingInt(Tag.int));
+        _ = k.put(epoch << 5 | @as(u64, @intFromBool(objects.Mode.enabled)) << 4 | @backingInt(Tag.int));
         for (args[0..n]) |a| if (!k.add(a)) return false;
         if (names) |list| for (0..@intCast(py.PyTuple_Size(list))) |i| {
             const name = py.PyTuple_GetItem(list, @intCast(i)).?;
@@ -101,8 +101,7 @@ pub const Key = struct {
         if (layout.kind != layout_type or k.n_tensors == max_tensors) return false;
         k.tensors[k.n_tensors] = t;
         k.n_tensors += 1;
-        const wanting = objects.Mode.enabled and Tensor.wants(t);
-        return k.put(word(if (wanting) .wanting else .layout, @intFromPtr(layout)));
+        return k.put(word(if (Tensor.wants(t)) .wanting else .layout, @intFromPtr(layout)));
     }
 
     fn addOther(k: *Key, o: O, kind: O) bool {

@@ -39,7 +39,7 @@ var recipe_of: ?O = null;
 /// Hashes that came once.
 var sightings: [4096]u64 = @splat(0);
 
-const Memo = extern struct {
+pub const Memo = extern struct {
     head: Object,
     vectorcall: *const fn (O, [*]const O, usize, ?O) callconv(.c) ?O,
     slow: O,
@@ -376,6 +376,13 @@ const Memo = extern struct {
     }
 
     // -------------------------------------------------------------- the type
+
+    /// The function behind `o`, if that is a memo, else `o`.
+    pub fn functionOf(o: O) O {
+        if (o.kind != kind) return o;
+        const m: *const Memo = @ptrCast(o);
+        return m.slow;
+    }
 
     /// Memo(slow)
     fn new(cls: O, args: O, _: ?O) callconv(.c) ?O {

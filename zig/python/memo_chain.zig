@@ -35,6 +35,8 @@ pub const Chain = struct {
     make: ?O,
     /// How the results are recorded; null: not at all.
     script: ?O,
+    /// Whether the last step writes into tensors of the key.
+    writes: bool,
 
     pub fn release(c: *Chain) void {
         for (c.steps) |*s| {
@@ -56,7 +58,10 @@ pub const Chain = struct {
         for (key.tensors[0..key.n_tensors], t.list[0..t.n], t.address[0..t.n]) |k, *o, *address| {
             o.* = k;
             address.* = Tensor.address(k) orelse return null;
+            // So that nothing is in the way after something was written.
+            if (c.writes and Tensor.slots.get(k, "_view_mode") != api.none) return null;
         }
+        if (c.writes and !c.mayWrite(key)) return null;
         var operands = c.operands;
         for (c.steps, 0..) |*step, i| {
             const made = t.n;
@@ -68,6 +73,16 @@ pub const Chain = struct {
         }
         if (c.script) |s| if (!memo_graph.follow(s, &t.list, &t.n, t.first, edges)) return null;
         return c.results(&t);
+    }
+
+    /// Whether none of the tensors that are written to shares memory with another.
+    fn mayWrite(c: *const Chain, key: *const Key) bool {
+        const step = &c.steps[c.steps.len - 1];
+        const operands = c.operands[c.operands.len - step.n_operands ..];
+        for (operands[0..step.plan.?.plan.n_out]) |o| {
+            if (o.place < key.n_tensors and !isAlone(key, o.place)) return false;
+        }
+        return true;
     }
 
     /// Lets go of the result at the place, if nobody needs it after this step.
@@ -126,27 +141,31 @@ const Step = struct {
     n_operands: u8 = 0,
     scalars: [plan_zig.max_scalars]plan_zig.Scalar = undefined,
 
-    fn take(s: *const Step, t: *Tensors, operands: []const Operand) bool {
-        if (s.constant) |x| return t.add(x);
-        const p = s.plan orelse {
-            const new = call_zig.newEmpty(s.nbytes, s.layout.?) orelse return false;
+    fn take(step: *const Step, t: *Tensors, operands: []const Operand) bool {
+        if (step.constant) |x| return t.add(x);
+        const p = step.plan orelse {
+            const new = call_zig.newEmpty(step.nbytes, step.layout.?) orelse return false;
             defer api.drop(new);
             return t.add(new);
         };
-        var call: plan_zig.Call = .{ .scalar = s.scalars };
-        const first = if (s.into) 0 else p.plan.n_out;
+        var call: plan_zig.Call = .{ .scalar = step.scalars };
+        const first = if (step.into) 0 else p.plan.n_out;
         for (operands, call.ptr[first..][0..operands.len]) |o, *ptr| {
             if (o.place != none) ptr.* = @ptrFromInt(t.address[o.place] +% o.shift);
         }
-        if (s.into) {
-            // The version stays: nobody has seen what is written to.
+        if (step.into) {
             const done = call_zig.execute(p, &call);
-            if (done) s.note(p, null, t, operands, &call);
+            for (operands[0..p.plan.n_out]) |o| {
+                // Those of results stay: nobody has seen them.
+                if (o.place >= t.first) continue;
+                if (Storage.of(Tensor.slots.get(t.list[o.place].?, "_storage").?)) |s| s.version += 1;
+            }
+            if (done) step.note(p, null, t, operands, &call);
             return done;
         }
         const new = (if (p.plan.n_out == 1) call_zig.newTensor(p, &call) else call_zig.runSeveral(p, &call)) orelse return false;
         defer api.drop(new);
-        s.note(p, new, t, operands, &call);
+        step.note(p, new, t, operands, &call);
         if (p.plan.n_out == 1) return t.add(new);
         for (0..p.plan.n_out) |i| if (!t.add(py.PyTuple_GetItem(new, @intCast(i)).?)) return false;
         return true;
@@ -167,12 +186,22 @@ const Out = struct {
     is_view: bool = false,
 
     fn tensor(o: *const Out, t: *const Tensors) ?O {
+        if (o.at.place == none) return api.keep(api.none);
         const x = t.list[o.at.place].?;
         const layout = o.layout orelse return api.keep(x);
         if (Tensor.slots.get(x, "_view_mode") != api.none) return null;
         return if (o.is_view) Tensor.view(x, layout, o.at.shift) else Tensor.inMemoryOf(x, layout, o.at.shift);
     }
 };
+
+/// Whether no other tensor of the key lies in the memory of this one.
+fn isAlone(key: *const Key, place: usize) bool {
+    const storage = Tensor.slots.get(key.tensors[place], "_storage");
+    for (key.tensors[0..key.n_tensors], 0..) |t, i| {
+        if (i != place and Tensor.slots.get(t, "_storage") == storage) return false;
+    }
+    return true;
+}
 
 /// A chain that is being learned.
 const Student = struct {
@@ -187,12 +216,14 @@ const Student = struct {
     n_outs: usize = 0,
     last: [max_places]u8 = undefined,
     script: ?O = null,
+    writes: bool = false,
     is_constant: [max_places]bool = @splat(false),
     /// Memory that no step has written to: who reads it reads what nobody told us of.
     is_blank: [max_places]bool = @splat(false),
 
     fn read(s: *Student, notes: []const Note) bool {
         for (notes, 0..) |*n, i| {
+            if (s.writes) return false;
             s.steps[i] = s.step(n, i) orelse return false;
         }
         return true;
@@ -217,8 +248,13 @@ const Student = struct {
             const own = to.place >= s.key.n_tensors;
             if (own) s.last[to.place - s.key.n_tensors] = @intCast(i);
             if (n.result == null and k < p.plan.n_out) {
-                if (!own or s.is_constant[to.place]) return null;
-                s.is_blank[to.place] = false;
+                if (own) {
+                    if (s.is_constant[to.place]) return null;
+                    s.is_blank[to.place] = false;
+                } else {
+                    if (objects.Mode.enabled and Tensor.wants(o.?) or !isAlone(s.key, to.place)) return null;
+                    s.writes = true;
+                }
             } else if (s.is_blank[to.place]) return null;
         }
         s.n_operands += count;
@@ -259,6 +295,11 @@ const Student = struct {
     }
 
     fn readOut(s: *Student, t: O) bool {
+        if (t == api.none and s.n_outs < max_outs) {
+            s.outs[s.n_outs] = .{ .at = .{} };
+            s.n_outs += 1;
+            return true;
+        }
         if (s.n_outs == max_outs or t.kind != Tensor.slots.kind or Tensor.wants(t) or
             Tensor.slots.get(t, "_view_mode") != api.none) return false;
         const at = s.find(t, Tensor.address(t) orelse return false) orelse return false;
@@ -324,6 +365,7 @@ const Student = struct {
         @memcpy(c.last, s.last[0..n_last]);
         c.make = make;
         c.script = s.script;
+        c.writes = s.writes;
         for (c.steps) |*x| {
             if (x.plan) |p| _ = api.keep(&p.head);
             if (x.layout) |l| _ = api.keep(l);

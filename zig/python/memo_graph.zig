@@ -4,7 +4,8 @@
 //! autograd/graph.py). Values are counted: first the chain's places, then what these steps make.
 //!   (place, bytes behind it, layout, is a view, view mode)    the next value: memory of that at the place
 //!   (name, rule, kept, own, edges, results, layouts)          the next node. edges: None, a tensor of the key, or
-//!                                                             behind these a node; results: None, or how many
+//!                                                             behind these a node (or (node, number): one of its results);
+//!                                                             results: None, or how many
 //!   (value, node, number)                                     the value is that result of the node (None: the only one)
 const api = @import("api.zig");
 const graph = @import("graph.zig");
@@ -84,8 +85,10 @@ const Graph = struct {
             e.* = null;
             const place = item(places, i);
             if (place == api.none) continue;
-            const at = py.PyLong_AsSize_t(place);
-            e.* = api.keep(if (at < g.n_key) g.from[at].? else g.nodes[at - g.n_key]);
+            e.* = if (place.kind == py.PyTuple_Type)
+                g.resultOf(g.nodes[number(place, 0) - g.n_key], item(place, 1)) orelse return false
+            else
+                g.edge(py.PyLong_AsSize_t(place));
         }
         const node = graph.make(step, api.none, @ptrCast(g.values[0..g.n_values.*]), edges[0..n], null) orelse return false;
         g.nodes[g.n_nodes] = node;
@@ -100,10 +103,18 @@ const Graph = struct {
         const value = g.values[number(step, 0)].?;
         const node = g.nodes[number(step, 1)];
         const which = item(step, 2);
-        const to = if (which == api.none) api.keep(node) else api.callObject(output_type.?, &.{ node, which }) orelse return false;
+        const to = if (which == api.none) api.keep(node) else g.resultOf(node, which) orelse return false;
         Tensor.slots.set(value, "_requires_grad", api.keep(api.true_));
         Tensor.slots.set(value, "_grad_fn", to);
         return true;
+    }
+
+    fn edge(g: *const Graph, at: usize) ?O {
+        return api.keep(if (at < g.n_key) g.from[at].? else g.nodes[at - g.n_key]);
+    }
+
+    fn resultOf(_: *const Graph, node: O, which: O) ?O {
+        return api.callObject(output_type.?, &.{ node, which });
     }
 
     fn release(g: *Graph) void {

@@ -1,9 +1,9 @@
 //! The walk back over the graph (autograd/engine.py, run) where gradients are accumulated or captured in
 //! leaves: the order of the nodes, the gradients that wait for theirs, and the calls of plain rules.
-//! Nodes with hooks, of several results or with one rule for all inputs are Python's (`step`), and so
-//! is what happens at a leaf.
+//! Nodes with hooks or of several results are Python's (`step`), and so is what happens at a leaf.
 const std = @import("std");
 const api = @import("api.zig");
+const memo = @import("memo.zig");
 const objects = @import("objects.zig");
 const Node = objects.Node;
 const Tensor = objects.Tensor;
@@ -230,15 +230,24 @@ const Walk = struct {
         const rule = Node.get(e.node, "rule").?;
         const edges = Node.get(e.node, "edges").?;
         const hooked = Node.get(e.node, "hooks") != api.none;
-        if (rule.kind == py.PyTuple_Type and !hooked and py.PyTuple_Size(Node.get(e.node, "saved").?) <= most_saved) {
+        const simple = !hooked and Node.get(e.node, "outputs") == zero and py.PyTuple_Size(Node.get(e.node, "saved").?) <= most_saved;
+        if (simple and rule.kind == py.PyTuple_Type) {
             const saved = w.savedOf(e.node) orelse return false;
             defer api.drop(saved);
             return w.apply(rule, edges, e.grad, saved);
         }
         _ = api.keep(edges);
         defer api.drop(edges);
-        const grads = api.callObject(step, &.{ e.node, e.grad, w.retain }) orelse return false;
+        const grads = (if (simple)
+            w.ask(e.node, rule, e.grad)
+        else
+            api.callObject(step, &.{ e.node, e.grad, w.retain })) orelse return false;
         defer api.drop(grads);
+        if (Tensor.is(grads)) {
+            const edge = py.PyTuple_GetItem(edges, 0).?;
+            return edge == api.none or w.send(edge, api.keep(grads), isFresh(grads, e.grad, null));
+        }
+        if (grads == api.none) return true;
         if (grads.kind != py.PyTuple_Type and grads.kind != py.PyList_Type) return api.typeError("a rule returned no tuple") != null;
         const n = if (grads.kind == py.PyTuple_Type) py.PyTuple_Size(grads) else py.PyList_Size(grads);
         var last: ?O = null;
@@ -252,6 +261,19 @@ const Walk = struct {
             last = g;
         }
         return true;
+    }
+
+    /// rule(g, saved...), one rule for all inputs.
+    fn ask(w: *Walk, node: O, rule: O, g: O) ?O {
+        const saved = w.savedOf(node) orelse return null;
+        defer api.drop(saved);
+        _ = api.keep(rule);
+        defer api.drop(rule);
+        var args: [1 + most_saved]O = undefined;
+        args[0] = g;
+        const n: usize = @intCast(py.PyTuple_Size(saved));
+        for (args[1..][0..n], 0..) |*a, i| a.* = py.PyTuple_GetItem(saved, @intCast(i)).?;
+        return api.callObject(rule, args[0 .. 1 + n]);
     }
 
     inline fn isFresh(g: O, of: O, last: ?O) bool {
@@ -292,7 +314,7 @@ const Walk = struct {
     fn intoLeaf(rule: O, args: []const O) ?bool {
         const s = objects.Storage.of(Tensor.slots.get(args[0], "_storage").?) orelse return false;
         if (s.nbytes <= in_place) return false;
-        const into = py.PyDict_GetItem(adding, rule) orelse return false;
+        const into = py.PyDict_GetItem(adding, memo.Memo.functionOf(rule)) orelse return false;
         const done = api.callObject(into, args) orelse return null;
         defer api.drop(done);
         return done == api.true_;
