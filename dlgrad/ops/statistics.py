@@ -7,7 +7,7 @@ import math
 from .. import dtypes as dt
 from ..batched import each_member, every_member
 from ..layout import wrap_dim
-from ..plan import make_plan, remember, write
+from ..plan import constants, make_plan, remember, write
 from ..tensor import method
 from .arrange import flip
 from .create import _new_filled, ones, zeros
@@ -64,6 +64,7 @@ def _counts(places, n):
         one = ones(1, dtype=dt.int64).expand(places._layout.numel)
         plan = make_plan("scatter", "scatter_add", (out._layout,), (places._layout, one._layout), (0,), name="bincount", into=True)
         found = remember(_count_plans, key, (plan, one))
+    constants(found[1])
     write(found[0], out, places, found[1])
     return out
 
