@@ -362,18 +362,17 @@ fn Samples(comptime T: type) type {
                     inline for (&sums, 0..) |*sum, c| sum.* += gather(image + c * size, at[i..][0..lanes].*) * share;
                 }
                 const n = @min(lanes, t.count - i);
-                inline for (sums, 0..) |sum, c| {
+                // Of points out of sight nothing of the image, not even its nans, but their own.
+                const seen: @Vector(lanes, bool) = @bitCast(@as(Mask, @truncate(t.seen >> @intCast(i))));
+                const nothing = @as(V, t.share[0][i..][0..lanes].*) * splat(0);
+                inline for (sums, 0..) |all, c| {
+                    const sum = pick(seen, all, nothing);
                     const to = out + c * step + i;
                     if (n == lanes) to[0..lanes].* = sum else for (to[0..n], @as([lanes]T, sum)[0..n]) |*a, b| {
                         a.* = b;
                     }
                 }
             }
-            // Nothing of the image, not even its nans, but their own.
-            if (t.seen == ~@as(u32, 0)) return;
-            for (0..t.count) |k| if (!t.isSeen(k)) {
-                for (0..count) |c| (out + c * step)[k] = t.share[0][k] * 0;
-            };
         }
 
         // ------------------------------------------------------ gradients
