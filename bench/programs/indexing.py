@@ -194,3 +194,7 @@ def gather_backward(torch):
 def cat_backward(torch):
     a, b = (torch.randn(1000, 1000, requires_grad=True) for _ in range(2))
     return training_call(torch, lambda: torch.cat([a, b]), a, b)
+case("scatter_add float16 1 M", lambda t: (t.zeros(1_000_000).half(), t.randint(0, 1_000_000, (1_000_000,)), t.randn(1_000_000).half()),
+     lambda t, x, i, s: x.scatter_add(0, i, s))  # fmt: skip
+case("repeat_interleave 1 M by 3", lambda t: (t.randn(1_000_000),), lambda t, x: x.repeat_interleave(3))
+case("repeat_interleave 1 M by a vector", lambda t: (t.randn(1_000_000), t.randint(0, 4, (1_000_000,))), lambda t, x, r: x.repeat_interleave(r))

@@ -68,7 +68,21 @@ over(
 )
 over("sum 50000x10x2 over the 10", (50000, 10, 2), lambda torch, x: x.sum(1))
 over("sum 10000x10x10 over the middle", (10000, 10, 10), lambda torch, x: x.sum(1))
+over("cumsum 10000x10, rows", (10000, 10), lambda torch, x: x.cumsum(1), passes=2)
+over("cumprod 10000x10x10 over the middle", (10000, 10, 10), lambda torch, x: x.cumprod(1), passes=2)
 over("cummax 512x1024x2 over the 1024", POINTS, lambda torch, x: x.cummax(1), passes=4)
+
+
+@program("amax float16 4096x4096, columns", GROUP, bytes=2 << 24)
+def largest_halves(torch):
+    x = torch.randn(4096, 4096).to(torch.float16)
+    return lambda: x.amax(0)
+
+
+@program("prod complex64 1000x100, rows", GROUP, bytes=8 * K * 100)
+def complex_products(torch):
+    x = torch.randn(1000, 100, dtype=torch.complex64)
+    return lambda: x.prod(1)
 
 
 @program("sum float16 1000x1000, columns", GROUP, bytes=2 * M)
