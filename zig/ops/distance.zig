@@ -143,7 +143,7 @@ fn Slopes(comptime T: type) type {
         fn part(s: *const Self, begin: usize, end: usize) void {
             for (begin..end) |i| {
                 var c: usize = 0;
-                inline for (.{ 2 * lanes, lanes, 4, 1 }) |width| {
+                inline for (.{ lanes, 1 }) |width| {
                     while (c + width <= s.k) : (c += width) s.columns(width, i, c);
                 }
             }
@@ -298,12 +298,10 @@ fn Rows(comptime T: type, comptime norm: Norm) type {
             var c = first;
             if (j.m >= lanes) {
                 while (c + 4 * lanes <= j.m) : (c += 4 * lanes) j.block(4, lanes, a, b, c, out + (c - first));
-                // What is left side by side, the last vector over columns that were done before.
-                switch ((j.m - c + lanes - 1) / lanes) {
-                    0 => {},
-                    inline 1, 2, 3 => |count| j.block(count, lanes, a, b, c, out + (c - first)),
-                    else => j.block(4, lanes, a, b, c, out + (c - first)),
-                }
+                // What is left side by side, the last vectors over columns that were done before.
+                if (j.m - c > lanes)
+                    j.block(4, lanes, a, b, c, out + (c - first))
+                else if (c < j.m) j.block(1, lanes, a, b, c, out + (c - first));
             } else while (c < j.m) : (c += 1) j.block(1, 1, a, b, c, out + (c - first));
         }
 
@@ -311,23 +309,19 @@ fn Rows(comptime T: type, comptime norm: Norm) type {
         inline fn block(j: *const Self, comptime count: usize, comptime width: usize, a: []const T, b: [*]const T, c: usize, out: [*]T) void {
             const V = @Vector(width, T);
             var sum: [count]V = @splat(@as(V, @splat(0)));
-            const last = @min(c + (count - 1) * width, j.m - width);
+            var at: [count]usize = undefined;
+            for (&at, 0..) |*x, v| x.* = @min(c + v * width, j.m - width);
             for (a, 0..) |x, k| {
-                inline for (&sum, 0..) |*s, v| {
-                    const other: V = b[k * j.m + (if (v + 1 == count) last else c + v * width) ..][0..width].*;
+                inline for (&sum, at) |*s, column| {
+                    const other: V = b[k * j.m + column ..][0..width].*;
                     s.* = add(V, s.*, @abs(@as(V, @splat(x)) - other));
                 }
             }
-            inline for (&sum, 0..) |*total, v| {
-                const s: V = total.*;
-                const distance: V = if (norm == .root) @sqrt(s) else s;
-                const done = if (v + 1 == count) c + v * width - last else 0;
-                if (done == 0) {
-                    out[v * width ..][0..width].* = distance;
-                } else {
-                    const some: [width]T = distance;
-                    @memcpy(out[v * width ..][0 .. width - done], some[done..]);
-                }
+            for (sum, at, 0..) |s, column, v| {
+                const root: V = if (norm == .root) @sqrt(s) else s;
+                const distance: [width]T = root;
+                const done = @min(c + v * width - column, width);
+                @memcpy(out[v * width ..][0 .. width - done], distance[done..]);
             }
         }
 

@@ -142,13 +142,13 @@ pub fn Keys(comptime d: DType) type {
             var below: @Vector(8, u32) = @splat(0);
             var count: usize = 0;
             var i: usize = 0;
-            while (i + 8 <= n) : (i += 8) {
+            if (simd.has_fma) while (i + 8 <= n) : (i += 8) {
                 const k = ascending(V, memory[i..][0..8].*) ^ flip;
                 const under = k < @as(V, @splat(first));
                 below += @intFromBool(under);
                 const mask: u8 = @bitCast(~under & (k <= @as(V, @splat(last))));
                 count += select.compress(u32, places + count, simd.iota(8, u32) + @as(@Vector(8, u32), @splat(@intCast(i))), mask);
-            }
+            };
             var sum: usize = @reduce(.Add, below);
             while (i < n) : (i += 1) {
                 const k = one(memory[i], descending);
@@ -160,6 +160,7 @@ pub fn Keys(comptime d: DType) type {
         }
         /// A key that at least k elements (k <= 16 <= n) do not exceed, and hardly more do.
         fn limit(line: [*]const u8, n: usize, descending: bool, k: usize) u64 {
+            if (!simd.has_fma) return std.math.maxInt(K);
             const V = @Vector(16, K);
             const memory = lineOf(line);
             const flip: V = @splat(if (descending) std.math.maxInt(K) else 0);
@@ -178,7 +179,9 @@ pub fn Keys(comptime d: DType) type {
             const most: V = @splat(infinity_bits);
             var count: @Vector(8, u32) = @splat(0);
             var i: usize = 0;
-            while (i + 8 <= n) : (i += 8) count += @intFromBool(@as(V, memory[i..][0..8].*) & ~@as(V, @splat(sign)) > most);
+            if (simd.has_fma) while (i + 8 <= n) : (i += 8) {
+                count += @intFromBool(@as(V, memory[i..][0..8].*) & ~@as(V, @splat(sign)) > most);
+            };
             var sum: usize = @reduce(.Add, count);
             while (i < n) : (i += 1) sum += @intFromBool(memory[i] & ~sign > infinity_bits);
             return sum;
@@ -187,15 +190,6 @@ pub fn Keys(comptime d: DType) type {
         fn packAt(line: [*]const u8, places: []const u32, descending: bool, how: *const Packing, words: [*]u64) void {
             const memory = lineOf(line);
             for (places, words) |at, *w| w.* = wordsOf(1, .{memory[at]}, at, descending, how)[0];
-        }
-        /// Brings together what lies `stride` apart, for several lines that are side by side; they go `pitch` bytes apart.
-        fn collect(from: [*]const u8, stride: usize, n: usize, lines: usize, to: [*]u8, pitch: usize) void {
-            const memory = lineOf(from);
-            const out: [*]K = @ptrCast(@alignCast(to));
-            const apart = pitch / bytes;
-            for (0..n) |i| {
-                for (memory[i * stride ..][0..lines], 0..) |x, line| out[line * apart + i] = x;
-            }
         }
         fn keyAt(memory: [*]const u8, at: usize, descending: bool) u64 {
             return one(lineOf(memory)[at], descending);
@@ -215,6 +209,20 @@ pub const Packing = struct {
         return @intCast(word & ((@as(u64, 1) << how.position_bits) - 1));
     }
 };
+
+/// Brings together what lies `stride` apart, for several lines that are side by side; they go `pitch` bytes apart.
+fn collect(comptime K: type) *const fn ([*]const u8, usize, usize, usize, [*]u8, usize) void {
+    return &struct {
+        fn f(from: [*]const u8, stride: usize, n: usize, lines: usize, to: [*]u8, pitch: usize) void {
+            const memory: [*]const K = @ptrCast(@alignCast(from));
+            const out: [*]K = @ptrCast(@alignCast(to));
+            const apart = pitch / @sizeOf(K);
+            for (0..n) |i| {
+                for (memory[i * stride ..][0..lines], 0..) |x, line| out[line * apart + i] = x;
+            }
+        }
+    }.f;
+}
 
 /// What the sorting of a dtype's lines needs to know of the dtype.
 pub const Codec = struct {
@@ -247,7 +255,7 @@ pub const Codec = struct {
             .limit = &K.limit,
             .nans = if (d.isFloat()) &K.nans else null,
             .packAt = &K.packAt,
-            .collect = &K.collect,
+            .collect = collect(K.K),
             .keyAt = &K.keyAt,
             .key_bytes = K.bytes,
             .is_float = d.isFloat(),

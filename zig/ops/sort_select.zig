@@ -139,13 +139,13 @@ pub fn between(words: []const u64, low: u64, high: u64, to: [*]u64) Found {
     var below: V = @splat(0);
     var n: usize = 0;
     var i: usize = 0;
-    while (i + 8 <= words.len) : (i += 8) {
+    if (simd.has_fma) while (i + 8 <= words.len) : (i += 8) {
         const x: V = words[i..][0..8].*;
         const under = x < @as(V, @splat(low));
         below += @intFromBool(under);
         const mask: u8 = @bitCast(~under & (x <= @as(V, @splat(high))));
         n += compress(u64, to + n, x, mask);
-    }
+    };
     var sum = @reduce(.Add, below);
     while (i < words.len) : (i += 1) {
         const x = words[i];

@@ -42,13 +42,15 @@ fn Distinct(comptime T: type) type {
         const V = @Vector(8, T);
 
         /// Which elements are unlike those before them: nan is, and 0 is like -0.
-        inline fn unlike(x: V, before: V, is_float: bool, sign: V, infinity: V) u8 {
-            if (!is_float) return @bitCast(x != before);
-            const zero: V = @splat(0);
+        inline fn unlike(comptime m: usize, x: @Vector(m, T), before: @Vector(m, T), is_float: bool, sign_bit: T, infinity: T) @Vector(m, bool) {
+            if (!is_float) return x != before;
+            const W = @Vector(m, T);
+            const zero: W = @splat(0);
+            const sign: W = @splat(sign_bit);
             const magnitude = x & ~sign;
             const a = @select(T, magnitude == zero, zero, x);
             const b = @select(T, before & ~sign == zero, zero, before);
-            return @bitCast((a != b) | (magnitude > infinity));
+            return (a != b) | (magnitude > @as(W, @splat(infinity)));
         }
 
         fn run(plan: *const Plan, call: *Call) void {
@@ -62,45 +64,33 @@ fn Distinct(comptime T: type) type {
             const starts: ?[*]u64 = @ptrCast(@alignCast(call.ptr[2]));
             const order: ?[*]const i64 = @ptrCast(@alignCast(call.ptr[5]));
             const d = plan.inputs()[0].dtype;
-            const sign: V = @splat(@truncate(signOf(d)));
-            const infinity: V = @splat(@truncate(infinityOf(d)));
+            const sign: T = @truncate(signOf(d));
+            const infinity: T = @truncate(infinityOf(d));
             values[0] = memory[0];
             if (starts) |to| to[0] = 0;
             if (inverse) |to| to[if (order) |o| @intCast(o[0]) else 0] = 0;
             var count: usize = 1;
             var i: usize = 1;
-            while (i < n) : (i += 8) {
-                const m = @min(8, n - i);
-                var x: V = @splat(memory[n - 1]);
-                var before = x;
-                if (m == 8) {
-                    x = memory[i..][0..8].*;
-                    before = memory[i - 1 ..][0..8].*;
-                } else {
-                    var ends: [2][8]T = .{ x, x };
-                    @memcpy(ends[0][0..m], memory[i..][0..m]);
-                    @memcpy(ends[1][0..m], memory[i - 1 ..][0..m]);
-                    x = ends[0];
-                    before = ends[1];
-                }
-                const mask = unlike(x, before, d.isFloat(), sign, infinity) & @as(u8, @truncate((@as(u16, 1) << @intCast(m)) - 1));
+            if (simd.has_fma) while (i + 8 <= n) : (i += 8) {
+                const x: V = memory[i..][0..8].*;
+                const mask: u8 = @bitCast(unlike(8, x, memory[i - 1 ..][0..8].*, d.isFloat(), sign, infinity));
                 if (inverse) |to| {
                     const runs = runsOf(mask) + @as(@Vector(8, u64), @splat(count - 1));
-                    if (m == 8 and order == null)
-                        to[i..][0..8].* = @bitCast(runs)
-                    else for (0..m, @as([8]u64, runs)[0..m]) |k, r| to[if (order) |o| @intCast(o[i + k]) else i + k] = @intCast(r);
-                }
-                if (m < 8) { // no room for eight
-                    for (0..m) |k| if (mask >> @intCast(k) & 1 != 0) {
-                        values[count] = memory[i + k];
-                        if (starts) |to| to[count] = i + k;
-                        count += 1;
-                    };
-                    break;
+                    if (order) |o| {
+                        for (o[i..][0..8], @as([8]u64, runs)) |at, r| to[@intCast(at)] = @intCast(r);
+                    } else to[i..][0..8].* = @bitCast(runs);
                 }
                 if (mask == 0) continue;
                 if (starts) |to| _ = select.compress(u64, to + count, simd.iota(8, u64) + @as(@Vector(8, u64), @splat(i)), mask);
                 count += select.compress(T, values + count, x, mask);
+            };
+            while (i < n) : (i += 1) {
+                if (unlike(1, .{memory[i]}, .{memory[i - 1]}, d.isFloat(), sign, infinity)[0]) {
+                    values[count] = memory[i];
+                    if (starts) |to| to[count] = i;
+                    count += 1;
+                }
+                if (inverse) |to| to[if (order) |o| @intCast(o[i]) else i] = @intCast(count - 1);
             }
             if (starts) |to| for (0..count) |r| {
                 to[r] = (if (r + 1 < count) to[r + 1] else n) - to[r];
@@ -137,13 +127,14 @@ fn Membership(comptime d: DType) type {
         fn run(plan: *const Plan, call: *Call) void {
             var n: usize = @intCast(plan.operands[2].shape[0]);
             const memory = call.at(T, 2);
-            if (n >= Nodes.fan) while (n > 0 and memory[n - 1] != memory[n - 1]) : (n -= 1) {}; // nan, which equals nothing
+            if (n > 24) while (n > 0 and memory[n - 1] != memory[n - 1]) : (n -= 1) {}; // nan, which equals nothing
             const job: Job = .{ .call = call, .among = memory[0..n], .invert = @intCast(plan.ints[0]) };
             services.parallelFor(@intCast(plan.operands[0].shape[0]), 1024, job, part);
         }
         fn part(job: *const Job, begin: usize, end: usize) void {
             const out = job.call.at(u8, 0)[begin..end];
             const values = job.call.at(T, 1)[begin..end];
+            if (!simd.has_fma) return job.halved(values, out);
             if (job.among.len <= 24) return job.compared(values, out);
             const nodes: Nodes = .init(job.among.ptr, job.among.len, false);
             var places: [256]i64 = undefined;
@@ -155,6 +146,17 @@ fn Membership(comptime d: DType) type {
                     const y = job.among[@min(@as(usize, @intCast(at)), job.among.len - 1)];
                     to.* = @intFromBool(x == y) ^ job.invert;
                 }
+            }
+        }
+        /// By halves, or with each of a few: short code for old CPUs.
+        fn halved(job: *const Job, values: []const T, out: []u8) void {
+            for (values, out) |x, *to| {
+                var rest = job.among;
+                while (rest.len > 24) {
+                    const half = rest.len / 2;
+                    rest = if (rest[half] <= x) rest[half..] else rest[0..half];
+                }
+                to.* = @intFromBool(std.mem.indexOfScalar(T, rest, x) != null) ^ job.invert;
             }
         }
         /// With each of a few.
