@@ -283,19 +283,21 @@ pub fn Searching(comptime d: DType) type {
                 );
             }
             /// The place of the first that is not passed, from `low` on; `fan` behind it where all are.
-            inline fn among(t: *const Nodes, nodes: []const T, from: usize, x: T) usize {
+            inline fn among(comptime right: bool, nodes: []const T, from: usize, x: T) usize {
                 // What is before a place that was found is passed in any case: starting sooner does no harm.
                 const low = @min(from, nodes.len - fan);
                 const y: @Vector(fan, T) = nodes[low..][0..fan].*;
                 const v: @Vector(fan, T) = @splat(x);
-                const left: @Vector(fan, bool) = @splat(!t.right);
-                const stops: @Int(.unsigned, fan) = @bitCast((y > v) | ((y == v) & left));
+                const stops: @Int(.unsigned, fan) = @bitCast(if (right) y > v else y >= v);
                 return low + @ctz(@as(u32, stops) | 1 << fan);
             }
             pub fn find(t: *const Nodes, values: []const T, out: [*]i64) void {
+                if (t.right) t.findOf(true, values, out) else t.findOf(false, values, out);
+            }
+            fn findOf(t: *const Nodes, comptime right: bool, values: []const T, out: [*]i64) void {
                 const line = t.boundaries[0..t.n];
                 if (t.apart <= fan) {
-                    for (values, out) |x, *to| to.* = @intCast(t.among(line, t.start(x), x));
+                    for (values, out) |x, *to| to.* = @intCast(among(right, line, t.start(right, x), x));
                     return;
                 }
                 var i: usize = 0;
@@ -304,28 +306,28 @@ pub fn Searching(comptime d: DType) type {
                     var x: [together]T = @splat(values[i]);
                     @memcpy(x[0..m], values[i..][0..m]);
                     var low: [together]usize = undefined;
-                    for (&low, x) |*l, v| l.* = t.start(v);
-                    t.halve(&x, &low);
-                    for (low[0..m], x[0..m], out[i..][0..m]) |l, v, *to| to.* = @intCast(t.among(line, l, v));
+                    for (&low, x) |*l, v| l.* = t.start(right, v);
+                    t.halve(right, &x, &low);
+                    for (low[0..m], x[0..m], out[i..][0..m]) |l, v, *to| to.* = @intCast(among(right, line, l, v));
                 }
             }
-            inline fn start(t: *const Nodes, x: T) usize {
-                var low = fan * t.among(&t.tops, 0, x);
-                if (t.has_middle) low = fan * t.among(&t.middle, low, x);
-                if (t.apart != 0) low = @min(t.apart * t.among(&t.leaves, low, x), t.n - t.apart);
+            inline fn start(t: *const Nodes, comptime right: bool, x: T) usize {
+                var low = fan * among(right, &t.tops, 0, x);
+                if (t.has_middle) low = fan * among(right, &t.middle, low, x);
+                if (t.apart != 0) low = @min(t.apart * among(right, &t.leaves, low, x), t.n - t.apart);
                 return low;
             }
             /// Searches side by side: each of them mostly waits for what it compared last.
             const together = 8;
-            inline fn halve(t: *const Nodes, x: *const [together]T, low: *[together]usize) void {
+            inline fn halve(t: *const Nodes, comptime right: bool, x: *const [together]T, low: *[together]usize) void {
                 var left = t.apart;
                 while (left > fan) {
                     const half = left / 2;
                     const middle = t.boundaries + half - 1;
                     inline for (x, low) |v, *l| {
                         const y = middle[l.*];
-                        const stops = @intFromBool(y > v) | (@intFromBool(y == v) & @intFromBool(!t.right));
-                        l.* += half & (hidden(stops) -% 1);
+                        const stops = if (right) y > v else y >= v;
+                        l.* += half & (hidden(@intFromBool(stops)) -% 1);
                     }
                     left -= half;
                 }
