@@ -11,16 +11,18 @@
 //! `cross`: out, a, b of one shape (..., 3, inner), the vector products along the dimension of 3.
 //! ints[0]: inner, the number of elements from one to the next.
 //! `kron`: out (n r, m s), a (n, m), b (r, s): b times each element of a.
+//! `multilabel_margin`, `multilabel_margin_backward`: the loss of this name (loss_multilabel.zig).
 //! `histogram`: how many points lie between neighbouring edges (histogram.zig).
 const std = @import("std");
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");
 const simd = @import("../simd.zig");
 const histogram = @import("histogram.zig");
+const multilabel = @import("loss_multilabel.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
 
-const Op = enum { cdist, pdist, cross, pdist_backward, kron, histogram, cdist_backward };
+const Op = enum { cdist, pdist, cross, pdist_backward, kron, histogram, cdist_backward, multilabel_margin, multilabel_margin_backward };
 pub const names: []const []const u8 = std.meta.fieldNames(Op);
 pub const family: plan.Family = .{ .prepare = prepare };
 
@@ -29,6 +31,8 @@ const Norm = enum { differ, sum, root, largest };
 fn prepare(p: *Plan) plan.PrepareError!void {
     for (p.operands) |o| if (!o.isContiguous()) return error.Unsupported;
     if (p.op == @backingInt(Op.histogram)) return histogram.prepare(p);
+    if (p.op == @backingInt(Op.multilabel_margin)) return multilabel.prepare(p, false);
+    if (p.op == @backingInt(Op.multilabel_margin_backward)) return multilabel.prepare(p, true);
     p.run = switch (p.operands[0].dtype) {
         .float32 => try chosen(f32, p),
         .float64 => try chosen(f64, p),

@@ -8,8 +8,6 @@
 //!                                ints and floats as above
 //!     nll_loss                 loss, [total] <- x, target, [weight]; ints: reduction, ignore_index
 //!     nll_loss_backward        gx <- g, target, total, [weight]; ints as above
-//!     multilabel_margin           loss <- x (N, C), target (N, C), int64; ints: reduction (none, sum, mean)
-//!     multilabel_margin_backward  gx <- g, x, target; ints as above. Both contiguous, float32 or float64
 //!
 //! logits, x, gx: (N, C) or (N, C, S), any strides (join further dimensions to S); target: (N)
 //! or (N, S), int64 (or any other integer dtype); weight: (C), absent: 1. reduction: 0 none,
@@ -32,7 +30,6 @@
 const std = @import("std");
 const plan = @import("../plan.zig");
 const classes = @import("loss_classes.zig");
-const multilabel = @import("loss_multilabel.zig");
 const likelihood = @import("loss_likelihood.zig");
 const pointwise = @import("loss_pointwise.zig");
 const Plan = plan.Plan;
@@ -44,8 +41,6 @@ const class_rows = [_][]const u8{
     "cross_entropy_backward",
     "nll_loss",
     "nll_loss_backward",
-    "multilabel_margin",
-    "multilabel_margin_backward",
 };
 
 pub const names: []const []const u8 = blk: {
@@ -62,7 +57,6 @@ fn prepare(p: *Plan) plan.PrepareError!void {
         1 => try classes.prepareCrossEntropy(p, true),
         2 => try likelihood.prepare(p, false),
         3 => try likelihood.prepare(p, true),
-        4, 5 => try multilabel.prepare(p, p.op == 5),
         else => {
             const number = p.op - class_rows.len;
             const formula: pointwise.Formula = @fromBackingInt(@as(u3, @intCast(number / 2)));

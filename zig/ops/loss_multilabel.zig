@@ -1,5 +1,6 @@
 //! multilabel_margin: the sum over a sample's classes y and all other classes i of max(0, 1 - x[y] + x[i]) / C.
-//! The operands are listed in loss.zig.
+//! multilabel_margin: loss <- x (N, C), target (N, C), int64; ints: reduction (none, sum, mean).
+//! multilabel_margin_backward: gx <- g, x, target; ints as above. All contiguous, float32 or float64.
 const std = @import("std");
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");

@@ -125,7 +125,7 @@ def _multilabel(x, target, reduction, single):
     out = contiguous(x._layout.dtype, (n,) if apart else ())
     ints = (_REDUCTIONS[reduction],)
     loss = door.call(
-        "loss", "multilabel_margin", out, (x, target), ints, name="multilabel_margin_loss"
+        "distance", "multilabel_margin", out, (x, target), ints, name="multilabel_margin_loss"
     )
 
     def rule(g, x, target):
@@ -142,7 +142,7 @@ def _multilabel(x, target, reduction, single):
 
 def _multilabel_backward(g, x, target, ints):
     inputs = g.contiguous(), x, target
-    return door.call("loss", "multilabel_margin_backward", x._layout, inputs, ints)
+    return door.call("distance", "multilabel_margin_backward", x._layout, inputs, ints)
 
 
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
