@@ -121,7 +121,7 @@ def borrowed(arch: str, chosen: list[str], root: Path = ROOT) -> set[tuple[str, 
 
 
 # Objects whose inner loops are vectors in so many words: small code is as fast, or nearly.
-SMALL = ("elementwise", "pool", "fft", "linalg", "resample", "distance", "optim", "ctc", "special")
+SMALL = ("elementwise", "pool", "fft", "linalg", "resample", "distance", "optim", "ctc", "special", "scan", "search")
 
 # Imports that are in a text but not in what is compiled from it: other families than the one
 # asked for, and what only tests use. In a kernel object, services.zig's tests use the last two.

@@ -13,7 +13,7 @@ ffi = _cffi_backend.FFI('dlgrad._abi',
 
 DTYPES = {'bool': 0, 'uint8': 1, 'int8': 2, 'int16': 3, 'int32': 4, 'int64': 5, 'float16': 6, 'bfloat16': 7, 'float32': 8, 'float64': 9}
 STATUSES = {'ok': 0, 'out_of_memory': 1, 'index_out_of_range': 2, 'unsupported': 3, 'singular': 4, 'invalid_value': 5}
-FAMILIES = {'unary': 0, 'binary': 1, 'cast': 2, 'fill': 3, 'matmul': 4, 'index': 5, 'random': 6, 'reduce': 7, 'softmax': 8, 'scan': 9, 'optim': 10, 'norm': 11, 'ternary': 12, 'gather': 13, 'scatter': 14, 'sort': 15, 'attention': 16, 'conv': 17, 'pool': 18, 'loss': 19, 'linalg': 20, 'fft': 21, 'ceilings': 22, 'rnn': 23, 'resample': 24, 'distance': 25, 'complex': 26, 'ctc': 27, 'special': 28}
+FAMILIES = {'unary': 0, 'binary': 1, 'cast': 2, 'fill': 3, 'matmul': 4, 'index': 5, 'random': 6, 'reduce': 7, 'softmax': 8, 'scan': 9, 'optim': 10, 'norm': 11, 'ternary': 12, 'gather': 13, 'scatter': 14, 'sort': 15, 'attention': 16, 'conv': 17, 'pool': 18, 'loss': 19, 'linalg': 20, 'fft': 21, 'ceilings': 22, 'rnn': 23, 'resample': 24, 'distance': 25, 'complex': 26, 'ctc': 27, 'special': 28, 'search': 29}
 ROWS = {
     'unary': {
         'positive': 0,
@@ -321,9 +321,7 @@ ROWS = {
         'mode': 4,
         'run_count': 5,
         'runs': 6,
-        'searchsorted': 7,
-        'distinct': 8,
-        'isin': 9,
+        'distinct': 7,
     },
     'attention': {
         'attention': 0,
@@ -476,5 +474,9 @@ ROWS = {
         'hermite_polynomial_he': 28,
         'laguerre_polynomial_l': 29,
         'legendre_polynomial_p': 30,
+    },
+    'search': {
+        'searchsorted': 0,
+        'isin': 1,
     },
 }

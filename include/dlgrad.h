@@ -66,6 +66,7 @@ enum dlgrad_family {
     DLGRAD_FAMILY_COMPLEX = 26,
     DLGRAD_FAMILY_CTC = 27,
     DLGRAD_FAMILY_SPECIAL = 28,
+    DLGRAD_FAMILY_SEARCH = 29,
 };
 
 enum dlgrad_unary {
@@ -389,9 +390,7 @@ enum dlgrad_sort {
     DLGRAD_SORT_MODE = 4,
     DLGRAD_SORT_RUN_COUNT = 5,
     DLGRAD_SORT_RUNS = 6,
-    DLGRAD_SORT_SEARCHSORTED = 7,
-    DLGRAD_SORT_DISTINCT = 8,
-    DLGRAD_SORT_ISIN = 9,
+    DLGRAD_SORT_DISTINCT = 7,
 };
 
 enum dlgrad_attention {
@@ -557,6 +556,11 @@ enum dlgrad_special {
     DLGRAD_SPECIAL_HERMITE_POLYNOMIAL_HE = 28,
     DLGRAD_SPECIAL_LAGUERRE_POLYNOMIAL_L = 29,
     DLGRAD_SPECIAL_LEGENDRE_POLYNOMIAL_P = 30,
+};
+
+enum dlgrad_search {
+    DLGRAD_SEARCH_SEARCHSORTED = 0,
+    DLGRAD_SEARCH_ISIN = 1,
 };
 
 /* Chooses the kernels: a CPU level's name, or "" for the best one that this CPU can run.

@@ -33,3 +33,4 @@ pub const distance = @import("ops/distance.zig");
 pub const complex = @import("ops/complex.zig");
 pub const ctc = @import("ops/ctc.zig");
 pub const special = @import("ops/special.zig");
+pub const search = @import("ops/search.zig");

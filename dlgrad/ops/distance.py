@@ -371,7 +371,7 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False, out=None
             among = sort(among).values
         flat = x.reshape(-1).contiguous()
         found = door.call(
-            "sort",
+            "search",
             "isin",
             contiguous(dt.bool, (lay.numel,)),
             (flat, among.contiguous()),

@@ -418,7 +418,7 @@ def _search(name, boundaries, values, out_int32, right, sorter, out):
     boundaries, values = boundaries.to(common), values.to(common)
     shape = tuple(lv.shape)
     result = door.call(
-        "sort",
+        "search",
         "searchsorted",
         contiguous(dt.int64, shape),
         (boundaries, values),

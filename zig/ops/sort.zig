@@ -20,18 +20,12 @@
 //!     without order): the run of row i. inverse and counts may be left out. With self the
 //!     sorted values and order the indices of `sort` this is torch.unique; without order,
 //!     torch.unique_consecutive.
-//! searchsorted: outputs positions (int64, the shape of values); inputs boundaries, values.
-//!     ints: right.  boundaries: 1-d, or with the leading dimensions of values; sorted along
-//!     the last one. The number of boundaries < value (right: <= value), by binary search
-//!     with PyTorch's comparisons: a nan value goes to the end.
 //! distinct: outputs values (n,), inverse (int64, (n,)), counts (int64, (n,)), count (int64, (1,));
 //!     inputs self (n,), order (int64, (n,), or left out).
 //!     What run_count and runs give of a vector, in one go: the first `count` of values and counts
 //!     are written. inverse and counts may be left out. All contiguous.
-//! isin: outputs found (bool, (n,)); inputs self (n,), among (m,), sorted where m > 24.  ints: invert.
-//!     int32, int64, float32, float64 only. All contiguous.
 //!
-//! All dtypes (values, self and boundaries share one). Any strides. No scalars, no floats.
+//! All dtypes (values and self share one). Any strides. No scalars, no floats.
 //! A line has fewer than 2^32 elements. Empty lines: sort and topk only.
 const std = @import("std");
 const planning = @import("../plan.zig");
@@ -47,9 +41,9 @@ const index_space = @import("index_space.zig");
 const Plan = planning.Plan;
 const Call = planning.Call;
 
-const Row = enum(u32) { sort, topk, kthvalue, median, mode, run_count, runs, searchsorted, distinct, isin };
+const Row = enum(u32) { sort, topk, kthvalue, median, mode, run_count, runs, distinct };
 pub const names: []const []const u8 = &.{
-    "sort", "topk", "kthvalue", "median", "mode", "run_count", "runs", "searchsorted", "distinct", "isin",
+    "sort", "topk", "kthvalue", "median", "mode", "run_count", "runs", "distinct",
 };
 pub const family: planning.Family = .{ .prepare = prepare };
 
@@ -71,9 +65,7 @@ fn prepare(p: *Plan) planning.PrepareError!void {
     const row: Row = @fromBackingInt(p.op);
     switch (row) {
         .run_count, .runs => return sort_runs.prepareRuns(p, row == .run_count),
-        .searchsorted => return sort_runs.prepareSearch(p),
         .distinct => return sort_sets.prepareDistinct(p),
-        .isin => return sort_sets.prepareIsin(p),
         else => {},
     }
     const self = p.operands[2];

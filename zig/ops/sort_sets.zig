@@ -1,11 +1,9 @@
-//! Rows of the sort family about equal elements: distinct, isin. The contract is on top of sort.zig.
+//! The row of the sort family about equal elements: distinct. The contract is on top of sort.zig.
 const std = @import("std");
 const planning = @import("../plan.zig");
-const services = @import("../services.zig");
 const simd = @import("../simd.zig");
 const dtype = @import("../dtype.zig");
 const select = @import("sort_select.zig");
-const sort_runs = @import("sort_runs.zig");
 const Plan = planning.Plan;
 const Call = planning.Call;
 const DType = dtype.DType;
@@ -102,77 +100,6 @@ fn Distinct(comptime T: type) type {
             const bit: @Vector(8, u8) = .{ 1, 2, 4, 8, 16, 32, 64, 128 };
             const set: @Vector(8, u8) = @intFromBool(@as(@Vector(8, u8), @splat(mask)) & bit != @as(@Vector(8, u8), @splat(0)));
             return @as(@Vector(8, u8), @bitCast(@as(u64, @bitCast(set)) *% 0x0101010101010101));
-        }
-    };
-}
-
-pub fn prepareIsin(p: *Plan) planning.PrepareError!void {
-    for (p.operands) |o| if (o.ndim() != 1 or (o.shape[0] > 1 and o.strides[0] != 1)) return error.Unsupported;
-    p.run = switch (p.operands[1].dtype) {
-        inline .int32, .int64, .float32, .float64 => |d| &Membership(d).run,
-        else => return error.Unsupported,
-    };
-}
-
-fn Membership(comptime d: DType) type {
-    const T = d.Type();
-    return struct {
-        call: *Call,
-        among: []const T,
-        invert: u8,
-
-        const Job = @This();
-        const Nodes = sort_runs.Searching(d).Nodes;
-
-        fn run(plan: *const Plan, call: *Call) void {
-            var n: usize = @intCast(plan.operands[2].shape[0]);
-            const memory = call.at(T, 2);
-            if (n > 24) while (n > 0 and memory[n - 1] != memory[n - 1]) : (n -= 1) {}; // nan, which equals nothing
-            const job: Job = .{ .call = call, .among = memory[0..n], .invert = @intCast(plan.ints[0]) };
-            services.parallelFor(@intCast(plan.operands[0].shape[0]), 1024, job, part);
-        }
-        fn part(job: *const Job, begin: usize, end: usize) void {
-            const out = job.call.at(u8, 0)[begin..end];
-            const values = job.call.at(T, 1)[begin..end];
-            if (!simd.has_fma) return job.halved(values, out);
-            if (job.among.len <= 24) return job.compared(values, out);
-            const nodes: Nodes = .init(job.among.ptr, job.among.len, false);
-            var places: [256]i64 = undefined;
-            var first: usize = 0;
-            while (first < values.len) : (first += places.len) {
-                const here = values[first..@min(values.len, first + places.len)];
-                nodes.find(here, &places);
-                for (here, places[0..here.len], out[first..][0..here.len]) |x, at, *to| {
-                    const y = job.among[@min(@as(usize, @intCast(at)), job.among.len - 1)];
-                    to.* = @intFromBool(x == y) ^ job.invert;
-                }
-            }
-        }
-        /// By halves, or with each of a few: short code for old CPUs.
-        fn halved(job: *const Job, values: []const T, out: []u8) void {
-            for (values, out) |x, *to| {
-                var rest = job.among;
-                while (rest.len > 24) {
-                    const half = rest.len / 2;
-                    rest = if (rest[half] <= x) rest[half..] else rest[0..half];
-                }
-                to.* = @intFromBool(std.mem.indexOfScalar(T, rest, x) != null) ^ job.invert;
-            }
-        }
-        /// With each of a few.
-        fn compared(job: *const Job, values: []const T, out: []u8) void {
-            const V = @Vector(16, T);
-            var i: usize = 0;
-            while (i < values.len) : (i += 16) {
-                const m = @min(16, values.len - i);
-                var some: [16]T = undefined;
-                if (m < 16) @memcpy(some[0..m], values[i..][0..m]);
-                const x: V = if (m < 16) some else values[i..][0..16].*;
-                var found: @Vector(16, bool) = @splat(false);
-                for (job.among) |y| found |= x == @as(V, @splat(y));
-                const bytes: [16]u8 = @as(@Vector(16, u8), @intFromBool(found)) ^ @as(@Vector(16, u8), @splat(job.invert));
-                if (m < 16) @memcpy(out[i..][0..m], bytes[0..m]) else out[i..][0..16].* = bytes;
-            }
         }
     };
 }

@@ -1,5 +1,6 @@
 //! Tests of sort.zig against a sort by comparison.
 const std = @import("std");
+const search = @import("search.zig");
 const sort = @import("sort.zig");
 const testing = @import("index_testing.zig");
 const planning = @import("../plan.zig");
@@ -253,7 +254,7 @@ test "searchsorted" {
         var out: Tensor = try .init(random, .int64, &.{ 3, 20 }, false);
         defer out.deinit();
         for ([_]i64{ 0, 1 }) |right| {
-            try testing.runOk(sort.family, 7, &.{ &out, &boundaries, &values }, 1, &.{right});
+            try testing.runOk(search.family, 0, &.{ &out, &boundaries, &values }, 1, &.{right});
             for (0..lines * 20) |i| {
                 var expected: f64 = 0;
                 for (0..9) |j| {

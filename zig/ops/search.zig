@@ -1,0 +1,326 @@
+//! Searching in what is sorted: how many boundaries are before a value, and whether it is among some.
+//!
+//! searchsorted: outputs positions (int64, the shape of values); inputs boundaries, values.
+//!     ints: right.  boundaries: 1-d, or with the leading dimensions of values; sorted along
+//!     the last one. The number of boundaries < value (right: <= value), by binary search
+//!     with PyTorch's comparisons: a nan value goes to the end.
+//! isin: outputs found (bool, (n,)); inputs self (n,), among (m,), sorted where m > 24.  ints: invert.
+//!     int32, int64, float32, float64 only. All contiguous.
+//!
+//! searchsorted: all dtypes (boundaries and values share one), any strides. No scalars, no floats.
+const std = @import("std");
+const planning = @import("../plan.zig");
+const services = @import("../services.zig");
+const dtype = @import("../dtype.zig");
+const simd = @import("../simd.zig");
+const index_space = @import("index_space.zig");
+const sort_runs = @import("sort_runs.zig");
+const Plan = planning.Plan;
+const Call = planning.Call;
+const DType = dtype.DType;
+
+const Row = enum(u32) { searchsorted, isin };
+pub const names: []const []const u8 = &.{ "searchsorted", "isin" };
+pub const family: planning.Family = .{ .prepare = prepare };
+
+fn prepare(p: *Plan) planning.PrepareError!void {
+    const row: Row = @fromBackingInt(p.op);
+    return switch (row) {
+        .searchsorted => prepareSearch(p),
+        .isin => prepareIsin(p),
+    };
+}
+
+const Search = struct {
+    right: bool,
+    n: usize,
+    step: usize,
+    /// Positions, boundaries, values, over the shape of values.
+    space: index_space.Space(3) = .{},
+
+    /// Whether the same boundaries serve all values, which lie together.
+    fn flat(s: *const Search) bool {
+        const x = &s.space;
+        return x.ndim == 1 and x.strides[0][0] == 1 and x.strides[1][0] == 0 and x.strides[2][0] == 1;
+    }
+};
+
+fn prepareSearch(p: *Plan) planning.PrepareError!void {
+    const out = p.operands[0];
+    const boundaries = p.operands[1];
+    const values = p.operands[2];
+    if (boundaries.dtype != values.dtype or boundaries.ndim() == 0) return error.Unsupported;
+    const last = boundaries.ndim() - 1;
+    if (last != 0 and last + 1 != values.ndim()) return error.Unsupported;
+    var state: Search = .{
+        .right = p.ints[0] != 0,
+        .n = @intCast(boundaries.shape[last]),
+        .step = @intCast(boundaries.strides[last]),
+    };
+    for (0..values.ndim()) |d| {
+        const line: i64 = if (last == 0 or d == last) 0 else boundaries.strides[d];
+        try state.space.add(values.shape[d], .{ out.strides[d], line, values.strides[d] });
+    }
+    state.space.coalesce();
+    (try p.create(Search)).* = state;
+    p.run = switch (values.dtype) {
+        .bool, .uint8 => &Searching(.uint8).run,
+        inline else => |d| &Searching(d).run,
+    };
+}
+
+fn Searching(comptime d: DType) type {
+    const T = d.Type();
+    return struct {
+        plan: *const Plan,
+        call: *Call,
+
+        const Job = @This();
+        fn run(plan: *const Plan, call: *Call) void {
+            const s = plan.stateAs(Search);
+            const job: Job = .{ .plan = plan, .call = call };
+            services.parallelFor(s.space.count, 1024, job, part);
+        }
+        fn part(job: *const Job, begin: usize, end: usize) void {
+            const s = job.plan.stateAs(Search);
+            const out = job.call.at(i64, 0);
+            const boundaries = job.call.at(T, 1);
+            const values = job.call.at(T, 2);
+            var i = begin;
+            if (@sizeOf(T) >= 4 and simd.has_fma and s.n > 0 and s.flat()) {
+                const last = boundaries[(s.n - 1) * s.step];
+                if (s.n <= 24 and last == last) {
+                    while (i + lanes <= end) : (i += lanes) {
+                        out[i..][0..lanes].* = counted(s, boundaries, values[i..][0..lanes].*);
+                    }
+                } else if (s.step == 1 and s.n >= lanes and end - i >= lanes) {
+                    Nodes.init(boundaries, s.n, s.right).find(values[i..end], out + i);
+                    i = end;
+                }
+            }
+            var w = s.space.walk(i);
+            while (i < end) : (i += width) {
+                // Several searches side by side: each of them mostly waits for memory.
+                const n: usize = @min(width, end - i);
+                var line: [width][*]const T = @splat(boundaries);
+                var value: [width]Comparable = undefined;
+                var place: [width]*i64 = undefined;
+                for (0..n) |j| {
+                    place[j] = &out[w.offset[0]];
+                    line[j] = boundaries + w.offset[1];
+                    value[j] = sort_runs.comparable(d, values[w.offset[2]]);
+                    if (s.space.ndim == 1) {
+                        for (&w.offset, s.space.strides) |*x, strides| x.* += strides[0];
+                    } else w.advance(1);
+                }
+                for (n..width) |j| {
+                    line[j] = line[0];
+                    value[j] = value[0];
+                }
+                const found = search(s, &line, &value);
+                for (place[0..n], found[0..n]) |p, x| p.* = @intCast(x);
+            }
+        }
+
+        const lanes = 16;
+        /// Of few boundaries all: how many of them a search would pass.
+        fn counted(s: *const Search, boundaries: [*]const T, x: @Vector(lanes, T)) @Vector(lanes, i64) {
+            const I = @Vector(lanes, @Int(.signed, @bitSizeOf(T)));
+            var sum: I = @splat(0);
+            for (0..s.n) |k| {
+                const y: @Vector(lanes, T) = @splat(boundaries[k * s.step]);
+                sum += @select(std.meta.Child(I), if (s.right) y > x else y >= x, @as(I, @splat(0)), @as(I, @splat(1)));
+            }
+            return sum;
+        }
+
+        /// Boundaries as a tree with nodes of `fan`, the last of which are boundaries themselves.
+        pub const Nodes = struct {
+            pub const fan = 8;
+            const all = 512;
+
+            boundaries: [*]const T,
+            n: usize,
+            right: bool,
+            /// Boundaries between two of `leaves`; 0 where there are so few that what is above them suffices.
+            apart: usize,
+            has_middle: bool = false,
+            tops: [fan]T,
+            middle: [fan * fan]T,
+            leaves: [all]T,
+
+            pub fn init(boundaries: [*]const T, n: usize, right: bool) Nodes {
+                var t: Nodes = .{ .boundaries = boundaries, .n = n, .right = right, .apart = 0, .tops = undefined, .middle = undefined, .leaves = undefined };
+                var from: []const T = boundaries[0..n];
+                if (n > all) {
+                    t.apart = (n + all - 1) / all;
+                    every(t.apart, from, &t.leaves);
+                    from = &t.leaves;
+                }
+                if (from.len > fan * fan) {
+                    t.has_middle = true;
+                    every(fan, from, &t.middle);
+                    from = &t.middle;
+                }
+                every(fan, from, &t.tops);
+                return t;
+            }
+            fn every(apart: usize, from: []const T, to: []T) void {
+                for (to, 1..) |*x, i| x.* = from[@min(from.len, i * apart) - 1];
+            }
+            /// x, of which the compiler knows nothing: it would make a branch of it that nobody could foresee.
+            inline fn hidden(x: usize) usize {
+                return asm (""
+                    : [out] "=r" (-> usize),
+                    : [x] "0" (x),
+                );
+            }
+            /// The place of the first that is not passed, from `low` on; `fan` behind it where all are.
+            inline fn among(comptime right: bool, nodes: []const T, from: usize, x: T) usize {
+                // What is before a place that was found is passed in any case: starting sooner does no harm.
+                const low = @min(from, nodes.len - fan);
+                const y: @Vector(fan, T) = nodes[low..][0..fan].*;
+                const v: @Vector(fan, T) = @splat(x);
+                const stops: @Int(.unsigned, fan) = @bitCast(if (right) y > v else y >= v);
+                return low + @ctz(@as(u32, stops) | 1 << fan);
+            }
+            pub fn find(t: *const Nodes, values: []const T, out: [*]i64) void {
+                if (t.right) t.findOf(true, values, out) else t.findOf(false, values, out);
+            }
+            fn findOf(t: *const Nodes, comptime right: bool, values: []const T, out: [*]i64) void {
+                const line = t.boundaries[0..t.n];
+                if (t.apart <= fan) {
+                    for (values, out) |x, *to| to.* = @intCast(among(right, line, t.start(right, x), x));
+                    return;
+                }
+                var i: usize = 0;
+                while (i < values.len) : (i += together) {
+                    const m = @min(together, values.len - i);
+                    var x: [together]T = @splat(values[i]);
+                    @memcpy(x[0..m], values[i..][0..m]);
+                    var low: [together]usize = undefined;
+                    for (&low, x) |*l, v| l.* = t.start(right, v);
+                    t.halve(right, &x, &low);
+                    for (low[0..m], x[0..m], out[i..][0..m]) |l, v, *to| to.* = @intCast(among(right, line, l, v));
+                }
+            }
+            inline fn start(t: *const Nodes, comptime right: bool, x: T) usize {
+                var low = fan * among(right, &t.tops, 0, x);
+                if (t.has_middle) low = fan * among(right, &t.middle, low, x);
+                if (t.apart != 0) low = @min(t.apart * among(right, &t.leaves, low, x), t.n - t.apart);
+                return low;
+            }
+            /// Searches side by side: each of them mostly waits for what it compared last.
+            const together = 8;
+            inline fn halve(t: *const Nodes, comptime right: bool, x: *const [together]T, low: *[together]usize) void {
+                var left = t.apart;
+                while (left > fan) {
+                    const half = left / 2;
+                    const middle = t.boundaries + half - 1;
+                    inline for (x, low) |v, *l| {
+                        const y = middle[l.*];
+                        const stops = if (right) y > v else y >= v;
+                        l.* += half & (hidden(@intFromBool(stops)) -% 1);
+                    }
+                    left -= half;
+                }
+            }
+        };
+
+        const width = 8;
+        const Comparable = @TypeOf(sort_runs.comparable(d, undefined));
+
+        fn search(
+            s: *const Search,
+            line: *const [width][*]const T,
+            value: *const [width]Comparable,
+        ) [width]usize {
+            var low: [width]usize = @splat(0);
+            if (s.n == 0) return low;
+            // What is left to look through is as long for all of them.
+            var left = s.n;
+            while (true) {
+                const half = @max(1, left / 2);
+                inline for (0..width) |j| {
+                    const y = sort_runs.comparable(d, line[j][(low[j] + half - 1) * s.step]);
+                    const goes_on = if (s.right) !(y > value[j]) else !(y >= value[j]);
+                    low[j] += if (goes_on) half else 0;
+                }
+                if (left == 1) break;
+                left -= half;
+            }
+            return low;
+        }
+    };
+}
+
+fn prepareIsin(p: *Plan) planning.PrepareError!void {
+    for (p.operands) |o| if (o.ndim() != 1 or (o.shape[0] > 1 and o.strides[0] != 1)) return error.Unsupported;
+    p.run = switch (p.operands[1].dtype) {
+        inline .int32, .int64, .float32, .float64 => |d| &Membership(d).run,
+        else => return error.Unsupported,
+    };
+}
+
+fn Membership(comptime d: DType) type {
+    const T = d.Type();
+    return struct {
+        call: *Call,
+        among: []const T,
+        invert: u8,
+
+        const Job = @This();
+        const Nodes = Searching(d).Nodes;
+
+        fn run(plan: *const Plan, call: *Call) void {
+            var n: usize = @intCast(plan.operands[2].shape[0]);
+            const memory = call.at(T, 2);
+            if (n > 24) while (n > 0 and memory[n - 1] != memory[n - 1]) : (n -= 1) {}; // nan, which equals nothing
+            const job: Job = .{ .call = call, .among = memory[0..n], .invert = @intCast(plan.ints[0]) };
+            services.parallelFor(@intCast(plan.operands[0].shape[0]), 1024, job, part);
+        }
+        fn part(job: *const Job, begin: usize, end: usize) void {
+            const out = job.call.at(u8, 0)[begin..end];
+            const values = job.call.at(T, 1)[begin..end];
+            if (!simd.has_fma) return job.halved(values, out);
+            if (job.among.len <= 24) return job.compared(values, out);
+            const nodes: Nodes = .init(job.among.ptr, job.among.len, false);
+            var places: [256]i64 = undefined;
+            var first: usize = 0;
+            while (first < values.len) : (first += places.len) {
+                const here = values[first..@min(values.len, first + places.len)];
+                nodes.find(here, &places);
+                for (here, places[0..here.len], out[first..][0..here.len]) |x, at, *to| {
+                    const y = job.among[@min(@as(usize, @intCast(at)), job.among.len - 1)];
+                    to.* = @intFromBool(x == y) ^ job.invert;
+                }
+            }
+        }
+        /// By halves, or with each of a few: short code for old CPUs.
+        fn halved(job: *const Job, values: []const T, out: []u8) void {
+            for (values, out) |x, *to| {
+                var rest = job.among;
+                while (rest.len > 24) {
+                    const half = rest.len / 2;
+                    rest = if (rest[half] <= x) rest[half..] else rest[0..half];
+                }
+                to.* = @intFromBool(std.mem.indexOfScalar(T, rest, x) != null) ^ job.invert;
+            }
+        }
+        /// With each of a few.
+        fn compared(job: *const Job, values: []const T, out: []u8) void {
+            const V = @Vector(16, T);
+            var i: usize = 0;
+            while (i < values.len) : (i += 16) {
+                const m = @min(16, values.len - i);
+                var some: [16]T = undefined;
+                if (m < 16) @memcpy(some[0..m], values[i..][0..m]);
+                const x: V = if (m < 16) some else values[i..][0..16].*;
+                var found: @Vector(16, bool) = @splat(false);
+                for (job.among) |y| found |= x == @as(V, @splat(y));
+                const bytes: [16]u8 = @as(@Vector(16, u8), @intFromBool(found)) ^ @as(@Vector(16, u8), @splat(job.invert));
+                if (m < 16) @memcpy(out[i..][0..m], bytes[0..m]) else out[i..][0..16].* = bytes;
+            }
+        }
+    };
+}
