@@ -155,7 +155,7 @@ def quick(anew, recipe, arity):
         return anew
 
     def remembered(plan, choice):
-        from .autograd.graph import remembering
+        from .autograd.learned import remembering
 
         found = recipe(plan, choice)
         return found and (found[0], remembering(found[1]), *found[2:])

@@ -1,6 +1,6 @@
 """Automatic differentiation: backward, grad, modes, hooks, Function, checks (PyTorch's `torch.autograd`)."""
 
-from . import graph  # noqa: F401
+from . import graph, learned  # noqa: F401
 from .anomaly import detect_anomaly, set_detect_anomaly  # noqa: F401
 from .engine import backward, grad  # noqa: F401
 from .function import Function  # noqa: F401

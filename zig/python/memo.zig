@@ -12,7 +12,7 @@
 //!   write  ran one plan into (a part of) one of its tensors, and returned that or None
 //!   chain  ran some plans over its tensors and their results, and returned some of these or views of them
 //! What it did is seen from outside: from the plans that were run meanwhile (`note`) and from the
-//! result, whose node Python reads (`recipe_of` in autograd/graph.py). A key is learned when it comes
+//! result, whose node Python reads (`recipe_of` in autograd/learned.py). A key is learned when it comes
 //! for the second time. Only functions whose way depends on nothing but the key may be wrapped.
 const std = @import("std");
 const api = @import("api.zig");
@@ -34,7 +34,7 @@ const py = &api.py;
 const left_out = memo_entry.left_out;
 const mayWrite = memo_entry.mayWrite;
 
-/// graph.recipe_of
+/// learned.recipe_of
 var recipe_of: ?O = null;
 /// Hashes that came once.
 var sightings: [4096]u64 = @splat(0);

@@ -1,7 +1,7 @@
 //! How the results of a chain (memo_chain.zig) are recorded: the graph that its function made, made again.
 //!
 //! A script is a tuple of steps that Python read off the graph of the results (`script_of` in
-//! autograd/graph.py). Values are counted: first the chain's places, then what these steps make.
+//! autograd/learned.py). Values are counted: first the chain's places, then what these steps make.
 //!   (place, bytes behind it, layout, is a view, view mode)    the next value: memory of that at the place
 //!   (name, rule, kept, own, edges, results, layouts)          the next node. edges: None, a tensor of the key, or
 //!                                                             behind these a node (or (node, number): one of its results);
@@ -21,7 +21,7 @@ pub const most_values = 250;
 const most_nodes = 64;
 const most_edges = 64;
 
-/// graph.script_of and graph.Output
+/// learned.script_of and graph.Output
 pub var script_of: ?O = null;
 pub var output_type: ?O = null;
 
