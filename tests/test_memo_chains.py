@@ -280,3 +280,19 @@ def test_they_are_memos():
     assert native is not None
     for name, (f, _) in FUNCTIONS.items():
         assert type(f).__name__ == "Memo" or type(f) is type(memo(lambda: None)), name
+
+
+def test_out_of_another_shape_is_resized_each_time():
+    x = numbers(0, 4, 3)
+    index = dlgrad.tensor([[0, 2, 1]])
+    functions = {
+        "dstack": lambda out: dlgrad.dstack([x, x], out=out),
+        "add": lambda out: dlgrad.add(x, x, out=out),
+        "searchsorted": lambda out: dlgrad.searchsorted(x[0], x, out_int32=True, out=out),
+        "scatter": lambda out: dlgrad.scatter(x, 0, index, 1.0, out=out),
+    }
+    for name, f in functions.items():
+        for _ in range(TIMES):
+            out = dlgrad.empty(0, dtype=dlgrad.int32 if name == "searchsorted" else dlgrad.float32)
+            result = f(out)
+            assert result is out and out.shape == f(None).shape and out.tolist() == f(None).tolist()

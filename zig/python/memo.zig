@@ -97,9 +97,11 @@ pub const Memo = extern struct {
 
     fn askAndLearn(m: *Memo, key: *const Key, args: [*]const O, nf: usize, names: ?O) ?O {
         @branchHint(.cold);
+        const before: Before = .of(key);
+        defer before.release();
         const mark = memo_watch.begin();
         const result = m.ask(args, nf, names);
-        if (result) |r| m.learn(key, r, memo_watch.since(mark));
+        if (result) |r| m.learn(key, r, if (before.isNow(key)) memo_watch.since(mark) else null);
         memo_watch.end();
         return result;
     }
@@ -430,6 +432,34 @@ pub const Memo = extern struct {
         objects.member("__wrapped__", @offsetOf(Memo, "slow"), api.MemberDef.object, true),
         .{},
     };
+};
+
+/// What the tensors of a key were: a function may give one another layout or memory (`out=` of another shape).
+const Before = struct {
+    n: usize,
+    layouts: [key_zig.max_tensors]?O = undefined,
+    storages: [key_zig.max_tensors]?O = undefined,
+
+    fn of(key: *const Key) Before {
+        var b: Before = .{ .n = key.n_tensors };
+        for (key.tensors[0..b.n], b.layouts[0..b.n], b.storages[0..b.n]) |t, *layout, *storage| {
+            layout.* = api.keep(Tensor.slots.get(t, "_layout").?);
+            storage.* = api.keep(Tensor.slots.get(t, "_storage").?);
+        }
+        return b;
+    }
+    fn isNow(b: *const Before, key: *const Key) bool {
+        for (key.tensors[0..b.n], b.layouts[0..b.n], b.storages[0..b.n]) |t, layout, storage| {
+            if (Tensor.slots.get(t, "_layout") != layout or Tensor.slots.get(t, "_storage") != storage) return false;
+        }
+        return true;
+    }
+    fn release(b: *const Before) void {
+        for (b.layouts[0..b.n], b.storages[0..b.n]) |layout, storage| {
+            api.drop(layout);
+            api.drop(storage);
+        }
+    }
 };
 
 /// The slots' values that are known at run time are given to it there.
