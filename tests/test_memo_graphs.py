@@ -156,6 +156,16 @@ def test_views_of_another_kind():
             assert part._view_mode == "multi" and part._base is y
 
 
+def test_a_view_that_begins_before_the_argument():
+    memo = type(dlgrad.split)(lambda x: (x * 2, x.detach().as_strided((2,), (1,), 0)))
+    for seed in range(TIMES):
+        base = numbers(seed, 4).requires_grad_()
+        doubled, first = memo(base[2:])
+        assert doubled.tolist() == (2 * base[2:]).tolist() and first.tolist() == base[:2].tolist()
+        doubled.sum().backward()
+        assert base.grad.tolist() == [0, 0, 2, 2]
+
+
 def test_rules_that_hold_tensors_are_not_kept():
     x = dlgrad.ones(3)
     assert is_constant(lambda g: g + 1) and not is_constant(lambda g: g * x)

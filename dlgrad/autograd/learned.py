@@ -30,7 +30,7 @@ def recipe_of(out, inputs, edges, results):
     if len({id(e) for e in wanted}) < len(wanted) or not is_constant(node.rule):
         return None
     try:
-        places = tuple([255 if e is None else _place(e, edges) for e in node.edges])
+        places = tuple([_LEFT_OUT if e is None else _place(e, edges) for e in node.edges])
         kept = tuple([
             RESULT if i == node.own else _kept(v, inputs, results) if isinstance(v, Tensor) else (v,)
             for i, v in enumerate(node.saved)
@@ -41,6 +41,10 @@ def recipe_of(out, inputs, edges, results):
         return None
     return node.name_, remembering(node.rule), kept, node.own, places
 
+
+# As zig/python/memo_graph.zig has room for.
+_MOST_VALUES, _MOST_NODES, _MOST_EDGES = 250, 64, 64
+_LEFT_OUT = 255  # stands for None among places and values
 
 _remembering = weakref.WeakValueDictionary()  # rule -> the memo of it
 
@@ -88,7 +92,7 @@ class _Script:
         self.nodes = {id(node): i for i, node in enumerate(nodes)}
         for node in nodes:
             self.write(node)
-        found = tuple([255 if t is None else self.value(t) for t in outs])
+        found = tuple([_LEFT_OUT if t is None else self.value(t) for t in outs])
         for i, t in enumerate(self.values):
             if i < self.n or i < len(self.places) and i not in self.used:
                 continue
@@ -97,7 +101,7 @@ class _Script:
                 self.steps.append(
                     (i, self.nodes[id(fn.node)], None if type(fn) is Node else fn.number)
                 )
-        if len(self.values) > 250 or len(nodes) > 64:
+        if len(self.values) > _MOST_VALUES or len(nodes) > _MOST_NODES:
             raise ValueError
         return tuple(self.steps), found, tuple([i for i in self.used if i < len(self.places)])
 
@@ -120,7 +124,7 @@ class _Script:
                 or node.trace
                 or node.__dict__.keys() - {"layouts"}
                 or node.saved is FREED
-                or len(node.edges) > 64
+                or len(node.edges) > _MOST_EDGES
             ):
                 raise ValueError
             self.nodes[id(node)] = node
@@ -184,6 +188,8 @@ class _Script:
             or t._requires_grad is not MAYBE
             and t._grad_fn is None
         ):
+            raise ValueError
+        if t._ptr < x._ptr:
             raise ValueError
         self.used.add(place)
         self.steps.append((place, t._ptr - x._ptr, t._layout, is_view, t._view_mode))
