@@ -187,9 +187,7 @@ class Trace:
 
 
 special = None  # called with every new node while anomaly detection or saved-tensor hooks are on
-crossing = (
-    None  # dlgrad.func.vmap's share in the walk back (batched.py); None until it is first used
-)
+crossing = None  # dlgrad.func.vmap's share in the walk back (batched.py); None until it is first used
 anomaly = None  # None, or whether to look for nan too
 _here = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 

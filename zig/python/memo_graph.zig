@@ -9,7 +9,6 @@
 //!   (value, node, number)                                     the value is that result of the node (None: the only one)
 const api = @import("api.zig");
 const graph = @import("graph.zig");
-const key_zig = @import("key.zig");
 const objects = @import("objects.zig");
 const Node = objects.Node;
 const Tensor = objects.Tensor;

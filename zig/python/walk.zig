@@ -271,9 +271,15 @@ const Walk = struct {
         defer api.drop(rule);
         var args: [1 + most_saved]O = undefined;
         args[0] = g;
-        const n: usize = @intCast(py.PyTuple_Size(saved));
-        for (args[1..][0..n], 0..) |*a, i| a.* = py.PyTuple_GetItem(saved, @intCast(i)).?;
+        const n = spread(saved, args[1..]);
         return api.callObject(rule, args[0 .. 1 + n]);
+    }
+
+    /// Puts the items of a tuple there. How many they are.
+    fn spread(saved: O, to: []O) usize {
+        const n: usize = @intCast(py.PyTuple_Size(saved));
+        for (to[0..n], 0..) |*a, i| a.* = py.PyTuple_GetItem(saved, @intCast(i)).?;
+        return n;
     }
 
     inline fn isFresh(g: O, of: O, last: ?O) bool {
@@ -328,8 +334,7 @@ const Walk = struct {
         defer api.drop(edges);
         var args: [2 + most_saved]O = undefined;
         args[1] = g;
-        const n_saved: usize = @intCast(py.PyTuple_Size(saved));
-        for (args[2..][0..n_saved], 0..) |*a, i| a.* = py.PyTuple_GetItem(saved, @intCast(i)).?;
+        const n_saved = spread(saved, args[2..]);
         const n: usize = @intCast(@min(py.PyTuple_Size(rules), py.PyTuple_Size(edges)));
         var last: ?O = null;
         for (0..n) |i| {
