@@ -135,3 +135,32 @@ def small_mask(torch):
     x = torch.randn(5, 5)
     mask = x > 0
     return lambda: x[mask]
+
+
+def recorded(name, shape, make):
+    """A function whose input wants a gradient: forward alone (the graph is made), and with backward."""
+
+    def setup(torch, differentiate):
+        x = torch.randn(*shape, requires_grad=True)
+        f = make(torch, torch.nn.functional)
+        y = f(x)
+        first = y[0] if isinstance(y, (tuple, list)) else y
+        g = torch.ones_like(first)
+
+        def run():
+            y = f(x)
+            torch.autograd.grad(y[0] if isinstance(y, (tuple, list)) else y, x, g)
+
+        return run if differentiate else lambda: f(x)
+
+    program(name + ", grad", GROUP)(lambda torch: setup(torch, False))
+    program(name + ", grad, forward and backward", GROUP)(lambda torch: setup(torch, True))
+
+
+recorded("split 5x4", (5, 4), lambda torch, F: lambda x: x.split(2, 1))
+recorded("cdist 5x4", (5, 4), lambda torch, F: lambda x: torch.cdist(x, x[:3]))
+recorded("normalize 5x4", (5, 4), lambda torch, F: lambda x: F.normalize(x))
+recorded("layer_norm 5x4", (5, 4), lambda torch, F: lambda x: F.layer_norm(x, (4,)))
+recorded("pad 2x3x6x6, reflect", (2, 3, 6, 6), lambda torch, F: lambda x: F.pad(x, (1, 1, 1, 1), "reflect"))
+recorded("attention 2x3x6x6", (2, 3, 6, 6), lambda torch, F: lambda x: F.scaled_dot_product_attention(x, x, x))
+recorded("conv2d 2x3x6x6", (2, 3, 6, 6), lambda torch, F: (lambda w: lambda x: F.conv2d(x, w))(torch.randn(4, 3, 3, 3)))
