@@ -9,9 +9,12 @@ Each round starts one process for each library and group of programs, one after 
 turns, so that a slow moment of the machine meets all. Within a process a program is timed in
 batches; the tables show the median over the rounds of the processes' medians; the JSON file has the
 best batch too. Speed-up is the other library's time over dlgrad's: above 1, dlgrad is faster. The
-ceilings (peak of fused multiply-adds, memory bandwidth) are measured in each round. Without torch,
-dlgrad is timed without it. On a machine that others use too, several threads wait for the slowest
-of them, so there only the best times say much.
+ceilings (peak of fused multiply-adds, memory bandwidth) are measured in each round before each group
+of programs that is held against them. Without torch, dlgrad is timed without it.
+
+Machines that others use too are noisy. `--settle N` measures every program whose speed-up over
+PyTorch came out below 1.15, for whatever reason, in N rounds more; the medians are of all rounds,
+the first ones too.
 """
 
 from __future__ import annotations
@@ -62,30 +65,56 @@ def parts(names):
     return by_group
 
 
-def compare(libraries, threads, rounds, seconds, names, tell=lambda text: None):
-    """Times in seconds: (versions, ceilings, name -> library -> {"median", "best"} or {"error"}).
+class Rounds:
+    """Rounds of measuring with one thread count, and what they found so far."""
 
-    Libraries without a program have no entry for it.
-    """
-    found = {name: {n: [] for n in libraries if has(n, name)} for name in names}
-    versions, limits = {}, []
-    for i in range(rounds):
-        limits.append(run_worker("dlgrad", threads, "ceilings")["results"])
+    def __init__(self, libraries, threads, seconds, names, tell):
+        self.libraries, self.threads, self.seconds = libraries, threads, seconds
+        self.tell = tell
+        self.found = {name: {n: [] for n in libraries if has(n, name)} for name in names}
+        self.versions, self.limits, self.done = {}, [], 0
+
+    def go(self, names, libraries, of):
+        """One round more of these programs and libraries; `of`: what its number counts to."""
+        self.done += 1
         for group, members in parts(names).items():
-            for library in libraries if i % 2 == 0 else libraries[::-1]:
+            if any(PROGRAMS[name].flops or PROGRAMS[name].bytes for name in members):
+                self.limits.append(run_worker("dlgrad", self.threads, "ceilings")["results"])
+            for library in libraries if self.done % 2 else libraries[::-1]:
                 mine = [name for name in members if has(library, name)]
                 if not mine:
                     continue
-                tell(f"round {i + 1} of {rounds}, {threads} thread(s), {group}: {library}")
-                answer = run_worker(library, threads, seconds, *mine)
-                versions[library] = answer["version"]
+                place = f"{self.threads} thread(s), {group}: {library}"
+                self.tell(f"round {self.done} of {of}, {place}")
+                answer = run_worker(library, self.threads, self.seconds, *mine)
+                self.versions[library] = answer["version"]
                 for name, result in answer["results"].items():
-                    found[name][library].append(result)
-    times = {
-        name: {library: report.summary(results) for library, results in by_library.items()}
-        for name, by_library in found.items()
-    }
-    return versions, report.best_ceilings(limits), times
+                    self.found[name][library].append(result)
+
+    def times(self):
+        """name -> library -> {"median", "best"} in seconds, or {"error"}."""
+        return {
+            name: {library: report.summary(results) for library, results in by_library.items()}
+            for name, by_library in self.found.items()
+        }
+
+
+def compare(libraries, threads, rounds, settle, seconds, names, tell=lambda text: None):
+    """What some rounds find: (versions, ceilings, times as Rounds.times gives them).
+
+    Programs that are not clearly faster than PyTorch's then get `settle` rounds more. Libraries
+    without a program have no entry for it.
+    """
+    all_rounds = Rounds(libraries, threads, seconds, names, tell)
+    for _ in range(rounds):
+        all_rounds.go(names, libraries, rounds)
+    both = [n for n in libraries if n in ("dlgrad", "torch")]
+    if settle and len(both) == 2:
+        times = all_rounds.times()
+        unsettled = [n for n in names if (report.speedup(times[n]) or report.CLEAR) < report.CLEAR]
+        for _ in range(settle):
+            all_rounds.go(unsettled, both, rounds + settle)
+    return all_rounds.versions, report.ceilings(all_rounds.limits), all_rounds.times()
 
 
 def memory(libraries, threads, rounds, tell=lambda text: None):
@@ -132,6 +161,8 @@ def parse(arguments):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--rounds", type=int, default=5, help="processes of each library (5)")
+    parser.add_argument("--settle", type=int, default=0,
+                        help="rounds more of what came out below 1.15 (0)")  # fmt: skip
     parser.add_argument("--seconds", type=float, default=0.12, help="a program and process (0.12)")
     parser.add_argument("--threads", default="1,2", help="thread counts to time with (1,2)")
     parser.add_argument("--only", default="", help="programs whose names begin with one of these")
@@ -149,8 +180,8 @@ def parse(arguments):
     if options.tiny:
         options.rounds, options.seconds, options.threads = 1, 0.02, "1"
         options.libraries = "dlgrad"
-    if options.rounds < 1 or options.seconds <= 0:
-        parser.error("--rounds and --seconds must be positive")
+    if options.rounds < 1 or options.seconds <= 0 or options.settle < 0:
+        parser.error("--rounds and --seconds must be positive, --settle not negative")
     try:
         options.threads = [int(t) for t in options.threads.split(",")]
     except ValueError:
@@ -186,12 +217,14 @@ def run(options, tell):
     """Measures; returns what the JSON file holds."""
     libraries = installed(options.libraries, tell)
     machine = f"{processor()}, {os.cpu_count()} logical cores, Python {platform.python_version()}"
-    found = {"machine": machine, "rounds": options.rounds, "versions": {}}
+    found = {"machine": machine, "rounds": options.rounds, "settle": options.settle}
+    found["versions"] = {}
     found |= {"ceilings": {}, "seconds": {}, "memory": {}}
     for threads in options.threads:
         versions, limits, times = compare(
-            libraries, threads, options.rounds, options.seconds, options.names, tell
-        )
+            libraries, threads, options.rounds, options.settle, options.seconds, options.names,
+            tell,
+        )  # fmt: skip
         found["versions"] |= versions
         found["ceilings"][str(threads)] = limits
         found["seconds"][str(threads)] = times

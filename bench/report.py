@@ -11,6 +11,8 @@ TITLES = {"dlgrad": "dlgrad", "torch": "PyTorch", "numpy": "NumPy", "jax": "JAX 
           "tinygrad": "tinygrad (jit)"}  # fmt: skip
 #: A speed-up below this is a loss; what lies between it and 1 is noise.
 LOSS = 0.95
+#: A speed-up from here on is no loss by any noise seen; below it, `--settle` measures again.
+CLEAR = 1.15
 #: The whole report judges transcendental functions and tensors larger than the caches too.
 TAGS = {"transcendental": "transcendental functions", "large": "larger than the last-level cache"}
 
@@ -45,9 +47,15 @@ def leave_out(found):
     return gone
 
 
-def best_ceilings(rounds):
-    """The highest of each ceiling over the rounds."""
-    return {key: max(limits[key] for limits in rounds) for key in rounds[0]}
+def ceilings(measured):
+    """Of each ceiling the median over the measurements' medians and the best ("median", "best")."""
+    return {
+        key: {
+            "median": statistics.median(limits[key]["median"] for limits in measured),
+            "best": max(limits[key]["best"] for limits in measured),
+        }
+        for key in (measured[0] if measured else ())
+    }
 
 
 def time_text(seconds):
@@ -74,7 +82,8 @@ def geometric_mean(values):
 def share(name, seconds, limits):
     """How much of the ceiling a time reaches, as text: of the FMA peak or of the bandwidth.
 
-    The bandwidth is that of reading, copying or a triad, whichever is most like the program.
+    A median time is held against the median of the ceiling's own runs. The bandwidth is that of
+    reading or of a triad, whichever is more like the program.
     A program that works in the caches passes 100% of the memory's.
     """
     about = PROGRAMS.get(name)
@@ -82,10 +91,10 @@ def share(name, seconds, limits):
         return ""
     if about.flops:
         peak = limits["float64" if about.peak == "float64" else "float32"]
-        return f"{about.flops / seconds / peak:.0%} FMA"
+        return f"{about.flops / seconds / peak['median']:.0%} FMA"
     if about.bytes:
         kind = "read" if about.group == "reductions" else "triad"
-        return f"{about.bytes / seconds / limits[kind]:.0%} {kind}"
+        return f"{about.bytes / seconds / limits[kind]['median']:.0%} {kind}"
     return ""
 
 
@@ -211,19 +220,32 @@ def memory_table(found):
 
 
 def ceilings_text(found):
-    """The ceilings in words."""
+    """The ceilings in words, with the best run of each in brackets."""
     lines = []
     for t, c in found["ceilings"].items():
-        peak = f"{c['float32'] / 1e9:.0f} GFLOP/s float32, {c['float64'] / 1e9:.0f} float64"
-        memory = ", ".join(f"{kind} {c[kind] / 1e9:.1f}" for kind in ("copy", "triad", "read"))
-        lines.append(f"Ceilings, {t} thread(s): {peak}; memory in GB/s: {memory}.")
+        if not c:
+            continue
+        text = {
+            kind: f"{limit['median'] / 1e9:.1f} ({limit['best'] / 1e9:.1f})"
+            for kind, limit in c.items()
+        }
+        peak = f"GFLOP/s float32 {text['float32']}, float64 {text['float64']}"
+        memory = ", ".join(f"{kind} {text[kind]}" for kind in ("copy", "triad", "read"))
+        lines.append(f"Ceilings, {t} thread(s), median (best): {peak}; memory in GB/s: {memory}.")
     return lines
+
+
+def rounds_text(found):
+    """How many rounds there were, in words."""
+    settle = found.get("settle")
+    more = f", {settle} more of programs that came out below {CLEAR}" if settle else ""
+    return f"{found['rounds']} rounds{more}"
 
 
 def document(found):
     """The whole report."""
     about = [f"{TITLES.get(n, n)} {v}" for n, v in found["versions"].items()]
-    lines = [f"{', '.join([found['machine'], *about])}; {found['rounds']} rounds", ""]
+    lines = [f"{', '.join([found['machine'], *about])}; {rounds_text(found)}", ""]
     lines += [line + "\\" for line in ceilings_text(found)] + [""]
     for library, error in found.get("left_out", {}).items():
         lines += [f"Left out, as none of its programs ran: {TITLES[library]} ({error}).", ""]

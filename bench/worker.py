@@ -70,17 +70,19 @@ def peak_of_steps(run):
 
 
 def ceilings():
-    """What the machine can do with the threads that dlgrad has: flop/s and bytes/s."""
+    """What the machine can do with the threads that dlgrad has: flop/s and bytes/s, each as
+    {"median", "best"}."""
     import dlgrad
     from dlgrad.utils import _ceilings
 
-    return {
+    measured = {
         "float32": _ceilings.fma_peak(dlgrad.float32),
         "float64": _ceilings.fma_peak(dlgrad.float64),
         "copy": _ceilings.copy_bandwidth(),
         "triad": _ceilings.triad_bandwidth(),
         "read": _ceilings.read_bandwidth(),
     }
+    return {kind: ceiling._asdict() for kind, ceiling in measured.items()}
 
 
 def limit_threads(library):

@@ -61,7 +61,8 @@ def times(seconds):
 @pytest.fixture
 def found():
     """What a run of three programs could have found."""
-    ceilings = {"float32": 2e11, "float64": 1e11, "copy": 5e10, "triad": 4e10, "read": 6e10}
+    medians = {"float32": 2e11, "float64": 1e11, "copy": 5e10, "triad": 4e10, "read": 6e10}
+    ceilings = {kind: {"median": m, "best": 1.25 * m} for kind, m in medians.items()}
     seconds = {
         "matmul 1000": {"dlgrad": times(2e-2), "torch": times(4e-2), "jax": times(3e-2)},
         "exp 16 M": {"dlgrad": times(1e-2), "torch": times(8e-2)},
@@ -95,6 +96,33 @@ def test_summary_counts_and_averages(found):
     assert list(report.losses_table(found))[2:] == ["| sum 16 M | 1 | 2 ms | 1 ms | 0.50 |"]
     assert list(report.others_table(found))[2:] == ["| matmul 1000 | 1 | 20 ms | 30 ms | 1.50 |"]
     assert list(report.memory_table(found))[2].endswith("| 1 MiB | 2 MiB | 0.50 |")
+
+
+def test_unsettled_programs_are_measured_again_and_all_rounds_count(monkeypatch):
+    asked = []
+
+    def run_worker(library, threads, seconds, *names):
+        if seconds == "ceilings":
+            limits = {"float32": {"median": 2.0 + len(asked), "best": 4.0 + len(asked)}}
+            return {"version": "1", "results": limits}
+        asked.append((library, names))
+        slow = {"exp 16 M": 2.0, "sum 16 M": 1.0}  # the speed-ups; the first round alone is slow
+        taken = {n: 1.0 if library == "dlgrad" else slow[n] for n in names}
+        if library == "dlgrad" and len(asked) <= 4 and "sum 16 M" in names:
+            taken["sum 16 M"] = 10.0
+        return {"version": "1", "results": {n: times(t) for n, t in taken.items()}}
+
+    monkeypatch.setattr(bench, "run_worker", run_worker)
+    names = ["exp 16 M", "sum 16 M"]
+    versions, ceilings, found = bench.compare(["dlgrad", "torch"], 1, 1, 2, 0.1, names)
+    assert versions == {"dlgrad": "1", "torch": "1"}
+    assert asked[4:] == [
+        ("torch", ("sum 16 M",)), ("dlgrad", ("sum 16 M",)),
+        ("dlgrad", ("sum 16 M",)), ("torch", ("sum 16 M",)),
+    ]  # fmt: skip
+    assert report.speedup(found["exp 16 M"]) == 2.0
+    assert found["sum 16 M"]["dlgrad"] == {"median": 1.0, "best": 1.0}  # of 10, 1 and 1
+    assert ceilings["float32"] == {"median": 5.0, "best": 10.0}  # of 2, 4, 6 and 8; 4 to 10
 
 
 def test_library_that_never_ran_is_left_out(found):
@@ -154,6 +182,7 @@ def test_ceilings_are_measured(monkeypatch):
 
     monkeypatch.setattr(_ceilings, "_ELEMENTS", 200_001)
     for dtype in (dlgrad.float32, dlgrad.float64):
-        assert _ceilings.fma_peak(dtype, 0) > 1e8
+        peak = _ceilings.fma_peak(dtype, 0)
+        assert peak.best >= peak.median > 1e8
     for bandwidth in ("copy_bandwidth", "triad_bandwidth", "read_bandwidth"):
-        assert getattr(_ceilings, bandwidth)(0) > 1e8
+        assert getattr(_ceilings, bandwidth)(0).median > 1e8
