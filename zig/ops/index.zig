@@ -63,6 +63,8 @@ pub const State = struct {
     start: usize,
     allow_negative: bool,
     padding: i64 = -1,
+    /// What is written to is 0 at first.
+    zeroed: bool = false,
     first_index: usize,
     /// The operand that has the picked shape, and `self`.
     other_operand: usize,
@@ -98,8 +100,8 @@ pub const State = struct {
 fn prepare(p: *Plan) planning.PrepareError!void {
     const row: Row = @fromBackingInt(p.op);
     if (row == .bag) return bag.prepare(p);
-    var self = p.operands[0];
-    var state: State = switch (row) {
+    const accumulate = row == .embedding_backward or (row == .index_put and p.ints[3] != 0);
+    return prepareFor(p, switch (row) {
         .index => .{
             .k = @intCast(p.ints[0]),
             .start = @intCast(p.ints[1]),
@@ -124,12 +126,27 @@ fn prepare(p: *Plan) planning.PrepareError!void {
             .other_operand = 2,
             .self_operand = 0,
             .first_index = 1,
+            .zeroed = true,
         },
         .bag => unreachable,
-    };
-    self = p.operands[state.self_operand];
+    }, row, accumulate);
+}
+
+/// Whether index_put into a vector does what an operation with its operands wants, and sooner; values may be longer
+/// than the index. It is then prepared.
+pub fn preparedVector(p: *Plan, accumulate: bool) planning.PrepareError!bool {
+    for (p.operands) |o| if (o.ndim() != 1) return false;
+    const d = p.operands[0].dtype;
+    if (!simd.has_fma or d.size() < 4 or (accumulate and d == .int32)) return false;
+    const state: State = .{ .k = 1, .start = 0, .allow_negative = false, .other_operand = 2, .self_operand = 0, .first_index = 1 };
+    try prepareFor(p, state, .index_put, accumulate);
+    return true;
+}
+
+fn prepareFor(p: *Plan, about: State, row: Row, accumulate: bool) planning.PrepareError!void {
+    var state = about;
+    var self = p.operands[state.self_operand];
     const other = p.operands[state.other_operand];
-    const accumulate = row == .embedding_backward or (row == .index_put and p.ints[3] != 0);
     const k = state.k;
     if (k > max_indices or k == 0 or self.dtype != other.dtype) return error.Unsupported;
     const index_dims = p.operands[state.first_index].ndim();
@@ -157,7 +174,7 @@ fn prepare(p: *Plan) planning.PrepareError!void {
         var strides: [max_indices + 1]i64 = @splat(0);
         strides[0] = other.strides[start + d];
         for (0..k) |i| strides[1 + i] = p.operands[state.first_index + i].strides[d];
-        try state.at.add(other.shape[start + d], strides);
+        try state.at.add(p.operands[state.first_index].shape[d], strides);
     }
     state.at.coalesce();
     state.dense = state.at.ndim == 1 and state.at.strides[0][0] == 1;
@@ -173,7 +190,7 @@ fn prepare(p: *Plan) planning.PrepareError!void {
     // does a run that jumps farther than the positions do.
     const inner = state.at.ndim -| 1;
     state.flat = k == 1 and state.dense and state.at.strides[1][0] == 1 and state.run.size == 1 and
-        state.rest.count == 1 and row == .index;
+        state.rest.count == 1 and state.padding < 0;
     state.columns = state.run.size < 4 or (state.at.ndim > 0 and state.run.strides[1] != 1 and
         state.at.strides[0][inner] < state.run.strides[1]);
     state.chained = simd.has_fma and state.chained and !state.columns and state.run.strides[0] == 1;
@@ -436,8 +453,7 @@ fn Put(comptime C: type) type {
             const s = plan.stateAs(State);
             const self = plan.operands[s.self_operand];
             const bytes = self.numel() * self.dtype.size();
-            const zeroed = plan.op == @backingInt(Row.embedding_backward);
-            if (zeroed and bytes > 0) @memset(call.at(u8, s.self_operand)[0..bytes], 0);
+            if (s.zeroed and bytes > 0) @memset(call.at(u8, s.self_operand)[0..bytes], 0);
             const positions = s.at.count;
             const rest = s.rest.count * s.run.size;
             if (positions == 0 or rest == 0) return;
@@ -504,10 +520,23 @@ fn Put(comptime C: type) type {
         /// their order: so the split changes nothing.
         fn putAll(job: *const Job) void {
             const s = job.plan.stateAs(State);
+            if (C.flat and s.flat) return job.flat();
             if (!C.staged and job.stored != null) return services.parallelFor(owners, 8, job.*, ownersPart);
             const unit_work: usize = s.at.count * @min(s.run.size, s.block);
             const grain = @max(1, (1 << 14) / unit_work);
             services.parallelFor(s.units(), grain, job.*, unitsPart);
+        }
+
+        /// One thread is quicker than several that look which of the places are theirs.
+        fn flat(job: *const Job) void {
+            const s = job.plan.stateAs(State);
+            const index = job.call.at(i64, s.first_index)[0..s.at.count];
+            const step = s.self_stride[0];
+            const wrap = if (s.allow_negative) s.size[0] else 0;
+            for (index, job.call.at(Value, s.other_operand)) |given, y| {
+                const at: usize = @intCast(given + (wrap & (given >> 63)));
+                C.put(&job.self[at * step], y);
+            }
         }
 
         fn ownersPart(job: *const Job, begin: usize, end: usize) void {

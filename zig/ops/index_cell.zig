@@ -18,6 +18,9 @@ pub fn Cell(comptime ElementType: type, comptime ValueType: type, comptime actio
         pub const Value = ValueType;
         pub const staged = T != Value;
         pub const reduces = action == .reduce;
+        /// Whether a loop of its own for single elements of a vector is worth its code.
+        pub const flat = simd.has_fma and !staged and ((action == .set and @sizeOf(T) >= 4) or (action == .sum and (T == f32 or @sizeOf(T) == 8)));
+        pub const reduces_all = simd.has_fma and reduces and @sizeOf(T) >= 4;
         const is_int = @typeInfo(T) == .int;
         const is_pair = @typeInfo(T) == .vector;
 
@@ -35,15 +38,30 @@ pub fn Cell(comptime ElementType: type, comptime ValueType: type, comptime actio
             };
         }
 
-        pub inline fn reduce(how: Reduction, to: *T, from: Value) void {
-            const x: T = if (staged) index_space.widen(Value, from) else from;
+        pub inline fn reduce(how: Reduction, to: *T, x: T) void {
             const y = to.*;
             to.* = switch (how) {
                 .prod => if (is_int) y *% x else y * x,
-                // nan wins, as in torch.maximum
-                .max => if (y != y or y >= x) y else x,
-                .min => if (y != y or y <= x) y else x,
+                // nan wins, as in torch.maximum; written so that no branch depends on the values
+                .max => if (x != x) x else if (x > y) x else y,
+                .min => if (x != x) x else if (x < y) x else y,
             };
+        }
+        /// `reduce` of neighbours, each into its own place.
+        pub noinline fn reduceAll(how: Reduction, n: usize, to: [*]T, from: [*]const T) void {
+            const lanes = simd.lanes(T);
+            const V = @Vector(lanes, T);
+            var i: usize = 0;
+            while (i + lanes <= n) : (i += lanes) {
+                const x: V = from[i..][0..lanes].*;
+                const y: V = to[i..][0..lanes].*;
+                to[i..][0..lanes].* = switch (how) {
+                    .prod => if (is_int) y *% x else y * x,
+                    .max => @select(T, (x != x) | (x > y), x, y),
+                    .min => @select(T, (x != x) | (x < y), x, y),
+                };
+            }
+            while (i < n) : (i += 1) reduce(how, &to[i], from[i]);
         }
 
         /// to[i * to_step] (action)= from[i * from_step]. With to_step == 0 in order of i.

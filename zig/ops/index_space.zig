@@ -1,6 +1,7 @@
 //! Walking over several strided tensors at once: what the index, gather and scatter
 //! families share.
 const std = @import("std");
+const builtin = @import("builtin");
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");
 const simd = @import("../simd.zig");
@@ -124,9 +125,16 @@ pub fn Bits(comptime size: usize) type {
 }
 
 /// Widens float16 or bfloat16 in memory to float32 in work.
-pub fn widen(comptime T: type, x: T) f32 {
-    return if (T == dtype.BFloat16) x.toF32() else x;
+pub inline fn widen(comptime T: type, x: T) f32 {
+    if (T == dtype.BFloat16) return x.toF32();
+    if (!has_half_moves) return x;
+    // LLVM would insert the bits into what the register had: each conversion would wait for the one before.
+    return asm ("vmovd %[bits], %[out]\n\tvcvtph2ps %[out], %[out]"
+        : [out] "=x" (-> f32),
+        : [bits] "r" (@as(u32, @as(u16, @bitCast(x)))),
+    );
 }
+const has_half_moves = builtin.cpu.arch == .x86_64 and builtin.zig_backend == .stage2_llvm and builtin.cpu.has(.x86, .f16c);
 
 const chunk = 16;
 
@@ -155,8 +163,8 @@ pub fn narrowAll(brain: bool, to: [*]u16, from: []const f32) void {
     };
     while (i < from.len) : (i += 1) to[i] = narrowBits(brain, from[i]);
 }
-fn widenBits(brain: bool, x: u16) f32 {
-    return if (brain) (dtype.BFloat16{ .bits = x }).toF32() else @as(f16, @bitCast(x));
+pub inline fn widenBits(brain: bool, x: u16) f32 {
+    return if (brain) (dtype.BFloat16{ .bits = x }).toF32() else widen(f16, @bitCast(x));
 }
 fn narrowBits(brain: bool, x: f32) u16 {
     return if (brain) dtype.BFloat16.fromF32(x).bits else @bitCast(@as(f16, @floatCast(x)));

@@ -23,6 +23,7 @@ const std = @import("std");
 const planning = @import("../plan.zig");
 const services = @import("../services.zig");
 const dtype = @import("../dtype.zig");
+const preparedVector = @import("index.zig").preparedVector;
 const index_space = @import("index_space.zig");
 const index_cell = @import("index_cell.zig");
 const index_lines = @import("index_lines.zig");
@@ -53,13 +54,15 @@ fn prepare(p: *Plan) planning.PrepareError!void {
     switch (row) {
         .scatter, .scatter_add, .scatter_reduce => {
             const sums = row != .scatter;
+            // A vector has no lines to deal to the threads.
+            if (row != .scatter_reduce and p.ints.len == 1 and try preparedVector(p, sums)) return;
             (try p.create(index_lines.Lines)).* = try linesOf(p, p.operands[2], sums);
             p.run = if (row == .scatter)
                 index_cell.moving(Scatter, d.size())
             else if (row == .scatter_add and p.ints.len > 1)
                 &Scatter(index_cell.Cell(index_cell.Pair, index_cell.Pair, .sum)).run
             else if (row == .scatter_add or p.ints[1] == 0)
-                index_cell.summing(Scatter, d)
+                (if (isHalf(d)) &Scatter(index_cell.Cell(f32, f32, .sum)).runHalf else index_cell.summing(Scatter, d))
             else
                 reducing(d);
         },
@@ -97,11 +100,15 @@ fn linesOf(p: *const Plan, src: planning.Operand, sums: bool) error{Unsupported}
     // Half-precision sums go to a contiguous float32 copy.
     var buffer: [index_space.max_dims]i64 = undefined;
     var strides = self.strides;
-    if (sums and (self.dtype == .float16 or self.dtype == .bfloat16)) {
+    if (sums and isHalf(self.dtype)) {
         index_space.contiguousStrides(self.shape, &buffer);
         strides = buffer[0..self.ndim()];
     }
     return .init(self, strides, src, p.operands[1], @intCast(p.ints[0]));
+}
+
+fn isHalf(d: DType) bool {
+    return d == .float16 or d == .bfloat16;
 }
 
 fn reducing(d: DType) planning.Run {
@@ -113,8 +120,7 @@ fn reducing(d: DType) planning.Run {
         .int16 => &Scatter(Cell(i16, i16, action)).run,
         .int32 => &Scatter(Cell(i32, i32, action)).run,
         .int64 => &Scatter(Cell(i64, i64, action)).run,
-        .float16 => &Scatter(Cell(f32, f16, action)).run,
-        .bfloat16 => &Scatter(Cell(f32, dtype.BFloat16, action)).run,
+        .float16, .bfloat16 => &Scatter(Cell(f32, f32, action)).runHalf,
         .float32 => &Scatter(Cell(f32, f32, action)).run,
         .float64 => &Scatter(Cell(f64, f64, action)).run,
     };
@@ -133,6 +139,9 @@ fn Element(comptime C: type) type {
         size: i64,
         how: index_cell.Reduction = .prod,
 
+        /// Indices that are checked at once.
+        const checked = 512;
+
         inline fn put(e: @This(), to: *C.T, from: C.Value) void {
             if (C.reduces) C.reduce(e.how, to, from) else C.put(to, from);
         }
@@ -147,22 +156,21 @@ fn Element(comptime C: type) type {
             from: [*]const C.Value,
             from_step: usize,
         ) ?i64 {
-            if (!C.reduces and index_step == 0 and to_step == 1) { // an index expanded over the columns
+            // An index expanded over the columns.
+            if (index_step == 0 and to_step == 1 and (!C.reduces or (C.reduces_all and from_step == 1))) {
                 const x = index[0];
                 if (x < 0 or x >= e.size) return x;
-                C.run(n, to + @as(usize, @intCast(x)) * e.step, 1, from, from_step);
+                const line = to + @as(usize, @intCast(x)) * e.step;
+                if (C.reduces_all) C.reduceAll(e.how, n, line, from) else if (!C.reduces) C.run(n, line, 1, from, from_step);
                 return null;
             }
             var i: usize = 0;
-            if (index_step == 1) {
-                i = index_lines.inRange(index[0..n], e.size);
-                if (to_step == 0 and from_step == 1) { // along the dimension
-                    for (index[0..i], from[0..i]) |x, y| e.put(&to[@as(usize, @intCast(x)) * e.step], y);
-                } else for (index[0..i], 0..) |x, j| {
-                    const at = j * to_step + @as(usize, @intCast(x)) * e.step;
-                    e.put(&to[at], from[j * from_step]);
-                }
-            }
+            if (index_step == 1 and to_step == 0 and from_step == 1) while (i < n) { // along the dimension
+                const m = index_lines.inRange(index[i..@min(n, i + checked)], e.size);
+                for (index[i..][0..m], from[i..]) |x, y| e.put(&to[@as(usize, @intCast(x)) * e.step], y);
+                i += m;
+                if (m < checked) break;
+            };
             while (i < n) : (i += 1) {
                 const x = index[i * index_step];
                 if (x < 0 or x >= e.size) return x;
@@ -173,31 +181,69 @@ fn Element(comptime C: type) type {
     };
 }
 
+/// An element of half precision: runs of it are widened for that of float32.
+fn HalfElement(comptime Full: type) type {
+    return struct {
+        full: Full,
+        indexed: [*]f32,
+        other: [*]const u16,
+        brain: bool,
+
+        pub fn span(
+            e: @This(),
+            n: usize,
+            index: [*]const i64,
+            index_step: usize,
+            to: [*]f32,
+            to_step: usize,
+            from: [*]const u16,
+            from_step: usize,
+        ) ?i64 {
+            var values: [512]f32 = undefined;
+            var i: usize = 0;
+            while (i < n) : (i += values.len) {
+                const here = values[0..@min(values.len, n - i)];
+                const first = from + i * from_step;
+                if (from_step == 1) {
+                    index_space.widenAll(e.brain, here, first);
+                } else for (here, 0..) |*x, j| x.* = index_space.widenBits(e.brain, first[j * from_step]);
+                const bad = e.full.span(here.len, index + i * index_step, index_step, to + i * to_step, to_step, &values, 1);
+                if (bad) |x| return x;
+            }
+            return null;
+        }
+    };
+}
+
 fn Scatter(comptime C: type) type {
     return struct {
-        pub fn run(plan: *const Plan, call: *Call) void {
+        fn element(plan: *const Plan) Element(C) {
             const lines = plan.stateAs(index_lines.Lines);
+            const how: index_cell.Reduction = if (C.reduces) @fromBackingInt(@intCast(plan.ints[1] - 1)) else .prod;
+            return .{ .indexed = undefined, .other = undefined, .step = lines.step[0], .size = lines.size, .how = how };
+        }
+        pub fn run(plan: *const Plan, call: *Call) void {
+            if (plan.operands[1].numel() == 0) return;
+            var e = element(plan);
+            e.indexed = call.at(C.T, 0);
+            e.other = call.at(C.Value, 2);
+            index_lines.forEach(plan.stateAs(index_lines.Lines), call, call.at(i64, 1), e, true);
+        }
+        /// For float16 and bfloat16, in a copy of float32.
+        pub fn runHalf(plan: *const Plan, call: *Call) void {
             const self = plan.operands[0];
             if (plan.operands[1].numel() == 0) return;
-            var element: Element(C) = .{
-                .indexed = undefined,
-                .other = call.at(C.Value, 2),
-                .step = lines.step[0],
-                .size = lines.size,
+            const copy = index_space.Staged.init(self, call.at(u16, 0)) orelse
+                return outOfMemory(call, self.numel() * 4);
+            defer copy.deinit();
+            const e: HalfElement(Element(C)) = .{
+                .full = element(plan),
+                .indexed = copy.values.ptr,
+                .other = call.at(u16, 2),
+                .brain = self.dtype == .bfloat16,
             };
-            if (C.reduces) element.how = @fromBackingInt(@intCast(plan.ints[1] - 1));
-            if (C.staged) {
-                const half = call.at(u16, 0);
-                const copy = index_space.Staged.init(self, half) orelse
-                    return outOfMemory(call, self.numel() * 4);
-                defer copy.deinit();
-                element.indexed = copy.values.ptr;
-                index_lines.forEach(lines, call, call.at(i64, 1), element, true);
-                if (call.status.load(.acquire) == 0) copy.finish();
-            } else {
-                element.indexed = call.at(C.T, 0);
-                index_lines.forEach(lines, call, call.at(i64, 1), element, true);
-            }
+            index_lines.forEach(plan.stateAs(index_lines.Lines), call, call.at(i64, 1), e, true);
+            if (call.status.load(.acquire) == 0) copy.finish();
         }
     };
 }
