@@ -47,6 +47,7 @@ from .ops import *  # noqa: F403
 from .ops.checked import checked as _checked
 from .ops.create import range_ as range  # noqa: F401
 from .ops.elementwise import result_type  # noqa: F401
+from .ops.memos import remember_methods as _remember_methods
 from .random import (  # noqa: F401
     Generator,
     default_generator,
@@ -57,7 +58,7 @@ from .random import (  # noqa: F401
     set_rng_state,
 )  # fmt: skip
 from .storage import OutOfMemoryError, empty_cache, memory_stats, reset_peak_memory_stats  # noqa: F401
-from .tensor import Tensor, device  # noqa: F401
+from .tensor import Tensor, device, memory_format  # noqa: F401
 
 __version__ = "0.1.0"
 
@@ -109,6 +110,9 @@ _METHODS = frozenset((
 ))  # fmt: skip
 
 
+_remember_methods()  # now that all of them are there
+
+
 def __getattr__(name):
     if name in _SUBMODULES:
         return _importlib.import_module("." + name, __name__)
@@ -117,7 +121,8 @@ def __getattr__(name):
         globals()[name] = found
         return found
     if name in _METHODS:
-        return getattr(Tensor, name)
+        found = globals()[name] = getattr(Tensor, name)
+        return found
     raise AttributeError(f"module 'dlgrad' has no attribute {name!r}")
 
 
@@ -126,16 +131,6 @@ class layout:  # noqa: N801
 
     def __repr__(self):
         return "dlgrad.strided"
-
-
-class memory_format:  # noqa: N801
-    """The order of dimensions in memory; accepted where PyTorch takes one."""
-
-    def __init__(self, name):
-        self.name = name
-
-    def __repr__(self):
-        return f"dlgrad.{self.name}"
 
 
 strided = layout()

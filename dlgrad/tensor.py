@@ -21,8 +21,9 @@ class device:  # noqa: N801
     """Where a tensor lives: always the CPU here. `device("cuda")` raises."""
 
     __slots__ = ("type", "index")
+    _known = {}  # by index: one object each, so that memos know it again
 
-    def __init__(self, type="cpu", index=None):
+    def __new__(cls, type="cpu", index=None):
         if isinstance(type, device):
             type, index = type.type, type.index
         if not isinstance(type, str):
@@ -32,8 +33,11 @@ class device:  # noqa: N801
             raise RuntimeError(
                 f"device(): dlgrad computes on the CPU only, got {type!r}; use 'cpu'"
             )
-        self.type = "cpu"
-        self.index = int(number) if number else index
+        index = int(number) if number else index
+        if index not in cls._known:
+            cls._known[index] = self = object.__new__(cls)
+            self.type, self.index = "cpu", index
+        return cls._known[index]
 
     def __repr__(self):
         return (
@@ -56,6 +60,16 @@ class device:  # noqa: N801
 
 
 CPU = device("cpu")
+
+
+class memory_format:  # noqa: N801
+    """The order of dimensions in memory; accepted where PyTorch takes one."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __repr__(self):
+        return f"dlgrad.{self.name}"
 
 
 class Tensor:

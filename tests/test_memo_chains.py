@@ -296,3 +296,65 @@ def test_out_of_another_shape_is_resized_each_time():
             out = dlgrad.empty(0, dtype=dlgrad.int32 if name == "searchsorted" else dlgrad.float32)
             result = f(out)
             assert result is out and out.shape == f(None).shape and out.tolist() == f(None).tolist()
+
+
+SEVERAL = {
+    "max": lambda x, out=None: dlgrad.max(x, 1, out=out),
+    "aminmax": lambda x, out=None: dlgrad.aminmax(x, dim=1, out=out),
+    "cummin": lambda x, out=None: dlgrad.cummin(x, 0, out=out),
+    "frexp": lambda x, out=None: dlgrad.frexp(x, out=out),
+    "qr": lambda x, out=None: dlgrad.linalg.qr(x, out=out),
+    "unbind_copy": lambda x, out=None: dlgrad.unbind_copy(x, out=out),
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_several_given_results_are_written_again(name):
+    f = SEVERAL[name]
+    out = f(numbers(0, 4, 3))
+    whole = dlgrad.zeros(60)
+    for seed in range(TIMES):
+        x = numbers(seed, 4, 3)
+        before = [t._version for t in out]
+        result = f(x, out)
+        assert type(result) is type(out) and all(a is b for a, b in zip(result, out))
+        assert listed(result) == listed(f(x))
+        assert [t._version for t in out] == [v + 1 for v in before]
+        if all(t.dtype is dlgrad.float32 for t in out):  # parts of one memory
+            parts = [whole.as_strided(t.shape, t.stride(), 15 * i) for i, t in enumerate(out)]
+            assert listed(f(x, tuple(parts))) == listed(f(x))
+        if out[0].shape == x.shape:  # what is read is written to
+            want = listed(f(x))
+            assert listed(f(x, (x, *out[1:]))) == want
+        leaf = numbers(seed, *out[0].shape).to(out[0].dtype).requires_grad_()
+        with pytest.raises(RuntimeError, match="automatic differentiation"):
+            f(x, (leaf, *out[1:]))
+
+
+def test_a_write_that_fails_after_another_is_not_taken_again():
+    @memo
+    def twice(x, y, index):
+        x.add_(1)
+        y.index_put_((index,), x)
+        return y
+
+    x, y = numbers(0, 4), dlgrad.zeros(4)
+    for _ in range(TIMES):
+        twice(x, y, dlgrad.tensor([0, 1, 2, 3]))
+        assert x.tolist() == y.tolist()
+    assert twice.known() == 0
+    before = x.tolist()
+    with pytest.raises(IndexError):
+        twice(x, y, dlgrad.tensor([0, 1, 2, 4]))
+    assert dlgrad.allclose(x, dlgrad.tensor(before) + 1)
+
+
+def test_devices_and_memory_formats_are_known_again():
+    x = numbers(0, 4, 3)
+    assert dlgrad.device("cpu") is dlgrad.device(x.device) is x.device
+    assert dlgrad.device("cpu", 1) == dlgrad.device("cpu:1") != x.device
+    known = [f.known() for f in (dlgrad.zeros, dlgrad.Tensor.double)]
+    for _ in range(TIMES):
+        assert dlgrad.zeros(17, 3, device=dlgrad.device("cpu")).shape == (17, 3)
+        assert x.double(memory_format=dlgrad.preserve_format).dtype is dlgrad.float64
+    assert all(f.known() == n + 1 for f, n in zip((dlgrad.zeros, dlgrad.Tensor.double), known))

@@ -8,7 +8,7 @@ import weakref
 from .._native import native
 from ..dtypes import dtype
 from ..layout import Layout, Size
-from ..tensor import MAYBE, Tensor
+from ..tensor import MAYBE, Tensor, device, memory_format
 from .graph import ANOTHER, FREED, RESULT, Node, Output
 
 
@@ -241,4 +241,4 @@ def is_constant(x, seen=()):
 
 
 if native is not None:
-    native["bind_memo"](recipe_of, script_of, Output, MAYBE, Layout, dtype, Size, ...)
+    native["bind_memo"](recipe_of, script_of, Output, MAYBE, Layout, dtype, Size, type(...), device, memory_format)

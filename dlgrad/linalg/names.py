@@ -11,7 +11,7 @@ from ..autograd.graph import record, wants_grad
 from ..autograd.mode import no_grad
 from ..batched import every_member
 from ..layout import Layout, contiguous
-from ..ops import where
+from ..ops import memos, where
 from ..ops.random import randn
 from ..tensor import Tensor, method
 from ._base import batched, identity, learnt, need_matrix, raise_for, result_type, written
@@ -281,3 +281,6 @@ def pca_lowrank(A, q=None, center=True, niter=2):
     if niter < 0:
         raise ValueError(f"niter(={niter}) must be non-negative integer")
     return svd_lowrank(A - A.mean(-2, True) if center else A, q, niter)
+
+
+memos.remember_functions(globals())

@@ -367,4 +367,3 @@ for _name in __all__:
     if getattr(_function, "__module__", "").rpartition(".")[2] in _UNASKED:
         globals()[_name] = checked(_function)
 memos.remember_functions(globals())
-memos.remember_methods()

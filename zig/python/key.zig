@@ -14,7 +14,8 @@ const max_tokens = 80;
 pub var layout_type: ?O = null;
 pub var dtype_type: ?O = null;
 pub var size_type: ?O = null;
-pub var ellipsis: ?O = null;
+/// Of things that never change: Ellipsis, devices, memory formats.
+pub var other_types: [3]?O = @splat(null);
 /// Counts what makes all keys new.
 pub var epoch: u64 = 0;
 
@@ -88,8 +89,7 @@ pub const Key = struct {
             if (value << 4 >> 4 != value) return false;
             return k.put(@as(u64, @bitCast(value)) << 4 | @backingInt(Tag.int));
         }
-        if (o == api.none or o == api.true_ or o == api.false_ or o == ellipsis or kind == dtype_type or
-            kind == py.PyUnicode_Type) return k.put(word(.object, @intFromPtr(o)));
+        if (o == api.none or o == api.true_ or o == api.false_ or kind == dtype_type or kind == py.PyUnicode_Type) return k.put(word(.object, @intFromPtr(o)));
         return k.addOther(o, kind);
     }
 
@@ -105,12 +105,7 @@ pub const Key = struct {
     }
 
     fn addOther(k: *Key, o: O, kind: O) bool {
-        if (kind == py.PyTuple_Type or kind == size_type) {
-            const n: usize = @intCast(py.PyTuple_Size(o));
-            if (!k.put(word(.tuple, n << 4))) return false;
-            for (0..n) |i| if (!k.add(py.PyTuple_GetItem(o, @intCast(i)).?)) return false;
-            return true;
-        }
+        if (kind == py.PyTuple_Type or kind == size_type) return k.addTuple(o);
         if (kind == py.PyList_Type) {
             const n: usize = @intCast(py.PyList_Size(o));
             if (!k.put(word(.list, n << 4))) return false;
@@ -124,7 +119,16 @@ pub const Key = struct {
             const s: *Slice = @ptrCast(o);
             return k.put(@backingInt(Tag.slice)) and k.add(s.start) and k.add(s.stop) and k.add(s.step);
         }
-        return false;
+        for (other_types) |t| if (kind == t) return k.put(word(.object, @intFromPtr(o)));
+        // Named tuples
+        return py.PyType_IsSubtype(kind, py.PyTuple_Type) != 0 and k.put(word(.object, @intFromPtr(kind))) and k.addTuple(o);
+    }
+
+    fn addTuple(k: *Key, o: O) bool {
+        const n: usize = @intCast(py.PyTuple_Size(o));
+        if (!k.put(word(.tuple, n << 4))) return false;
+        for (0..n) |i| if (!k.add(py.PyTuple_GetItem(o, @intCast(i)).?)) return false;
+        return true;
     }
 };
 

@@ -5,7 +5,6 @@
 //! value. Where slow() did nothing but one of these, the next call with that key does it here:
 //!   same   returned one of its tensors
 //!   view   returned a view of its first tensor
-//!   views  returned a tuple of views of its first tensor, none of which is recorded
 //!   plan   ran one plan over its tensors, and recorded the result (the first, where it has several) by a rule
 //!   all    ran one plan, and returned all its results as a tuple, none of which is recorded
 //!   empty  made a tensor that nothing was written to
@@ -132,7 +131,7 @@ pub const Memo = extern struct {
         };
         if (e.action != .nothing) return false;
         const is_tensor = result.kind == Tensor.slots.kind;
-        const n = step orelse return if (is_tensor) learnView(e, key, result) else learnViews(e, key, result);
+        const n = step orelse return is_tensor and learnView(e, key, result);
         if (result == api.none) return key.n_tensors > 0 and learnWrite(e, key, n, 0, true);
         if (!is_tensor) return learnAll(e, key, n, result);
         if (n.plan == null) return n.result == result and !n.constant and learnEmpty(e, result);
@@ -206,34 +205,6 @@ pub const Memo = extern struct {
         else
             py.PyObject_GetAttrString(result, "_make") orelse return false;
         e.action = .all;
-        return true;
-    }
-
-    fn learnViews(e: *Entry, key: *const Key, result: O) bool {
-        if (key.n_tensors != 1 or result.kind != py.PyTuple_Type) return false;
-        const n = py.PyTuple_Size(result);
-        const x = key.tensors[0];
-        if (n == 0 or Tensor.wants(x)) return false;
-        const layouts = py.PyTuple_New(n) orelse return false;
-        const offsets = py.PyTuple_New(n) orelse {
-            api.drop(layouts);
-            return false;
-        };
-        var i: isize = 0;
-        while (i < n) : (i += 1) {
-            const t = py.PyTuple_GetItem(result, i).?;
-            const offset = viewOffset(x, t) orelse break;
-            _ = py.PyTuple_SetItem(layouts, i, api.keep(Tensor.slots.get(t, "_layout").?));
-            _ = py.PyTuple_SetItem(offsets, i, py.PyLong_FromSize_t(offset));
-        }
-        if (i < n) {
-            api.drop(layouts);
-            api.drop(offsets);
-            return false;
-        }
-        e.layout = layouts;
-        e.offsets = offsets;
-        e.action = .views;
         return true;
     }
 
@@ -498,9 +469,9 @@ fn lasting(list: []const api.GetSetDef) ?[*]api.GetSetDef {
     return copy;
 }
 
-/// bind_memo(recipe_of, script_of, Output, MAYBE, types that are keys by identity: Layout, dtype, Size; Ellipsis)
+/// bind_memo(recipe_of, script_of, Output, MAYBE, types that are keys by identity: Layout, dtype, Size, three others)
 fn bind(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
-    if (n != 8) return api.typeError("bind_memo()");
+    if (n != 10) return api.typeError("bind_memo()");
     recipe_of = api.keep(args[0]);
     memo_graph.script_of = api.keep(args[1]);
     memo_graph.output_type = api.keep(args[2]);
@@ -508,7 +479,7 @@ fn bind(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
     key_zig.layout_type = api.keep(args[4]);
     key_zig.dtype_type = api.keep(args[5]);
     key_zig.size_type = api.keep(args[6]);
-    key_zig.ellipsis = api.keep(args[7]);
+    for (&key_zig.other_types, args[7..10]) |*to, kind| to.* = api.keep(kind);
     return api.keep(api.none);
 }
 

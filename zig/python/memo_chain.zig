@@ -19,7 +19,7 @@ const py = &api.py;
 
 const max_places = key_zig.max_tensors + 2 * memo_watch.most;
 const max_operands = 256;
-const max_outs = 24;
+const max_outs = 64;
 const none = 255;
 
 /// The memory that lies `shift` bytes behind the first element of the tensor at `place`; place `none`: left out.
@@ -35,8 +35,8 @@ pub const Chain = struct {
     make: ?O,
     /// How the results are recorded; null: not at all.
     script: ?O,
-    /// Whether the last step writes into tensors of the key.
-    writes: bool,
+    /// The first of the steps that write into tensors of the key, which are the last.
+    first_write: usize,
 
     pub fn release(c: *Chain) void {
         for (c.steps) |*s| {
@@ -55,17 +55,18 @@ pub const Chain = struct {
     pub fn run(c: *const Chain, key: *const Key, edges: []const ?O) ?O {
         var t: Tensors = .{ .n = key.n_tensors, .first = key.n_tensors };
         defer t.release();
+        const writes = c.first_write < c.steps.len;
         for (key.tensors[0..key.n_tensors], t.list[0..t.n], t.address[0..t.n]) |k, *o, *address| {
             o.* = k;
             address.* = Tensor.address(k) orelse return null;
             // So that nothing is in the way after something was written.
-            if (c.writes and Tensor.slots.get(k, "_view_mode") != api.none) return null;
+            if (writes and Tensor.slots.get(k, "_view_mode") != api.none) return null;
         }
-        if (c.writes and !c.mayWrite(key)) return null;
         var operands = c.operands;
         for (c.steps, 0..) |*step, i| {
             const made = t.n;
             const own = operands[0..step.n_operands];
+            if (i == c.first_write and !c.mayWrite(key, operands)) return null;
             if (!step.take(&t, own)) return null;
             for (own) |o| c.dropAfter(&t, o.place, i);
             for (made..t.n) |place| c.dropAfter(&t, place, i);
@@ -76,11 +77,13 @@ pub const Chain = struct {
     }
 
     /// Whether none of the tensors that are written to shares memory with another.
-    fn mayWrite(c: *const Chain, key: *const Key) bool {
-        const step = &c.steps[c.steps.len - 1];
-        const operands = c.operands[c.operands.len - step.n_operands ..];
-        for (operands[0..step.plan.?.plan.n_out]) |o| {
-            if (o.place < key.n_tensors and !isAlone(key, o.place)) return false;
+    fn mayWrite(c: *const Chain, key: *const Key, operands: []const Operand) bool {
+        var own = operands;
+        for (c.steps[c.first_write..]) |*step| {
+            for (own[0..step.plan.?.plan.n_out]) |o| {
+                if (o.place < key.n_tensors and !isAlone(key, o.place)) return false;
+            }
+            own = own[step.n_operands..];
         }
         return true;
     }
@@ -216,17 +219,23 @@ const Student = struct {
     n_outs: usize = 0,
     last: [max_places]u8 = undefined,
     script: ?O = null,
-    writes: bool = false,
+    first_write: usize = 0,
+    /// The tensors of the key that were read, and written to.
+    was_read: u32 = 0,
+    was_written: u32 = 0,
     is_constant: [max_places]bool = @splat(false),
     /// Memory that no step has written to: who reads it reads what nobody told us of.
     is_blank: [max_places]bool = @splat(false),
 
     fn read(s: *Student, notes: []const Note) bool {
+        s.first_write = notes.len;
         for (notes, 0..) |*n, i| {
-            if (s.writes) return false;
+            const before = s.was_written;
             s.steps[i] = s.step(n, i) orelse return false;
+            if (s.was_written != before) s.first_write = @min(s.first_write, i) else if (i > s.first_write) return false;
         }
-        return true;
+        // What fails after its first write is asked again, and must find what it reads.
+        return notes.len <= s.first_write + 1 or s.was_read & s.was_written == 0;
     }
 
     fn step(s: *Student, n: *const Note, i: usize) ?Step {
@@ -246,6 +255,7 @@ const Student = struct {
             to.* = if (o.? == api.none) .{} else s.find(o.?, @intFromPtr(address)) orelse return null;
             if (to.place == none) continue;
             const own = to.place >= s.key.n_tensors;
+            const bit = if (own) 0 else @as(u32, 1) << @intCast(to.place);
             if (own) s.last[to.place - s.key.n_tensors] = @intCast(i);
             if (n.result == null and k < p.plan.n_out) {
                 if (own) {
@@ -253,9 +263,13 @@ const Student = struct {
                     s.is_blank[to.place] = false;
                 } else {
                     if (objects.Mode.enabled and Tensor.wants(o.?) or !isAlone(s.key, to.place)) return null;
-                    s.writes = true;
+                    if (s.was_written & bit != 0) return null;
+                    s.was_written |= bit;
                 }
-            } else if (s.is_blank[to.place]) return null;
+            } else {
+                if (s.is_blank[to.place]) return null;
+                s.was_read |= bit;
+            }
         }
         s.n_operands += count;
         if (n.result) |result| {
@@ -365,7 +379,7 @@ const Student = struct {
         @memcpy(c.last, s.last[0..n_last]);
         c.make = make;
         c.script = s.script;
-        c.writes = s.writes;
+        c.first_write = s.first_write;
         for (c.steps) |*x| {
             if (x.plan) |p| _ = api.keep(&p.head);
             if (x.layout) |l| _ = api.keep(l);

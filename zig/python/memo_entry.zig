@@ -14,7 +14,7 @@ const Tensor = objects.Tensor;
 const O = *api.Object;
 const py = &api.py;
 
-pub const Action = enum { nothing, same, view, views, plan, all, write, empty, chain };
+pub const Action = enum { nothing, same, view, plan, all, write, empty, chain };
 pub const left_out = 255;
 
 pub const Entry = struct {
@@ -35,10 +35,8 @@ pub const Entry = struct {
     silent: bool = false,
     scalars: [plan_zig.max_scalars]plan_zig.Scalar = undefined,
     plan: ?O = null,
-    /// Of the result; of views the layouts; of all results what makes them out of a tuple (None: the tuple itself).
+    /// Of the result; of all results what makes them out of a tuple (None: the tuple itself).
     layout: ?O = null,
-    /// Of views, in a tuple.
-    offsets: ?O = null,
     /// Of a view, in bytes; of an empty tensor: how many bytes.
     offset: usize = 0,
     /// The tensors that want a gradient (bit i: tensor i), and how the result is recorded; null: not at all.
@@ -64,7 +62,6 @@ pub const Entry = struct {
         key_zig.dropAll(e.key);
         api.drop(e.plan);
         api.drop(e.layout);
-        api.drop(e.offsets);
         api.drop(e.recipe);
         if (e.chain) |c| c.release();
         py.PyMem_RawFree(e.key.ptr);
@@ -80,7 +77,6 @@ pub const Entry = struct {
             .nothing => .unknown,
             .same => .{ .done = api.keep(key.tensors[e.which]) },
             .view => e.takeView(key),
-            .views => e.takeViews(key),
             .plan, .all => e.runPlan(key),
             .write => e.writePlan(key),
             .chain => e.runChain(key),
@@ -180,23 +176,6 @@ pub const Entry = struct {
         if (edges.choice != e.choice or !isPlain(x)) return .unknown;
         const t = Tensor.view(x, e.layout.?, e.offset) orelse return .{ .done = null };
         return .{ .done = e.recorded(t, key, &edges, null) };
-    }
-
-    fn takeViews(e: *Entry, key: *const Key) Answer {
-        const x = key.tensors[0];
-        if (!isPlain(x) or Tensor.wants(x)) return .unknown;
-        const n = py.PyTuple_Size(e.layout.?);
-        const views = py.PyTuple_New(n) orelse return .{ .done = null };
-        var i: isize = 0;
-        while (i < n) : (i += 1) {
-            const offset = py.PyLong_AsSize_t(py.PyTuple_GetItem(e.offsets.?, i).?);
-            const t = Tensor.view(x, py.PyTuple_GetItem(e.layout.?, i).?, offset) orelse {
-                api.drop(views);
-                return .{ .done = null };
-            };
-            _ = py.PyTuple_SetItem(views, i, t);
-        }
-        return .{ .done = views };
     }
 };
 
