@@ -381,7 +381,7 @@ fn Convolution(comptime T: type) type {
             if (T == f32 and g.isDepthwise()) {
                 if (row == .conv and depthwise_pixels.fits(g, g.out[2], g.stride[2]))
                     return depthwise_pixels.forward(g, image, weight.view(), bias, out);
-                if (row != .conv and product(g.stride) == 1 and depthwise_pixels.fits(g, g.in[2], 1))
+                if (row != .conv and depthwise_pixels.fits(g, g.in[2], @max(g.stride[1], g.stride[2])))
                     return depthwise_pixels.gradInput(g, image, weight.view(), bias, out);
                 return if (row == .conv)
                     Depthwise.forward(g, image, weight.view(), bias, out)

@@ -164,12 +164,6 @@ pub fn Depthwise(comptime T: type) type {
             const weight_at = services.allocSlice(usize, n_taps) orelse return error.OutOfMemory;
             defer services.free(@ptrCast(weight_at.ptr));
             const grids = of[0..gather(job, window.offset, weight_at, of)];
-            // Columns of two phases take turns: both are computed beside, and then woven.
-            const pitch = @max(W, (g.in[2] + 1) / 2);
-            const half = (g.in[1] / g.stride[1] + 1) * (g.in[0] / g.stride[0] + 1) * pitch;
-            const woven = g.stride[2] == 2;
-            const rows = try allocSlice(if (woven) 2 * half + W else 0);
-            defer services.free(@ptrCast(rows.ptr));
             for (begin..end) |item| {
                 const image = item / g.groups;
                 const group = item % g.groups;
@@ -184,7 +178,7 @@ pub fn Depthwise(comptime T: type) type {
                 }
                 for (window.weight, weight_at) |*to, at| to.* = w.ptr[group * g.co * w.o + at];
                 const out = job.out + item * product(g.in);
-                for (grids, 1..) |p, next| {
+                for (grids) |p| {
                     const at = (p.origin[0] * g.in[1] + p.origin[1]) * g.in[2] + p.origin[2];
                     slide(.{
                         .src = planes.ptr,
@@ -193,40 +187,16 @@ pub fn Depthwise(comptime T: type) type {
                         .count = p.count,
                         .grid = p.grid,
                         .bias = job.bias[group],
-                        .out = if (woven) rows.ptr + p.origin[2] * half else out + at,
-                        .out_step = if (woven) .{ p.grid[1] * pitch, pitch, 1 } else .{
+                        .out = out + at,
+                        .out_step = .{
                             g.stride[0] * g.in[1] * g.in[2],
                             g.stride[1] * g.in[2],
                             g.stride[2],
                         },
                         .kernel = p.kernel,
-                        .loose = woven,
                     });
-                    if (!woven or (next < grids.len and std.mem.eql(usize, grids[next].origin[0..2], p.origin[0..2]))) continue;
-                    for (0..p.grid[0]) |d| for (0..p.grid[1]) |r| {
-                        const row = ((p.origin[0] + d * g.stride[0]) * g.in[1] + p.origin[1] + r * g.stride[1]) * g.in[2];
-                        const from = rows.ptr + (d * p.grid[1] + r) * pitch;
-                        weave(out + row, from, from + half, g.in[2]);
-                    };
                 }
             }
-        }
-
-        /// to[2 i] = even[i], to[2 i + 1] = odd[i].
-        fn weave(to: [*]T, even: [*]const T, odd: [*]const T, n: usize) void {
-            var i: usize = 0;
-            inline for (.{ 8, 2 }) |lanes| {
-                const order = comptime blk: {
-                    var m: [2 * lanes]i32 = undefined;
-                    for (0..lanes) |k| m[2 * k ..][0..2].* = .{ @intCast(k), ~@as(i32, @intCast(k)) };
-                    break :blk m;
-                };
-                const Part = @Vector(lanes, T);
-                while (i + 2 * lanes <= n) : (i += 2 * lanes) {
-                    to[i..][0 .. 2 * lanes].* = @shuffle(T, @as(Part, even[i / 2 ..][0..lanes].*), @as(Part, odd[i / 2 ..][0..lanes].*), order);
-                }
-            }
-            while (i < n) : (i += 1) to[i] = if (i % 2 == 0) even[i / 2] else odd[i / 2];
         }
 
         /// The phases with any positions, and where their taps are; gives back how many.
@@ -312,8 +282,6 @@ pub fn Depthwise(comptime T: type) type {
             out_step: [3]usize,
             /// Taps that lie in a plane: rows and columns of them.
             kernel: [2]usize,
-            /// Rows of out may be written beyond their end.
-            loose: bool = false,
 
             /// Whether the taps of a column lie where outputs of a column do: up or down.
             fn direction(s: *const Slide) enum { none, down, up } {
@@ -398,7 +366,7 @@ pub fn Depthwise(comptime T: type) type {
             acc: *const [rows][n]V,
         ) void {
             const b: V = @splat(s.bias);
-            const whole = s.loose or (s.out_step[2] == 1 and s.grid[2] >= W);
+            const whole = s.out_step[2] == 1 and s.grid[2] >= W;
             var sums: [rows][n]V = undefined;
             inline for (0..rows) |r| inline for (0..n) |j| {
                 sums[r][j] = acc[r][j] + b;

@@ -14,6 +14,7 @@ const transpose = @import("gemm_pack.zig").transpose;
 const Geometry = conv_geometry.Geometry;
 const Phases = conv_geometry.Phases;
 const TapIterator = conv_geometry.TapIterator;
+const product = conv_geometry.product;
 const Tensor = @import("conv_image.zig").Tensor;
 const W = pixels.W;
 const V = pixels.V;
@@ -51,6 +52,8 @@ const Job = struct {
     grid: [2]usize,
     /// From a position to the next below, and beside, in elements of the staged image.
     step: [2]usize,
+    /// Where the stride of a gradient makes positions meet different taps.
+    phases: ?*const Phases,
     failed: *std.atomic.Value(bool),
 
     fn run(job: Job) Failure!void {
@@ -67,7 +70,8 @@ const Job = struct {
     fn compute(job: *const Job, begin: usize, end: usize) Failure!void {
         const t = job.image;
         const own: [*]const f32 = @ptrCast(@alignCast(t.ptr));
-        const staged = try pixels.alloc(job.part.rows * job.part.length * W);
+        const image_size = job.part.rows * job.part.length * W;
+        const staged = try pixels.alloc(image_size + if (job.phases == null) 0 else job.stripRows() * job.grid[1] * W);
         defer pixels.free(staged);
         const blocks = ceilDiv(job.channels, W);
         const positions = job.grid[0] * job.grid[1];
@@ -79,6 +83,11 @@ const Job = struct {
             const weights = job.weights[block * job.offsets.len * W ..].ptr;
             const bias: V = job.bias[channel..][0..W].*;
             const to = job.out + (image * job.channels + channel) * positions;
+            const done = block * W - channel;
+            if (job.phases) |phases| {
+                job.spread(phases, staged.ptr, staged.ptr + image_size, weights, bias, to, done);
+                continue;
+            }
             var q: usize = 0;
             while (q < positions) : (q += W) {
                 const n = @min(W, positions - q);
@@ -92,19 +101,73 @@ const Job = struct {
                     }
                     chains(&from, job.offsets, weights, sums[i..][0..height]);
                 }
-                for (sums[0..n]) |*s| s.* += bias;
-                transpose(f32, W, &sums);
-                const done = block * W - channel;
-                for (sums[done..], done..) |s, c| {
-                    const values: [W]f32 = s;
-                    const row = to + c * positions + q;
-                    if (n == W) row[0..W].* = values else @memcpy(row[0..n], values[0..n]);
-                }
+                put(&sums, bias, to + q, positions, done, n);
             }
         }
     }
 
-    fn chains(from: *const [height][*]const f32, offsets: []const usize, weights: [*]const f32, sums: *[height]V) void {
+    /// Sums of `n` positions, of the channels from `done` on, which are `positions` apart in the result.
+    noinline fn put(sums: *[W]V, bias: V, to: [*]f32, positions: usize, done: usize, n: usize) void {
+        for (sums[0..n]) |*s| s.* += bias;
+        transpose(f32, W, sums);
+        for (sums[done..], done..) |s, c| {
+            const values: [W]f32 = s;
+            const row = to + c * positions;
+            if (n == W) row[0..W].* = values else @memcpy(row[0..n], values[0..n]);
+        }
+    }
+
+    /// Rows whose sums are put together: some vectors of positions.
+    fn stripRows(job: *const Job) usize {
+        return @min(job.grid[0], ceilDiv(256, job.grid[1]));
+    }
+
+    /// Each phase's positions with its own taps, row by row into `strip`, and from there to `to`.
+    fn spread(
+        job: *const Job,
+        phases: *const Phases,
+        staged: [*]const f32,
+        strip: [*]f32,
+        weights: [*]const f32,
+        bias: V,
+        to: [*]f32,
+        done: usize,
+    ) void {
+        const width = job.grid[1];
+        var row: usize = 0;
+        while (row < job.grid[0]) {
+            const first = row;
+            const end = @min(job.grid[0], first + job.stripRows());
+            while (row < end) : (row += 1) {
+                var tap: usize = 0;
+                for (phases.of[1]) |d1| for (phases.of[2]) |d2| {
+                    const taps = d1.taps * d2.taps;
+                    defer tap += taps;
+                    if (row < d1.origin or (row - d1.origin) % phases.of[1].len != 0) continue;
+                    const from = staged + (row - d1.origin) / phases.of[1].len * job.step[0];
+                    const sums = strip + ((row - first) * width + d2.origin) * W;
+                    var i: usize = 0;
+                    while (i < d2.count) : (i += height) {
+                        var at: [height][*]const f32 = undefined;
+                        for (&at, i..) |*a, p| a.* = from + @min(p, d2.count - 1) * job.step[1];
+                        var part: [height]V = undefined;
+                        chains(&at, job.offsets[tap..][0..taps], weights + tap * W, &part);
+                        for (part[0..@min(height, d2.count - i)], i..) |sum, p| sums[p * phases.of[2].len * W ..][0..W].* = sum;
+                    }
+                };
+            }
+            const positions = (end - first) * width;
+            var q: usize = 0;
+            while (q < positions) : (q += W) {
+                const n = @min(W, positions - q);
+                var sums: [W]V = undefined;
+                for (sums[0..n], q..) |*s, p| s.* = strip[p * W ..][0..W].*;
+                put(&sums, bias, to + first * width + q, job.grid[0] * width, done, n);
+            }
+        }
+    }
+
+    noinline fn chains(from: *const [height][*]const f32, offsets: []const usize, weights: [*]const f32, sums: *[height]V) void {
         var acc: [height]V = @splat(@splat(0));
         for (offsets, 0..) |offset, k| {
             const w: V = weights[k * W ..][0..W].*;
@@ -128,7 +191,7 @@ pub fn forward(g: *const Geometry, x: Tensor, w: Depthwise.Weight, bias: []const
     try run(g, x, part, w, bias, out, .{ g.out[1], g.out[2] }, steps, null);
 }
 
-/// gx (N, C, *in) of gout, where the stride is 1.
+/// gx (N, C, *in) of gout.
 pub fn gradInput(g: *const Geometry, gout: Tensor, w: Depthwise.Weight, bias: []const f32, out: [*]f32) Failure!void {
     const phases: Phases = try .init(g);
     defer phases.deinit();
@@ -160,22 +223,19 @@ fn run(
     const blocks = ceilDiv(g.groups, W);
     const weights = try pixels.alloc(blocks * W * g.taps());
     defer pixels.free(weights);
-    var all: TapIterator = .{ .kernel = g.kernel };
-    for (offsets, 0..) |*offset, k| {
-        const t = all.next().?;
-        var at: [3]usize = undefined;
-        var tap = t;
-        if (phases) |p| {
-            const met = p.meet(g, .{ p.of[0][0], p.of[1][0], p.of[2][0] }, t);
-            at = met.at;
-            tap = met.tap;
-        } else for (0..3) |d| {
-            at[d] = t[d] * g.dilation[d];
-        }
-        offset.* = (at[1] * part.length + at[2]) * W;
-        for (0..blocks) |b| for (weights[(b * offsets.len + k) * W ..][0..W], channelOf(b, g.groups)..) |*to, c| {
-            to.* = w.at(c, tap);
+    const taps: Taps = .{ .g = g, .w = w, .length = part.length, .offsets = offsets, .weights = weights.ptr };
+    var k: usize = 0;
+    if (phases) |p| {
+        for (p.of[1]) |d1| for (p.of[2]) |d2| {
+            var all: TapIterator = .{ .kernel = .{ 1, d1.taps, d2.taps } };
+            while (all.next()) |t| : (k += 1) {
+                const met = p.meet(g, .{ p.of[0][0], d1, d2 }, t);
+                taps.set(k, met.at, met.tap);
+            }
         };
+    } else {
+        var all: TapIterator = .{ .kernel = g.kernel };
+        while (all.next()) |t| : (k += 1) taps.set(k, .{ 0, t[1] * g.dilation[1], t[2] * g.dilation[2] }, t);
     }
     var failed: std.atomic.Value(bool) = .init(false);
     const job: Job = .{
@@ -189,10 +249,28 @@ fn run(
         .out = out,
         .grid = grid,
         .step = step,
+        .phases = if (product(g.stride) == 1) null else phases,
         .failed = &failed,
     };
     try job.run();
 }
+
+/// Where the taps lie in the staged image, and their weights, 16 channels together.
+const Taps = struct {
+    g: *const Geometry,
+    w: Depthwise.Weight,
+    length: usize,
+    offsets: []usize,
+    weights: [*]f32,
+
+    /// Number k: `at` in the image, `tap` of the weights.
+    fn set(t: *const Taps, k: usize, at: [3]usize, tap: [3]usize) void {
+        t.offsets[k] = (at[1] * t.length + at[2]) * W;
+        for (0..ceilDiv(t.g.groups, W)) |b| for (t.weights[(b * t.offsets.len + k) * W ..][0..W], channelOf(b, t.g.groups)..) |*to, c| {
+            to.* = t.w.at(c, tap);
+        };
+    }
+};
 
 // --- The gradient of the weights ------------------------------------------------------------------
 

@@ -274,6 +274,9 @@ test "conv and its gradients" {
         .{ .dims = 2, .n = 2, .groups = 16, .ci = 1, .co = 1, .in = .{ 1, 12, 29 }, .kernel = .{ 1, 3, 3 }, .stride = .{ 1, 2, 2 }, .padding = .{ 0, 1, 1 }, .last = true },
         // ... of which some come twice.
         .{ .dims = 2, .n = 2, .groups = 21, .ci = 1, .co = 1, .in = .{ 1, 9, 8 }, .kernel = .{ 1, 5, 5 }, .stride = .{ 1, 2, 2 }, .padding = .{ 0, 2, 2 }, .bias = true },
+        // Strips of rows of two phases, and of phases without taps.
+        .{ .dims = 2, .n = 1, .groups = 16, .ci = 1, .co = 1, .in = .{ 1, 25, 40 }, .kernel = .{ 1, 3, 3 }, .stride = .{ 1, 2, 2 }, .padding = .{ 0, 1, 1 } },
+        .{ .dims = 2, .n = 2, .groups = 18, .ci = 1, .co = 1, .in = .{ 1, 11, 13 }, .kernel = .{ 1, 2, 1 }, .stride = .{ 1, 3, 4 }, .bias = true },
         .{ .dims = 2, .n = 3, .groups = 40, .ci = 1, .co = 1, .in = .{ 1, 7, 6 }, .kernel = .{ 1, 3, 3 }, .padding = .{ 0, 1, 1 }, .last = true },
         .{ .dims = 1, .n = 2, .groups = 16, .ci = 1, .co = 1, .in = .{ 1, 1, 40 }, .kernel = .{ 1, 1, 4 }, .padding = .{ 0, 0, 3 }, .dilation = .{ 1, 1, 2 }, .bias = true },
         .{ .dims = 3, .n = 1, .groups = 2, .ci = 1, .co = 1, .in = .{ 5, 6, 7 }, .kernel = .{ 2, 2, 3 }, .dilation = .{ 2, 1, 1 }, .last = true },
