@@ -69,6 +69,8 @@ over(
 over("sum 50000x10x2 over the 10", (50000, 10, 2), lambda torch, x: x.sum(1))
 over("sum 10000x10x10 over the middle", (10000, 10, 10), lambda torch, x: x.sum(1))
 over("cumsum 10000x10, rows", (10000, 10), lambda torch, x: x.cumsum(1), passes=2)
+over("cumsum 100000x3, rows", (100000, 3), lambda torch, x: x.cumsum(1), passes=2)
+over("cumsum 2000x500x3 over the 500", (2000, 500, 3), lambda torch, x: x.cumsum(1), passes=2)
 over("cumprod 10000x10x10 over the middle", (10000, 10, 10), lambda torch, x: x.cumprod(1), passes=2)
 over("cummax 512x1024x2 over the 1024", POINTS, lambda torch, x: x.cummax(1), passes=4)
 

@@ -2,6 +2,7 @@
 //! that a kernel computes in: f32, f64 or i64. Shared by the families that reduce.
 const std = @import("std");
 const dt = @import("../dtype.zig");
+const simd = @import("../simd.zig");
 const DType = dt.DType;
 
 /// The dtype that memory has when a packed buffer of T is that memory itself.
@@ -58,6 +59,8 @@ pub inline fn narrow(comptime T: type, comptime d: DType, x: T) d.Type() {
 }
 
 const chunk = 16;
+/// Old CPUs convert one by one: their code stays small.
+const in_chunks = simd.has_fma;
 
 inline fn widenChunk(comptime T: type, comptime d: DType, p: [*]const d.Type()) @Vector(chunk, T) {
     const f: @Vector(chunk, f32) = switch (d) {
@@ -99,7 +102,7 @@ fn loadAs(
     if (stride == 1 and dst_stride == 1) {
         if (comptime d == native(T)) return @memcpy(dst[0..n], src[0..n]);
         // Floats become integers rarely enough to leave that to the scalar loop.
-        if (T != i64 or !comptime d.isFloat()) {
+        if (in_chunks and (T != i64 or !comptime d.isFloat())) {
             while (i + chunk <= n) : (i += chunk) dst[i..][0..chunk].* = widenChunk(T, d, src + i);
         }
         while (i < n) : (i += 1) dst[i] = widen(T, d, src[i]);
@@ -165,7 +168,7 @@ fn storeAs(
     var i: usize = 0;
     if (stride == 1 and src_stride == 1) {
         if (comptime d == native(T)) return @memcpy(dst[0..n], src[0..n]);
-        if (T != i64 and comptime d.isFloat()) {
+        if (in_chunks and T != i64 and comptime d.isFloat()) {
             while (i + chunk <= n) : (i += chunk) narrowChunk(T, d, src[i..][0..chunk].*, dst + i);
         }
         while (i < n) : (i += 1) dst[i] = narrow(T, d, src[i]);
