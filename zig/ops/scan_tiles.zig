@@ -45,7 +45,7 @@ pub const Tiles = struct {
             a.outer_count += 1;
             a.across = .{ .size = 1, .stride = @splat(0) };
         }
-        if (a.across.size == 1 and (a.outer_count == 0 or a.outer[a.outer_count - 1].size < lanes)) return null;
+        if (lanes > 1 and a.across.size == 1 and (a.outer_count == 0 or a.outer[a.outer_count - 1].size < lanes)) return null;
         var alike = true;
         for (1..operands.len) |k| {
             if (a.step[k] != a.step[0] or a.across.stride[k] != a.across.stride[0]) alike = false;
