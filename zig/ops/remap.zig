@@ -7,6 +7,7 @@
 const std = @import("std");
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");
+const simd = @import("../simd.zig");
 const join = @import("join.zig");
 const convert = @import("convert.zig");
 const Plan = plan.Plan;
@@ -61,6 +62,8 @@ const State = struct {
     table: [1024]u16 = undefined,
     planes: usize = 0,
     sizes: [2]usize = undefined,
+    /// The segment of each row that is moved by lines, with few words of x beside it: see copyEdged.
+    body: ?usize = null,
 
     /// Fills in the table, where rows are too short to be moved by vectors.
     fn tabulate(s: *State) void {
@@ -99,6 +102,16 @@ const State = struct {
         }
         s.sizes = sizes;
         s.planes = s.axis[0].size;
+    }
+
+    fn findBody(s: *State) void {
+        const a = &s.axis[s.count - 1];
+        if (!simd.has_fma or s.element != 4 or a.stride[0] != 4 or a.stride[1] != 4 or a.count < 2) return;
+        for (s.axis[0..s.count]) |any| for (any.segment[0..any.count]) |g| if (g.way == .none) return;
+        for (a.segment[0..a.count], 0..) |g, i| {
+            const n = g.end - g.begin;
+            if (g.way == .forward and n >= 8 and n <= 512 and a.size - n <= 16 and (i == 1 or a.count == 2)) s.body = i;
+        }
     }
 
     /// Takes a dimension in, the innermost last.
@@ -163,6 +176,7 @@ pub fn prepare(p: *Plan, kind: Kind) plan.PrepareError!void {
         s.count = 2;
     }
     s.tabulate();
+    s.findBody();
     (try p.create(State)).* = s;
     p.run = run;
 }
@@ -244,7 +258,7 @@ const Job = struct {
             return;
         }
         const column = s.axis[s.count - 2].size;
-        const most = if (s.axis[s.count - 1].count == 1) column else 1 + together / (width * s.element);
+        const most = if (s.axis[s.count - 1].count == 1 or s.body != null) column else 1 + together / (width * s.element);
         var r = begin;
         while (r < end) {
             const m = @min(end - r, column - r % column, most);
@@ -282,6 +296,10 @@ const Job = struct {
                 .to = moved(to, lo, column.stride[0]),
                 .from = moved(from, source(g, lo), column.stride[1]),
                 .pitch = .{ column.stride[0], pitchOf(g, column.stride[1]) },
+            };
+            if (simd.has_fma) if (j.s.body) |body| {
+                b.copyEdged(&axes[axes.len - 1], body);
+                continue;
             };
             if (g.way == .backward) b.turn();
             j.across(b, none or g.way == .none, first, last);
@@ -403,6 +421,34 @@ const Block = struct {
         }
     }
 
+    /// Rows of words: the long segment by lines, the others, at its ends, one by one.
+    fn copyEdged(b: Block, a: *const Axis, body: usize) void {
+        const kept = a.segment[body];
+        const n = (kept.end - kept.begin) * 4;
+        // Before and behind: where they are, and where from.
+        var edge: [2]Segment = @splat(.{ .begin = 0, .end = 0, .from = 0, .way = .stay });
+        for (a.segment[0..a.count], 0..) |g, k| {
+            if (k != body) edge[@intFromBool(k > body)] = g;
+        }
+        const steps: [2]usize = .{ @bitCast(pitchOf(edge[0], 4)), @bitCast(pitchOf(edge[1], 4)) };
+        var to, var from = .{ b.to, b.from };
+        for (0..b.n) |_| {
+            const line, const source_line = .{ to + kept.begin * 4, from + kept.from * 4 };
+            var i: usize = 0;
+            while (i + 32 <= n) : (i += 32) line[i..][0..32].* = @as(Line, source_line[i..][0..32].*);
+            if (i < n) line[n - 32 ..][0..32].* = @as(Line, source_line[n - 32 ..][0..32].*);
+            inline for (edge, steps) |g, step| {
+                var x = @intFromPtr(from) + 4 * g.from;
+                for (g.begin..g.end) |w| {
+                    @as([*]u32, @ptrCast(@alignCast(to)))[w] = @as(*const u32, @ptrFromInt(x)).*;
+                    x +%= step;
+                }
+            }
+            to = moved(to, 1, b.pitch[0]);
+            from = moved(from, 1, b.pitch[1]);
+        }
+    }
+
     fn copy(b: Block, size: usize, n: usize, step: [2]isize) void {
         if (step[0] == size and step[1] == size and n > 2) return b.copyBytes(n * size);
         switch (size) {
@@ -483,7 +529,7 @@ fn run(p: *const Plan, call: *Call) void {
     const bits: [8]u8 = @bitCast(convert.bitsOf(out.dtype, call.scalar[0], p.ints.len < 2 or p.ints[1] == 1));
     for (0..32) |i| job.value[i] = bits[i % s.element];
     if (s.planes > 0) return services.parallelFor(s.planes, 1 + piece / s.sizes[0], job, Job.planes);
-    services.parallelFor(n / width * job.pieces, 1 + piece / width, job, Job.part);
+    services.parallelFor(n / width * job.pieces, 1 + piece / 2 / width, job, Job.part);
 }
 
 test {

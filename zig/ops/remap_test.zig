@@ -71,7 +71,7 @@ fn check(comptime T: type, kind: remap.Kind, size: [2]usize, step: usize, ints: 
 
 test "padding, turned and rolled dimensions" {
     inline for (.{ u8, i32 }) |T| for ([_][2]usize{ .{ 3, 4 }, .{ 5, 40 }, .{ 2, 130 }, .{ 6, 9 } }) |size| for ([_]usize{ 1, 2 }) |step| {
-        for (0..4) |m| for ([_][4]i64{ .{ 1, 1, 1, 1 }, .{ 0, 0, 2, 3 }, .{ 1, 0, 0, 0 }, .{ 0, 1, 3, 0 } }) |by| {
+        for (0..4) |m| for ([_][4]i64{ .{ 1, 1, 1, 1 }, .{ 0, 0, 2, 3 }, .{ 1, 0, 0, 0 }, .{ 0, 1, 3, 0 }, .{ 1, 1, 2, 3 } }) |by| {
             const mode: i64 = @intCast(m);
             const ints = [_]i64{ mode, 1, by[0], by[1], by[2], by[3] };
             try check(T, .pad, size, step, &ints, .{
