@@ -67,13 +67,21 @@ pub inline fn storeN(comptime n: comptime_int, comptime T: type, p: [*]T, v: @Ve
 pub inline fn loadPart(comptime T: type, p: [*]const T, count: usize, fill: T) Vec(T) {
     const others: Vec(T) = @splat(fill);
     if (comptime masked != .none and @sizeOf(T) >= 4) return maskedLoad(T, p, firstLanes(T, count), others);
-    var buffer: [lanes(T)]T align(vector_bytes) = others;
-    @memcpy(buffer[0..count], p[0..count]);
-    return buffer;
+    return copiedLoad(T, p, count, fill);
 }
 /// The first `count` < lanes(T) lanes of `v` into `p`. Writes nothing beyond.
 pub inline fn storePart(comptime T: type, p: [*]T, count: usize, v: Vec(T)) void {
     if (comptime masked != .none and @sizeOf(T) >= 4) return maskedStore(T, p, firstLanes(T, count), v);
+    copiedStore(T, p, count, v);
+}
+
+// Once in the library, not at every load and store: they call memcpy anyway.
+noinline fn copiedLoad(comptime T: type, p: [*]const T, count: usize, fill: T) Vec(T) {
+    var buffer: [lanes(T)]T align(vector_bytes) = @as(Vec(T), @splat(fill));
+    @memcpy(buffer[0..count], p[0..count]);
+    return buffer;
+}
+noinline fn copiedStore(comptime T: type, p: [*]T, count: usize, v: Vec(T)) void {
     const buffer: [lanes(T)]T align(vector_bytes) = v;
     @memcpy(p[0..count], buffer[0..count]);
 }

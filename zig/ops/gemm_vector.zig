@@ -118,7 +118,8 @@ pub fn Vector(comptime T: type) type {
             if (job.m.dtype == native and job.m.sk == 1) {
                 var row: [rows_group][*]const T = undefined;
                 for (0..n) |j| row[j] = @ptrCast(@alignCast(job.m.at(j0 + j, k0)));
-                if (n == rows_group) return dots(rows_group, x, row, count, out);
+                // (Of old CPUs few are left: they get small code.)
+                if (simd.has_fma and n == rows_group) return dots(rows_group, x, row, count, out);
                 for (0..n) |j| dots(1, x, .{row[j]}, count, out + j);
                 return;
             }
@@ -174,7 +175,7 @@ pub fn Vector(comptime T: type) type {
                     const sums: [*]T = &acc[first - k];
                     const steps = (@min(count - first, lanes * rounds) + lanes - 1) / lanes;
                     var j: usize = 0;
-                    inline for (if (@typeInfo(T) == .float) .{ 8, 4, 2, 1 } else .{1}) |vectors| while (whole - j >= vectors * W) : (j += vectors * W) {
+                    inline for (if (@typeInfo(T) == .float and simd.has_fma) .{ 8, 4, 2, 1 } else .{1}) |vectors| while (whole - j >= vectors * W) : (j += vectors * W) {
                         addRows(vectors, job, j0 + j, k0 + first, steps, sums + j);
                     };
                     if (whole < n) addRows(1, job, j0 + n - W, k0 + first, steps, sums + whole);

@@ -179,17 +179,17 @@ pub fn Forward(comptime T: type) type {
                     const bias = j.bias + u;
                     const old: V = if (before) |x| L.get(x + u, n) else @splat(0);
                     const output = switch (mode) {
-                        .tanh => math.tanh(V, gate(g, bias, state, n)),
+                        .tanh => tanh(gate(g, bias, state, n)),
                         .relu => relu(gate(g, bias, state, n)),
                         .lstm => output: {
                             const in = sigmoid(gate(g, bias, state, n));
                             const forget = sigmoid(gate(g + hidden, bias + hidden, state + block, n));
-                            const new = math.tanh(V, gate(g + 2 * hidden, bias + 2 * hidden, state + 2 * block, n));
+                            const new = tanh(gate(g + 2 * hidden, bias + 2 * hidden, state + 2 * block, n));
                             const out = sigmoid(gate(g + 3 * hidden, bias + 3 * hidden, state + 3 * block, n));
                             const cell = simd.fma(V, forget, old, in * new);
                             if (j.keeps) inline for (.{ in, forget, new, out }, 0..) |x, i| L.put(g + i * hidden, n, x);
                             L.put(j.extra + row * hidden + u, n, cell);
-                            break :output out * math.tanh(V, cell);
+                            break :output out * tanh(cell);
                         },
                         .gru => output: {
                             const reset = sigmoid(gate(g, bias, state, n));
@@ -197,7 +197,7 @@ pub fn Forward(comptime T: type) type {
                             var of_state = L.get(state + 2 * block, n);
                             if (j.bias_n) |x| of_state += L.get(x + u, n);
                             const input = L.get(g + 2 * hidden, n) + L.get(bias + 2 * hidden, n);
-                            const new = math.tanh(V, simd.fma(V, reset, of_state, input));
+                            const new = tanh(simd.fma(V, reset, of_state, input));
                             if (j.keeps) {
                                 inline for (.{ reset, update, new }, 0..) |x, i| L.put(g + i * hidden, n, x);
                                 L.put(j.extra + row * hidden + u, n, of_state);
@@ -217,9 +217,20 @@ pub fn Forward(comptime T: type) type {
         }
         /// Error below 2.1 ulp where the result is a normal number.
         inline fn sigmoid(x: V) V {
+            return @call(inlined, sigmoidOf, .{x});
+        }
+        fn sigmoidOf(x: V) V {
             const one: V = @splat(1);
             return one / (one + math.exp(V, -x));
         }
+        inline fn tanh(x: V) V {
+            return @call(inlined, tanhOf, .{x});
+        }
+        fn tanhOf(x: V) V {
+            return math.tanh(V, x);
+        }
+        /// Of old CPUs few are left: they get small code.
+        const inlined: std.builtin.CallModifier = if (simd.has_fma) .always_inline else .never_inline;
 
         /// nan stays nan.
         inline fn relu(x: V) V {
