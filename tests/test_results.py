@@ -85,3 +85,35 @@ def test_addmm_activation():
     )
     assert dl._addmm_activation(c, a, b, beta=0.5, out=out) is out
     assert (out == plain.relu()).all()
+
+
+@pytest.mark.parametrize("dtype", [dl.float32, dl.float64, dl.bfloat16, dl.int64])
+def test_products_that_end_with_an_activation_have_the_bits_of_two_steps(dtype):
+    c, a, b = (dl.randn(*shape).mul(9).to(dtype) for shape in ((5,), (3, 4), (4, 5)))
+    for use_gelu in (False, True) if dtype.is_floating_point else (False,):
+        two = F.gelu(dl.addmm(c, a, b)) if use_gelu else dl.relu(dl.addmm(c, a, b))
+        for _ in range(2):  # the second time by the plan that was kept
+            assert dl.equal(dl._addmm_activation(c, a, b, use_gelu=use_gelu), two)
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        dl._addmm_activation(c, a, a)
+    if dtype.is_floating_point:
+        a.requires_grad_()
+        assert dl._addmm_activation(c, a, b).grad_fn is not None
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_feed_forward_is_the_same_with_and_without_a_graph(activation, bias):
+    layer = dl.nn.TransformerEncoderLayer(
+        8, 2, 33, 0.0, activation=activation, bias=bias, batch_first=True
+    )
+    x = dl.randn(3, 5, 8)
+    with_graph = layer(x)
+    assert with_graph.grad_fn is not None
+    with dl.no_grad():
+        assert dl.equal(layer(x), with_graph)
+        assert dl.equal(layer(x), with_graph)
+        seen = []
+        layer.linear1.register_forward_hook(lambda module, args, out: seen.append(out.min().item()))
+        layer(x)
+    assert seen[0] < 0  # what the hook sees has met no activation

@@ -84,6 +84,12 @@ for _n in (256, 512, 1024):
     int8(_n)
 
 
+@program("relu(linear) 256x128 to 512", GROUP, flops=2.0 * 256 * 128 * 512)
+def linear_relu(torch):
+    a, b, c = torch.randn(256, 128), torch.randn(512, 128), torch.randn(512)
+    return lambda: torch._addmm_activation(c, a, b.t())
+
+
 @program("Linear 128-512, 2048 rows, bfloat16, forward and backward", GROUP)
 def linear_bfloat16(torch):
     layer = torch.nn.Linear(128, 512).to(torch.bfloat16)

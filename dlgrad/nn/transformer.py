@@ -6,6 +6,8 @@ import copy
 
 import dlgrad
 
+from ..ops.added_products import linear_relu
+from . import _module_hooks as hooks
 from . import functional as F
 from . import init
 from .containers import ModuleList
@@ -164,6 +166,19 @@ def _activation(activation):
     return activation
 
 
+def _is_hooked(module):
+    """Whether somebody wants to see the module's own output."""
+    return module._forward_hooks or module._forward_pre_hooks or hooks.active
+
+
+def _activated(linear, activation, x):
+    """activation(linear(x)); with relu and without a graph one product."""
+    hidden = None
+    if activation is F.relu and type(linear) is Linear and not _is_hooked(linear):
+        hidden = linear_relu(x, linear.weight, linear.bias)
+    return activation(linear(x)) if hidden is None else hidden
+
+
 def _causal_mask(size, dtype=None):
     """(size, size) with -inf above the diagonal and 0 elsewhere."""
     full = dlgrad.full((size, size), float("-inf"), dtype=dtype or dlgrad.get_default_dtype())
@@ -240,7 +255,8 @@ class TransformerEncoderLayer(Module):
         return self.dropout1(x)
 
     def _ff_block(self, x):
-        return self.dropout2(self.linear2(self.dropout(self.activation(self.linear1(x)))))
+        hidden = _activated(self.linear1, self.activation, x)
+        return self.dropout2(self.linear2(self.dropout(hidden)))
 
 
 class TransformerDecoderLayer(Module):
@@ -334,7 +350,8 @@ class TransformerDecoderLayer(Module):
         return self.dropout2(x)
 
     def _ff_block(self, x):
-        return self.dropout3(self.linear2(self.dropout(self.activation(self.linear1(x)))))
+        hidden = _activated(self.linear1, self.activation, x)
+        return self.dropout3(self.linear2(self.dropout(hidden)))
 
 
 def _copies(module, count):

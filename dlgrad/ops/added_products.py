@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from .. import dtypes as dt
 from .. import plan as door
-from ..autograd.graph import record
+from ..autograd.graph import record, wants_grad
 from ..layout import Layout, broadcast_shapes, contiguous
 from ..tensor import make_tensor, method
 from .elementwise import as_number, expanded, sum_to, write_out
-from .matmul import _by_transposed, _matrices, _need, _tensors, _transposed_by, mv, outer
+from .matmul import (
+    _by_transposed,
+    _matrices,
+    _need,
+    _tensors,
+    _transposed_by,
+    linear,
+    mv,
+    outer,
+)
 
 
 def _number(name, dtype, v, what):
@@ -146,11 +155,48 @@ _addmm = door.quick(_addmm_checked, _sum_recipe, 3)
 @method
 def _addmm_activation(input, mat1, mat2, *, beta=1, alpha=1, use_gelu=False, out=None):
     """relu, or gelu (by erf), of beta input + alpha (mat1 @ mat2)."""
-    from .unary import gelu, relu
+    result = None
+    if not use_gelu and _plain_sum(beta, alpha, out):
+        result = _ended_by_relu("matmul_bias", addmm, (input, mat1, mat2))
+    if result is None:
+        from .unary import gelu, relu
 
-    result = addmm(input, mat1, mat2, beta=beta, alpha=alpha)
-    result = gelu(result) if use_gelu else relu(result)
+        result = addmm(input, mat1, mat2, beta=beta, alpha=alpha)
+        result = gelu(result) if use_gelu else relu(result)
     return result if out is None else write_out("_addmm_activation", out, result)
+
+
+def linear_relu(input, weight, bias):
+    """relu(linear(input, weight, bias)) as one product, or None where that can't be (`_ended_by_relu`)."""
+    return _ended_by_relu("linear", linear, (input, weight, bias))
+
+
+_relu_plans: dict = {}
+
+
+def _ended_by_relu(row, function, inputs):
+    """relu(function(*inputs)) by the row of products that `function` uses.
+
+    None of what is recorded, and of dtypes and shapes that this row does not take."""
+    layouts = tuple([None if t is None else t._layout for t in inputs])
+    plan = _relu_plans.get((row, layouts))
+    if plan is None:
+        if not all(lay is None or (type(lay) is Layout and lay.dtype in _ENDED) for lay in layouts):
+            return None
+        out = function(*inputs)._layout  # raises what there is to raise
+        given, ints = layouts, ()
+        if row == "matmul_bias":
+            given = (expanded(layouts[0], out.shape), *layouts[1:])
+        elif layouts[1].ndim != 2 or not (layouts[2] is None or layouts[2].ndim == 1):
+            return None
+        else:
+            ints = (int(layouts[2] is not None),)
+        plan = door.make_plan("matmul", row, (out,), given, (*ints, 1), name=row)
+        door.remember(_relu_plans, (row, layouts), plan)
+    return None if wants_grad(*inputs) else door.run(plan, *inputs)
+
+
+_ENDED = (dt.float32, dt.float64)
 
 
 @method

@@ -7,9 +7,9 @@
 //! | row         | operands (outputs first)                                  | ints, scalars            |
 //! |-------------|-----------------------------------------------------------|--------------------------|
 //! | matmul      | out (B..., M, N), a (B..., M, K), b (B..., K, N)          |                          |
-//! | matmul_bias | out, bias (B..., M, N), a, b as above                     |                          |
+//! | matmul_bias | out, bias (B..., M, N), a, b as above                     | ints: relu, or none      |
 //! | matmul_acc  | out, c (B..., M, N), a, b as above                        | scalars: alpha, beta     |
-//! | linear      | out (..., N), a (..., K), w (N, K), bias (N)              | ints: has_bias           |
+//! | linear      | out (..., N), a (..., K), w (N, K), bias (N)              | ints: has_bias, relu or none |
 //! | dot         | out (), a (K), b (K)                                      |                          |
 //! | int_mm      | out (M, N) int32, a (M, K) int8 or uint8, b (K, N) int8    |                          |
 //! | matmul_into | out (M, N), a (M, K), b (K, N): what out holds, + a @ b   |                          |
@@ -19,7 +19,8 @@
 //! matmul_bias: a @ b + bias. matmul_acc: beta * c + alpha * (a @ b); with beta = 0 c is not
 //! read. matmul_into: float32 and float64, K at most one chain. The scalars are `.f` for float dtypes and `.i` for integers. Batch dimensions, bias
 //! and c come already expanded (stride 0 where broadcast). With has_bias = 0 the fourth
-//! operand of linear is 0-d with no address. `out` of linear has the leading dimensions of a.
+//! operand of linear is 0-d with no address. relu = 1, of float32 and float64: each block of the
+//! output goes through relu while it is in the cache. `out` of linear has the leading dimensions of a.
 //!
 //! Bits: an element is a chain over ascending k cut every 512 steps (gemm_kernel.zig; of
 //! bfloat16 k goes 1, 0, 3, 2, ..., and the CPU's dot products take numbers below 2^-126 for 0); where
@@ -60,6 +61,8 @@ const State = struct {
     adds: bool,
     /// Whether `out` is.
     into: bool = false,
+    /// Whether the elements go through relu at the end.
+    relu: bool = false,
     a_rs: usize,
     a_cs: usize,
     b_rs: usize,
@@ -140,6 +143,11 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     }
     s.vector = s.m == 1 or s.n == 1;
     s.into = row == .matmul_into;
+    const at: usize = if (row == .linear) 1 else 0;
+    if ((row == .linear or row == .matmul_bias) and p.ints.len > at) {
+        if (d != .float32 and d != .float64) return error.Unsupported;
+        s.relu = p.ints[at] != 0;
+    }
     if (s.into and (s.vector or s.k > gemm_kernel.kc_max or (d != .float32 and d != .float64))) return error.Unsupported;
     // An empty batch has nothing to fold (and nothing to run).
     if (s.batch != 0) s.foldBatch();
@@ -397,10 +405,10 @@ fn Product(comptime T: type) type {
             };
             if (s.m == 1) {
                 gemm_vector.Vector(T).run(s.n, s.k, a, b, x.sum, x.call);
-                if (needsEpilogue(x)) finish(&x, 0, 1, 0, s.n);
+                if (needsEpilogue(x)) finishing(s)(&x, 0, 1, 0, s.n);
             } else {
                 gemm_vector.Vector(T).run(s.m, s.k, b, a, x.sum, x.call);
-                if (needsEpilogue(x)) finish(&x, 0, s.m, 0, 1);
+                if (needsEpilogue(x)) finishing(s)(&x, 0, s.m, 0, 1);
             }
         }
 
@@ -434,7 +442,7 @@ fn Product(comptime T: type) type {
                 .b_view = if (in_place) viewOf(right) else null,
                 .c = target,
                 .adds = s.into,
-                .epilogue = if (finishes) .{ .ctx = &x, .run = finish } else null,
+                .epilogue = if (finishes) .{ .ctx = &x, .run = finishing(s) } else null,
                 .output = if (by_tile) outputOf(&x) else null,
             }, x.call);
         }
@@ -488,8 +496,22 @@ fn Product(comptime T: type) type {
             return .{ .ptr = @ptrCast(@alignCast(s.ptr)), .si = s.si, .sk = s.sk };
         }
 
+        fn finishing(s: *const State) *const fn (*const anyopaque, usize, usize, usize, usize) void {
+            return if (is_float and s.relu) finishByRelu else finish;
+        }
+
         fn needsEpilogue(x: Matrices) bool {
-            return x.s.adds or !x.isNative() or x.alpha != 1;
+            return x.s.adds or !x.isNative() or x.alpha != 1 or x.s.relu;
+        }
+
+        /// out = relu(sum + c), or relu(sum) where there is no c, over a rectangle of the output.
+        noinline fn finishByRelu(ctx: *const anyopaque, row: usize, rows: usize, col: usize, cols: usize) void {
+            const x: *const Matrices = @ptrCast(@alignCast(ctx));
+            if (x.s.adds) finish(ctx, row, rows, col, cols);
+            const at, const count, const size = if (x.swapped) .{ row + col * x.s.n, cols, rows } else .{ row * x.s.n + col, rows, cols };
+            for (0..count) |i| {
+                for (x.sum[at + i * x.s.n ..][0..size]) |*v| v.* = if (v.* < 0) 0 else v.*;
+            }
         }
 
         /// out = round(beta * c + alpha * sum) over a rectangle of the output.

@@ -381,6 +381,42 @@ test "batches, bias, accumulation, linear and dot" {
     try std.testing.expectEqual(lanesSum(f32, &a, 2, &b, 1, 50), out[0]);
 }
 
+test "relu ends a product, with the bits of one behind it" {
+    var prng = std.Random.DefaultPrng.init(9);
+    const random = prng.random();
+    var a: [70 * 600]f32 = undefined;
+    var b: [40 * 600]f32 = undefined;
+    var bias: [70]f32 = undefined;
+    var plain: [70 * 40]f32 = undefined;
+    var out: [70 * 40]f32 = undefined;
+    fill(f32, random, &a);
+    fill(f32, random, &b);
+    fill(f32, random, &bias);
+    b[7] = std.math.nan(f32);
+    for ([_][3]i64{ .{ 3, 5, 2 }, .{ 70, 40, 600 }, .{ 1, 40, 33 }, .{ 40, 1, 7 }, .{ 70, 3, 20 } }) |size| {
+        const m, const n, const k = size;
+        for ([_]bool{ false, true }) |has_bias| {
+            const operands = [_]plan.Operand{
+                .{ .dtype = .float32, .shape = &.{ m, n }, .strides = &.{ n, 1 } },
+                .{ .dtype = .float32, .shape = &.{ m, k }, .strides = &.{ k, 1 } },
+                .{ .dtype = .float32, .shape = &.{ n, k }, .strides = &.{ k, 1 } },
+                if (has_bias)
+                    .{ .dtype = .float32, .shape = &.{n}, .strides = &.{1} }
+                else
+                    .{ .dtype = .bool, .shape = &.{}, .strides = &.{} },
+            };
+            var p = plan.testPlan(&operands, 1, 3, &.{@intFromBool(has_bias)}, &.{});
+            try execute(&p, &.{ &plain, &a, &b, if (has_bias) &bias else null }, &.{});
+            var q = plan.testPlan(&operands, 1, 3, &.{ @intFromBool(has_bias), 1 }, &.{});
+            try execute(&q, &.{ &out, &a, &b, if (has_bias) &bias else null }, &.{});
+            for (out[0..@intCast(m * n)], plain[0..@intCast(m * n)]) |got, x| {
+                const want: f32 = if (x < 0) 0 else x;
+                try std.testing.expectEqual(@as(u32, @bitCast(want)), @as(u32, @bitCast(got)));
+            }
+        }
+    }
+}
+
 test "a product is added to what is there, with the bits of a sum behind it" {
     var prng = std.Random.DefaultPrng.init(8);
     const random = prng.random();
