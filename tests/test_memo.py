@@ -410,3 +410,27 @@ def test_lists_and_items_of_every_dtype_and_shape():
                 assert one.item() == 1 and one.tolist() == nested
             with pytest.raises(RuntimeError):
                 x.item()
+
+
+def test_strided_views_know_where_their_storage_begins_and_ends():
+    base = dlgrad.arange(20.0)
+    for _ in range(TIMES):
+        for at in (2, 4):
+            x = base[at : at + 4]
+            assert x.as_strided((2,), (1,), 5).tolist() == [5, 6]
+            assert dlgrad.as_strided_copy(x, (2,), (1,), 5).tolist() == [5, 6]
+            assert x.as_strided((10,), (1,)).tolist() == base[at : at + 10].tolist()
+            want = x.tolist()
+            want[5 - at] = 0
+            assert dlgrad.as_strided_scatter(x, dlgrad.zeros(1), (1,), (1,), 5).tolist() == want
+        y = dlgrad.ones(4)
+        for f in (dlgrad.as_strided, dlgrad.as_strided_copy):
+            with pytest.raises(RuntimeError, match="out of bounds"):
+                f(y, (10,), (1,))
+            with pytest.raises(RuntimeError, match="out of bounds"):
+                f(y, (2,), (1,), 5)
+        with pytest.raises(RuntimeError):
+            dlgrad.as_strided_scatter(y, dlgrad.zeros(1), (1,), (1,), 6)
+        assert dlgrad.view_as_complex(base[4:8].view(2, 2)).tolist() == [4 + 5j, 6 + 7j]
+        with pytest.raises(RuntimeError, match="divisible by 2"):
+            dlgrad.view_as_complex(base[3:7].view(2, 2))

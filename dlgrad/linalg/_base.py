@@ -88,7 +88,7 @@ def need_float(name, t, complex_too=False):
 def batched(name, *tensors):
     """Matrices whose batch dimensions are expanded to their common shape."""
     batch = broadcast_shapes(*[t._layout.shape[:-2] for t in tensors], op=name)
-    return tuple(t.expand((*batch, *t._layout.shape[-2:])) for t in tensors)
+    return tuple([t if t._layout.shape[:-2] == batch else t.expand((*batch, *t._layout.shape[-2:])) for t in tensors])
 
 
 def call(row, like, outputs, inputs, ints=(), name=None):

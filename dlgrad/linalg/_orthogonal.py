@@ -287,7 +287,8 @@ def _no_residuals(A):
 
 def _fitted(X, A, B, rcond):
     """What `lstsq` gives where A has full rank."""
-    rank = full(A._layout.shape[:-2], A._layout.shape[-1], dtype=dt.int64)
+    *batch, m, n = A._layout.shape
+    rank = full(tuple(batch), min(m, n), dtype=dt.int64)
     return Lstsq(_recorded_fit(X, A, B, rcond), _no_residuals(A), rank, nothing(A))
 
 
@@ -313,6 +314,9 @@ def full_rank(A, B, rcond):
     plan = _fits.get(key)
     if plan is None:
         (*batch, m, n), dtype = A._layout.shape, A._layout.dtype
+        if m < n and m and not dtype.is_complex and every_member(condition(A)).max().item() * rcond < 1:
+            with no_grad():
+                return _by_qr(A, B)
         if m < n or not n or dtype.is_complex:
             return None
         out = contiguous(dtype, (*batch, n, B._layout.shape[-1]))
@@ -324,6 +328,7 @@ def full_rank(A, B, rcond):
         return None
 
 
+@door.memo
 def condition(A):
     """An upper bound (...) of the condition numbers of real A (..., m, n), not far off where it is small: by QR."""
     if A._layout.shape[-2] < A._layout.shape[-1]:
@@ -356,6 +361,7 @@ def _recorded_fit(X, A, B, rcond):
     return record(X, "LinalgLstsqBackward0", rule, (A, B), (A, B))
 
 
+@door.memo
 def _by_qr(A, B):
     """A of full rank: R^-1 Q^T B, or for a wide A, with A^T = Q R, Q R^-T B."""
     m, n = A._layout.shape[-2:]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from .. import dtypes as dt
+from .. import plan as door
 from ..autograd.graph import record, record_several
 from ..batched import every_member
+from ..ops.reduce import aminmax
 from ..tensor import Tensor
 from ._base import batched, call, need_matrix, raise_for, result_type, undifferentiable, written
 
@@ -47,10 +49,10 @@ def ldl_solve(LD, pivots, B, *, hermitian=False, out=None):
     """X with A X = B (..., n, k), from `ldl_factor` of A (..., n, n). Batches broadcast. Not differentiable."""
     name = "torch.linalg.ldl_solve"
     need_matrix(name, LD, B, square=True)
-    n, (rows, columns) = LD._layout.shape[-1], B._layout.shape[-2:]
+    n, rows = LD._layout.shape[-1], B._layout.shape[-2]
     if n != rows:
         raise RuntimeError(
-            f"Incompatible matrix sizes for {name}: each A matrix is {n} by {n} but each b matrix is {rows} by {columns}"
+            f"Incompatible matrix sizes for {name}: each A matrix is {n} by {n} but each b matrix is {rows} by {B._layout.shape[-1]}"
         )
     if not isinstance(pivots, Tensor) or pivots._layout.shape != LD._layout.shape[:-1]:
         shape = list(pivots.shape) if isinstance(pivots, Tensor) else type(pivots).__name__
@@ -59,13 +61,16 @@ def ldl_solve(LD, pivots, B, *, hermitian=False, out=None):
         )
     if pivots._layout.dtype not in (dt.int32, dt.int64):
         raise RuntimeError(f"{name}: Expected pivots to be integers. Got {pivots.dtype.name}")
-    if pivots._layout.numel and not (
-        1 <= every_member(pivots.abs()).min().item()
-        and every_member(pivots.abs()).max().item() <= n
-    ):
-        raise RuntimeError(f"{name}: pivots must lie between 1 and {n}, or between -{n} and -1")
+    if pivots._layout.numel:
+        low, high = aminmax(every_member(pivots.abs()))
+        if low.item() < 1 or high.item() > n:
+            raise RuntimeError(f"{name}: pivots must lie between 1 and {n}, or between -{n} and -1")
+    return written(name, out, _ldl_solve(name, LD, pivots, B))
+
+
+@door.memo
+def _ldl_solve(name, LD, pivots, B):
     LD, B = batched(name, LD, B)
     pivots = pivots.to(dt.int32).expand(LD._layout.shape[:-1])
-    X = call("ldl_solve", LD, ((n, columns),), (LD, pivots, B))
-    record(X, "LinalgLdlSolveBackward0", undifferentiable("linalg_ldl_solve"), (LD, B))
-    return written(name, out, X)
+    X = call("ldl_solve", LD, (tuple(B._layout.shape[-2:]),), (LD, pivots, B))
+    return record(X, "LinalgLdlSolveBackward0", undifferentiable("linalg_ldl_solve"), (LD, B))

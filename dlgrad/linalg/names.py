@@ -144,8 +144,12 @@ def _cholesky_solve(B, L, upper):
 @method
 def cholesky_inverse(L, upper=False, *, out=None):
     """The inverse of A (..., n, n) from its Cholesky factor: A = L L^T, or with `upper` L^T L."""
-    need_matrix("cholesky_inverse", L, square=True)
     _need_diagonal("cholesky_inverse", L)
+    return written("cholesky_inverse", out, _inverse_by_factor(L, bool(upper)))
+
+
+@door.memo
+def _inverse_by_factor(L, upper):
     with no_grad():
         half = solve_triangle(L.mT if upper else L, identity(L, L._layout.shape[-1]), False, False)
         result = half.mT @ half
@@ -154,18 +158,23 @@ def cholesky_inverse(L, upper=False, *, out=None):
         both = y @ (g + g.mT) @ y
         return -(L @ both) if upper else -(both @ L)
 
-    record(result, "CholeskyInverseBackward0", rule, (L,), (L, None), own=1)
-    return written("cholesky_inverse", out, result)
+    return record(result, "CholeskyInverseBackward0", rule, (L,), (L, None), own=1)
+
+
+@door.memo
+def _product_of_diagonal(name, L):
+    need_matrix(name, L, square=True)
+    return L.detach().diagonal(0, -2, -1).prod()
 
 
 def _need_diagonal(name, L):
-    """Raises LinAlgError where the diagonal of L has a zero."""
-    diagonal = L.detach().diagonal(0, -2, -1)
-    if type(L._layout) is Layout:
-        product = diagonal.prod().item()
+    """Raises LinAlgError where the diagonal of L, which must be square, has a zero."""
+    product = _product_of_diagonal(name, L)
+    if type(product._layout) is Layout:
+        product = product.item()
         if product < 0 or product > 0:
             return
-    zero = (diagonal == 0).to(dt.int32)
+    zero = (L.detach().diagonal(0, -2, -1) == 0).to(dt.int32)
     if zero._layout.numel and every_member(zero).amax().item():
         info = (zero.argmax(-1) + 1) * zero.amax(-1)
         raise_for(

@@ -9,6 +9,7 @@ from .. import plan as door
 from ..autograd.graph import record
 from ..batched import with_room
 from ..layout import Layout, contiguous, remember_view, whole, wrap_dim, wrap_dims
+from ..plan import memo
 from ..tensor import method
 from .joining import _tensors, stack
 from .reduce import check
@@ -444,13 +445,20 @@ def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):
 def as_strided_scatter(input, src, size, stride, storage_offset=None):
     """A copy of `input` whose elements at these sizes and strides are `src`."""
     check("as_strided_scatter", input)
+    if storage_offset is not None:
+        storage_offset -= input._offset() // input._layout.dtype.itemsize
+    return _strided_scatter(input, src, size, stride, storage_offset)
+
+
+@memo
+def _strided_scatter(input, src, size, stride, at):
     if input._layout.ndim and not input._layout.contiguous:
         input = input.contiguous()
     before, item = input._layout, input._layout.dtype.itemsize
-    at = 0 if storage_offset is None else storage_offset - input._offset() // item
+    at = at or 0
     if at < 0:
         raise RuntimeError(
-            f"as_strided_scatter(): storage offset {storage_offset} is before the first element of the input"
+            f"as_strided_scatter(): the storage offset is {-at} before the first element of the input"
         )
 
     def take(x):

@@ -13,7 +13,7 @@ from .. import dtypes as dt
 from ..autograd.graph import record
 from ..autograd.mode import mode, no_grad
 from ..layout import alike, broadcast_shapes, expanded, layout, remember_view
-from ..plan import make_plan, remember, run_plan
+from ..plan import make_plan, memo, remember, run_plan
 from ..tensor import Tensor, make_tensor
 from .elementwise import result_layout
 
@@ -82,6 +82,13 @@ def view_as_complex(input):
 
     Raises RuntimeError unless the tensor is float32 or float64, its last dimension has size 2 and stride 1, and the
     other strides (and the offset) are even."""
+    if isinstance(input, Tensor) and input.storage_offset() % 2:
+        raise RuntimeError("Tensor must have a storage_offset divisible by 2")
+    return _as_complex(input)
+
+
+@memo
+def _as_complex(input):
     from .view import make_view
 
     if not isinstance(input, Tensor):
@@ -103,10 +110,7 @@ def view_as_complex(input):
         raise RuntimeError(
             f"Tensor must have a last dimension with stride 1, got strides {list(lay.strides)}"
         )
-    if (
-        any(s % 2 for s, n in zip(lay.strides[:-1], lay.shape) if n > 1)
-        or input.storage_offset() % 2
-    ):
+    if any(s % 2 for s, n in zip(lay.strides[:-1], lay.shape) if n > 1):
         raise RuntimeError(
             f"Tensor must have a stride divisible by 2 for all but last dimension, got strides {list(lay.strides)}"
         )

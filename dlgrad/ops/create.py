@@ -446,7 +446,11 @@ def linspace(
     start, end, steps, *, out=None, dtype=None, layout=None, device=None, requires_grad=False
 ):
     """`steps` evenly spaced values from start to end, both included."""
-    if out is None and device is None and type(steps) is int:
+    if type(start) is Tensor or type(end) is Tensor:
+        a, b = _plain_number(start), _plain_number(end)
+        if a is not None and b is not None:
+            return _linspace(a, b, steps, out=out, dtype=dtype, device=device, requires_grad=requires_grad)
+    if out is None and type(steps) is int:
         plan = _linspaces.get((dt.get_default_dtype() if dtype is None else dtype, steps))
         a, b = _plain_number(start), _plain_number(end)
         if plan is not None and a is not None and b is not None:
@@ -487,6 +491,7 @@ def linspace(
     return _finish(t, requires_grad) if out is None else _write_range("linspace", out, dtype, t)
 
 
+_linspace = door.memo(linspace)
 _linspaces: dict = {}  # plans by dtype and number of steps
 
 
@@ -513,6 +518,10 @@ def logspace(
     requires_grad=False,
 ):
     """base ** linspace(start, end, steps)."""
+    if type(start) is Tensor or type(end) is Tensor:
+        a, b = _plain_number(start), _plain_number(end)
+        if a is not None and b is not None:
+            return _logspace(a, b, steps, base, out=out, dtype=dtype, device=device, requires_grad=requires_grad)
     dtype = (
         out._layout.dtype
         if dtype is None and out is not None
@@ -522,6 +531,9 @@ def logspace(
         start, end = int(_number("logspace", "start", start)), int(_number("logspace", "end", end))
     t = (float(base) ** linspace(start, end, steps, dtype=dt.float64)).to(dtype)
     return _finish(t, requires_grad) if out is None else _write_range("logspace", out, dtype, t)
+
+
+_logspace = door.memo(logspace)
 
 
 def eye(n, m=None, *, out=None, dtype=None, layout=None, device=None, requires_grad=False):

@@ -27,8 +27,7 @@ _ALIASES = """absolute arccos arccosh arcsin arcsinh arctan arctan2 arctanh fix 
 not_equal"""
 _PRODUCTS = "addbmm addmm addmv addr baddbmm bmm dot inner linear matmul mm mv outer vdot"
 #: What is a method, too.
-_BOTH = """adjoint aminmax angle argsort as_strided as_strided_scatter bitwise_left_shift bitwise_right_shift cholesky cholesky_inverse
-cholesky_solve clip conj conj_physical copysign corrcoef cov cross cummax cummin deg2rad det diag diag_embed diagflat diagonal_scatter
+_BOTH = """adjoint aminmax angle argsort bitwise_left_shift bitwise_right_shift cholesky cholesky_solve clip conj conj_physical copysign corrcoef cov cross cummax cummin deg2rad det diag diag_embed diagflat diagonal_scatter
 diff digamma dist erfinv fliplr flipud float_power fmax fmin frexp gcd geqrf hardshrink heaviside histc hypot i0 igamma igammac
 index_add index_copy index_fill index_put index_reduce inverse isclose isfinite isinf isnan isneginf isposinf isreal kron kthvalue lcm
 ldexp lgamma logaddexp logaddexp2 logcumsumexp logdet logit lu lu_solve masked_scatter matrix_exp matrix_power median mode msort mvlgamma
@@ -71,9 +70,9 @@ _FUNCTIONS = " ".join(
         _JOINS,
         """alias_copy celu constant_pad_nd fill frobenius_norm imag nuclear_norm positive real resolve_conj resolve_neg selu
         split_with_sizes_copy threshold clone flip roll gather index_select bucketize cdist complex cumulative_trapezoid gradient isin lu_unpack native_group_norm
-        native_layer_norm polar searchsorted std_mean trapezoid trapz unravel_index vander var_mean view_as_complex view_as_real as_strided_copy
+        native_layer_norm polar searchsorted std_mean trapezoid trapz unravel_index vander var_mean view_as_real
         diagonal_copy expand_copy permute_copy select_copy slice_copy split_copy squeeze_copy t_copy transpose_copy unbind_copy
-        unfold_copy unsqueeze_copy view_copy view_as_complex_copy view_as_real_copy""",
+        unfold_copy unsqueeze_copy view_copy view_as_real_copy""",
     )
 )
 _METHODS = " ".join((
@@ -86,7 +85,7 @@ _METHODS = " ".join((
     "__itruediv__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __invert__ __and__ __or__ __xor__ __mod__ __floordiv__ __lshift__ __rshift__ "
     "__rfloordiv__ __rmod__ __rpow__ __rand__ __ror__ __rxor__ __rlshift__ __rrshift__ __rmatmul__ __imatmul__ __ifloordiv__ __imod__ __ipow__ "
     "__iand__ __ior__ __ixor__ __ilshift__ __irshift__ __abs__ __pos__",
-    " ".join([name + "_" for names in (_ELEMENTWISE, _BOTH, _ALIASES) for name in names.split() if name != "as_strided"]),
+    " ".join([name + "_" for names in (_ELEMENTWISE, _BOTH, _ALIASES) for name in names.split()]),
 ))  # fmt: skip
 
 

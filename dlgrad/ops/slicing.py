@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..layout import contiguous as row_major_layout
 from ..layout import layout, remember_view, whole, wrap_dim
+from ..plan import memo
 from ..tensor import Tensor, method
 from .view import reshaped_in_place, sizes_of
 from .view_graph import embed, make_view, strided_backward
@@ -173,6 +174,22 @@ def as_strided(input, size, stride, storage_offset=None):
     """The storage read with these sizes and strides, from `storage_offset` (default: the tensor's own). A view.
 
     Raises RuntimeError where it would reach beyond the storage, and for negative strides."""
+    item = input._layout.dtype.itemsize
+    at = None if storage_offset is None else storage_offset * item - input._offset()
+    t = _strided(input, size, stride, at)
+    lay, start = t._layout, t._offset()
+    if start < 0 or start + lay.span * item > input._storage.nbytes:
+        raise RuntimeError(
+            f"as_strided(): setStorage: sizes {list(lay.shape)}, strides {list(lay.strides)}, storage offset {start // item} require "
+            f"{start // item + lay.span} elements, which are out of bounds for storage of size {input._storage.nbytes // item}"
+        )
+    return t
+
+
+@memo
+def _strided(input, size, stride, at):
+    """`as_strided`, but that the offset (None: 0) is counted in bytes from the tensor's first element, and that nobody looks
+    where the storage ends."""
     lay = input._layout
     size, stride = sizes_of((size,), "as_strided"), sizes_of((stride,), "as_strided")
     if len(size) != len(stride):
@@ -185,22 +202,15 @@ def as_strided(input, size, stride, storage_offset=None):
         )
     if any(s < 0 for s in size):
         raise RuntimeError(f"as_strided(): negative size in {list(size)}")
-    item = lay.dtype.itemsize
-    own = input._offset()
-    at = own if storage_offset is None else storage_offset * item
+    at = at or 0
     new = layout(lay.dtype, size, stride)
-    if at < 0 or at + new.span * item > input._storage.nbytes:
-        raise RuntimeError(
-            f"as_strided(): setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {at // item} require "
-            f"{at // item + new.span} elements, which are out of bounds for storage of size {input._storage.nbytes // item}"
-        )
-    offset = (at - own) // item
+    offset = at // lay.dtype.itemsize
     if input.requires_grad and (offset < 0 or offset + new.span > max(lay.span, 1)):
         raise RuntimeError(
             "as_strided(): a view that reaches outside of its input cannot be differentiated; take it from the base"
         )
     return make_view(
-        input, new, at - own, "AsStridedBackward0", lambda g: strided_backward(g, lay, new, offset)
+        input, new, at, "AsStridedBackward0", lambda g: strided_backward(g, lay, new, offset)
     )
 
 

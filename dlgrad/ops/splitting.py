@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..layout import layout, remember_view, whole, wrap_dim
+from ..plan import memo
 from ..tensor import Tensor, method
 from .joining import cat, stack
 from .slicing import slice_
@@ -134,7 +135,7 @@ def tensor_split(input, indices_or_sections, dim=0):
             raise RuntimeError(
                 f"tensor_split(): expected tensor_indices_or_sections to have dtype of long, got {indices_or_sections.dtype}"
             )
-        indices_or_sections = indices_or_sections.tolist()
+        return _tensor_split(input, indices_or_sections.tolist(), dim)
     if isinstance(indices_or_sections, int):
         k = indices_or_sections
         if k <= 0:
@@ -151,6 +152,9 @@ def tensor_split(input, indices_or_sections, dim=0):
         parts.append(slice_(input, d, at, c))
         at = c
     return tuple(parts)
+
+
+_tensor_split = memo(tensor_split)
 
 
 def _axis_split(name, dim_of, least):

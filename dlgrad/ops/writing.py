@@ -59,6 +59,7 @@ _EXACT = frozenset(
 )
 
 
+@door.memo
 def write_out(name, out, result, *, exact=False, apart=()):
     """The `out=` form: copies `result` into `out`, which is resized to its shape if it has another.
 

@@ -350,13 +350,8 @@ def pdist(input, p=2.0):
     result = pair_distances(input, p)
     if result is not None:
         return result
-    count = input.shape[0]
-    first = [i for i in range(count) for _ in range(i + 1, count)]
-    second = [j for i in range(count) for j in range(i + 1, count)]
-    difference = (
-        input[dlgrad.tensor(first, dtype=dlgrad.int64)]
-        - input[dlgrad.tensor(second, dtype=dlgrad.int64)]
-    )
+    first, second = dlgrad.triu_indices(input.shape[0], input.shape[0], 1).unbind(0)
+    difference = input[first] - input[second]
     if p == math.inf:
         return difference.abs().amax(-1) if difference.numel() else difference.sum(-1)
     return difference.norm(p, -1)
