@@ -49,7 +49,7 @@ pub fn Space(comptime tensors: usize) type {
             if (s.ndim == 0) return;
             var last: usize = 0;
             for (1..s.ndim) |d| {
-                const mergeable = for (s.strides) |row| {
+                const mergeable = for (&s.strides) |*row| {
                     if (row[last] != row[d] *% s.shape[d]) break false;
                 } else true;
                 if (mergeable) {
@@ -68,7 +68,7 @@ pub fn Space(comptime tensors: usize) type {
             if (s.ndim == 0) return .{ .size = 1, .strides = @splat(1) };
             s.ndim -= 1;
             var inner: Inner = .{ .size = s.shape[s.ndim], .strides = undefined };
-            for (&inner.strides, s.strides) |*x, row| x.* = row[s.ndim];
+            for (&inner.strides, &s.strides) |*x, *row| x.* = row[s.ndim];
             s.count = 1;
             for (s.shape[0..s.ndim]) |size| s.count *= size;
             return inner;
@@ -84,7 +84,7 @@ pub fn Space(comptime tensors: usize) type {
                 d -= 1;
                 w.coord[d] = rest % s.shape[d];
                 rest /= s.shape[d];
-                for (&w.offset, s.strides) |*x, row| x.* += w.coord[d] * row[d];
+                for (&w.offset, &s.strides) |*x, *row| x.* += w.coord[d] * row[d];
             }
             return w;
         }
@@ -106,13 +106,13 @@ pub fn Space(comptime tensors: usize) type {
                 if (d == 0) return;
                 d -= 1;
                 w.coord[d] += n;
-                for (&w.offset, s.strides) |*x, row| x.* += n * row[d];
+                for (&w.offset, &s.strides) |*x, *row| x.* += n * row[d];
                 while (w.coord[d] == s.shape[d] and d > 0) {
-                    for (&w.offset, s.strides) |*x, row| x.* -= s.shape[d] * row[d];
+                    for (&w.offset, &s.strides) |*x, *row| x.* -= s.shape[d] * row[d];
                     w.coord[d] = 0;
                     d -= 1;
                     w.coord[d] += 1;
-                    for (&w.offset, s.strides) |*x, row| x.* += row[d];
+                    for (&w.offset, &s.strides) |*x, *row| x.* += row[d];
                 }
             }
         };

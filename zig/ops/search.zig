@@ -110,7 +110,7 @@ fn Searching(comptime d: DType) type {
                     line[j] = boundaries + w.offset[1];
                     value[j] = sort_runs.comparable(d, values[w.offset[2]]);
                     if (s.space.ndim == 1) {
-                        for (&w.offset, s.space.strides) |*x, strides| x.* += strides[0];
+                        for (&w.offset, &s.space.strides) |*x, *strides| x.* += strides[0];
                     } else w.advance(1);
                 }
                 for (n..width) |j| {

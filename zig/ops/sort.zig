@@ -33,6 +33,8 @@ const services = @import("../services.zig");
 const dtype = @import("../dtype.zig");
 const keys = @import("sort_keys.zig");
 const radix = @import("sort_radix.zig");
+const simd = @import("../simd.zig");
+const sort_short = @import("sort_short.zig");
 const select = @import("sort_select.zig");
 const sort_unstable = @import("sort_unstable.zig");
 const sort_runs = @import("sort_runs.zig");
@@ -253,7 +255,7 @@ fn lineAt(call: *Call, s: *const State, offset: [3]usize) Line {
 fn sortRun(plan: *const Plan, call: *Call) void {
     const s = plan.stateAs(State);
     if (s.n < 2 * radix.long_length or s.lines.count >= 64) {
-        return forLines(plan, call, 2 * s.n, false, sortLine);
+        return forLines(plan, call, 2 * s.n, false, sortLine, short(orderShort));
     }
     // Few long lines: the threads share each of them.
     const work = services.allocSlice(u64, 2 * s.n) orelse return outOfMemory(call, 16 * s.n);
@@ -277,12 +279,15 @@ const InOrder = struct {
         job.line.emit(begin, job.words[begin..end]);
     }
 };
+fn orderShort(_: *const Plan, line: *Line) bool {
+    return sort_short.order(line);
+}
 fn sortLine(_: *const Plan, line: *Line, work: []u64) void {
     line.emit(0, line.sorted(work));
 }
 
 fn modeRun(plan: *const Plan, call: *Call) void {
-    forLines(plan, call, 2 * plan.stateAs(State).n, false, modeLine);
+    forLines(plan, call, 2 * plan.stateAs(State).n, false, modeLine, null);
 }
 fn modeLine(_: *const Plan, line: *Line, work: []u64) void {
     const words = line.sorted(work);
@@ -311,16 +316,34 @@ fn outOfMemory(call: *Call, bytes: usize) void {
 
 /// What is done with one line, in `work`: `work_length` words.
 const Do = *const fn (plan: *const Plan, line: *Line, work: []u64) void;
+/// The same for a short line; false: it is left to `Do`.
+const DoShort = *const fn (plan: *const Plan, line: *Line) bool;
+fn short(comptime f: fn (*const Plan, *Line) bool) ?DoShort {
+    return if (simd.has_fma) &f else null;
+}
 
 const Job = struct {
     plan: *const Plan,
     call: *Call,
     do: Do,
+    do_short: ?DoShort,
     work_length: usize,
     /// Whether the elements of a line have to lie side by side.
     together: bool,
 
     fn part(job: *const Job, begin: usize, end: usize) void {
+        const s = job.plan.stateAs(State);
+        const doShort = job.do_short orelse return job.partLong(begin, end);
+        if (s.n > sort_short.most or s.codec.short == null) return job.partLong(begin, end);
+        var w = s.lines.walk(begin);
+        for (begin..end) |i| {
+            var line = lineAt(job.call, s, w.offset);
+            if (!doShort(job.plan, &line)) job.partLong(i, i + 1);
+            w.advance(1);
+        }
+    }
+
+    fn partLong(job: *const Job, begin: usize, end: usize) void {
         const s = job.plan.stateAs(State);
         if (job.together and s.step[2] != 1 and s.n > 1) return job.partTogether(begin, end);
         const work = services.allocSlice(u64, job.work_length) orelse
@@ -366,10 +389,10 @@ const Job = struct {
     }
 };
 
-fn forLines(plan: *const Plan, call: *Call, work_length: usize, together: bool, do: Do) void {
+fn forLines(plan: *const Plan, call: *Call, work_length: usize, together: bool, do: Do, do_short: ?DoShort) void {
     const s = plan.stateAs(State);
     if (s.lines.count == 0 or s.k == 0) return;
-    const job: Job = .{ .plan = plan, .call = call, .do = do, .work_length = work_length, .together = together };
+    const job: Job = .{ .plan = plan, .call = call, .do = do, .do_short = do_short, .work_length = work_length, .together = together };
     services.parallelFor(s.lines.count, @max(1, 4096 / s.n), job, Job.part);
 }
 
@@ -470,7 +493,7 @@ fn guess(l: *const Line, k: usize, most: u64) [2]u64 {
 }
 
 fn topkRun(plan: *const Plan, call: *Call) void {
-    forLines(plan, call, Room.length(plan.stateAs(State).n), true, topkLine);
+    forLines(plan, call, Room.length(plan.stateAs(State).n), true, topkLine, short(orderShort));
 }
 /// Of a line where few are wanted, so many elements show which ones it may be.
 const shown = 4096;
@@ -515,10 +538,14 @@ fn topkLine(_: *const Plan, line: *Line, work: []u64) void {
 }
 
 fn kthvalueRun(plan: *const Plan, call: *Call) void {
-    forLines(plan, call, Room.length(plan.stateAs(State).n), true, kthvalueLine);
+    forLines(plan, call, Room.length(plan.stateAs(State).n), true, kthvalueLine, short(kthvalueShort));
 }
 fn kthvalueLine(plan: *const Plan, line: *Line, work: []u64) void {
     choose(line, @intCast(plan.ints[1]), .init(work, line.s.n));
+}
+fn kthvalueShort(plan: *const Plan, line: *Line) bool {
+    line.emitAt(sort_short.choose(line, @intCast(plan.ints[1]), false) orelse return false);
+    return true;
 }
 fn choose(line: *Line, k: usize, room: Room) void {
     _, const at = nth(line, k, room);
@@ -526,7 +553,11 @@ fn choose(line: *Line, k: usize, room: Room) void {
 }
 
 fn medianRun(plan: *const Plan, call: *Call) void {
-    forLines(plan, call, Room.length(plan.stateAs(State).n), true, medianLine);
+    forLines(plan, call, Room.length(plan.stateAs(State).n), true, medianLine, short(medianShort));
+}
+fn medianShort(_: *const Plan, line: *Line) bool {
+    line.emitAt(sort_short.choose(line, (line.s.n - 1) / 2 + 1, true) orelse return false);
+    return true;
 }
 fn medianLine(_: *const Plan, line: *Line, work: []u64) void {
     const s = line.s;

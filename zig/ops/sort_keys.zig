@@ -6,6 +6,7 @@ const std = @import("std");
 const simd = @import("../simd.zig");
 const dtype = @import("../dtype.zig");
 const select = @import("sort_select.zig");
+const sort_short = @import("sort_short.zig");
 const DType = dtype.DType;
 
 /// How elements of a dtype become keys.
@@ -191,6 +192,63 @@ pub fn Keys(comptime d: DType) type {
             const memory = lineOf(line);
             for (places, words) |at, *w| w.* = wordsOf(1, .{memory[at]}, at, descending, how)[0];
         }
+        /// The int32 keys of a line of at most `sort_short.most` elements; none of them is the smallest int32.
+        fn short(memory: [*]const u8, stride: usize, n: usize, descending: bool, keys: *sort_short.Buffer) sort_short.Kind {
+            const V = @Vector(8, K);
+            var line = lineOf(memory);
+            var near: [sort_short.most]K = undefined;
+            if (stride != 1 or n < 8) {
+                for (near[0..n], 0..) |*x, i| x.* = line[i * stride];
+                if (n < 8) @memset(near[n..8], near[0]);
+                line = &near;
+            }
+            const last = @max(n, 8) - 8;
+            var nan: @Vector(8, bool) = @splat(false);
+            var kind: sort_short.Kind = .{};
+            if (bytes == 8) {
+                var wide: [sort_short.most]i64 = undefined;
+                var low: @Vector(8, i64) = @splat(std.math.maxInt(i64));
+                var i: usize = 0;
+                while (i < n) : (i += 8) {
+                    const at = @min(i, last);
+                    const up = ascending(V, line[at..][0..8].*);
+                    nan |= up == @as(V, @splat(nan_key));
+                    const key: @Vector(8, i64) = @bitCast((if (descending) ~up else up) ^ @as(V, @splat(sign)));
+                    low = @min(low, key);
+                    wide[at..][0..8].* = key;
+                }
+                const base: V = @splat(@bitCast(@reduce(.Min, low)));
+                var bits: V = @splat(0);
+                i = 0;
+                while (i < n) : (i += 8) bits |= @as(V, @bitCast(@as(@Vector(8, i64), wide[@min(i, last)..][0..8].*))) -% base;
+                const set: u64 = @reduce(.Or, bits);
+                const dropped: u6 = @intCast((64 - @as(usize, @clz(set))) -| 31);
+                kind.exact = @ctz(set) >= dropped;
+                i = 0;
+                while (i < n) : (i += 8) {
+                    const at = @min(i, last);
+                    const key = @as(V, @bitCast(@as(@Vector(8, i64), wide[at..][0..8].*))) -% base;
+                    keys[at..][0..8].* = @as(@Vector(8, i32), @intCast(key >> @splat(dropped)));
+                }
+            } else {
+                const W = @Vector(8, i32);
+                const least: W = @splat(std.math.minInt(i32));
+                var worst: @Vector(8, bool) = @splat(false);
+                var i: usize = 0;
+                while (i < n) : (i += 8) {
+                    const at = @min(i, last);
+                    const up = ascending(V, line[at..][0..8].*);
+                    nan |= up == @as(V, @splat(nan_key));
+                    const key: W = if (bytes == 4) @bitCast(up ^ @as(V, @splat(sign))) else @intCast(up);
+                    if (d == .int32) worst |= key == least;
+                    keys[at..][0..8].* = if (descending) -%key else key;
+                }
+                kind.fits = !@reduce(.Or, worst);
+            }
+            kind.has_nan = is_float and @reduce(.Or, nan);
+            keys[n..][0..16].* = @splat(std.math.maxInt(i32));
+            return kind;
+        }
         fn keyAt(memory: [*]const u8, at: usize, descending: bool) u64 {
             return one(lineOf(memory)[at], descending);
         }
@@ -224,6 +282,17 @@ fn collect(comptime K: type) *const fn ([*]const u8, usize, usize, usize, [*]u8,
     }.f;
 }
 
+/// Writes the elements of a line at `places`, `step` apart.
+fn place(comptime K: type) *const fn ([*]const u8, usize, []const u8, [*]u8, usize) void {
+    return &struct {
+        fn f(from: [*]const u8, stride: usize, places: []const u8, to: [*]u8, step: usize) void {
+            const memory: [*]const K = @ptrCast(@alignCast(from));
+            const out: [*]K = @ptrCast(@alignCast(to));
+            for (places, 0..) |at, i| out[i * step] = memory[at * stride];
+        }
+    }.f;
+}
+
 /// What the sorting of a dtype's lines needs to know of the dtype.
 pub const Codec = struct {
     pack: *const fn ([*]const u8, usize, usize, usize, bool, *const Packing, [*]u64) void,
@@ -235,6 +304,9 @@ pub const Codec = struct {
     packAt: *const fn ([*]const u8, []const u32, bool, *const Packing, [*]u64) void,
     collect: *const fn ([*]const u8, usize, usize, usize, [*]u8, usize) void,
     keyAt: *const fn ([*]const u8, usize, bool) u64,
+    /// null: a dtype that few short lines have.
+    short: ?*const fn ([*]const u8, usize, usize, bool, *sort_short.Buffer) sort_short.Kind,
+    place: *const fn ([*]const u8, usize, []const u8, [*]u8, usize) void,
     key_bytes: usize,
     is_float: bool,
     nan_key: u64,
@@ -257,6 +329,8 @@ pub const Codec = struct {
             .packAt = &K.packAt,
             .collect = collect(K.K),
             .keyAt = &K.keyAt,
+            .short = if (simd.has_fma and (d.isFloat() or K.bytes >= 4)) &K.short else null,
+            .place = if (simd.has_fma) place(K.K) else undefined,
             .key_bytes = K.bytes,
             .is_float = d.isFloat(),
             .nan_key = K.nan_key,

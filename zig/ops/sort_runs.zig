@@ -4,6 +4,7 @@ const std = @import("std");
 const planning = @import("../plan.zig");
 const services = @import("../services.zig");
 const dtype = @import("../dtype.zig");
+const sort_sets = @import("sort_sets.zig");
 const Plan = planning.Plan;
 const Call = planning.Call;
 const DType = dtype.DType;
@@ -11,29 +12,28 @@ const DType = dtype.DType;
 pub fn prepareRuns(p: *Plan, count_only: bool) planning.PrepareError!void {
     const self = p.inputs()[0];
     if (self.ndim() != 2) return error.Unsupported;
-    p.run = switch (self.dtype) {
-        .bool, .uint8, .int8 => runsOf(.uint8, count_only),
-        .int16 => runsOf(.int16, count_only),
-        .int32 => runsOf(.int32, count_only),
-        .int64 => runsOf(.int64, count_only),
-        .float16 => runsOf(.float16, count_only),
-        .bfloat16 => runsOf(.bfloat16, count_only),
-        .float32 => runsOf(.float32, count_only),
-        .float64 => runsOf(.float64, count_only),
+    p.run = switch (self.dtype.size()) {
+        1 => runsOf(u8, count_only),
+        2 => runsOf(u16, count_only),
+        4 => runsOf(u32, count_only),
+        else => runsOf(u64, count_only),
     };
 }
-fn runsOf(comptime d: DType, count_only: bool) planning.Run {
-    return if (count_only) &Runs(d).countRun else &Runs(d).runsRun;
+fn runsOf(comptime T: type, count_only: bool) planning.Run {
+    return if (count_only) &Runs(T).countRun else &Runs(T).runsRun;
 }
 
 pub fn comparable(comptime d: DType, x: d.Type()) if (d == .bfloat16) f32 else d.Type() {
     return if (d == .bfloat16) x.toF32() else x;
 }
 
-fn Runs(comptime d: DType) type {
-    const T = d.Type();
+/// T: the bits of an element.
+fn Runs(comptime T: type) type {
     return struct {
         memory: [*]const T,
+        /// Of a float; else all bits.
+        magnitude: T,
+        infinity: T,
         columns: usize,
         step: [2]usize,
         total: *std.atomic.Value(usize),
@@ -46,7 +46,9 @@ fn Runs(comptime d: DType) type {
             const before = here - job.step[0];
             for (0..job.columns) |j| {
                 const at = j * job.step[1];
-                if (comparable(d, here[at]) != comparable(d, before[at])) return true;
+                const x, const y = .{ here[at], before[at] };
+                // nan is like nothing, 0 like -0
+                if (x & job.magnitude > job.infinity or (x != y and (x | y) & job.magnitude != 0)) return true;
             }
             return false;
         }
@@ -54,12 +56,6 @@ fn Runs(comptime d: DType) type {
         const width = 64;
         /// Which of the rows i to i + 63 (i > 0) are unlike the ones before them.
         fn beginsOf(job: *const Job, i: usize) u64 {
-            if (job.columns == 1 and job.step[0] == 1 and d != .bfloat16) {
-                const V = @Vector(width, T);
-                const here: V = job.memory[i..][0..width].*;
-                const before: V = job.memory[i - 1 ..][0..width].*;
-                return @bitCast(here != before);
-            }
             var bits: u64 = 0;
             for (0..width) |k| bits |= @as(u64, @intFromBool(job.begins(i + k))) << @intCast(k);
             return bits;
@@ -69,6 +65,8 @@ fn Runs(comptime d: DType) type {
             const self = plan.inputs()[0];
             return .{
                 .memory = call.at(T, plan.n_out),
+                .magnitude = @truncate(~sort_sets.signOf(self.dtype)),
+                .infinity = if (self.dtype.isFloat()) @truncate(sort_sets.infinityOf(self.dtype)) else std.math.maxInt(T),
                 .columns = @intCast(self.shape[1]),
                 .step = .{ @intCast(self.strides[0]), @intCast(self.strides[1]) },
                 .total = total,

@@ -21,10 +21,10 @@ pub fn prepareDistinct(p: *Plan) planning.PrepareError!void {
 }
 
 /// The sign and infinity in the bits of a float.
-fn signOf(d: DType) u64 {
+pub fn signOf(d: DType) u64 {
     return if (d.isFloat()) @as(u64, 1) << @intCast(8 * d.size() - 1) else 0;
 }
-fn infinityOf(d: DType) u64 {
+pub fn infinityOf(d: DType) u64 {
     return switch (d) {
         .float16 => 0x7c00,
         .bfloat16 => 0x7f80,

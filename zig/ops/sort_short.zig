@@ -1,0 +1,173 @@
+//! Lines of at most 128 elements: what is in order is found by counting, without branches that data decide.
+//!
+//! Elements become int32 keys (sort_keys.zig, `short`). An element's rank is the number of elements before it in the
+//! stable order: a comparison with each of them, many at a time. Where not all of the order is wanted, a sample first
+//! shows which elements can matter.
+const std = @import("std");
+const select = @import("sort_select.zig");
+const simd = @import("../simd.zig");
+
+/// The longest line.
+pub const most = 128;
+/// Keys are read some behind the last one.
+pub const Buffer = [most + 16]i32;
+/// Lines up to here are ranked as a whole.
+const few = 32;
+
+/// How int32 keys stand for the elements of a line.
+pub const Kind = struct {
+    /// Keys could be made.
+    fits: bool = true,
+    /// Equal keys are equal elements.
+    exact: bool = true,
+    has_nan: bool = false,
+};
+
+/// For each of n keys how many come before it; of equal ones those to the left do. No key is the smallest int32.
+noinline fn rank(keys: *const Buffer, n: usize, to: *Buffer) void {
+    if (n <= 8) rankBy(8, keys, n, to) else rankBy(16, keys, n, to);
+}
+inline fn rankBy(comptime lanes: usize, keys: *const Buffer, n: usize, to: *Buffer) void {
+    const V = @Vector(lanes, i32);
+    const window = @as([lanes]i32, @splat(0)) ++ @as([lanes]i32, @splat(-1));
+    var first: usize = 0;
+    while (first < n) : (first += lanes) {
+        const end = @min(n, first + lanes);
+        const x: V = keys[first..][0..lanes].*;
+        var before: V = @splat(@intCast(first));
+        for (keys[0..first]) |k| before -= @intFromBool(@as(V, @splat(k)) > x);
+        for (keys[first..end], 1..) |k, j| {
+            // Lanes to the right of k come after it where they are equal.
+            const right: V = window[lanes - j ..][0..lanes].*;
+            before += @intFromBool(x > @as(V, @splat(k)) + right);
+        }
+        for (keys[end..n]) |k| before += @intFromBool(x > @as(V, @splat(k)));
+        to[first..][0..lanes].* = before;
+    }
+}
+
+const Lanes = @Vector(8, i32);
+
+/// Writes the keys from low to high to `to`, and their numbers to `places`. Returns how many are less, and between.
+noinline fn between(keys: *const Buffer, n: usize, low: i32, high: i32, to: *Buffer, places: ?*Buffer) select.Found {
+    var below: Lanes = @splat(0);
+    var count: usize = 0;
+    var i: usize = 0;
+    while (i < n) : (i += 8) {
+        const x: Lanes = keys[i..][0..8].*;
+        const number = simd.iota(8, i32) + @as(Lanes, @splat(@intCast(i)));
+        const under = x < @as(Lanes, @splat(low));
+        below += @intFromBool(under);
+        const inside = ~under & (x <= @as(Lanes, @splat(high))) & (number < @as(Lanes, @splat(@intCast(n))));
+        const mask: u8 = @bitCast(inside);
+        if (places) |p| _ = select.compress(u32, @ptrCast(p[count..].ptr), @bitCast(number), mask);
+        count += select.compress(u32, @ptrCast(to[count..].ptr), @bitCast(x), mask);
+    }
+    // What is behind the last key is not less than any.
+    return .{ .below = @intCast(@reduce(.Add, below)), .count = count };
+}
+
+/// The k-th smallest key (k >= 1) of n.
+noinline fn nth(keys: *const Buffer, n: usize, k: usize) i32 {
+    var buffers: [2]Buffer = undefined;
+    var ranks: Buffer = undefined;
+    var from = keys;
+    var length = n;
+    var left = k;
+    for (0..3) |round| {
+        if (length <= few) break;
+        var sample: Buffer = undefined;
+        var sorted: [16]i32 = undefined;
+        for (0..16) |i| sample[i] = from[i * length / 16];
+        rank(&sample, 16, &ranks);
+        for (sample[0..16], ranks[0..16]) |x, r| sorted[@intCast(r & 15)] = x;
+        const at = (left - 1) * 16 / length;
+        const low = if (at < 3) std.math.minInt(i32) else sorted[at - 3];
+        const high = if (at > 12) std.math.maxInt(i32) else sorted[at + 3];
+        const to = &buffers[round % 2];
+        const found = between(from, length, low, high, to, null);
+        if (left <= found.below or left > found.below + found.count) break;
+        if (low == high) return low;
+        to[found.count..][0..16].* = @splat(std.math.maxInt(i32));
+        left -= found.below;
+        length = found.count;
+        from = to;
+    }
+    rank(from, length, &ranks);
+    return from[placeOf(&ranks, length, @intCast(left - 1), 0)];
+}
+
+/// The number of the key that is x, after `skipped` others that are.
+noinline fn placeOf(keys: *const Buffer, n: usize, x: i32, skipped: usize) usize {
+    var left = skipped;
+    var i: usize = 0;
+    while (i + 8 < n) : (i += 8) {
+        const mask: u8 = @bitCast(@as(Lanes, keys[i..][0..8].*) == @as(Lanes, @splat(x)));
+        if (@popCount(mask) > left) break;
+        left -= @popCount(mask);
+    }
+    while (true) : (i += 1) {
+        if (keys[i] != x) continue;
+        if (left == 0) return i;
+        left -= 1;
+    }
+}
+
+/// Writes the first k of a line's stable order. False where keys don't tell.
+pub fn order(l: anytype) bool {
+    const s = l.s;
+    var all: Buffer = undefined;
+    const kind = s.codec.short.?(l.memory, l.stride, s.n, s.descending, &all);
+    if (!kind.fits) return false;
+    var some: Buffer = undefined;
+    var places: Buffer = undefined;
+    var ranks: Buffer = undefined;
+    var sorted: [most]u8 = undefined;
+    var keys: *const Buffer = &all;
+    var count = s.n;
+    const thins = s.n > few and s.k < s.n;
+    if (thins) {
+        count = between(&all, s.n, std.math.minInt(i32), nth(&all, s.n, s.k), &some, &places).count;
+        keys = &some;
+    }
+    rank(keys, count, &ranks);
+    if (thins) {
+        for (places[0..count], ranks[0..count]) |at, r| sorted[@intCast(r)] = @intCast(at);
+    } else for (ranks[0..count], 0..) |r, at| sorted[@intCast(r)] = @intCast(at);
+    if (!kind.exact) for (sorted[0 .. count - 1], sorted[1..count]) |a, b| {
+        if (all[a] == all[b] and keyAt(l, a) != keyAt(l, b)) return false;
+    };
+    if (l.values) |to| s.codec.place(l.memory, l.stride, sorted[0..s.k], to, s.step[0]);
+    if (l.indices) |to| for (sorted[0..s.k], 0..) |at, i| {
+        to[i * s.step[1]] = at;
+    };
+    return true;
+}
+
+/// The place of the k-th (k >= 1) in a line's stable order; null where keys don't tell, or for nan where that matters.
+pub noinline fn choose(l: anytype, k: usize, without_nan: bool) ?u32 {
+    const s = l.s;
+    var keys: Buffer = undefined;
+    const kind = s.codec.short.?(l.memory, l.stride, s.n, false, &keys);
+    if (!kind.fits or (without_nan and kind.has_nan)) return null;
+    var at: usize = undefined;
+    if (s.n <= few) {
+        var ranks: Buffer = undefined;
+        rank(&keys, s.n, &ranks);
+        at = placeOf(&ranks, s.n, @intCast(k - 1), 0);
+    } else {
+        const x = nth(&keys, s.n, k);
+        var less: Lanes = @splat(0);
+        var i: usize = 0;
+        while (i < s.n) : (i += 8) less += @intFromBool(@as(Lanes, keys[i..][0..8].*) < @as(Lanes, @splat(x)));
+        at = placeOf(&keys, s.n, x, k - 1 - @as(usize, @intCast(@reduce(.Add, less))));
+    }
+    if (!kind.exact) for (keys[0..s.n], 0..) |x, i| {
+        if (x == keys[at] and keyAt(l, i) != keyAt(l, at)) return null;
+    };
+    return @intCast(at);
+}
+
+fn keyAt(l: anytype, at: usize) u64 {
+    return l.s.codec.keyAt(l.memory, at * l.stride, false);
+}
