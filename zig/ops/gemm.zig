@@ -10,6 +10,7 @@ const builtin = @import("builtin");
 const plan = @import("../plan.zig");
 const services = @import("../services.zig");
 const gemm_kernel = @import("gemm_kernel.zig");
+const pack = @import("gemm_pack.zig");
 const kc_max = gemm_kernel.kc_max;
 
 /// Work below which a piece isn't worth a thread: about 20 us at 100 flop a nanosecond.
@@ -170,7 +171,7 @@ pub fn Gemm(comptime T: type) type {
 
         /// Packed elements of A in one round, for the outer caches. (In tests less, so that small
         /// products take several rounds.)
-        const packed_budget = (if (builtin.is_test) 1 << 17 else 8 << 20) / @sizeOf(T);
+        const packed_budget = (if (builtin.is_test) 1 << 17 else 9 << 20) / @sizeOf(T);
         /// Rows of a chunk: enough of them to pay for packing B.
         const chunk_rows = (if (builtin.is_test) 5 else 147) * mr;
         /// Bytes of B in a chunk, and of A in a part of its rows, that stay in the L2 cache.
@@ -238,7 +239,8 @@ pub fn Gemm(comptime T: type) type {
             // As many rows as fit; if all do, more of k.
             const padded = ceilDiv(p.m, mr) * mr;
             const depth = depthOf(p);
-            const count = @min(padded, @max(1, packed_budget / depth / mr) * mr);
+            // In even rounds: few rows would not pay for packing B again.
+            const count = ceilDiv(padded / mr, ceilDiv(padded, @max(mr, packed_budget / depth))) * mr;
             const times = if (count < padded) 1 else @max(1, packed_budget / (padded * depth));
             const steps = @min(p.k, times * depth);
             const memory = services.allocSlice(T, count * steps) orelse
@@ -315,12 +317,31 @@ pub fn Gemm(comptime T: type) type {
 
         noinline fn packShared(r: *const Round, begin: usize, end: usize) void {
             const panels = ceilDiv(r.rows, mr);
-            for (begin..end) |item| {
+            var item = begin;
+            while (item < end) {
                 const done = item / panels * depthOf(r.p);
                 const at = item % panels * mr;
                 const depth = @min(depthOf(r.p), r.steps - done);
-                const count = @min(mr, r.rows - at);
-                packBlocks(r.p, mr, r.p.a, r.packedFrom(done) + at * depth, r.row0 + at, count, r.k0 + done, depth);
+                const count = @min(end - item, panels - item % panels);
+                packRows(r.p, r.packedFrom(done) + at * depth, r.row0 + at, @min(count * mr, r.rows - at), r.k0 + done, depth);
+                item += count;
+            }
+        }
+
+        /// `count` rows of A: panels one after the other, each of `depth` steps.
+        fn packRows(p: *const Problem, dst: [*]T, first: usize, count: usize, k0: usize, depth: usize) void {
+            var i: usize = 0;
+            while (i < count) {
+                // As A lies, several panels at once; not more: what is written is lines of the same
+                // set of the L1 cache.
+                const whole = @min(8, (count - i) / mr);
+                if (p.a_view) |a| if (a.si == 1 and whole > 0) {
+                    pack.packColumns(T, mr, dst + i * depth, mr * depth, a.ptr + first + i + k0 * a.sk, a.sk, whole, depth);
+                    i += whole * mr;
+                    continue;
+                };
+                packBlocks(p, mr, p.a, dst + i * depth, first + i, @min(mr, count - i), k0, depth);
+                i += mr;
             }
         }
 
@@ -362,10 +383,7 @@ pub fn Gemm(comptime T: type) type {
                             a.ptr += first * a.si + k0 * a.sk;
                         },
                         .shared => a.ptr = r.packedFrom(done) + first * depth,
-                        .local => {
-                            var i: usize = 0;
-                            while (i < rows) : (i += mr) packBlocks(p, mr, p.a, local + i * depth, first + i, @min(mr, rows - i), k0, depth);
-                        },
+                        .local => packRows(p, local, first, rows, k0, depth),
                     }
                     var at: usize = 0;
                     while (at < rows) : (at += part_rows) {
@@ -410,6 +428,15 @@ pub fn Gemm(comptime T: type) type {
                     b = p.b_view.?;
                     b.ptr += col + j + k0 * b.sk;
                 } else if (is_first and !copies) packBlocks(p, nr, p.b, buffer, col + j, width, k0, depth);
+                // Sums of all but the last block: C is written once, and read once where it is added to.
+                const gathers = @typeInfo(T) == .float and p.op == .multiply_add and depth > p.block and Micro.isStraight(p.c, col + j, width);
+                // Meanwhile the next panel of B is fetched, or the next part of A.
+                var ahead: Micro.Ahead = .{};
+                if (keeps_b and !is_first) {
+                    const more = j + nr < cols;
+                    if (more) ahead.ptr = @ptrCast(buffer + nr * depth) else if (!in_place) ahead.ptr = @ptrCast(a.ptr + rows * depth);
+                    if (more or !in_place) ahead.bytes = ceilDiv((if (more) nr else rows) * @sizeOf(T), ceilDiv(rows, mr));
+                }
                 var i: usize = 0;
                 while (i < rows) {
                     const first = @typeInfo(T) == .float and copies and i == 0;
@@ -433,14 +460,20 @@ pub fn Gemm(comptime T: type) type {
                         };
                         const with: View = .{ .ptr = b.ptr + k * b.sk, .si = 1, .sk = b.sk };
                         var operands = p.operands(from, with, part.row, part.col, k0 + k, kc);
+                        operands.ahead = ahead;
+                        ahead.advance(ceilDiv(part.rows, mr) * kc);
+                        const is_sum = gathers and k + kc < depth;
+                        const to: Target = if (is_sum) local else p.c;
+                        const place: Micro.Part = if (is_sum) .{ .rows = part.rows, .cols = width } else part;
+                        if (gathers and adds) operands.old = if (k > 0) .{ .ptr = &sums, .rs = nr } else .{ .ptr = p.c.at(part.row, part.col), .rs = p.c.rs };
                         if (first) {
                             const v = p.b_view.?;
                             operands.b = v.ptr + part.col + (k0 + k) * v.sk;
                             operands.b_rs = v.sk;
-                            Micro.panelCopying(operands, p.c.at(part.row, part.col), p.c.rs, adds, buffer + k * nr);
+                            Micro.panelCopying(operands, to.at(place.row, place.col), to.rs, adds, buffer + k * nr);
                         } else if (p.output != null or stay) {
                             Micro.panels(operands, local, .{ .rows = part.rows, .cols = width }, k > 0);
-                        } else Micro.panels(operands, p.c, part, adds);
+                        } else Micro.panels(operands, to, place, adds);
                     }
                     if (p.output) |*output| output.put(output.ctx, &sums, part.row, part.rows, part.col, width);
                     i += part.rows;

@@ -98,7 +98,7 @@ pub fn Kernel(comptime T: type) type {
         const move = if (@sizeOf(T) == 4) "vmovups" else "vmovupd";
 
         /// The lanes of `mask`, the others 0.
-        inline fn loadMasked(from: [*]const T, mask: u16) V {
+        pub inline fn loadMasked(from: [*]const T, mask: u16) V {
             if (!masks) return from[0..vl].*;
             // Not volatile: nothing that a tile reads changes while it does.
             return asm (move ++ " (%[from]), %[x]{%[mask]}{z}"
@@ -107,7 +107,7 @@ pub fn Kernel(comptime T: type) type {
                   [mask] "^Yk" (mask),
             );
         }
-        inline fn storeMasked(to: [*]T, x: V, mask: u16) void {
+        pub inline fn storeMasked(to: [*]T, x: V, mask: u16) void {
             if (!masks) {
                 to[0..vl].* = x;
             } else asm volatile (move ++ " %[x], (%[to]){%[mask]}"
@@ -247,12 +247,30 @@ pub fn Kernel(comptime T: type) type {
             a_cs: usize,
             b: [*]const T,
             b_rs: usize,
+            /// What a part that adds is added to, where that is not what it becomes: rows of sums.
+            old: ?Rows = null,
+            ahead: Ahead = .{},
+            /// Of a tile, by `aim`: what it is added to, and what is fetched of it or of C.
+            sums: Rows = undefined,
+            far: [*]const u8 = undefined,
+            far_bytes: usize = undefined,
             /// With `dot` k counts words, and so do the strides. B is in panels of nr columns.
             op: Op = .multiply_add,
             /// With `dot` of bytes: what the sums of row i begin with.
             begin: ?[*]const T = null,
             /// With `dot` of bfloat16: where the part's sums go instead of C, rounded.
             rounded: ?Rounded = null,
+        };
+        /// Rows of C or of sums, `rs` apart.
+        pub const Rows = struct { ptr: [*]const T, rs: usize };
+        /// What is needed next, fetched into the L2 cache meanwhile: so many bytes a step.
+        pub const Ahead = struct {
+            ptr: [*]const u8 = undefined,
+            bytes: usize = 0,
+
+            pub fn advance(a: *Ahead, steps: usize) void {
+                a.ptr += steps * a.bytes;
+            }
         };
         /// bfloat16 in row-major order, of the sums (and what C holds, if it is added to) and a row
         /// that is the same for all, if there is one. (Numbers below 2^-126 become 0, as in the products.)
@@ -281,6 +299,8 @@ pub fn Kernel(comptime T: type) type {
                     var ap = o.a;
                     var bp = o.b;
                     var to = copy;
+                    const fetches = op == .multiply_add and @typeInfo(T) == .float and !copies;
+                    var ahead = o.ahead;
                     // C is fetched when the sums are nearly done: before, A and B would drive it out again.
                     // (Into the L2 cache, for the reason above.)
                     var left = o.k;
@@ -301,6 +321,10 @@ pub fn Kernel(comptime T: type) type {
                                 }
                                 @prefetch(bp + 32 * b_rs + nr - 1, .{ .locality = 2 });
                             }
+                            if (fetches) {
+                                @prefetch(ahead.ptr, .{ .locality = 2 });
+                                ahead.advance(1);
+                            }
                             const seventh = if (height > 7) ap + 7 * a_rs else ap;
                             inline for (0..height) |i| {
                                 const av = if (ordered(op)) strides.broadcast(ap, seventh, i) else @as(V, @splat(ap[i * a_rs]));
@@ -313,15 +337,15 @@ pub fn Kernel(comptime T: type) type {
                             bp += b_rs;
                         }
                         left = if (last) 0 else c_ahead;
-                        if (!last) fetch(op, vectors, o, c, ldc, height);
+                        if (!last) fetch(vectors, o.far, o.far_bytes, height);
                     }
                     // All loads, then all stores: with rows of C a multiple of 4 KB apart a load would
                     // wait for the store before it.
                     if (adds) inline for (0..height) |i| {
-                        const row = c + i * ldc;
+                        const row = o.sums.ptr + i * o.sums.rs;
                         inline for (0..last_vector) |j| {
-                            const old: V = if (op == .dot) loadMasked(row + j * vl, first_mask) else row[j * vl ..][0..vl].*;
-                            acc[i][j] = add(old, acc[i][j]);
+                            const sums: V = if (op == .dot) loadMasked(row + j * vl, first_mask) else row[j * vl ..][0..vl].*;
+                            acc[i][j] = add(sums, acc[i][j]);
                         }
                         acc[i][last_vector] = add(loadMasked(row + last_vector * vl, mask), acc[i][last_vector]);
                     };
@@ -335,7 +359,9 @@ pub fn Kernel(comptime T: type) type {
                         inline for (0..height) |i| storeRounded(rounded.ptr + i * rounded.rs, acc[i], both);
                         return;
                     };
-                    inline for (0..height) |i| {
+                    // The last row first: of rows a multiple of 4 KB apart the last ones are still in the L1 cache.
+                    inline for (0..height) |l| {
+                        const i = height - 1 - l;
                         const row = c + i * ldc;
                         inline for (0..last_vector) |j| {
                             if (op == .dot) storeMasked(row + j * vl, acc[i][j], first_mask) else row[j * vl ..][0..vl].* = acc[i][j];
@@ -346,23 +372,37 @@ pub fn Kernel(comptime T: type) type {
             }.run;
         }
 
-        /// Fetches the tile's rows of C, or what is instead of it.
-        inline fn fetch(comptime op: Op, comptime vectors: usize, o: *const Operands, c: [*]T, ldc: usize, height: usize) void {
-            var from: [*]const u8 = @ptrCast(c);
-            var stride = ldc * @sizeOf(T);
-            if (op == .dot and T == f32) if (o.rounded) |rounded| {
-                from = @ptrCast(rounded.ptr);
-                stride = rounded.rs * @sizeOf(u16);
-            };
+        /// Fetches a tile's rows.
+        inline fn fetch(comptime vectors: usize, far: [*]const u8, stride: usize, height: usize) void {
+            var from = far;
             // (Unrolled, its addresses would take the registers' place.)
             var left = asm (""
                 : [n] "=r" (-> usize),
                 : [height] "0" (height),
             );
-            while (left > 0) : (left -= 1) {
+            while (left > 0) {
                 inline for (0..vectors) |j| @prefetch(from + j * vl * @sizeOf(T), .{ .locality = 2 });
+                @prefetch(from + vectors * vl * @sizeOf(T) - 1, .{ .locality = 2 });
                 from += stride;
+                left = asm (""
+                    : [n] "=r" (-> usize),
+                    : [less] "0" (left - 1),
+                );
             }
+        }
+
+        /// Sets what the tile at `c`, after `done` rows of its part, is added to, and what it fetches.
+        fn aim(comptime op: Op, o: *Operands, c: [*]const T, ldc: usize, adds: bool, done: usize) void {
+            const to: Rows = .{ .ptr = c, .rs = ldc };
+            o.sums = if (o.old) |old| .{ .ptr = old.ptr + done * old.rs, .rs = old.rs } else to;
+            // (Sums `nr` apart are in the L1 cache.)
+            const far = if (adds and o.sums.rs != nr) o.sums else to;
+            o.far = @ptrCast(far.ptr);
+            o.far_bytes = far.rs * @sizeOf(T);
+            if (op == .dot and T == f32) if (o.rounded) |rounded| {
+                o.far = @ptrCast(rounded.ptr);
+                o.far_bytes = rounded.rs * @sizeOf(u16);
+            };
         }
 
         /// The lanes of `mask` as bfloat16.
@@ -385,6 +425,7 @@ pub fn Kernel(comptime T: type) type {
             return struct {
                 /// Whether there are tiles of fewer vectors.
                 const narrow = op == .multiply_add;
+                const multiplies = op;
                 const all = blk: {
                     var t: [of.len][shape.vectors]Tile = undefined;
                     for (of, 0..) |h, i| {
@@ -413,27 +454,37 @@ pub fn Kernel(comptime T: type) type {
             cover(Tiles(.multiply_add, heights), heights, &o, c, part, adds);
         }
 
+        /// Whether tiles of these columns are stored where they belong.
+        pub fn isStraight(c: Target, col: usize, cols: usize) bool {
+            return (masks or cols % vl == 0) and c.isRun(col, cols);
+        }
+
         noinline fn cover(comptime Available: type, comptime of: []const usize, given: *const Operands, c: Target, part: Part, adds: bool) void {
             const words = !Available.narrow;
             const vectors = (part.cols + vl - 1) / vl;
-            const straight = (words or masks or part.cols == vectors * vl) and c.isRun(part.col, part.cols);
+            const straight = isStraight(c, part.col, part.cols);
             var o = given.*;
+            // Nothing: a line that is in the L1 cache.
+            if (o.ahead.bytes == 0) o.ahead.ptr = @ptrCast(&o);
             var buffer: [mr * nr]T align(64) = undefined;
             var done: usize = 0;
             while (done < part.rows) {
                 const which = Available.heightFor(part.rows - done);
                 const run = Available.all[which][vectors - 1];
                 const row = part.row + done;
+                const to = if (straight) c.at(row, part.col) else @as([*]T, &buffer);
+                aim(Available.multiplies, &o, to, if (straight) c.rs else nr, adds and straight, done);
                 // The next tile's, where there are too few steps to fetch a tile's own meanwhile.
-                if (adds and o.k <= 2 * c_ahead) fetch(.multiply_add, shape.vectors, &o, c.at(row + of[which], part.col), c.rs, of[which]);
+                if (adds and o.k <= 2 * c_ahead) fetch(shape.vectors, o.far + of[which] * o.far_bytes, o.far_bytes, of[which]);
                 if (straight) {
-                    run(&o, c.at(row, part.col), c.rs, part.cols, adds, undefined);
+                    run(&o, to, c.rs, part.cols, adds, undefined);
                 } else {
                     run(&o, &buffer, nr, part.cols, false, undefined);
                     for (0..of[which]) |i| c.putSegment(row + i, part.col, part.cols, @as([*]T, &buffer) + i * nr, adds);
                 }
                 done += of[which];
                 o.a += of[which] * o.a_rs;
+                o.ahead.advance(o.k);
                 if (words and T == f32) if (o.rounded) |*rounded| {
                     rounded.ptr += of[which] * rounded.rs;
                 };
@@ -447,7 +498,9 @@ pub fn Kernel(comptime T: type) type {
         /// `copy`, packed.
         pub fn panelCopying(o: Operands, c: [*]T, ldc: usize, adds: bool, copy: [*]T) void {
             const run = comptime tile(.multiply_add, mr, shape.vectors, true);
-            run(&o, c, ldc, nr, adds, copy);
+            var with = o;
+            aim(.multiply_add, &with, c, ldc, adds, 0);
+            run(&with, c, ldc, nr, adds, copy);
         }
 
         /// to[0..n] = or += from[0..n], in pieces of powers of two.

@@ -5,6 +5,7 @@
 //! panel[k * W + i], so that the micro-kernel reads it front to back. Lanes past the operand's
 //! edge hold zero or a copy of some element: what they produce is never stored.
 const std = @import("std");
+const builtin = @import("builtin");
 const DType = @import("../dtype.zig").DType;
 const dtypes = @import("../dtype.zig");
 const simd = @import("../simd.zig");
@@ -134,7 +135,7 @@ pub fn packPanel(
 ) void {
     if (si == 1 or count == 1) {
         if (count == width) {
-            for (0..kc) |k| dst[k * width ..][0..width].* = src[k * sk ..][0..width].*;
+            packColumns(T, width, dst, 0, src, sk, 1, kc);
         } else {
             @memset(dst[0 .. kc * width], 0);
             for (0..kc) |k| {
@@ -153,6 +154,33 @@ pub fn packPanel(
     }
 }
 
+/// `panels` whole panels beside each other, `apart` elements from one to the next: each step's
+/// elements for all of them in turn, as they lie.
+pub fn packColumns(
+    comptime T: type,
+    comptime width: usize,
+    dst: [*]T,
+    apart: usize,
+    src: [*]const T,
+    sk: usize,
+    panels: usize,
+    kc: usize,
+) void {
+    const vl = Kernel(T).vl;
+    const whole = if (gemm_kernel.masks) width - width % vl else width;
+    const most = (1 << width % vl) - 1;
+    for (0..kc) |k| {
+        var from = src + k * sk;
+        var to = dst + k * width;
+        for (0..panels) |_| {
+            to[0..whole].* = from[0..whole].*;
+            if (whole < width) Kernel(T).storeMasked(to + whole, Kernel(T).loadMasked(from + whole, most), most);
+            from += width;
+            to += apart;
+        }
+    }
+}
+
 fn transposePanel(
     comptime T: type,
     comptime width: usize,
@@ -162,9 +190,58 @@ fn transposePanel(
     count: usize,
     kc: usize,
 ) void {
+    if (comptime gemm_kernel.masks) if (kc >= Kernel(T).vl) {
+        // The same code for floats and integers.
+        const Bits = @Int(.unsigned, @bitSizeOf(T));
+        return transposeStrided(Bits, width, Kernel(T).vl, @ptrCast(dst), @ptrCast(src), si, count, kc);
+    };
     var rows: [width][*]const T = undefined;
     for (0..width) |i| rows[i] = src + @min(i, count - 1) * si;
     transposeRows(T, width, dst, &rows, kc, false);
+}
+
+/// In blocks of registers; the last one may begin in the one before.
+noinline fn transposeStrided(
+    comptime T: type,
+    comptime width: usize,
+    comptime B: usize,
+    dst: [*]T,
+    src: [*]const T,
+    si: usize,
+    count: usize,
+    kc: usize,
+) void {
+    var rows: [width][*]const T = undefined;
+    for (&rows, 0..) |*row, i| row.* = src + @min(i, count - 1) * si;
+    var next: usize = 0;
+    while (next < kc) : (next += B) {
+        const k = @min(next, kc - B);
+        var first: usize = 0;
+        while (first + B <= width) : (first += B) transposeBlock(T, width, B, B, dst + k * width + first, rows[first..].ptr, k);
+        if (width % B > 0) transposeBlock(T, width, B, width % B, dst + k * width + width / B * B, rows[width / B * B ..], k);
+    }
+}
+
+inline fn transposeBlock(
+    comptime T: type,
+    comptime width: usize,
+    comptime B: usize,
+    comptime height: usize,
+    dst: [*]T,
+    rows: [*]const [*]const T,
+    k: usize,
+) void {
+    var block: [B]@Vector(B, T) = undefined;
+    inline for (0..B) |i| block[i] = rows[@min(i, height - 1)][k..][0..B].*;
+    transpose(T, B, &block);
+    inline for (0..B) |l| putLanes(T, B, height, dst + l * width, block[l]);
+}
+
+/// The first `count` lanes.
+inline fn putLanes(comptime T: type, comptime B: usize, comptime count: usize, to: [*]T, x: @Vector(B, T)) void {
+    if (count < B and B * @sizeOf(T) == 64 and gemm_kernel.masks) {
+        Kernel(T).storeMasked(to, x, (1 << count) - 1);
+    } else to[0..count].* = @as([B]T, x)[0..count].*;
 }
 
 /// dst[k * width + i] = rows[i][k], k < kc: blocks of 8 x 8 (4 x 4) transposed in registers.
@@ -196,25 +273,61 @@ pub fn transposeRows(
     }
 }
 
-/// An n x n transpose in log2(n) rounds, each exchanging halves of pairs of rows.
+/// An n x n transpose in log2(n) rounds: of the elements in 16 bytes, which instructions interleave,
+/// then of these.
 pub inline fn transpose(comptime T: type, comptime n: usize, block: *[n]@Vector(n, T)) void {
-    comptime var half: usize = n / 2;
-    inline while (half > 0) : (half /= 2) {
-        comptime var low: [n]i32 = undefined;
-        comptime var high: [n]i32 = undefined;
-        inline for (0..n) |l| {
-            // Lane l of the new upper row: from the upper row if l's bit is clear, else from
-            // the lower row's lane l - half; the new lower row likewise.
-            low[l] = comptime if (l & half == 0) @intCast(l) else ~@as(i32, @intCast(l - half));
-            high[l] = comptime if (l & half == 0) @intCast(l + half) else ~@as(i32, @intCast(l));
+    const lane = comptime @min(n, 16 / @sizeOf(T));
+    const groups = n / lane;
+    comptime var interleaved: [2][n]i32 = undefined;
+    comptime var every_second: [2][n]i32 = undefined;
+    comptime for (0..n) |l| for (0..2) |high| {
+        const at = l / lane * lane + high * (lane / 2) + l % lane / 2;
+        interleaved[high][l] = if (l % 2 == 0) at else ~@as(i32, at);
+        const from = (l / lane * 2 % @max(1, groups) + high) * lane + l % lane;
+        every_second[high][l] = if (l < n / 2) from else ~@as(i32, from);
+    };
+    const low, const high = comptime .{ interleaved[0], interleaved[1] };
+    comptime var unit: usize = 1;
+    inline while (unit < lane) : (unit *= 2) {
+        const old = block.*;
+        inline for (0..n / 2) |pair| {
+            const i = comptime pair / (lane / 2) * lane + pair % (lane / 2);
+            const to = comptime pair / (lane / 2) * lane + 2 * (pair % (lane / 2));
+            block[to] = @shuffle(T, old[i], old[i + lane / 2], low);
+            block[to + 1] = @shuffle(T, old[i], old[i + lane / 2], high);
         }
-        inline for (0..n) |i| if (comptime i & half == 0) {
-            const upper = block[i];
-            const lower = block[i + half];
-            block[i] = @shuffle(T, upper, lower, low);
-            block[i + half] = @shuffle(T, upper, lower, high);
-        };
+        inline for (block) |*row| row.* = separate(row.*);
     }
+    const even, const odd = comptime .{ every_second[0], every_second[1] };
+    inline while (unit < n) : (unit *= 2) {
+        const old = block.*;
+        inline for (0..n / 2) |pair| {
+            const i = comptime pair / lane * 2 * lane + pair % lane;
+            block[pair] = @shuffle(T, old[i], old[i + lane], even);
+            block[pair + n / 2] = @shuffle(T, old[i], old[i + lane], odd);
+        }
+    }
+}
+
+/// The compiler would make other shuffles, and more, of those of several rounds.
+inline fn separate(x: anytype) @TypeOf(x) {
+    if (builtin.cpu.arch != .x86_64 or @sizeOf(@TypeOf(x)) > Kernel(f32).vl * 4 or @sizeOf(@TypeOf(x)) < 16) return x;
+    return asm (""
+        : [y] "=v" (-> @TypeOf(x)),
+        : [x] "0" (x),
+    );
+}
+
+test "blocks are transposed" {
+    inline for (.{ u32, u64 }) |T| inline for (.{ 2, 4, 8, 16 }) |n| {
+        var block: [n]@Vector(n, T) = undefined;
+        for (0..n) |i| {
+            const row: @Vector(n, T) = @splat(@intCast(i * n));
+            block[i] = row + simd.iota(n, T);
+        }
+        transpose(T, n, &block);
+        for (0..n) |i| for (0..n) |j| try std.testing.expectEqual(@as(T, @intCast(j * n + i)), @as([n]T, block[i])[j]);
+    };
 }
 
 /// Elements 0 and 1 exchanged, 2 and 3, ...; a last one without another stays.
