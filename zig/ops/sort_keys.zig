@@ -193,7 +193,9 @@ pub fn Keys(comptime d: DType) type {
             for (places, words) |at, *w| w.* = wordsOf(1, .{memory[at]}, at, descending, how)[0];
         }
         /// The int32 keys of a line of at most `sort_short.most` elements; none of them is the smallest int32.
-        fn short(memory: [*]const u8, stride: usize, n: usize, descending: bool, keys: *sort_short.Buffer) sort_short.Kind {
+        /// Those of 8 bytes: the upper half of a float, the lower one of an integer; `careful`: as many of the highest
+        /// bits that differ as there is room for.
+        fn short(memory: [*]const u8, stride: usize, n: usize, descending: bool, careful: bool, keys: *sort_short.Buffer) sort_short.Kind {
             const V = @Vector(8, K);
             var line = lineOf(memory);
             var near: [sort_short.most]K = undefined;
@@ -205,48 +207,58 @@ pub fn Keys(comptime d: DType) type {
             const last = @max(n, 8) - 8;
             var nan: @Vector(8, bool) = @splat(false);
             var kind: sort_short.Kind = .{};
-            if (bytes == 8) {
-                var wide: [sort_short.most]i64 = undefined;
-                var low: @Vector(8, i64) = @splat(std.math.maxInt(i64));
-                var i: usize = 0;
+            var i: usize = 0;
+            const W = @Vector(8, i32);
+            if (bytes == 8 and !careful) {
+                var rest: V = @splat(0);
                 while (i < n) : (i += 8) {
                     const at = @min(i, last);
-                    const up = ascending(V, line[at..][0..8].*);
+                    const given: V = line[at..][0..8].*;
+                    const up = if (is_float) ascending(V, given) else given;
                     nan |= up == @as(V, @splat(nan_key));
-                    const key: @Vector(8, i64) = @bitCast((if (descending) ~up else up) ^ @as(V, @splat(sign)));
-                    low = @min(low, key);
-                    wide[at..][0..8].* = key;
+                    const half: @Vector(8, u32) = @truncate(if (is_float) (up ^ @as(V, @splat(sign))) >> @splat(32) else up);
+                    rest |= if (is_float) up & @as(V, @splat(0xffff_ffff)) else (up +% @as(V, @splat(1 << 30))) >> @splat(31);
+                    const key: W = @bitCast(half);
+                    sort_short.store(keys, n, i, at, if (descending) -%key else key);
                 }
-                const base: V = @splat(@bitCast(@reduce(.Min, low)));
-                var bits: V = @splat(0);
+                const is_whole = @reduce(.Or, rest) == 0;
+                if (is_float) kind.exact = is_whole and !@reduce(.Or, nan) else kind.fits = is_whole;
+            } else if (bytes == 8) {
+                const I = @Vector(8, i64);
+                var wide: [sort_short.most]i64 = undefined;
+                var low: I = @splat(std.math.maxInt(i64));
+                while (i < n) : (i += 8) {
+                    const up = ascending(V, line[@min(i, last)..][0..8].*);
+                    nan |= up == @as(V, @splat(nan_key));
+                    const key: I = @bitCast((if (descending) ~up else up) ^ @as(V, @splat(sign)));
+                    low = @min(low, key);
+                    wide[i..][0..8].* = key;
+                }
+                const base: I = @splat(@reduce(.Min, low));
+                var bits: I = @splat(0);
                 i = 0;
-                while (i < n) : (i += 8) bits |= @as(V, @bitCast(@as(@Vector(8, i64), wide[@min(i, last)..][0..8].*))) -% base;
-                const set: u64 = @reduce(.Or, bits);
+                while (i < n) : (i += 8) bits |= @as(I, wide[i..][0..8].*) -% base;
+                const set: u64 = @bitCast(@reduce(.Or, bits));
                 const dropped: u6 = @intCast((64 - @as(usize, @clz(set))) -| 31);
                 kind.exact = @ctz(set) >= dropped;
                 i = 0;
                 while (i < n) : (i += 8) {
-                    const at = @min(i, last);
-                    const key = @as(V, @bitCast(@as(@Vector(8, i64), wide[at..][0..8].*))) -% base;
-                    keys[at..][0..8].* = @as(@Vector(8, i32), @intCast(key >> @splat(dropped)));
+                    const key: V = @bitCast(@as(I, wide[i..][0..8].*) -% base);
+                    sort_short.store(keys, n, i, @min(i, last), @intCast(key >> @splat(dropped)));
                 }
             } else {
-                const W = @Vector(8, i32);
-                const least: W = @splat(std.math.minInt(i32));
                 var worst: @Vector(8, bool) = @splat(false);
-                var i: usize = 0;
                 while (i < n) : (i += 8) {
                     const at = @min(i, last);
                     const up = ascending(V, line[at..][0..8].*);
                     nan |= up == @as(V, @splat(nan_key));
                     const key: W = if (bytes == 4) @bitCast(up ^ @as(V, @splat(sign))) else @intCast(up);
-                    if (d == .int32) worst |= key == least;
-                    keys[at..][0..8].* = if (descending) -%key else key;
+                    if (d == .int32) worst |= key == @as(W, @splat(std.math.minInt(i32)));
+                    sort_short.store(keys, n, i, at, if (descending) -%key else key);
                 }
                 kind.fits = !@reduce(.Or, worst);
             }
             kind.has_nan = is_float and @reduce(.Or, nan);
-            keys[n..][0..16].* = @splat(std.math.maxInt(i32));
             return kind;
         }
         fn keyAt(memory: [*]const u8, at: usize, descending: bool) u64 {
@@ -305,7 +317,7 @@ pub const Codec = struct {
     collect: *const fn ([*]const u8, usize, usize, usize, [*]u8, usize) void,
     keyAt: *const fn ([*]const u8, usize, bool) u64,
     /// null: a dtype that few short lines have.
-    short: ?*const fn ([*]const u8, usize, usize, bool, *sort_short.Buffer) sort_short.Kind,
+    short: ?*const fn ([*]const u8, usize, usize, bool, bool, *sort_short.Buffer) sort_short.Kind,
     place: *const fn ([*]const u8, usize, []const u8, [*]u8, usize) void,
     key_bytes: usize,
     is_float: bool,

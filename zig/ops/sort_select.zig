@@ -68,6 +68,16 @@ inline fn permuted(x: @Vector(8, u32), lanes: @Vector(8, u32)) @Vector(8, u32) {
     );
 }
 
+/// Lanes `by` and on, and then those before.
+pub inline fn rotated(x: @Vector(8, i32), by: usize) @Vector(8, i32) {
+    const lanes = (simd.iota(8, u32) + @as(@Vector(8, u32), @splat(@intCast(by)))) & @as(@Vector(8, u32), @splat(7));
+    if (has_permute) return @bitCast(permuted(@bitCast(x), lanes));
+    const from: [8]i32 = x;
+    var to: [8]i32 = undefined;
+    for (&to, @as([8]u32, lanes)) |*y, lane| y.* = from[lane];
+    return to;
+}
+
 /// What `between` found: how many lie below, and how many between the bounds.
 pub const Found = struct { below: usize, count: usize };
 

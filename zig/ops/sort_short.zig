@@ -10,7 +10,7 @@ const simd = @import("../simd.zig");
 /// The longest line.
 pub const most = 128;
 /// Keys are read some behind the last one.
-pub const Buffer = [most + 16]i32;
+pub const Buffer = [most + 32]i32;
 /// Lines up to here are ranked as a whole.
 const few = 32;
 
@@ -23,9 +23,21 @@ pub const Kind = struct {
     has_nan: bool = false,
 };
 
+/// Keys [i, i + 8) of n from those that begin at `at`, which is less than i where the last ones are not as many. Each
+/// place is written once, and by eight, as it is read: then what is read need not wait for the memory.
+pub inline fn store(keys: *Buffer, n: usize, i: usize, at: usize, given: Lanes) void {
+    var x = given;
+    if (i + 8 > n) {
+        x = select.rotated(x, i - at);
+        x = @select(i32, simd.iota(8, i32) < @as(Lanes, @splat(@intCast(n - i))), x, @as(Lanes, @splat(std.math.maxInt(i32))));
+        keys[i + 8 ..][0..24].* = @splat(std.math.maxInt(i32));
+    } else if (i + 8 == n) keys[n..][0..24].* = @splat(std.math.maxInt(i32));
+    keys[i..][0..8].* = x;
+}
+
 /// For each of n keys how many come before it; of equal ones those to the left do. No key is the smallest int32.
 noinline fn rank(keys: *const Buffer, n: usize, to: *Buffer) void {
-    if (n <= 8) rankBy(8, keys, n, to) else rankBy(16, keys, n, to);
+    if (n <= 8) rankBy(8, keys, n, to) else if (n <= 16) rankBy(16, keys, n, to) else rankBy(32, keys, n, to);
 }
 inline fn rankBy(comptime lanes: usize, keys: *const Buffer, n: usize, to: *Buffer) void {
     const V = @Vector(lanes, i32);
@@ -67,23 +79,34 @@ noinline fn between(keys: *const Buffer, n: usize, low: i32, high: i32, to: *Buf
     return .{ .below = @intCast(@reduce(.Add, below)), .count = count };
 }
 
+const Many = @Vector(16, i32);
+
+/// How many of n keys are less than each of x.
+inline fn lessThan(x: Many, keys: []const i32) Many {
+    var less: Many = @splat(0);
+    for (keys) |k| less += @intFromBool(x > @as(Many, @splat(k)));
+    return less;
+}
+/// The greatest of x that at most `most_less` are less than: the key of that place in their order.
+inline fn greatest(x: Many, less: Many, most_less: usize) i32 {
+    return @reduce(.Max, @select(i32, less <= @as(Many, @splat(@intCast(most_less))), x, @as(Many, @splat(std.math.minInt(i32)))));
+}
+
 /// The k-th smallest key (k >= 1) of n.
 noinline fn nth(keys: *const Buffer, n: usize, k: usize) i32 {
     var buffers: [2]Buffer = undefined;
-    var ranks: Buffer = undefined;
     var from = keys;
     var length = n;
     var left = k;
     for (0..3) |round| {
         if (length <= few) break;
-        var sample: Buffer = undefined;
-        var sorted: [16]i32 = undefined;
-        for (0..16) |i| sample[i] = from[i * length / 16];
-        rank(&sample, 16, &ranks);
-        for (sample[0..16], ranks[0..16]) |x, r| sorted[@intCast(r & 15)] = x;
+        var sample: [16]i32 = undefined;
+        const step = length / 16;
+        inline for (0..16) |i| sample[i] = from[i * step];
+        const less = lessThan(sample, &sample);
         const at = (left - 1) * 16 / length;
-        const low = if (at < 3) std.math.minInt(i32) else sorted[at - 3];
-        const high = if (at > 12) std.math.maxInt(i32) else sorted[at + 3];
+        const low = if (at < 3) std.math.minInt(i32) else greatest(sample, less, at - 3);
+        const high = if (at > 12) std.math.maxInt(i32) else greatest(sample, less, at + 3);
         const to = &buffers[round % 2];
         const found = between(from, length, low, high, to, null);
         if (left <= found.below or left > found.below + found.count) break;
@@ -93,8 +116,13 @@ noinline fn nth(keys: *const Buffer, n: usize, k: usize) i32 {
         length = found.count;
         from = to;
     }
-    rank(from, length, &ranks);
-    return from[placeOf(&ranks, length, @intCast(left - 1), 0)];
+    var result: i32 = std.math.minInt(i32);
+    var first: usize = 0;
+    while (first < length) : (first += 16) {
+        const x: Many = from[first..][0..16].*;
+        result = @max(result, greatest(x, lessThan(x, from[0..length]), left - 1));
+    }
+    return result;
 }
 
 /// The number of the key that is x, after `skipped` others that are.
@@ -115,9 +143,12 @@ noinline fn placeOf(keys: *const Buffer, n: usize, x: i32, skipped: usize) usize
 
 /// Writes the first k of a line's stable order. False where keys don't tell.
 pub fn order(l: anytype) bool {
+    return orderBy(l, false) or (l.s.codec.key_bytes == 8 and orderBy(l, true));
+}
+noinline fn orderBy(l: anytype, careful: bool) bool {
     const s = l.s;
     var all: Buffer = undefined;
-    const kind = s.codec.short.?(l.memory, l.stride, s.n, s.descending, &all);
+    const kind = s.codec.short.?(l.memory, l.stride, s.n, s.descending, careful, &all);
     if (!kind.fits) return false;
     var some: Buffer = undefined;
     var places: Buffer = undefined;
@@ -145,10 +176,14 @@ pub fn order(l: anytype) bool {
 }
 
 /// The place of the k-th (k >= 1) in a line's stable order; null where keys don't tell, or for nan where that matters.
-pub noinline fn choose(l: anytype, k: usize, without_nan: bool) ?u32 {
+pub fn choose(l: anytype, k: usize, without_nan: bool) ?u32 {
+    return chooseBy(l, k, without_nan, false) orelse
+        if (l.s.codec.key_bytes == 8) chooseBy(l, k, without_nan, true) else null;
+}
+noinline fn chooseBy(l: anytype, k: usize, without_nan: bool, careful: bool) ?u32 {
     const s = l.s;
     var keys: Buffer = undefined;
-    const kind = s.codec.short.?(l.memory, l.stride, s.n, false, &keys);
+    const kind = s.codec.short.?(l.memory, l.stride, s.n, false, careful, &keys);
     if (!kind.fits or (without_nan and kind.has_nan)) return null;
     var at: usize = undefined;
     if (s.n <= few) {
@@ -162,8 +197,8 @@ pub noinline fn choose(l: anytype, k: usize, without_nan: bool) ?u32 {
         while (i < s.n) : (i += 8) less += @intFromBool(@as(Lanes, keys[i..][0..8].*) < @as(Lanes, @splat(x)));
         at = placeOf(&keys, s.n, x, k - 1 - @as(usize, @intCast(@reduce(.Add, less))));
     }
-    if (!kind.exact) for (keys[0..s.n], 0..) |x, i| {
-        if (x == keys[at] and keyAt(l, i) != keyAt(l, at)) return null;
+    if (!kind.exact) for (keys[0..s.n], 0..) |y, other| {
+        if (y == keys[at] and keyAt(l, other) != keyAt(l, at)) return null;
     };
     return @intCast(at);
 }
