@@ -72,11 +72,11 @@ fn Distinct(comptime T: type) type {
             if (simd.has_fma) while (i + 8 <= n) : (i += 8) {
                 const x: V = memory[i..][0..8].*;
                 const mask: u8 = @bitCast(unlike(8, x, memory[i - 1 ..][0..8].*, d.isFloat(), sign, infinity));
+                const last: @Vector(8, u64) = @splat(count - 1);
                 if (inverse) |to| {
-                    const runs = runsOf(mask) + @as(@Vector(8, u64), @splat(count - 1));
                     if (order) |o| {
-                        for (o[i..][0..8], @as([8]u64, runs)) |at, r| to[@intCast(at)] = @intCast(r);
-                    } else to[i..][0..8].* = @bitCast(runs);
+                        for (o[i..][0..8], @as([8]u64, runsOf(mask) + last)) |at, r| to[@intCast(at)] = @intCast(r);
+                    } else to[i..][0..8].* = @bitCast(if (mask == 0) last else runsOf(mask) + last);
                 }
                 if (mask == 0) continue;
                 if (starts) |to| _ = select.compress(u64, to + count, simd.iota(8, u64) + @as(@Vector(8, u64), @splat(i)), mask);
