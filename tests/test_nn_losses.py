@@ -99,12 +99,22 @@ def test_weights_and_classes_to_ignore():
     assert loss.item() == pytest.approx((values * w).mean())
 
 
-def test_classes_of_images():
-    scores = np.random.default_rng(1).standard_normal((2, 3, 4, 5))
-    labels = np.random.default_rng(2).integers(0, 3, (2, 4, 5))
-    chosen = np.take_along_axis(reference.log_softmax(scores, 1), labels[:, None], 1)[:, 0]
-    loss = nn.CrossEntropyLoss(reduction="none")(tensor(scores), tensor(labels))
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (9, 3, 2), (50, 4, 3), (3, 7, 2, 2)])
+def test_classes_of_images(shape):
+    scores = np.random.default_rng(1).standard_normal(shape)
+    labels = np.random.default_rng(2).integers(0, shape[1], (shape[0], *shape[2:]))
+    logarithms = reference.log_softmax(scores, 1)
+    chosen = np.take_along_axis(logarithms, labels[:, None], 1)[:, 0]
+    x, y = tensor(scores).requires_grad_(), tensor(labels)
+    loss = nn.CrossEntropyLoss(reduction="none")(x, y)
     np.testing.assert_allclose(array(loss), -chosen, 1e-12)
+    np.testing.assert_allclose(array(F.nll_loss(tensor(logarithms), y, reduction="none")), -chosen, 1e-12)
+    mean = F.cross_entropy(x, y)
+    assert mean.item() == pytest.approx(-chosen.mean())
+    mean.backward()
+    hit = np.zeros(shape)
+    np.put_along_axis(hit, labels[:, None], 1, 1)
+    np.testing.assert_allclose(array(x.grad), (np.exp(logarithms) - hit) / labels.size, 1e-9)
 
 
 def test_losses_at_the_edges():

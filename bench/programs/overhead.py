@@ -137,6 +137,63 @@ def small_mask(torch):
     return lambda: x[mask]
 
 
+def given(name, make):
+    """A function that writes its results into tensors that are there."""
+
+    @program(name + " 5x5, out=", GROUP)
+    def setup(torch):
+        f = make(torch, torch.eye(5) * 9 + torch.rand(5, 5))
+        out = f(None)
+        return lambda: f(out)
+
+
+given("max", lambda torch, x: lambda out: torch.max(x, 1, out=out))
+given("cummax", lambda torch, x: lambda out: torch.cummax(x, 1, out=out))
+given("qr", lambda torch, x: lambda out: torch.linalg.qr(x, out=out))
+given("lu_factor_ex", lambda torch, x: lambda out: torch.linalg.lu_factor_ex(x, out=out))
+given("mode", lambda torch, x: lambda out: torch.mode(x, 1, out=out))
+given("histogram", lambda torch, x: lambda out: torch.histogram(x, 4, out=out))
+
+small("nan_to_num_ 4x8", lambda torch, x: lambda: x.nan_to_num_())
+small("elu_ 4x8", lambda torch, x: lambda: torch.nn.functional.elu_(x))
+small("renorm_ 4x8", lambda torch, x: lambda: x.renorm_(2, 0, 1.0))
+small("to a device 4x8", lambda torch, x: (lambda d: lambda: x.to(d, torch.float64))(torch.device("cpu")))
+small("as_strided 4x8", lambda torch, x: lambda: x.as_strided((2, 2), (8, 1), 3))
+small("cfloat 4x8", lambda torch, x: lambda: x.cfloat())
+small("lstsq 4x8", lambda torch, x: (lambda y: lambda: torch.linalg.lstsq(x, y))(torch.randn(4, 2)))
+small("ldl_solve 4x4", lambda torch, x: (lambda f: lambda: torch.linalg.ldl_solve(*f, x))(torch.linalg.ldl_factor(x @ x.T)))
+
+
+@program("linspace between tensors", GROUP)
+def linspace_between(torch):
+    a, b = torch.tensor(0.0), torch.tensor(1.0)
+    return lambda: torch.linspace(a, b, 7)
+
+
+@program("cholesky_inverse 5x5", GROUP)
+def small_cholesky_inverse(torch):
+    x = torch.eye(5) * 9 + torch.rand(5, 5)
+    return lambda: torch.cholesky_inverse(x)
+
+
+@program("igammac 5x10x5", GROUP)
+def small_igammac(torch):
+    a, x = torch.rand(2, 5, 10, 5).mul(9).unbind(0)
+    return lambda: torch.igammac(a, x)
+
+
+@program("zeta 5x10x5, half of them undefined", GROUP)
+def small_zeta(torch):
+    x, q = torch.rand(2, 5, 10, 5).mul(18).sub(9).unbind(0)
+    return lambda: torch.special.zeta(x, q)
+
+
+@program("complex 10x1x5 and 10x5", GROUP)
+def small_complex(torch):
+    a, b = torch.randn(10, 1, 5), torch.randn(10, 5)
+    return lambda: torch.complex(a, b)
+
+
 def recorded(name, shape, make):
     """A function whose input wants a gradient: forward alone (the graph is made), and with backward."""
 

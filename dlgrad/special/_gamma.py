@@ -10,6 +10,7 @@ from ..ops import digamma, lgamma
 from ..ops.numbered import apply
 from ..ops.unary import trigamma
 from ..ops.writing import write_out
+from ..plan import memo
 from ..tensor import Tensor
 
 
@@ -43,10 +44,15 @@ def multigammaln(input, p, *, out=None):
         raise TypeError(f"multigammaln(): argument 'input' must be Tensor, not {type(input).__name__}")
     if p < 1:
         raise RuntimeError("mvlgamma: p has to be greater than or equal to 1")
-    if input.numel() and not bool(every_member(input > 0.5 * (p - 1)).all()):
+    if not every_member(input > 0.5 * (p - 1)).all().item():
         raise RuntimeError("All elements must be greater than (p-1)/2")
-    total = lgamma(input)
-    for j in range(1, p):
-        total = total + lgamma(input - 0.5 * j)
-    result = total + p * (p - 1) * 0.25 * math.log(math.pi)
+    result = _sum_of_lgammas(input, p)
     return result if out is None else write_out("multigammaln", out, result)
+
+
+@memo
+def _sum_of_lgammas(x, p):
+    total = lgamma(x)
+    for j in range(1, p):
+        total = total + lgamma(x - 0.5 * j)
+    return total + p * (p - 1) * 0.25 * math.log(math.pi)

@@ -1,8 +1,8 @@
 //! Walking over operands of one shape along one of its dimensions: softmax and the scans.
 //!
 //! The other dimensions are joined where all operands allow it; the innermost of what is left
-//! (`across`) is where vectors lie when the dimension itself is not contiguous. Beside a short
-//! dimension a wider one takes the place of a few neighbours, which would leave lanes empty.
+//! (`across`) is where vectors lie when the dimension itself is not contiguous. Groups and the
+//! columns in them number the lines row-major, unless the axes were exchanged (`widen`).
 const std = @import("std");
 const plan = @import("../plan.zig");
 
@@ -62,10 +62,15 @@ pub const Along = struct {
             a.outer_count -= 1;
             a.across = a.outer[a.outer_count];
         }
+        return a;
+    }
+
+    /// Beside a short dimension the widest axis takes the place of a few neighbours, which would
+    /// leave lanes empty. For those who do not care in which order lines come.
+    pub fn widen(a: *Along) void {
         if (a.n < 32 and a.across.size < narrow) for (a.outer[0..a.outer_count]) |*x| {
             if (x.size > a.across.size) std.mem.swap(Axis, x, &a.across);
         };
-        return a;
     }
 
     /// Where line `column` of the `across` axis, in group `group` of such, begins: elements.
@@ -99,7 +104,9 @@ test "neighbouring dimensions are joined where every operand allows it" {
     try std.testing.expectEqual(60 + 2 * 5 + 3, b.at(6, 3)[0]);
     try std.testing.expectEqual(1 + 2 * 6 + 3 * 24, b.at(6, 3)[1]);
     const wide: plan.Operand = .{ .dtype = .float32, .shape = &.{ 9, 3, 5 }, .strides = &.{ 15, 5, 1 } };
-    const w = try Along.init(&.{wide}, 1);
+    var w = try Along.init(&.{wide}, 1);
+    try std.testing.expectEqual(2 * 15 + 4, w.at(2, 4)[0]);
+    w.widen();
     try std.testing.expect(w.across.size == 9 and w.lines == 45);
     try std.testing.expectEqual(2 * 15 + 4, w.at(4, 2)[0]);
 }

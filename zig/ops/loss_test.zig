@@ -118,6 +118,7 @@ test "cross_entropy and nll_loss over shapes, layouts, options" {
             .{ .n = 5, .c = 33, .reduction = 2 },
             .{ .n = 3, .c = 40, .s = 19 },
             .{ .n = 200, .c = 3, .reduction = 0 },
+            .{ .n = 20, .c = 4, .s = 3, .reduction = 0 },
             .{ .n = 2, .c = 4500 },
             .{ .n = 30, .c = 500, .reduction = 2 },
             .{ .n = 2, .c = 4, .s = 300, .reduction = 0 },

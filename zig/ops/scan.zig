@@ -52,7 +52,8 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     const op: Op = @fromBackingInt(@as(u3, @intCast(p.op)));
     const float = p.operands[0].dtype.isFloat();
     if (op == .logcumsumexp and !float) return error.Unsupported;
-    const a = try along.Along.init(p.operands, if (p.ints.len > 0) @intCast(p.ints[0]) else 0);
+    var a = try along.Along.init(p.operands, if (p.ints.len > 0) @intCast(p.ints[0]) else 0);
+    a.widen();
     const reverse = p.ints.len > 1 and p.ints[1] != 0;
     const flip: u64 = if (op != .cummin) 0 else if (float) 1 << 63 else std.math.maxInt(u64);
     if (op != .logcumsumexp and a.lines * a.n > 0) {

@@ -48,7 +48,8 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     const operands = p.operands;
     if (!operands[0].dtype.isFloat()) return error.Unsupported;
     const s = try p.create(Softmax);
-    const a = try along.Along.init(operands, if (p.ints.len > 0) @intCast(p.ints[0]) else 0);
+    var a = try along.Along.init(operands, if (p.ints.len > 0) @intCast(p.ints[0]) else 0);
+    a.widen();
     var double = false;
     for (operands) |o| double = double or o.dtype == .float64;
     const native: DType = if (double) .float64 else .float32;

@@ -37,8 +37,8 @@ noinline fn zetaWithin(x: V, q: V, tolerance: f64) V {
     const undefined_ = (x < one) | (below & !whole & (x != math.floor(V, x)));
     // Where the value is known it takes no terms.
     const regular = finite(q) & !(whole & (q <= zero)) & !undefined_;
-    var a = q;
-    var b = inversePower(q, x, tolerance);
+    var a = pick(regular | (q != q), q, one);
+    var b = inversePower(a, x, tolerance);
     var total = b;
     var terms: usize = 0;
     while (true) : (terms += 1) {
@@ -116,6 +116,7 @@ noinline fn prefactor(a: V, x: V) V {
 
 /// The lower function by its power series (DLMF 8.11.4), where `wanted`: four terms at a time,
 ///   t (x / r1 + x^2 / (r1 r2) + x^3 / (r1 r2 r3) + x^4 / (r1 r2 r3 r4)), r_k = r + k.
+/// To be multiplied by `prefactor`.
 noinline fn lowerSeries(a: V, x: V, wanted: Mask, tolerance: f64) V {
     const square = x * x;
     var r = a;
@@ -134,7 +135,7 @@ noinline fn lowerSeries(a: V, x: V, wanted: Mask, tolerance: f64) V {
         r = r4;
         active = active & (term > splat(tolerance) * total);
     }
-    return total * prefactor(a, x) / a;
+    return total / a;
 }
 
 /// The upper function for small x without cancellation (DLMF 8.7.3), where `wanted`.
@@ -163,7 +164,7 @@ inline fn lgammaAfterOne(a: V) V {
 }
 
 /// The upper function by its continued fraction (DLMF 8.9.2), where `wanted`; x > 1. Both of its
-/// parts are divided by x once a step, so that they do not overflow.
+/// parts are divided by x once a step, so that they do not overflow. To be multiplied by `prefactor`.
 noinline fn upperFraction(a: V, x: V, wanted: Mask, tolerance: f64) V {
     const inverse = one / x;
     var y = one - a;
@@ -197,7 +198,7 @@ noinline fn upperFraction(a: V, x: V, wanted: Mask, tolerance: f64) V {
         p1 *= scale;
         q1 *= scale;
     }
-    return answer * prefactor(a, x);
+    return answer;
 }
 
 /// The regularised incomplete gamma functions: the smaller of the two by a series or fraction of
@@ -212,9 +213,10 @@ noinline fn incomplete(given_a: V, given_x: V, upper: bool, tolerance: f64) V {
     const fraction = inside & !lower & over;
     const rest = inside & !lower & !over;
     var value = zero;
-    if (any(lower)) value = lowerSeries(a, x, lower, tolerance);
+    const front = if (any(lower | fraction)) prefactor(a, x) else one;
+    if (any(lower)) value = lowerSeries(a, x, lower, tolerance) * front;
     if (upper) value = one - value;
-    if (any(fraction)) value = pick(fraction, ofUpper(upperFraction(a, x, fraction, tolerance), upper), value);
+    if (any(fraction)) value = pick(fraction, ofUpper(upperFraction(a, x, fraction, tolerance) * front, upper), value);
     if (any(rest)) value = pick(rest, ofUpper(upperSeries(a, x, rest, tolerance), upper), value);
     // Of a beyond 1e12 the sums are cut, and the prefactor is as good as nothing.
     value = pick(value < zero, zero, pick(value > one, one, value));
