@@ -383,3 +383,14 @@ def test_grid_sample():
 def test_one_hot():
     assert F.one_hot(dlgrad.tensor([2, 0]), 4).tolist() == [[0, 0, 1, 0], [1, 0, 0, 0]]
     assert F.one_hot(dlgrad.tensor([[1], [2]])).shape == (2, 1, 3)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+def test_gradients_of_no_samples(mode):
+    x = dlgrad.zeros(0, 3, 6, requires_grad=True)
+    F.pad(x, (1, 2), mode).sum().backward()
+    assert x.grad.shape == x.shape
+    x = dlgrad.zeros(0, 2, 4, 4, requires_grad=True)
+    F.unfold(x, 3).sum().backward()
+    assert x.grad.shape == x.shape
+    assert F.fold(dlgrad.zeros(0, 8, 9), (4, 4), 2).shape == (0, 2, 4, 4)

@@ -339,7 +339,10 @@ def _moved_blocks(row, result, x, node, rule, ints):
     if row == "fold" and lay.dtype not in (dlgrad.float32, dlgrad.float64):
         wider = x.to(dlgrad.float32 if lay.dtype.is_floating_point else dlgrad.float64)
         return _moved_blocks(row, result, wider, node, rule, ints).to(lay.dtype)
-    out = door.call("resample", row, contiguous(lay.dtype, result), (x.detach().contiguous(),), ints=ints, name=row)
+    if 0 in result:
+        out = dlgrad.zeros(result, dtype=lay.dtype)
+    else:
+        out = door.call("resample", row, contiguous(lay.dtype, result), (x.detach().contiguous(),), ints=ints, name=row)
     return record(out, node, rule, (x,))
 
 

@@ -96,7 +96,10 @@ def _gathered(g, shape, mode, pad):
         return _gathered(g.to(dlgrad.float32), shape, mode, pad).to(d)
     amounts = [pad[i + k] for i in range(len(pad) - 2, -1, -2) for k in (0, 1)]
     ints = (_MODES.index(mode), *amounts)
-    result = door.call("resample", "pad_backward", contiguous(d, shape), (g.detach().contiguous(),), ints=ints)
+    if 0 in shape:
+        result = dlgrad.zeros(shape, dtype=d)
+    else:
+        result = door.call("resample", "pad_backward", contiguous(d, shape), (g.detach().contiguous(),), ints=ints)
     if g._requires_grad:
         record(result, f"{mode.title()}PadNdBackwardBackward0", lambda gg: _repeated(gg, mode, pad), (g,))
     return result
