@@ -256,6 +256,7 @@ ROWS = {
         'logcumsumexp': 2,
         'cummax': 3,
         'cummin': 4,
+        'prod_complex': 5,
     },
     'optim': {
         'sgd': 0,

@@ -67,7 +67,7 @@ def _describe(lay: Layout):
 _BY_PARTS = {
     ("unary", "neg"): "last", ("binary", "add"): "last", ("binary", "sub"): "last", ("ternary", "where"): "last",
     ("cast", "copy"): "last", ("fill", "fill"): "last", ("fill", "flip"): "last", ("fill", "roll"): "last", ("fill", "pad"): "last", ("fill", "tril"): "first",
-    ("fill", "triu"): "first", ("reduce", "sum"): "last", ("reduce", "mean"): "last", ("scan", "cumsum"): "last",
+    ("fill", "triu"): "first", ("reduce", "sum"): "last", ("reduce", "mean"): "last", ("scan", "prod_complex"): "last", ("scan", "cumsum"): "last",
     ("gather", "gather"): "last", ("scatter", "scatter"): "last", ("scatter", "scatter_add"): "last", ("index", "index"): "apart",
     ("index", "index_put"): "apart", ("matmul", "complex_matmul"): "last",
 }  # fmt: skip

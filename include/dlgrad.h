@@ -319,6 +319,7 @@ enum dlgrad_scan {
     DLGRAD_SCAN_LOGCUMSUMEXP = 2,
     DLGRAD_SCAN_CUMMAX = 3,
     DLGRAD_SCAN_CUMMIN = 4,
+    DLGRAD_SCAN_PROD_COMPLEX = 5,
 };
 
 enum dlgrad_optim {

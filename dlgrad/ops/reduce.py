@@ -73,7 +73,8 @@ def _prepare(row, lay, dims, keepdim, dtype, floats, name):
     out = contiguous(dtype, kept(lay.shape, dims, False))
     # A 0-d tensor reduces over its one (virtual) dimension.
     source, over = (lay, dims) if dims or lay.ndim else (alike(lay, contiguous(lay.dtype, (1,))), (0,))
-    plan = door.make_plan("reduce", row, (out,), (source,), over, floats, name)
+    family = "scan" if row == "prod_complex" else "reduce"
+    plan = door.make_plan(family, row, (out,), (source,), over, floats, name)
     if keepdim:
         plan.layout = alike(plan.layout, contiguous(dtype, kept(lay.shape, dims, True)))
     return plan
@@ -238,26 +239,6 @@ def _prod_all(x, dims):
     return moved.reshape((*lead, count(x._layout.shape, dims)))
 
 
-def spread_back(result, shape, dims, keepdim):
-    """A reduction over the dimensions `dims` that has dropped them, with them as 1 where they are to be kept."""
-    return result.reshape(kept(shape, dims, True)) if keepdim else result
-
-
-def _product_by_halves(x):
-    """The product over the last dimension, as products of tensors half as long."""
-    from .joining import cat
-
-    whole, n = x, x._layout.shape[-1]
-    if n == 0:
-        return x.new_ones(tuple(x._layout.shape[:-1]))
-    while n > 1:
-        half = n // 2
-        pairs = x[..., :half] * x[..., half : 2 * half]
-        x = cat((pairs, x[..., 2 * half :]), -1) if n % 2 else pairs
-        n = half + n % 2
-    return x.squeeze(-1).clone() if x is whole else x.squeeze(-1)
-
-
 def prod(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
     """The product over `dim` (all dimensions unless given). The gradient is right at zeros too."""
     check("prod", input)
@@ -267,12 +248,11 @@ def prod(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
     dims = dims_of(dim, lay.ndim, "prod")
     if dtype is not None and (lay.dtype.is_complex or dtype.is_complex) and dtype is not lay.dtype:
         return prod(input.to(dtype), dim, keepdim, dtype=dtype, out=out)
-    if lay.dtype.is_complex:
-        result = spread_back(_product_by_halves(_prod_all(input, dims)), lay.shape, dims, keepdim)
-        if not lay.numel and input._requires_grad:
-            record(result, "ProdBackward0", lambda g, x: x * 0, (input,), (input,))
-        return result if out is None else write_out("prod", out, result, exact=dtype is not None)
-    result = run("prod", input, dims, keepdim, (_result_dtype("prod", input, dtype),))
+    if lay.dtype.is_complex and not count(lay.shape, dims):
+        result = input.new_ones(tuple(kept(lay.shape, dims, keepdim)))
+    else:
+        row = "prod_complex" if lay.dtype.is_complex else "prod"
+        result = run(row, input, dims, keepdim, (_result_dtype("prod", input, dtype),), name="prod")
     if input._requires_grad:
 
         def rule(g, x, y):
@@ -282,7 +262,7 @@ def prod(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
             if lay.numel == 0:
                 return x * 0
             if not mode.enabled and not bool(every_member(x == 0).any()):
-                return spread(g * y, lay.shape, dims, keepdim) / x
+                return spread(g * y.conj(), lay.shape, dims, keepdim) / x.conj()
             flat = _prod_all(x, d)
             others = _product_of_others(flat)
             rest = [i for i in range(lay.ndim) if i not in d]
@@ -294,7 +274,7 @@ def prod(input, dim=None, keepdim=False, *, dtype=None, out=None, **names):
                 if lay.ndim
                 else others.reshape(())
             )
-            return tie(spread(g, lay.shape, dims, keepdim) * others, x)
+            return tie(spread(g, lay.shape, dims, keepdim) * others.conj(), x)
 
         record(result, "ProdBackward0", rule, (input,), (input, None), own=1)
     return result if out is None else write_out("prod", out, result, exact=dtype is not None)

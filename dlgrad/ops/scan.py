@@ -79,13 +79,16 @@ def cumprod(input, dim, *, dtype=None, out=None):
 
 
 def _complex_cumprod(x, d):
-    """One product after the other."""
-    from .joining import stack
+    """Products of 2, 4, 8 ... up to each place."""
+    from .joining import cat
+    from .slicing import narrow
 
-    parts = list(x.unbind(d))
-    for i in range(1, len(parts)):
-        parts[i] = parts[i - 1] * parts[i]
-    return stack(parts, d) if parts else x.clone()
+    n = x._layout.shape[d]
+    step = 1
+    while step < n:
+        x = cat((narrow(x, d, 0, step), narrow(x, d, step, n - step) * narrow(x, d, 0, n - step)), d)
+        step *= 2
+    return x if step > 1 else x.clone()
 
 
 def _cumprod_rule(g, x, y, d):

@@ -171,7 +171,7 @@ fn computeOf(row: Row, x: DType, out: DType) Compute {
 }
 
 /// The dimensions of x, kept ones and reduced ones, as few as they can be.
-fn describe(r: *Reduction, x: plan.Operand, dims: []const i64) plan.PrepareError!void {
+pub fn describe(r: *Reduction, x: plan.Operand, dims: []const i64) plan.PrepareError!void {
     var out_stride: usize = 1;
     for (0..x.ndim()) |back| {
         const d = x.ndim() - 1 - back;

@@ -7,6 +7,7 @@
 //! | logcumsumexp  | y: a float dtype                             | x     |
 //! | cummax cummin | values: the dtype of x; indices: int64       | x     |
 //!
+//! And `prod_complex` (reduce_products.zig), a reduction.
 //! All operands have one shape; strides are free, of the outputs too. x is of any dtype.
 //! ints[0]: the dimension (0 for a 0-d x); ints[1] (optional): 1 to run from the end to the
 //! beginning (indices stay those of x).
@@ -23,12 +24,13 @@ const along = @import("along.zig");
 const logical = @import("logical.zig");
 const scan_tiles = @import("scan_tiles.zig");
 const DType = @import("../dtype.zig").DType;
+const products = @import("reduce_products.zig");
 const Plan = plan.Plan;
 const Call = plan.Call;
 
 pub const family: plan.Family = .{ .prepare = prepare };
 
-const Op = enum { cumsum, cumprod, logcumsumexp, cummax, cummin };
+const Op = enum { cumsum, cumprod, logcumsumexp, cummax, cummin, prod_complex };
 
 pub const names: []const []const u8 = std.meta.fieldNames(Op);
 
@@ -51,6 +53,7 @@ const work_size = 1 << 14;
 fn prepare(p: *Plan) plan.PrepareError!void {
     const op: Op = @fromBackingInt(@as(u3, @intCast(p.op)));
     const float = p.operands[0].dtype.isFloat();
+    if (op == .prod_complex) return products.prepare(p);
     if (op == .logcumsumexp and !float) return error.Unsupported;
     var a = try along.Along.init(p.operands, if (p.ints.len > 0) @intCast(p.ints[0]) else 0);
     a.widen();
@@ -281,4 +284,5 @@ fn Lines(comptime T: type) type {
 
 test {
     _ = @import("scan_test.zig");
+    _ = products;
 }

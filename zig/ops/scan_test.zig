@@ -75,7 +75,7 @@ fn check(
 test "every row over layouts, dimensions, dtypes, both ways" {
     var generator: std.Random.DefaultPrng = .init(5);
     const random = generator.random();
-    for (0..scan.names.len) |row| for (std.enums.values(testing.Layout)) |layout| for (0..3) |dim| {
+    for (0..5) |row| for (std.enums.values(testing.Layout)) |layout| for (0..3) |dim| {
         const r: u32 = @intCast(row);
         try check(r, .float32, &.{ 3, 37, 50 }, dim, layout, dim == 1, random);
         try check(r, .float64, &.{ 9, 2, 3 }, dim, layout, dim == 2, random);
