@@ -232,7 +232,8 @@ def segment_reduce(
 ):
     """Reductions ('sum', 'mean', 'max', 'min', 'prod') of neighbouring slices along `axis`, as many in each group as `lengths`
     (..., groups) says, or from offset to offset. An empty group gives `initial`, or what changes nothing (nan for a mean)."""
-    check("segment_reduce", data)
+    if type(data) is not Tensor:
+        check("segment_reduce", data)
     if reduce not in ("sum", "mean", "max", "min", "prod"):
         raise RuntimeError(
             f"segment_reduce(): unsupported reduction {reduce!r}; use sum, mean, max, min or prod"
@@ -244,10 +245,10 @@ def segment_reduce(
     few = _few_groups(data, offsets if lengths is None else lengths, lengths is None, axis)
     if few is not None:
         groups, counts = few
+        if counts._layout.ndim == 1:
+            return _reduced_groups(data, reduce, groups, counts, initial)
         lead = counts._layout.shape
-        rows = data if len(lead) == 1 else data.flatten(0, len(lead) - 1)
-        out = _reduced_groups(rows, reduce, groups, counts, initial)
-        return out if len(lead) == 1 else out.unflatten(0, lead)
+        return _reduced_groups(data.flatten(0, len(lead) - 1), reduce, groups, counts, initial).unflatten(0, lead)
     before = 0
     if lengths is None:  # what lies before the first offset is a group that is left out
         lengths, before = cat([offsets.narrow(-1, 0, 1), offsets.diff(dim=-1)], -1), 1
@@ -275,16 +276,17 @@ _few: dict = {}  # short lengths or offsets, and the shape that they cut -> the 
 
 def _few_groups(data, given, offsets, axis):
     """The group of each slice, and the lengths of the groups, where both are few and the groups hold all the slices; else None."""
-    lay = given._layout
-    axis = axis + data._layout.ndim if axis < 0 else axis
-    if lay.ndim != axis + 1 or lay.numel > 32 or not lay.dtype.is_integral or lay.shape[:axis] != data._layout.shape[:axis]:
+    lay, shape = given._layout, data._layout.shape
+    if lay.numel > 32:
         return None
-    shape = data._layout.shape[: axis + 1]
-    values = (given if axis == 0 else given.reshape(-1)).tolist()
-    key = offsets, shape, *values
+    values = (given if lay.ndim == 1 else given.reshape(-1)).tolist()
+    key = offsets, axis, lay.dtype, lay.shape, shape, *values
     found = _few.get(key)
     if found is not None:
         return found
+    axis = axis + data._layout.ndim if axis < 0 else axis
+    if lay.ndim != axis + 1 or not lay.dtype.is_integral or lay.shape[:axis] != shape[:axis]:
+        return None
     n, size = lay.shape[axis], shape[axis]
     if not n or size > 256:
         return None
@@ -302,7 +304,8 @@ def _few_groups(data, given, offsets, axis):
 def _reduced_groups(rows, reduce, groups, lengths, initial):
     """The reductions of the rows of each group, whose lengths are these."""
     empty = _NOTHING[reduce] if initial is None or reduce in ("max", "min") else initial
-    out = rows.new_full((lengths._layout.numel, *rows._layout.shape[1:]), empty)
+    _, *rest = rows._layout.shape
+    out = rows.new_full((lengths._layout.numel, *rest), empty)
     if reduce in ("sum", "mean"):
         out = out.index_add(0, groups, rows)
         if reduce == "mean":
