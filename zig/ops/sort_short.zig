@@ -79,17 +79,27 @@ noinline fn between(keys: *const Buffer, n: usize, low: i32, high: i32, to: *Buf
     return .{ .below = @intCast(@reduce(.Add, below)), .count = count };
 }
 
-const Many = @Vector(16, i32);
-
-/// How many of n keys are less than each of x.
-inline fn lessThan(x: Many, keys: []const i32) Many {
-    var less: Many = @splat(0);
-    for (keys) |k| less += @intFromBool(x > @as(Many, @splat(k)));
+/// How many of some keys are less than each of x.
+inline fn lessThan(x: anytype, keys: []const i32) @TypeOf(x) {
+    var less: @TypeOf(x) = @splat(0);
+    for (keys) |k| less += @intFromBool(x > @as(@TypeOf(x), @splat(k)));
     return less;
 }
 /// The greatest of x that at most `most_less` are less than: the key of that place in their order.
-inline fn greatest(x: Many, less: Many, most_less: usize) i32 {
-    return @reduce(.Max, @select(i32, less <= @as(Many, @splat(@intCast(most_less))), x, @as(Many, @splat(std.math.minInt(i32)))));
+inline fn greatest(x: anytype, less: @TypeOf(x), most_less: usize) i32 {
+    const V = @TypeOf(x);
+    return @reduce(.Max, @select(i32, less <= @as(V, @splat(@intCast(most_less))), x, @as(V, @splat(std.math.minInt(i32)))));
+}
+/// A key that at least k of n (k <= lanes <= n) do not exceed, and hardly more do: of the least ones of lanes.
+inline fn bound(comptime lanes: usize, keys: *const Buffer, n: usize, k: usize) i32 {
+    var least: @Vector(lanes, i32) = keys[0..lanes].*;
+    var i: usize = lanes;
+    while (i < n) : (i += lanes) least = @min(least, @as(@Vector(lanes, i32), keys[i..][0..lanes].*));
+    return greatest(least, lessThan(least, &@as([lanes]i32, least)), k - 1);
+}
+/// A key that at least k of n > `few` do not exceed, and few more do.
+fn limit(keys: *const Buffer, n: usize, k: usize) i32 {
+    return if (k <= 6) bound(16, keys, n, k) else if (k <= 16) bound(32, keys, n, k) else nth(keys, n, k);
 }
 
 /// The k-th smallest key (k >= 1) of n.
@@ -100,10 +110,10 @@ noinline fn nth(keys: *const Buffer, n: usize, k: usize) i32 {
     var left = k;
     for (0..3) |round| {
         if (length <= few) break;
-        var sample: [16]i32 = undefined;
+        var sample: @Vector(16, i32) = undefined;
         const step = length / 16;
         inline for (0..16) |i| sample[i] = from[i * step];
-        const less = lessThan(sample, &sample);
+        const less = lessThan(sample, &@as([16]i32, sample));
         const at = (left - 1) * 16 / length;
         const low = if (at < 3) std.math.minInt(i32) else greatest(sample, less, at - 3);
         const high = if (at > 12) std.math.maxInt(i32) else greatest(sample, less, at + 3);
@@ -119,7 +129,7 @@ noinline fn nth(keys: *const Buffer, n: usize, k: usize) i32 {
     var result: i32 = std.math.minInt(i32);
     var first: usize = 0;
     while (first < length) : (first += 16) {
-        const x: Many = from[first..][0..16].*;
+        const x: @Vector(16, i32) = from[first..][0..16].*;
         result = @max(result, greatest(x, lessThan(x, from[0..length]), left - 1));
     }
     return result;
@@ -158,7 +168,7 @@ noinline fn orderBy(l: anytype, careful: bool) bool {
     var count = s.n;
     const thins = s.n > few and s.k < s.n;
     if (thins) {
-        count = between(&all, s.n, std.math.minInt(i32), nth(&all, s.n, s.k), &some, &places).count;
+        count = between(&all, s.n, std.math.minInt(i32), limit(&all, s.n, s.k), &some, &places).count;
         keys = &some;
     }
     rank(keys, count, &ranks);
