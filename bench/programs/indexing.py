@@ -50,6 +50,10 @@ case("topk 5 of 100x100", lambda t: (t.randn(100, 100),), lambda t, x: x.topk(5)
 case("median of int64 10 K", lambda t: (t.randint(0, 30_000, (10_000,)),), lambda t, x: x.median(0))
 case("median float64 100x100, rows", lambda t: (t.randn(100, 100).double(),), lambda t, x: x.median(1))
 case("topk 25 of 100x100", lambda t: (t.randn(100, 100),), lambda t, x: x.topk(25))
+case("topk 2 of 1000x8", lambda t: (t.randn(1000, 8),), lambda t, x: x.topk(2))
+case("topk 10 of int64 100x64", lambda t: (t.randint(0, 10_000, (100, 64)),), lambda t, x: x.topk(10))
+case("median 1000x9, rows", lambda t: (t.randn(1000, 9),), lambda t, x: x.median(1))
+case("sort 1000x10, rows", lambda t: (t.randn(1000, 10),), lambda t, x: x.sort(1))
 case("mode 10000x10, rows", lambda t: (t.randn(10_000, 10),), lambda t, x: x.mode(1))
 case("median 1000x1000, rows", square, lambda t, x: x.median(1))
 case("topk 5 of 1 M", lambda t: (t.randn(M),), lambda t, x: x.topk(5))
@@ -90,6 +94,11 @@ case(
 case(
     "searchsorted int64 1 K in 1 K",
     lambda t: (t.randint(0, 1 << 40, (1000,)).sort()[0], t.randint(0, 1 << 40, (1000,))),
+    lambda t, b, x: t.searchsorted(b, x),
+)
+case(
+    "searchsorted 10 in each of 100 rows of 100",
+    lambda t: (t.randn(100, 100).sort(1)[0], t.randn(100, 10)),
     lambda t, b, x: t.searchsorted(b, x),
 )
 case(
@@ -174,6 +183,10 @@ case("scatter_add complex64 512x1024", lambda t: (t.randn(512, 1024, dtype=t.com
 case("stack of two 1000x1000, last", lambda t: (t.randn(1000, 1000), t.randn(1000, 1000)), lambda t, x, y: t.stack([x, y], -1))
 case("index_add bfloat16 1000x1000", lambda t: (t.randn(1000, 1000).to(t.bfloat16), t.randint(0, 1000, (1000,))),
      lambda t, x, i: x.index_add(0, i, x))  # fmt: skip
+case("index_reduce amax 1000x100", lambda t: (t.randn(1000, 100), t.randint(0, 1000, (1000,))),
+     lambda t, x, i: x.index_reduce(0, i, x, "amax"))  # fmt: skip
+case("scatter_reduce amax 1 M", lambda t: (t.zeros(M), t.randint(0, M, (M,)), t.randn(M)),
+     lambda t, x, i, s: x.scatter_reduce(0, i, s, "amax"))  # fmt: skip
 case("triu_indices 1000", lambda t: (), lambda t: t.triu_indices(1000, 1000))
 
 

@@ -102,6 +102,19 @@ fn limit(keys: *const Buffer, n: usize, k: usize) i32 {
     return if (k <= 6) bound(16, keys, n, k) else if (k <= 16) bound(32, keys, n, k) else nth(keys, n, k);
 }
 
+/// Keys between which the k-th smallest of n probably lies, from a sample.
+inline fn sampled(comptime lanes: usize, from: *const Buffer, n: usize, k: usize) [2]i32 {
+    const slack = if (lanes == 16) 3 else 4;
+    const step = n / lanes;
+    var sample: @Vector(lanes, i32) = undefined;
+    inline for (0..lanes) |i| sample[i] = from[i * step];
+    const less = lessThan(sample, &@as([lanes]i32, sample));
+    const at = (k - 1) * lanes / n;
+    return .{
+        if (at < slack) std.math.minInt(i32) else greatest(sample, less, at - slack),
+        if (at >= lanes - slack) std.math.maxInt(i32) else greatest(sample, less, at + slack),
+    };
+}
 /// The k-th smallest key (k >= 1) of n.
 noinline fn nth(keys: *const Buffer, n: usize, k: usize) i32 {
     var buffers: [2]Buffer = undefined;
@@ -110,17 +123,14 @@ noinline fn nth(keys: *const Buffer, n: usize, k: usize) i32 {
     var left = k;
     for (0..3) |round| {
         if (length <= few) break;
-        var sample: @Vector(16, i32) = undefined;
-        const step = length / 16;
-        inline for (0..16) |i| sample[i] = from[i * step];
-        const less = lessThan(sample, &@as([16]i32, sample));
-        const at = (left - 1) * 16 / length;
-        const low = if (at < 3) std.math.minInt(i32) else greatest(sample, less, at - 3);
-        const high = if (at > 12) std.math.maxInt(i32) else greatest(sample, less, at + 3);
+        const low, const high = if (length >= 64) sampled(32, from, length, left) else sampled(16, from, length, left);
         const to = &buffers[round % 2];
-        const found = between(from, length, low, high, to, null);
-        if (left <= found.below or left > found.below + found.count) break;
-        if (low == high) return low;
+        var found = between(from, length, low, high, to, null);
+        if (left <= found.below) {
+            found = between(from, length, std.math.minInt(i32), low - 1, to, null);
+        } else if (left > found.below + found.count) {
+            found = between(from, length, high + 1, std.math.maxInt(i32), to, null);
+        } else if (low == high) return low;
         to[found.count..][0..16].* = @splat(std.math.maxInt(i32));
         left -= found.below;
         length = found.count;
