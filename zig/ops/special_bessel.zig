@@ -98,8 +98,7 @@ fn Scaled(comptime single: bool) type {
         }
         noinline fn at(x: V) V {
             const size = @abs(x);
-            // For a few terms a branch costs more than both.
-            const y = if (single) pick(size <= c(8), near(size), far(size)) else either(size <= c(8), size, near, far);
+            const y = either(size <= c(8), size, near, far);
             return pick(x < zero, -y, y);
         }
     };
