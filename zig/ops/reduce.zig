@@ -139,7 +139,10 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     const plain_sum = row.op == .sum and r.map == .none;
     const narrow = switch (compute) {
         .i64 => narrowKernel(row, x.dtype),
-        .f32 => if (plain_sum) sums.halves(x.dtype) else null,
+        .f32 => if (plain_sum) sums.halves(x.dtype) else if (r.map == .none and (row.op == .max or row.op == .min))
+            integers.extremumOfHalves(x.dtype, row.op == .min)
+        else
+            null,
         .f64 => null,
     };
     p.run = chooseWay(r, plain_sum, r.map == .none and x.dtype == switch (compute) {

@@ -61,6 +61,79 @@ pub fn extremum(dtype: DType, smallest: bool) ?Kernel {
     }
 }
 
+/// Of float16 and bfloat16, as integers in the same order; `keep` is infinity. nan is the largest.
+pub fn extremumOfHalves(dtype: DType, smallest: bool) ?Kernel {
+    if (!simd.has_fma or dtype.size() != 2 or !dtype.isFloat()) return null;
+    return .{
+        .order = .{ .flip = if (smallest) -1 else 0, .keep = if (dtype == .float16) 0x7c00 else 0x7f80 },
+        .size = 2,
+        .row = rowOfHalves,
+        .column = columnOfHalves,
+    };
+}
+
+const Halves = simd.Vec(i16);
+inline fn splatHalves(x: i64) Halves {
+    return @splat(@truncate(x));
+}
+/// The sign turns the other bits around.
+inline fn ordered(x: Halves) Halves {
+    return x ^ ((x >> @splat(15)) & splatHalves(0x7fff));
+}
+inline fn stepHalves(a: Halves, x: Halves, order: Order) Halves {
+    const nan = (x & splatHalves(0x7fff)) > splatHalves(order.keep);
+    return @max(a, @select(i16, nan, splatHalves(0x7fff), ordered(x) ^ splatHalves(order.flip)));
+}
+noinline fn writeHalves(from: *const Halves, order: Order, to: [*]Cell) void {
+    const bits: [simd.lanes(i16)]u16 = @bitCast(ordered(from.* ^ splatHalves(order.flip)));
+    const keys: [simd.lanes(i16)]i16 = from.*;
+    for (to[0..bits.len], bits, keys) |*cell, b, key| {
+        const wide: f32 = @bitCast(@as(u32, b) << 16);
+        const half: f16 = @bitCast(b);
+        cell.f = if (key == 0x7fff) std.math.nan(f64) else if (order.keep == 0x7c00) half else wide;
+    }
+}
+fn rowOfHalves(k: *const Kernel, x: [*]const u8, n: usize) Cell {
+    const lanes = simd.lanes(i16);
+    const p: [*]const i16 = @ptrCast(@alignCast(x));
+    const order = k.order;
+    var acc: [4]Halves = @splat(@splat(std.math.minInt(i16)));
+    var i: usize = 0;
+    while (i + 4 * lanes <= n) : (i += 4 * lanes) {
+        inline for (&acc, 0..) |*a, j| {
+            simd.askAhead(p + i + j * lanes);
+            a.* = stepHalves(a.*, simd.load(i16, p + i + j * lanes), order);
+        }
+    }
+    while (i < n) : (i += lanes) {
+        const left = n - i;
+        acc[0] = stepHalves(acc[0], if (left >= lanes) simd.load(i16, p + i) else simd.loadPart(i16, p + i, left, p[i]), order);
+    }
+    var cells: [lanes]Cell = undefined;
+    const all: Halves = @splat(@reduce(.Max, @max(@max(acc[0], acc[1]), @max(acc[2], acc[3]))));
+    writeHalves(&all, order, &cells);
+    return cells[0];
+}
+fn columnOfHalves(k: *const Kernel, x: [*]const u8, offsets: []const usize, width: usize, out: [*]Cell) void {
+    const lanes = simd.lanes(i16);
+    const p: [*]const i16 = @ptrCast(@alignCast(x));
+    const order = k.order;
+    var room: [max_tile / lanes]Halves = @splat(@splat(std.math.minInt(i16)));
+    const acc = room[0 .. (width + lanes - 1) / lanes];
+    var r: usize = 0;
+    while (r < offsets.len) {
+        const o = offsets[r..];
+        for (acc, 0..) |*a, i| {
+            const q = p + @min(i * lanes, width - lanes);
+            a.* = stepHalves(a.*, simd.load(i16, q + o[0]), order);
+            if (o.len < 4) continue;
+            inline for (1..4) |j| a.* = stepHalves(a.*, simd.load(i16, q + o[j]), order);
+        }
+        r += if (o.len < 4) 1 else 4;
+    }
+    for (acc, 0..) |*a, i| writeHalves(a, order, out + @min(i * lanes, width - lanes));
+}
+
 pub fn count(dtype: DType) ?Kernel {
     const size = dtype.size();
     if (!simd.has_fma or dtype.isFloat()) return null;
