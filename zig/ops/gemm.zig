@@ -418,6 +418,7 @@ pub fn Gemm(comptime T: type) type {
             const stay = p.rounded != null and depth == p.k;
             var sums: [output_rows * nr]T align(64) = undefined;
             const local: Target = .{ .ptr = &sums, .rs = nr };
+            const tiles = ceilDiv(rows, mr);
             var j: usize = 0;
             while (j < cols) : (j += nr) {
                 const width = @min(nr, cols - j);
@@ -432,10 +433,16 @@ pub fn Gemm(comptime T: type) type {
                 const gathers = @typeInfo(T) == .float and p.op == .multiply_add and depth > p.block and Micro.isStraight(p.c, col + j, width);
                 // Meanwhile the next panel of B is fetched, or the next part of A.
                 var ahead: Micro.Ahead = .{};
-                if (keeps_b and !is_first) {
-                    const more = j + nr < cols;
-                    if (more) ahead.ptr = @ptrCast(buffer + nr * depth) else if (!in_place) ahead.ptr = @ptrCast(a.ptr + rows * depth);
-                    if (more or !in_place) ahead.bytes = ceilDiv((if (more) nr else rows) * @sizeOf(T), ceilDiv(rows, mr));
+                const more = j + nr < cols;
+                if (is_first) {
+                    // As it lies, to be packed.
+                    if (p.b_view) |v| if (more and v.sk == 1 and v.si == depth) {
+                        ahead = .{ .ptr = @ptrCast(v.ptr + (col + j + nr) * depth), .bytes = ceilDiv(nr * @sizeOf(T), tiles) };
+                    };
+                } else if (keeps_b and more) {
+                    ahead = .{ .ptr = @ptrCast(buffer + nr * depth), .bytes = ceilDiv(nr * @sizeOf(T), tiles) };
+                } else if (keeps_b and !in_place) {
+                    ahead = .{ .ptr = @ptrCast(a.ptr + rows * depth), .bytes = ceilDiv(rows * @sizeOf(T), tiles) };
                 }
                 var i: usize = 0;
                 while (i < rows) {
