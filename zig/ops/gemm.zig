@@ -294,7 +294,6 @@ pub fn Gemm(comptime T: type) type {
             }
             const across = ceilDiv(col_panels, cols);
             var rows = @min(row_panels, chunk_rows / mr);
-            if (r.reading == .local) rows = @min(rows, @max(1, 3 * chunk_rows / (7 * mr)));
             // Fewer rows only where there are too few columns.
             rows = @min(rows, @max(@min(row_panels, 4), row_panels * across / pieces));
             const down = ceilDiv(row_panels, rows);
@@ -354,8 +353,8 @@ pub fn Gemm(comptime T: type) type {
         noinline fn computeChunks(r: *const Round, begin: usize, end: usize) void {
             const p = r.p;
             const most = @min(depthOf(p), r.steps);
-            const a_size = if (r.reading == .local) r.chunk_m * most else 0;
             const part_rows = partRows(r, @min(r.chunk_m, r.rows));
+            const a_size = if (r.reading == .local) part_rows * most else 0;
             // One panel of B lies on the stack; several, for the next parts, do not.
             var panel: [depth_most * nr]T align(64) = undefined;
             const keeps_b = !r.b_in_place and @min(r.chunk_m, r.rows) > part_rows;
@@ -383,13 +382,17 @@ pub fn Gemm(comptime T: type) type {
                             a.ptr += first * a.si + k0 * a.sk;
                         },
                         .shared => a.ptr = r.packedFrom(done) + first * depth,
-                        .local => packRows(p, local, first, rows, k0, depth),
+                        .local => {},
                     }
                     var at: usize = 0;
                     while (at < rows) : (at += part_rows) {
                         var part = a;
-                        part.ptr += if (r.reading == .in_place) at * a.si else at * depth;
                         const part_count = @min(part_rows, rows - at);
+                        switch (r.reading) {
+                            .in_place => part.ptr += at * a.si,
+                            .shared => part.ptr += at * depth,
+                            .local => packRows(p, local, first + at, part_count, k0, depth),
+                        }
                         const row = r.row0 + first + at;
                         multiply(r, part, row, part_count, col, cols, k0, depth, packed_b, keeps_b, at == 0);
                     }
@@ -441,7 +444,7 @@ pub fn Gemm(comptime T: type) type {
                     };
                 } else if (keeps_b and more) {
                     ahead = .{ .ptr = @ptrCast(buffer + nr * depth), .bytes = ceilDiv(nr * @sizeOf(T), tiles) };
-                } else if (keeps_b and !in_place) {
+                } else if (keeps_b and r.reading == .shared) {
                     ahead = .{ .ptr = @ptrCast(a.ptr + rows * depth), .bytes = ceilDiv(rows * @sizeOf(T), tiles) };
                 }
                 var i: usize = 0;
