@@ -262,3 +262,15 @@ def test_batch_norm_keeps_its_statistics():
             g(x, shared, shared, w, None, True)  # both in the same memory
             states[-1] += (shared.tolist(),)
         assert states[0] == states[1]
+
+
+def test_round_keeps_nothing():
+    for decimals in (0, 2):
+        for _ in range(4):
+            x = dlgrad.ones(3, requires_grad=True)
+            y = x * 1.5
+            z = dlgrad.round(y, decimals=decimals)
+            with dlgrad.no_grad():
+                y.mul_(2)
+            z.sum().backward()
+            assert x.grad.tolist() == [0, 0, 0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..autograd.graph import Node, edge_of
+from ..autograd.graph import Node, edge_of, save
 from ..autograd.mode import mode
 from ..layout import expanded
 from ..plan import make_plan, remember, run_plan, write_plan
@@ -21,9 +21,9 @@ def _numbers(dtype, numbers):
     return (0, *[int(v) for v in numbers]), ()
 
 
-def apply(name, x, numbers, rule=None, row=None, ints=(), family="unary", out=None):
-    """A row of one input and some numbers. rule: its derivative, from the gradient, x and the numbers. Straight into
-    `out` where that is possible: what is returned is then `out`."""
+def apply(name, x, numbers, rule=None, row=None, ints=(), family="unary", out=None, keep=True):
+    """A row of one input and some numbers. rule: its derivative, from the gradient, x (None unless `keep`) and the numbers.
+    Straight into `out` where that is possible: what is returned is then `out`."""
     lay, row = x._layout, row or name
     plans = _plans.get(row)
     if plans is None:
@@ -39,7 +39,7 @@ def apply(name, x, numbers, rule=None, row=None, ints=(), family="unary", out=No
     if x._requires_grad and rule is not None and mode.enabled:
         edge = edge_of(x)
         if edge is not None:
-            result._grad_fn = Node(_node_name(name), (edge,), rule, (x, numbers), (x._storage.version, None))
+            result._grad_fn = Node(_node_name(name), (edge,), rule, *save((x if keep else None, numbers)))
             result._requires_grad = True
     return result
 

@@ -344,10 +344,10 @@ def round(input, *, decimals=0, out=None):
             raise RuntimeError(f"round(): decimals={decimals} is not implemented for {d.name}")
         result = input.clone()
     elif decimals == 0:
-        result = apply("round", input, (), _zero_slope, out=out)
+        result = apply("round", input, (), _zero_slope, out=out, keep=False)
     else:
         power = 10.0 ** (decimals if decimals > 0 else -decimals)
-        result = apply("round_decimals", input, (power,), _zero_slope, ints=(int(decimals < 0),))
+        result = apply("round_decimals", input, (power,), _zero_slope, ints=(int(decimals < 0),), keep=False)
     return result if out is None or result is out else write_out("round", out, result)
 
 

@@ -436,4 +436,5 @@ test "each element of one matrix times another" {
 
 test {
     _ = histogram;
+    _ = multilabel;
 }

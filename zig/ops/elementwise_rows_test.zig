@@ -521,3 +521,36 @@ test "pad: every mode, element size and width of rows, and what is cut" {
         };
     };
 }
+
+test "every float16 as float32 and float64, and back, rounded to even" {
+    const n = 1 << 16;
+    var half: Tensor = try .init(.float16, &.{n}, .contiguous);
+    defer half.deinit();
+    const bits: [*]u16 = @ptrCast(@alignCast(half.memory.ptr));
+    inline for (.{ f32, f64 }, .{ DType.float32, DType.float64 }) |T, d| {
+        var wide: Tensor = try .init(d, &.{n}, .contiguous);
+        defer wide.deinit();
+        const x: [*]T = @ptrCast(@alignCast(wide.memory.ptr));
+        for (0..n) |i| bits[i] = @intCast(i);
+        _ = try testing.call(cast, "copy", &.{ &wide, &half }, .{});
+        for (x[0..n], 0..) |got, i| {
+            const want: T = @as(f16, @bitCast(@as(u16, @intCast(i))));
+            if (want == want) try expectEqual(want, got) else try std.testing.expect(got != got);
+        }
+        // Between neighbours: just below, at and just above the middle; the largest one's is infinity.
+        for (0..3) |side| {
+            for (x[0..n], 0..) |*to, i| {
+                const low: f16 = @bitCast(@as(u16, @intCast(i)));
+                const high: f16 = @bitCast(@as(u16, @intCast(i)) +% 1);
+                const middle = if (std.math.isFinite(high)) (@as(T, low) + @as(T, high)) / 2 else @as(T, low) + std.math.copysign(@as(T, 16), low);
+                to.* = if (side == 0) std.math.nextAfter(T, middle, 0) else if (side == 1) middle else middle * (1 + 2 * std.math.floatEps(T));
+            }
+            _ = try testing.call(cast, "copy", &.{ &half, &wide }, .{});
+            for (x[0..n], 0..) |from, i| {
+                const want: f16 = @floatCast(@as(f32, @floatCast(from))); // as PyTorch rounds float64
+                const got: f16 = @bitCast(bits[i]);
+                if (want == want) try expectEqual(@as(u16, @bitCast(want)), bits[i]) else try std.testing.expect(got != got);
+            }
+        }
+    }
+}

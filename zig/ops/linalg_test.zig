@@ -74,6 +74,40 @@ const Case = struct {
         };
     }
 
+    /// P, L and U, and each of them alone, are what `lu` packed.
+    fn unpacked(c: Case, f: *const Batch, pivots: *const Tensor, k: usize) !void {
+        const m, const n = .{ f.m, f.n };
+        const plain: Case = .{ .dtype = c.dtype, .layout = .contiguous, .random = c.random };
+        const packed_ = try plain.matrix(m, n);
+        defer packed_.deinit();
+        for (0..3 * m * n) |i| packed_.t.set(i, f.t.at(i));
+        const p = try plain.matrix(m, m);
+        defer p.deinit();
+        const l = try plain.matrix(m, k);
+        defer l.deinit();
+        const u = try plain.matrix(k, n);
+        defer u.deinit();
+        for ([_][3]bool{ .{ true, true, true }, .{ true, false, false }, .{ false, true, true } }) |there| {
+            for ([_]*const Batch{ &p, &l, &u }) |x| for (0..3 * x.m * x.n) |i| x.t.set(i, 7);
+            try c.run("lu_unpack", &.{ if (there[0]) &p.t else null, if (there[1]) &l.t else null, if (there[2]) &u.t else null, &packed_.t, pivots }, 3, &.{});
+            var order: [80]usize = undefined;
+            for (0..3) |b| {
+                for (0..m) |i| order[i] = i;
+                for (0..k) |i| std.mem.swap(usize, &order[i], &order[@intCast(pivots.as(i64, b * k + i) - 1)]);
+                for (0..m) |i| for (0..m) |j| {
+                    if (there[0]) try expect(p.at(b, i, j) == @as(f64, if (order[j] == i) 1 else 0));
+                };
+                for (0..m) |i| for (0..k) |j| {
+                    const want = if (j < i) f.at(b, i, j) else @as(f64, if (i == j) 1 else 0);
+                    if (there[1]) try expect(l.at(b, i, j) == want);
+                };
+                for (0..k) |i| for (0..n) |j| {
+                    if (there[2]) try expect(u.at(b, i, j) == if (j >= i) f.at(b, i, j) else 0);
+                };
+            }
+        }
+    }
+
     fn lu(c: Case, m: usize, n: usize) !void {
         const k = @min(m, n);
         const a = try c.matrix(m, n);
@@ -100,6 +134,7 @@ const Case = struct {
                 if (j < i and j < k) try expect(@abs(f.at(b, i, j)) <= 1);
             };
         }
+        try c.unpacked(&f, &pivots, k);
         if (m != n) return;
         const rhs = try c.matrix(n, 5);
         defer rhs.deinit();

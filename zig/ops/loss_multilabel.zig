@@ -114,3 +114,60 @@ fn Rows(comptime T: type, comptime backward: bool) type {
         }
     };
 }
+
+test "multilabel_margin and its gradient" {
+    const testing = @import("reduce_testing.zig");
+    const distance = @import("distance.zig");
+    var generator: std.Random.DefaultPrng = .init(3);
+    const random = generator.random();
+    for ([_]@import("../dtype.zig").DType{ .float32, .float64 }) |dtype| for ([_][2]usize{ .{ 1, 1 }, .{ 5, 4 }, .{ 9, 37 }, .{ 70, 8 } }) |size| for (0..3) |reduction| {
+        const n, const c = size;
+        const shape = [_]i64{ @intCast(n), @intCast(c) };
+        const each: []const i64 = if (reduction == 0) shape[0..1] else &.{};
+        const x = try testing.Tensor.init(dtype, &shape, .contiguous, random, 2);
+        defer x.deinit();
+        const gx = try testing.Tensor.init(dtype, &shape, .contiguous, random, 1);
+        defer gx.deinit();
+        const target = try testing.Tensor.init(.int64, &shape, .contiguous, random, 1);
+        defer target.deinit();
+        const loss = try testing.Tensor.init(dtype, each, .contiguous, random, 1);
+        defer loss.deinit();
+        const g = try testing.Tensor.init(dtype, each, .contiguous, random, 1);
+        defer g.deinit();
+        // Different classes, ended by -1; what follows that counts for nothing.
+        for (0..n) |i| for (0..c) |k| {
+            const ended = k == i % (c + 1);
+            target.set(i * c + k, if (ended) -1 else @floatFromInt((k * (c - 1 | 1) + i) % c));
+        };
+        _ = try testing.run(distance.family, 7, &.{ &loss, &x, &target }, 1, &.{@intCast(reduction)}, &.{});
+        _ = try testing.run(distance.family, 8, &.{ &gx, &g, &x, &target }, 1, &.{@intCast(reduction)}, &.{});
+        var total: f64 = 0;
+        for (0..n) |i| {
+            var is_label: [64]bool = @splat(false);
+            var count: usize = 0;
+            while (count < c and target.as(i64, i * c + count) >= 0) : (count += 1) {
+                is_label[@intCast(target.as(i64, i * c + count))] = true;
+            }
+            var slope: [64]f64 = @splat(0);
+            var sum: f64 = 0;
+            for (0..count) |j| {
+                const y: usize = @intCast(target.as(i64, i * c + j));
+                for (0..c) |k| {
+                    const z = 1 - x.at(i * c + y) + x.at(i * c + k);
+                    if (is_label[k] or z <= 0) continue;
+                    sum += z;
+                    slope[k] += 1;
+                    slope[y] -= 1;
+                }
+            }
+            sum /= @floatFromInt(c);
+            total += sum;
+            if (reduction == 0) try testing.expectClose(sum, loss.at(i), dtype, 4 * @as(f64, @floatFromInt(c)));
+            const samples: f64 = if (reduction == 2) @floatFromInt(n) else 1;
+            const step = g.at(if (reduction == 0) i else 0) / samples / @as(f64, @floatFromInt(c));
+            for (0..c) |k| try testing.expectClose(slope[k] * step, gx.at(i * c + k), dtype, 4);
+        }
+        const whole = if (reduction == 2) total / @as(f64, @floatFromInt(n)) else total;
+        if (reduction > 0) try testing.expectClose(whole, loss.at(0), dtype, 4 * @as(f64, @floatFromInt(n * c)));
+    };
+}

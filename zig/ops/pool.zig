@@ -478,4 +478,5 @@ pub fn Pool(comptime T: type) type {
 
 test {
     _ = @import("pool_test.zig");
+    _ = pool_fractional;
 }

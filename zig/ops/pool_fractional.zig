@@ -98,3 +98,61 @@ pub fn Fractional(comptime T: type) type {
         }
     };
 }
+
+test "fractional max pooling is the largest of each window" {
+    const testing = @import("reduce_testing.zig");
+    var generator: std.Random.DefaultPrng = .init(4);
+    const random = generator.random();
+    for ([_]@import("../dtype.zig").DType{ .float32, .float64 }) |dtype| for ([_]bool{ true, false }) |indexed| for ([_][3][3]usize{
+        .{ .{ 1, 9, 30 }, .{ 1, 4, 13 }, .{ 1, 2, 3 } },
+        .{ .{ 1, 5, 5 }, .{ 1, 1, 4 }, .{ 1, 3, 2 } },
+        .{ .{ 6, 7, 8 }, .{ 3, 2, 4 }, .{ 2, 3, 2 } },
+    }) |sizes| {
+        const in, const out, const kernel = sizes;
+        const dims: usize = if (in[0] == 1) 2 else 3;
+        var large: [4]i64 = .{ 5, 0, 0, 0 };
+        var small = large;
+        var ints: [4]i64 = .{ @intCast(dims), 0, 0, 0 };
+        for (3 - dims..3, 1..) |k, at| {
+            large[at] = @intCast(in[k]);
+            small[at] = @intCast(out[k]);
+            ints[at] = @intCast(kernel[k]);
+        }
+        const x = try testing.Tensor.init(dtype, large[0 .. dims + 1], .contiguous, random, 1);
+        defer x.deinit();
+        const y = try testing.Tensor.init(dtype, small[0 .. dims + 1], .contiguous, random, 1);
+        defer y.deinit();
+        const indices = try testing.Tensor.init(.int64, small[0 .. dims + 1], .contiguous, random, 1);
+        defer indices.deinit();
+        const samples = try testing.Tensor.init(dtype, &.{ 5, @intCast(dims) }, .contiguous, random, 1);
+        defer samples.deinit();
+        for (0..5 * dims) |i| samples.set(i, @abs(samples.at(i)));
+        x.set(pool.product(in) + 3, std.math.nan(f64));
+        const row = @backingInt(pool.Row.fractional_max_pool);
+        _ = try testing.run(pool.family, row, &.{ &y, if (indexed) &indices else null, &x, &samples }, 2, ints[0 .. dims + 1], &.{});
+        for (0..5) |plane| for (0..pool.product(out)) |i| {
+            const at = [3]usize{ i / out[2] / out[1], i / out[2] % out[1], i % out[2] };
+            var first: [3]usize = undefined;
+            for (&first, 0..) |*f, k| {
+                const u = if (k + dims < 3) 0 else samples.at(plane * dims + if (dims == 2) 2 - k else k);
+                const span = in[k] - kernel[k];
+                f.* = span;
+                if (at[k] == out[k] - 1) continue;
+                const alpha = @as(f64, @floatFromInt(span)) / @as(f64, @floatFromInt(out[k] - 1));
+                const there: usize = @trunc((@as(f64, @floatFromInt(at[k])) + u) * alpha);
+                f.* = there - @as(usize, @trunc(u * alpha));
+            }
+            var best = -std.math.inf(f64);
+            var place: usize = 0;
+            for (0..kernel[0]) |a| for (0..kernel[1]) |b| for (0..kernel[2]) |c| {
+                const here = ((first[0] + a) * in[1] + first[1] + b) * in[2] + first[2] + c;
+                const v = x.at(plane * pool.product(in) + here);
+                if (!(v > best) and v == v) continue;
+                best = v;
+                place = here;
+            };
+            try testing.expectClose(best, y.at(plane * pool.product(out) + i), dtype, 0);
+            if (indexed) try std.testing.expectEqual(@as(i64, @intCast(place)), indices.as(i64, plane * pool.product(out) + i));
+        };
+    };
+}
