@@ -79,7 +79,7 @@ fn Searching(comptime d: DType) type {
         fn run(plan: *const Plan, call: *Call) void {
             const s = plan.stateAs(Search);
             const job: Job = .{ .plan = plan, .call = call };
-            services.parallelFor(s.space.count, 1024, job, part);
+            services.parallelFor(s.space.count, 512, job, part);
         }
         fn part(job: *const Job, begin: usize, end: usize) void {
             const s = job.plan.stateAs(Search);
