@@ -20,12 +20,17 @@ const largest = 1024;
 pub fn fits(job: *const P.Job) bool {
     const s = job.s;
     switch (job.row) {
-        .max_pool, .avg_pool, .adaptive_max_pool => {},
+        .max_pool, .avg_pool, .avg_pool_backward, .adaptive_max_pool => {},
         else => return false,
     }
-    const in = job.row.large();
+    const in = read(job.row);
     return simd.has_fma and job.p.operands[in].dtype == .float32 and s.contiguous >> @intCast(in) & 1 != 0 and
         s.out[2] < 16 and product(s.in) <= largest and product(s.out) <= largest;
+}
+
+/// The operand whose elements are read.
+fn read(row: pool.Row) usize {
+    return if (row == .avg_pool_backward) 1 else row.large();
 }
 
 /// Positions of the plane along one dimension that an output sees.
@@ -33,6 +38,8 @@ const Window = struct {
     first: usize,
     count: usize,
     step: usize,
+    /// What of it an average counts.
+    counted: usize = 1,
 
     fn of(s: *const State, row: pool.Row, k: usize, o: usize) Window {
         if (row == .adaptive_max_pool) {
@@ -44,7 +51,12 @@ const Window = struct {
         const skipped = (before + step - 1) / step;
         const first = o * s.stride[k] + skipped * step - s.padding[k];
         const room = if (first < s.in[k]) (s.in[k] - first + step - 1) / step else 0;
-        return .{ .first = first, .count = @min(s.kernel[k] -| skipped, room), .step = step };
+        return .{
+            .first = first,
+            .count = @min(s.kernel[k] -| skipped, room),
+            .step = step,
+            .counted = if (row == .adaptive_max_pool) 1 else Average.windowCount(s, k, o),
+        };
     }
 };
 
@@ -57,26 +69,63 @@ pub fn planes(job: *const P.Job, begin: usize, end: usize) P.Failure!void {
     const x = memory.ptr;
     const values = x + @max(in, L);
     const indices: [*]I = @ptrCast(values + rows);
-    const from: [*]const f32 = @ptrCast(@alignCast(job.call.ptr[job.row.large()].?));
+    const from: [*]const f32 = @ptrCast(@alignCast(job.call.ptr[read(job.row)].?));
     const to: [*]f32 = @ptrCast(@alignCast(job.call.ptr[0].?));
+    const windows = try P.alloc(Window, s.out[0] + s.out[1] + s.out[2]);
+    defer services.free(@ptrCast(windows.ptr));
+    var at: usize = 0;
+    for (s.out, 0..) |n, k| for (0..n) |o| {
+        windows[at] = .of(s, job.row, k, o);
+        at += 1;
+    };
     var number = begin;
     while (number < end) : (number += L) {
         const count = @min(L, end - number);
+        if (job.row == .avg_pool_backward) {
+            plane_lanes.load(from + number * out, out, count, values);
+            @memset(x[0..@max(in, L)], @splat(0));
+            addShares(s, windows.ptr, values, x);
+            plane_lanes.store(f32, to, number, count, end, in, x);
+            continue;
+        }
         plane_lanes.load(from + number * in, in, count, x);
-        compute(job, x, values, indices);
+        compute(job, windows.ptr, x, values, indices);
         plane_lanes.store(f32, to, number, count, end, out, values);
         if (job.row == .avg_pool) continue;
         if (job.call.ptr[1]) |p| plane_lanes.store(i64, @ptrCast(@alignCast(p)), number, count, end, out, @ptrCast(indices));
     }
 }
 
-fn compute(job: *const P.Job, x: [*]const V, values: [*]V, indices: [*]I) void {
+fn divisor(s: *const State, w: [3]*const Window) V {
+    const counted = @max(1, w[0].counted * w[1].counted * w[2].counted);
+    const by: f32 = @floatFromInt(if (s.divisor == 0) @as(i64, @intCast(counted)) else s.divisor);
+    return @splat(by);
+}
+
+/// x += each output's share, in its window. In the order of Average.backward: the last output of a row first.
+fn addShares(s: *const State, windows: [*]const Window, values: [*]const V, x: [*]V) void {
+    const columns = windows + s.out[0] + s.out[1];
+    for (0..s.out[0]) |o0| for (0..s.out[1]) |o1| {
+        const row = (o0 * s.out[1] + o1) * s.out[2];
+        var o2 = s.out[2];
+        while (o2 > 0) {
+            o2 -= 1;
+            const w = [3]*const Window{ &windows[o0], &windows[s.out[0] + o1], &columns[o2] };
+            const share = values[row + o2] / divisor(s, w);
+            for (0..w[0].count) |k0| for (0..w[1].count) |k1| {
+                const place = ((w[0].first + k0) * s.in[1] + w[1].first + k1) * s.in[2] + w[2].first;
+                for (x[place..][0..w[2].count]) |*to| to.* += share;
+            };
+        }
+    };
+}
+
+fn compute(job: *const P.Job, windows: [*]const Window, x: [*]const V, values: [*]V, indices: [*]I) void {
     const s = job.s;
     const average = job.row == .avg_pool;
     var at: usize = 0;
     for (0..s.out[0]) |o0| for (0..s.out[1]) |o1| for (0..s.out[2]) |o2| {
-        var w: [3]Window = undefined;
-        for (&w, [3]usize{ o0, o1, o2 }, 0..) |*window, o, k| window.* = .of(s, job.row, k, o);
+        const w = [3]*const Window{ &windows[o0], &windows[s.out[0] + o1], &windows[s.out[0] + s.out[1] + o2] };
         const first = (w[0].first * s.in[1] + w[1].first) * s.in[2] + w[2].first;
         var sum: V = @splat(0);
         var best: V = @splat(P.lowest);
@@ -96,9 +145,7 @@ fn compute(job: *const P.Job, x: [*]const V, values: [*]V, indices: [*]I) void {
             }
         };
         if (average) {
-            var by: f32 = @floatFromInt(s.divisor);
-            if (s.divisor == 0) by = @floatFromInt(@max(1, Average.windowCount(s, 0, o0) * Average.windowCount(s, 1, o1) * Average.windowCount(s, 2, o2)));
-            best = sum / @as(V, @splat(by));
+            best = sum / divisor(s, w);
         }
         values[at] = best;
         indices[at] = which;
