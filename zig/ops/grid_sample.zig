@@ -187,9 +187,9 @@ fn Samples(comptime T: type) type {
         }
 
         fn axis(j: *const Self, a: *Axis, x: V, size: T) void {
-            j.axisAs(false, j.mode, a, x, size);
+            j.axisAs(j.mode, a, x, size);
         }
-        inline fn axisAs(j: *const Self, comptime known: bool, mode: Mode, a: *Axis, x: V, size: T) void {
+        inline fn axisAs(j: *const Self, mode: Mode, a: *Axis, x: V, size: T) void {
             const half_size = splat(j.half(size));
             const raw = (x + splat(1)) * half_size - j.shift();
             if (mode == .cubic) {
@@ -203,7 +203,7 @@ fn Samples(comptime T: type) type {
             }
             const position, const sign = j.moved(raw, size);
             if (mode == .nearest) {
-                const at = if (known) nearest(position) else math.roundEven(V, position);
+                const at = math.roundEven(V, position);
                 a.set(0, at, size, splat(1) + (at - at), splat(0));
                 return;
             }
@@ -264,7 +264,7 @@ fn Samples(comptime T: type) type {
                     inline for (0..lanes) |l| x[l] = numbers[l * j.dims];
                     j.axis(&axes[2 - d], x, j.extent[2 - d]);
                 }
-                for (0..j.taps()) |k| {
+                for (0..t.taps) |k| {
                     const at: [3]usize = if (j.mode == .cubic) .{ 0, k / 4, k % 4 } else .{ k / 4, k / 2 % 2, k % 2 };
                     j.put(t, &axes, k, at, i, slopes);
                 }
@@ -279,14 +279,34 @@ fn Samples(comptime T: type) type {
             var i: usize = 0;
             while (i < t.count) : (i += lanes) {
                 const pairs: Pairs = from[2 * i ..][0 .. 2 * lanes].*;
+                if (known.mode == .nearest) {
+                    j.putNearest(t, i, @shuffle(T, pairs, undefined, order), @shuffle(T, pairs, undefined, order + one));
+                    continue;
+                }
                 var axes: [3]Axis = .{ .none, undefined, undefined };
-                j.axisAs(true, known.mode, &axes[2], @shuffle(T, pairs, undefined, order), j.extent[2]);
-                j.axisAs(true, known.mode, &axes[1], @shuffle(T, pairs, undefined, order + one), j.extent[1]);
-                inline for (0..if (known.mode == .linear) 4 else 1) |k| {
+                j.axisAs(known.mode, &axes[2], @shuffle(T, pairs, undefined, order), j.extent[2]);
+                j.axisAs(known.mode, &axes[1], @shuffle(T, pairs, undefined, order + one), j.extent[1]);
+                inline for (0..4) |k| {
                     j.put(t, &axes, k, .{ 0, k / 2, k % 2 }, i, known.slopes);
                 }
                 t.seen |= @as(u32, axes[1].seen & axes[2].seen) << @intCast(i);
             }
+        }
+
+        /// The pixels nearest to the points from i on, which are all of their samples.
+        inline fn putNearest(j: *const Self, t: *Tile, i: usize, x: V, y: V) void {
+            var inside: @Vector(lanes, bool) = @splat(true);
+            var at: [2]V = undefined;
+            inline for (&at, [2]V{ x, y }, [2]usize{ 2, 1 }) |*a, given, d| {
+                const size = j.extent[d];
+                a.* = nearest(j.moved((given + splat(1)) * splat(j.half(size)) - j.shift(), size)[0]);
+                inside = inside & (a.* >= splat(0)) & (a.* <= splat(size - 1));
+            }
+            const columns: I = @splat(@intCast(j.size[2]));
+            const column: I, const row: I = .{ @trunc(pick(inside, at[0], splat(0))), @trunc(pick(inside, at[1], splat(0))) };
+            t.at[0][i..][0..lanes].* = @bitCast(@as([lanes]i32, row * columns + column));
+            t.share[0][i..][0..lanes].* = splat(1) + ((at[0] - at[0]) + (at[1] - at[1])); // 1 or nan
+            t.seen |= @as(u32, @as(Mask, @bitCast(inside))) << @intCast(i);
         }
 
         /// Pixel k around the points from i on: number at[d] of each dimension.
@@ -357,7 +377,9 @@ fn Samples(comptime T: type) type {
             var i: usize = 0;
             while (i < t.count) : (i += lanes) {
                 var sums: [count]V = @splat(splat(0));
-                for (t.at[0..w.j.taps()], t.share[0..w.j.taps()]) |*at, *shares| {
+                if (t.taps == 1) { // its share is 1
+                    inline for (&sums, 0..) |*sum, c| sum.* = gather(image + c * size, t.at[0][i..][0..lanes].*);
+                } else for (t.at[0..t.taps], t.share[0..t.taps]) |*at, *shares| {
                     const share: V = shares[i..][0..lanes].*;
                     inline for (&sums, 0..) |*sum, c| sum.* += gather(image + c * size, at[i..][0..lanes].*) * share;
                 }
@@ -450,13 +472,13 @@ fn Samples(comptime T: type) type {
         /// The gradient of a tile's numbers in the grid, at `to`.
         fn gridSlopes(j: *const Self, t: *const Tile, image: [*]T, g: [*]T, to: [*]T) void {
             var sums: [16][tile]T = undefined;
-            for (sums[0..j.taps()]) |*sum| sum.* = @splat(0);
+            for (sums[0..t.taps]) |*sum| sum.* = @splat(0);
             const work: Work = .{ .j = j, .t = t, .image = image, .points = g, .sums = &sums };
             channelwise(0, j.channels, work, correlate);
             var i: usize = 0;
             while (i < t.count) : (i += lanes) for (0..j.dims) |d| {
                 var total = splat(0);
-                for (t.slope[d][0..j.taps()], sums[0..j.taps()]) |*slope, *sum| {
+                for (t.slope[d][0..t.taps], sums[0..t.taps]) |*slope, *sum| {
                     const s: V = slope[i..][0..lanes].*;
                     total += pick(s != splat(0), s * @as(V, sum[i..][0..lanes].*), splat(0));
                 }
@@ -475,7 +497,7 @@ fn Samples(comptime T: type) type {
             while (i < t.count) : (i += lanes) {
                 var here: [count]V = undefined;
                 inline for (&here, 0..) |*x, c| x.* = read(g + c * w.j.points + i, t.count - i);
-                for (t.at[0..w.j.taps()], w.sums[0..w.j.taps()]) |*at, *sums| {
+                for (t.at[0..t.taps], w.sums[0..t.taps]) |*at, *sums| {
                     var sum: V = sums[i..][0..lanes].*;
                     inline for (here, 0..) |x, c| sum += gather(image + c * size, at[i..][0..lanes].*) * x;
                     sums[i..][0..lanes].* = sum;
