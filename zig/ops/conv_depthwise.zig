@@ -1,6 +1,7 @@
 //! Convolutions with one input channel a group: no matrix product worth the name, so each
 //! plane is staged and the window slides over it, vectors along the output's rows.
 const std = @import("std");
+const builtin = @import("builtin");
 const services = @import("../services.zig");
 const simd = @import("../simd.zig");
 const gemm = @import("gemm.zig");
@@ -19,6 +20,8 @@ pub fn Depthwise(comptime T: type) type {
         const W = simd.lanes(T);
         const V = simd.Vec(T);
         const Failure = error{OutOfMemory};
+        /// Vectors of a row in a tile of several: where there are registers, enough chains to hide an addition's latency.
+        const beside = if (builtin.cpu.arch == .x86_64 and builtin.cpu.has(.x86, .avx512f)) 2 else 1;
 
         /// w[o, tap] of all output channels.
         pub const Weight = struct {
@@ -293,10 +296,10 @@ pub fn Depthwise(comptime T: type) type {
             }
         };
 
-        /// out[p] = bias + the chain over the taps, for every position: 8 vectors at a time, of
-        /// neighbouring rows, or of one; the last vector of a row overlaps the one before.
+        /// out[p] = bias + the chain over the taps, for every position: vectors of 7 neighbouring rows at a
+        /// time (images are often 7 times something high), or 8 of one; the last vector of a row overlaps the one before.
         fn slide(s: Slide) void {
-            if (s.grid[1] > 1) slideAll(8, 1, &s) else slideAll(1, 8, &s);
+            if (s.grid[1] > 1) slideAll(7, beside, &s) else slideAll(1, 8, &s);
         }
 
         fn slideAll(comptime rows: usize, comptime n: usize, s: *const Slide) void {
@@ -342,6 +345,8 @@ pub fn Depthwise(comptime T: type) type {
                         inline for (0..rows) |r| if (comptime i >= r and i - r < taps) {
                             acc[r][j] = simd.fma(V, w[i - r], xv, acc[r][j]);
                         };
+                        // The compiler would read all rows first, for which there are no registers.
+                        if (j + 1 == n) asm volatile ("" ::: .{ .memory = true });
                     };
                 }
                 finish(rows, n, s, p0, p1, rows, x, &acc);

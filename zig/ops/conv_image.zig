@@ -339,8 +339,9 @@ pub fn Images(comptime T: type) type {
         /// Rows are short: a call of memset or memcpy would take longer than they do.
         inline fn fillRow(to: [*]T, n: usize, fill: T) void {
             if (n == 0) return;
-            if (n == 1) {
+            if (n <= 2) {
                 to[0] = fill;
+                to[n - 1] = fill;
                 return;
             }
             var i: usize = 0;
