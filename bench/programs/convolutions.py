@@ -71,6 +71,9 @@ convolution("conv3d 2x16x16x16x16, 3x3x3", (2, 16, 16, 16, 16), 32, 3, "conv3d",
 convolution("conv2d 4x64x128x128 to 1, 1x1", (4, 64, 128, 128), 1, 1)
 convolution("conv2d 4x960x7x7, 3x3 depthwise", (4, 960, 7, 7), 960, 3, padding=1, groups=960)
 convolution("conv2d 4x576x14x14, 3x3 depthwise stride 2", (4, 576, 14, 14), 576, 3, padding=1, stride=2, groups=576)
+convolution("conv2d 4x240x28x28, 5x5 depthwise stride 2", (4, 240, 28, 28), 240, 5, padding=2, stride=2, groups=240)
+convolution("conv2d 4x672x14x14, 5x5 depthwise", (4, 672, 14, 14), 672, 5, padding=2, groups=672)
+convolution("conv2d 4x3x224x224 to 32, 3x3 stride 2", (4, 3, 224, 224), 32, 3, padding=1, stride=2)
 convolution("conv2d 16x512x7x7 to 2048, 1x1", (16, 512, 7, 7), 2048, 1)
 convolution("conv2d 1x1280x1x1 to 1000, 1x1", (1, 1280, 1, 1), 1000, 1)
 convolution("conv_transpose2d 16x64x16x16 to 32, 4x4 stride 2", (16, 64, 16, 16), 32, 4,
@@ -113,6 +116,7 @@ pooling("avg_pool2d 4x960x7x7, 2x2", (4, 960, 7, 7), lambda F, x: F.avg_pool2d(x
 pooling("interpolate 4x960x7x7, bilinear x2", (4, 960, 7, 7),
         lambda F, x: F.interpolate(x, scale_factor=2, mode="bilinear"))  # fmt: skip
 pooling("pad 4x960x7x7 by 1, reflect", (4, 960, 7, 7), lambda F, x: F.pad(x, (1,) * 4, "reflect"))
+pooling("pad 4x64x56x56 by 3, reflect", (4, 64, 56, 56), lambda F, x: F.pad(x, (3,) * 4, "reflect"))
 pooling("pad 2x8x12x12x12 by 1, replicate", (2, 8, 12, 12, 12), lambda F, x: F.pad(x, (1,) * 6, "replicate"))
 
 
