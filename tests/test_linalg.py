@@ -198,6 +198,16 @@ def test_eigenvalues_of_general_matrices(shape, dtype):
         L.eig(tensor(np.full((2, 2), np.nan)))
 
 
+def test_eigenvalues_that_hardly_differ_give_vectors_without_nan():
+    # Of matrices of rank 1 all but one are 0, up to rounding: differences of any smallness.
+    for seed, size in ((135, 40), (141, 33), (157, 33), (161, 33)):
+        dlgrad.manual_seed(seed)
+        a = np.repeat(dlgrad.randn(1, size, dtype=dlgrad.float64).numpy(), size, 0)
+        w, v = (t.numpy() for t in L.eig(tensor(a)))
+        np.testing.assert_allclose(a @ v, v * w, 0, 1e-12 * size)
+        np.testing.assert_allclose(np.linalg.norm(v, axis=0), np.ones(size), 1e-12)
+
+
 @pytest.mark.parametrize("dtype", EPS)
 @pytest.mark.parametrize("shape", SQUARE)
 def test_symmetric_systems(shape, dtype):

@@ -6,6 +6,8 @@ const vector = @import("linalg_vector.zig");
 const gather = vector.gather;
 
 const eps = std.math.floatEps(f64);
+/// A difference of eigenvalues below this part of the matrix's size is none: dividing by it could overflow.
+const none = eps * eps;
 const max_steps = 60;
 
 const Complex = struct {
@@ -237,12 +239,12 @@ pub const General = struct {
             }
             l = i;
             if (s.im[i] == 0) {
-                s.at(i, k).* = -r / (if (w != 0) w else eps * size);
+                s.at(i, k).* = -r / (if (@abs(w) > none * size) w else eps * size);
             } else {
                 const x = s.at(i, i + 1).*;
                 const y = s.at(i + 1, i).*;
                 const d = s.re[i] - value;
-                const t = (x * below - z * r) / (d * d + s.im[i] * s.im[i]);
+                const t = (x * below - z * r) / @max(d * d + s.im[i] * s.im[i], none * size * none * size);
                 s.at(i, k).* = t;
                 const next = if (@abs(x) > @abs(z)) (-r - w * t) / x else (-below - y * t) / z;
                 s.at(i + 1, k).* = next;
@@ -292,7 +294,8 @@ pub const General = struct {
             l = i;
             if (s.im[i] == 0) {
                 const negative: Complex = .{ .re = -r.re, .im = -r.im };
-                s.setPair(i, k, negative.divide(.{ .re = w, .im = q }));
+                const apart = @abs(w) + @abs(q) > none * size;
+                s.setPair(i, k, negative.divide(.{ .re = if (apart) w else eps * size, .im = q }));
             } else s.block(i, k, w, z, r, below, size);
             const t = @max(@abs(s.at(i, first).*), @abs(s.at(i, k).*));
             if (eps * t * t > 1) for (i..k + 1) |j| {
@@ -318,9 +321,8 @@ pub const General = struct {
         const y = s.at(i + 1, i).*;
         const d = s.re[i] - s.re[k];
         var divisor: Complex = .{ .re = d * d + s.im[i] * s.im[i] - q * q, .im = d * 2 * q };
-        if (divisor.re == 0 and divisor.im == 0) {
-            divisor.re = eps * size * (@abs(w) + @abs(q) + @abs(x) + @abs(y) + @abs(z));
-        }
+        const small = eps * size * (@abs(w) + @abs(q) + @abs(x) + @abs(y) + @abs(z));
+        if (@abs(divisor.re) + @abs(divisor.im) <= none * small) divisor.re = small;
         const above: Complex = .{
             .re = x * below.re - z * r.re + q * r.im,
             .im = x * below.im - z * r.im - q * r.re,
