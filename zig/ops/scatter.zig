@@ -55,7 +55,8 @@ fn prepare(p: *Plan) planning.PrepareError!void {
         .scatter, .scatter_add, .scatter_reduce => {
             const sums = row != .scatter;
             // A vector has no lines to deal to the threads.
-            if (row != .scatter_reduce and p.ints.len == 1 and try preparedVector(p, sums)) return;
+            const dense = p.operands[2].ndim() == 1 and p.operands[2].strides[0] == 1;
+            if (row != .scatter_reduce and p.ints.len == 1 and dense and try preparedVector(p, sums)) return;
             (try p.create(index_lines.Lines)).* = try linesOf(p, p.operands[2], sums);
             p.run = if (row == .scatter)
                 index_cell.moving(Scatter, d.size())
@@ -165,9 +166,9 @@ fn Element(comptime C: type) type {
                 return null;
             }
             var i: usize = 0;
-            if (index_step == 1 and to_step == 0 and from_step == 1) while (i < n) { // along the dimension
+            if (index_step == 1 and to_step == 0) while (i < n) { // along the dimension
                 const m = index_lines.inRange(index[i..@min(n, i + checked)], e.size);
-                for (index[i..][0..m], from[i..]) |x, y| e.put(&to[@as(usize, @intCast(x)) * e.step], y);
+                for (index[i..][0..m], i..) |x, j| e.put(&to[@as(usize, @intCast(x)) * e.step], from[j * from_step]);
                 i += m;
                 if (m < checked) break;
             };
