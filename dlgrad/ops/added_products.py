@@ -178,6 +178,8 @@ def _ended_by_relu(row, function, inputs):
     """relu(function(*inputs)) by the row of products that `function` uses.
 
     None of what is recorded, and of dtypes and shapes that this row does not take."""
+    if wants_grad(*inputs):
+        return None
     layouts = tuple([None if t is None else t._layout for t in inputs])
     plan = _relu_plans.get((row, layouts))
     if plan is None:
@@ -193,7 +195,7 @@ def _ended_by_relu(row, function, inputs):
             ints = (int(layouts[2] is not None),)
         plan = door.make_plan("matmul", row, (out,), given, (*ints, 1), name=row)
         door.remember(_relu_plans, (row, layouts), plan)
-    return None if wants_grad(*inputs) else door.run(plan, *inputs)
+    return door.run(plan, *inputs)
 
 
 _ENDED = (dt.float32, dt.float64)

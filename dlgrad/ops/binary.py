@@ -264,7 +264,6 @@ add.__doc__ = "a + alpha b."
 sub = _with_alpha(ROWS["sub"])
 sub.__doc__ = "a - alpha b."
 subtract = sub
-_right_sub = _sub.op
 
 
 def rsub(input, other, *, alpha=1):

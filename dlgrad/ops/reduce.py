@@ -17,8 +17,6 @@ from ..layout import alike, contiguous, wrap_dim, wrap_dims
 from ..tensor import Tensor, method
 from .elementwise import as_number, tie, write_out
 
-_max = max
-
 
 def check(name, input):
     """Raises TypeError unless `input` is a Tensor."""
@@ -73,6 +71,7 @@ def _prepare(row, lay, dims, keepdim, dtype, floats, name):
     out = contiguous(dtype, kept(lay.shape, dims, False))
     # A 0-d tensor reduces over its one (virtual) dimension.
     source, over = (lay, dims) if dims or lay.ndim else (alike(lay, contiguous(lay.dtype, (1,))), (0,))
+    # Compiled with the scans, for size: among the reductions its loops would be copied for each dtype and shape.
     family = "scan" if row == "prod_complex" else "reduce"
     plan = door.make_plan(family, row, (out,), (source,), over, floats, name)
     if keepdim:
