@@ -10,7 +10,8 @@ turns, so that a slow moment of the machine meets all. Within a process a progra
 batches; the tables show the median over the rounds of the processes' medians; the JSON file has the
 best batch too. Speed-up is the other library's time over dlgrad's: above 1, dlgrad is faster. The
 ceilings (peak of fused multiply-adds, memory bandwidth) are measured in each round before each group
-of programs that is held against them. Without torch, dlgrad is timed without it.
+of programs that is held against them, and those of programs that compute or are larger than the caches
+once more just before and just after the program. Without torch, dlgrad is timed without it.
 
 Machines that others use too are noisy. `--settle N` measures every program whose speed-up over
 PyTorch came out below 1.15, for whatever reason, in N rounds more; the medians are of all rounds,

@@ -22,10 +22,13 @@ def summary(results):
     for result in results:
         if "error" in result:
             return result
-    return {
+    one = {
         "median": statistics.median(r["median"] for r in results),
         "best": min(r["best"] for r in results),
     }
+    if all("share" in r for r in results):
+        one["share"] = statistics.median(r["share"] for r in results)
+    return one
 
 
 def leave_out(found):
@@ -79,23 +82,19 @@ def geometric_mean(values):
     return math.exp(statistics.fmean(map(math.log, values))) if values else None
 
 
-def share(name, seconds, limits):
-    """How much of the ceiling a time reaches, as text: of the FMA peak or of the bandwidth.
+def share(name, result, limits):
+    """How much of the ceiling a result reaches, as text: of the FMA peak or of the bandwidth.
 
-    A median time is held against the median of the ceiling's own runs. The bandwidth is that of
-    reading or of a triad, whichever is more like the program.
-    A program that works in the caches passes 100% of the memory's.
+    A median time is held against the median of the ceiling's own runs: those beside the program
+    where it computes or is larger than the caches, else those of the whole run. A program that
+    works in the caches passes 100% of the memory's bandwidth.
     """
     about = PROGRAMS.get(name)
-    if not about or not seconds or not limits:
+    seconds = result and result.get("median")
+    if not about or not about.work or not seconds or not limits:
         return ""
-    if about.flops:
-        peak = limits["float64" if about.peak == "float64" else "float32"]
-        return f"{about.flops / seconds / peak['median']:.0%} FMA"
-    if about.bytes:
-        kind = "read" if about.group == "reductions" else "triad"
-        return f"{about.bytes / seconds / limits[kind]['median']:.0%} {kind}"
-    return ""
+    reached = result.get("share") or about.work / seconds / limits[about.ceiling]["median"]
+    return f"{reached:.0%} {'FMA' if about.flops else about.ceiling}"
 
 
 def lines_of(head, rows):
@@ -136,8 +135,7 @@ def rows_table(found, names):
                 ratio = speedup(by_library)
                 text = number(ratio)
                 row += [cell(by_library.get("torch")), f"**{text}**" if loses(ratio) else text]
-            ours = by_library.get("dlgrad", {}).get("median")
-            row.append(share(name, ours, found["ceilings"].get(t)))
+            row.append(share(name, by_library.get("dlgrad"), found["ceilings"].get(t)))
         rows.append(row)
     return lines_of(head, rows)
 

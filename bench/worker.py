@@ -1,9 +1,10 @@
 """The process that times programs with one library: `python -m bench.worker dlgrad 0.2 name ...`.
 
-Prints one JSON object: name -> {"median": seconds, "best": seconds}, or {"error": message}. Threads
+Prints one JSON object: name -> {"median": seconds, "best": seconds}, or {"error": message}; of
+dlgrad's programs that compute or are larger than the caches with their "share" of the ceiling. Threads
 are set by the environment, before the library is loaded. `python -m bench.worker dlgrad memory name`
 takes a few training steps instead and gives the most memory that the process ever held, in bytes;
-`python -m bench.worker dlgrad ceilings` gives what the machine can do.
+`python -m bench.worker dlgrad ceilings` gives what the machine can do, each as {"median", "best"}.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .programs import OTHERS, PROGRAMS
 BATCHES = 15
 FEWEST = 3
 STEPS = 4
+BESIDE = 0.05  # seconds of a ceiling before a program, and after it
 
 
 def measure(run, seconds):
@@ -69,20 +71,25 @@ def peak_of_steps(run):
     return {"bytes": resident_peak()}
 
 
-def ceilings():
-    """What the machine can do with the threads that dlgrad has: flop/s and bytes/s, each as
-    {"median", "best"}."""
+CEILINGS = ("float32", "float64", "copy", "triad", "read")
+
+
+def ceiling(kind, **seconds):
+    """What the machine can do with the threads that dlgrad has: flop/s of a dtype or bytes/s."""
     import dlgrad
     from dlgrad.utils import _ceilings
 
-    measured = {
-        "float32": _ceilings.fma_peak(dlgrad.float32),
-        "float64": _ceilings.fma_peak(dlgrad.float64),
-        "copy": _ceilings.copy_bandwidth(),
-        "triad": _ceilings.triad_bandwidth(),
-        "read": _ceilings.read_bandwidth(),
-    }
-    return {kind: ceiling._asdict() for kind, ceiling in measured.items()}
+    if kind.startswith("float"):
+        return _ceilings.fma_peak(getattr(dlgrad, kind), **seconds)
+    return getattr(_ceilings, f"{kind}_bandwidth")(**seconds)
+
+
+def measure_beside(about, run, seconds):
+    """`measure`, with the program's share of its ceiling as that was just before and just after."""
+    before = ceiling(about.ceiling, seconds=BESIDE).median
+    result = measure(run, seconds)
+    after = ceiling(about.ceiling, seconds=BESIDE).median
+    return result | {"share": about.work / result["median"] / ((before + after) / 2)}
 
 
 def limit_threads(library):
@@ -98,7 +105,8 @@ def main(arguments):
     limit_threads(library)
     module = importlib.import_module(library)
     if seconds == "ceilings":
-        print(json.dumps({"version": module.__version__, "results": ceilings()}))
+        limits = {kind: ceiling(kind)._asdict() for kind in CEILINGS}
+        print(json.dumps({"version": module.__version__, "results": limits}))
         return
     results = {}
     for name in names:
@@ -108,8 +116,12 @@ def main(arguments):
                 run = PROGRAMS[name].setup(module)
             else:
                 run = OTHERS[library, name]()
-            memory = seconds == "memory"
-            results[name] = peak_of_steps(run) if memory else measure(run, float(seconds))
+            if seconds == "memory":
+                results[name] = peak_of_steps(run)
+            elif library == "dlgrad" and PROGRAMS[name].is_bound:
+                results[name] = measure_beside(PROGRAMS[name], run, float(seconds))
+            else:
+                results[name] = measure(run, float(seconds))
         except Exception as error:  # one program's failure is a line of the table
             results[name] = {"error": f"{type(error).__name__}: {error}"[:500]}
         run = None

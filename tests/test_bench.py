@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 import dlgrad
+from dlgrad.utils import _ceilings
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from bench import __main__ as bench  # noqa: E402
-from bench import report  # noqa: E402
+from bench import report, worker  # noqa: E402
 from bench.programs import OTHERS, PROGRAMS, TINY  # noqa: E402
 
 
@@ -52,6 +53,8 @@ def test_summary_is_median_of_medians_and_best_of_all():
     rounds = [{"median": m, "best": b} for m, b in ((5.0, 2.0), (3.0, 1.0), (4.0, 3.0))]
     assert report.summary(rounds) == {"median": 4.0, "best": 1.0}
     assert report.summary([*rounds, {"error": "E"}]) == {"error": "E"}
+    shared = [r | {"share": s} for r, s in zip(rounds, (0.5, 0.9, 0.6))]
+    assert report.summary(shared) == {"median": 4.0, "best": 1.0, "share": 0.6}
 
 
 def times(seconds):
@@ -85,6 +88,32 @@ def test_rows_show_speedup_ceiling_and_failures(found):
     assert lines[5] == "| sum 1 M | failed | 1 ms |  |  |"
     assert len({line.count("|") for line in lines}) == 1
     assert report.errors(found) == ["dlgrad, sum 1 M, 1 thread(s): E"]
+
+
+def test_a_share_that_was_measured_beside_the_program_is_shown(found):
+    result = found["seconds"]["1"]["exp 16 M"]["dlgrad"] | {"share": 0.876}
+    assert report.share("exp 16 M", result, found["ceilings"]["1"]) == "88% triad"
+
+
+@pytest.mark.parametrize(
+    "name, kind",
+    [("exp 16 M", "triad"), ("sum 16 M", "read"), ("matmul 512, float64", "float64"), ("matmul 512, bfloat16", "float32")],
+)
+def test_ceilings_are_measured_beside_what_is_bound_by_them(name, kind, monkeypatch):
+    asked = []
+
+    def ceiling(kind, seconds):
+        asked.append(kind)
+        rate = PROGRAMS[name].work * len(asked)  # 1 and 2 calls a second
+        return _ceilings.Ceiling(rate, rate)
+
+    monkeypatch.setattr(worker, "ceiling", ceiling)
+    monkeypatch.setattr(worker, "measure", lambda run, seconds: times(2.0))
+    assert PROGRAMS[name].is_bound
+    found = worker.measure_beside(PROGRAMS[name], None, 1.0)
+    assert found == times(2.0) | {"share": pytest.approx(1 / 3)}
+    assert asked == [kind, kind]
+    assert not PROGRAMS["exp 10 K"].is_bound
 
 
 def test_summary_counts_and_averages(found):
@@ -178,8 +207,6 @@ def test_write_leaves_the_old_file_when_it_fails(tmp_path, monkeypatch):
 
 
 def test_ceilings_are_measured(monkeypatch):
-    from dlgrad.utils import _ceilings
-
     monkeypatch.setattr(_ceilings, "_ELEMENTS", 200_001)
     for dtype in (dlgrad.float32, dlgrad.float64):
         peak = _ceilings.fma_peak(dtype, 0)

@@ -43,6 +43,23 @@ class Program:
     #: Rows that the issue of transcendental functions and of large tensors is judged by.
     tags: tuple = ()
 
+    @property
+    def work(self):
+        """What is held against a ceiling: operations or bytes of a call; 0 where nothing is."""
+        return self.flops or self.bytes
+
+    @property
+    def ceiling(self):
+        """Which one: the dtype of an FMA peak, or the bandwidth that is more like the program."""
+        if self.flops:
+            return "float64" if self.peak == "float64" else "float32"
+        return "read" if self.group == "reductions" else "triad"
+
+    @property
+    def is_bound(self):
+        """Whether it works outside of the caches or computes, so that the ceiling is one."""
+        return bool(self.flops) or bool(self.bytes and "large" in self.tags)
+
 
 def program(name, group, **about):
     """Registers a set-up function under the name that the table shows."""
