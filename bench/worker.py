@@ -94,8 +94,8 @@ def measure_beside(about, run, seconds):
 
 def limit_threads(library):
     """Sets the thread count of libraries that heed no variable set before."""
-    if library == "jax":
-        # XLA's pool has a thread for each core the process may use
+    if library in ("jax", "tinygrad"):
+        # their pools have a thread for each core the process may use
         cores = sorted(os.sched_getaffinity(0))[: int(os.environ["OMP_NUM_THREADS"])]
         os.sched_setaffinity(0, cores)
 
