@@ -173,6 +173,8 @@ def parse(arguments):
     parser.add_argument("--memory", action="store_true", help="compare peak memory of steps too")
     parser.add_argument("--json", metavar="FILE", help="write the results there, in seconds")
     parser.add_argument("--markdown", metavar="FILE", help="write the tables there")
+    parser.add_argument("--readme", metavar="FILE",
+                        help=f"put the summary there between {' and '.join(map(str.strip, report.MARKS))}")  # fmt: skip
     parser.add_argument("--plot", metavar="STEM", help="write STEM.png and STEM.svg")
     parser.add_argument("--from", dest="source", metavar="FILE",
                         help="measure nothing, make tables and plots of a JSON file")  # fmt: skip
@@ -183,6 +185,11 @@ def parse(arguments):
         options.libraries = "dlgrad"
     if options.rounds < 1 or options.seconds <= 0 or options.settle < 0:
         parser.error("--rounds and --seconds must be positive, --settle not negative")
+    if options.readme:
+        try:
+            report.around_excerpt(Path(options.readme).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            parser.error(f"--readme {options.readme}: {error}")
     try:
         options.threads = [int(t) for t in options.threads.split(",")]
     except ValueError:
@@ -244,12 +251,15 @@ def main(arguments=None):
         print(f"  {text}", file=sys.stderr, flush=True)
 
     found = json.loads(Path(options.source).read_text()) if options.source else run(options, tell)
-    text = report.document(found)
-    print(text, end="")
-    if options.markdown:
-        write(options.markdown, text)
     if options.json:
         write(options.json, json.dumps(found, indent=1) + "\n")
+    text = report.document(found)
+    print(text, end="")
+    if options.readme:
+        before, after = report.around_excerpt(Path(options.readme).read_text("utf-8"))
+        write(options.readme, before + report.excerpt(found) + after)
+    if options.markdown:
+        write(options.markdown, text)
     if options.plot:
         from . import plot
 

@@ -240,10 +240,24 @@ def rounds_text(found):
     return f"{found['rounds']} rounds{more}"
 
 
+HEAD = """# dlgrad beside PyTorch
+
+Made by `python -m bench` (its arguments stand in README.md). Times are medians over the rounds (of what came out
+near 1, over more rounds); speed-up is PyTorch's time over dlgrad's: above 1, dlgrad is faster. The last column is
+dlgrad's share of the ceiling: the peak of fused multiply-adds, or the bandwidth of the memory (what lies in the
+caches passes 100%), each measured in the same run, and just before and after what is bound by it.
+"""
+
+
+def about(found):
+    """The machine and the libraries."""
+    versions = [f"{TITLES.get(n, n)} {v}" for n, v in found["versions"].items()]
+    return ", ".join([found["machine"], *versions])
+
+
 def document(found):
     """The whole report."""
-    about = [f"{TITLES.get(n, n)} {v}" for n, v in found["versions"].items()]
-    lines = [f"{', '.join([found['machine'], *about])}; {rounds_text(found)}", ""]
+    lines = [HEAD, f"{about(found)}; {rounds_text(found)}", ""]
     lines += [line + "\\" for line in ceilings_text(found)] + [""]
     for library, error in found.get("left_out", {}).items():
         lines += [f"Left out, as none of its programs ran: {TITLES[library]} ({error}).", ""]
@@ -260,6 +274,40 @@ def document(found):
     if others := list(others_table(found)):
         lines += ["## Other libraries", "", *others, ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+MARKS = "<!-- benchmark -->\n", "<!-- end of benchmark -->\n"
+
+
+def excerpt(found):
+    """What README shows: the summary, how many rows lose, whole training steps, peak memory."""
+    training = next(names for title, names in kinds(found) if title == "training")
+    lines = [f"{about(found)}."]
+    if "torch" in found["versions"]:
+        ratios = [speedup(r) for times in found["seconds"].values() for r in times.values()]
+        lines += [
+            "Speed-up is PyTorch's time over dlgrad's, of medians: above 1 dlgrad is faster.",
+            "",
+            *summary_table(found),
+            "",
+            f"{sum(map(loses, ratios))} of the {sum(map(bool, ratios))} measurements are below {LOSS};",
+            "[docs/benchmarks.md](docs/benchmarks.md) lists them first, and then every row with its share of the",
+            "ceiling (the peak of fused multiply-adds or the memory's bandwidth, medians of the same run; Winograd's",
+            "convolutions, which save multiplications, can pass it) and the other libraries' times.",
+        ]
+    lines += ["", *rows_table(found, training)]
+    if found["memory"]:
+        lines += ["", "Peak memory of the whole process that trains:", "", *memory_table(found)]
+    return "\n".join(lines) + "\n"
+
+
+def around_excerpt(text):
+    """What is before and after the place of the excerpt, with its marks."""
+    before, begins, rest = text.partition(MARKS[0])
+    _, ends, after = rest.partition(MARKS[1])
+    if not ends:
+        raise ValueError(f"no place for the benchmark: {MARKS[0].strip()} and, after it, {MARKS[1].strip()}")
+    return before + begins, ends + after
 
 
 def errors(found):

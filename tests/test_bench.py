@@ -154,6 +154,30 @@ def test_unsettled_programs_are_measured_again_and_all_rounds_count(monkeypatch)
     assert ceilings["float32"] == {"median": 5.0, "best": 10.0}  # of 2, 4, 6 and 8; 4 to 10
 
 
+def test_readme_gets_the_summary_between_its_marks(found, tmp_path, capsys):
+    (tmp_path / "a.json").write_text(json.dumps(found))
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{report.MARKS[0]}old\n{report.MARKS[1]}after\n")
+    bench.main(["--from", str(tmp_path / "a.json"), "--readme", str(readme)])
+    text = readme.read_text()
+    assert text.startswith(f"before\n{report.MARKS[0]}M, dlgrad 1, PyTorch 2, JAX (jit) 3.\n")
+    assert text.endswith(f"| 1 MiB | 2 MiB | 0.50 |\n{report.MARKS[1]}after\n") and "old" not in text
+    assert "\n1 of the 3 measurements are below 0.95;" in text
+    assert "| all | 4 | 2.00 | 0.50 | 1 |" in text
+    assert all(mark in (ROOT / "README.md").read_text("utf-8") for mark in report.MARKS)
+
+
+@pytest.mark.parametrize("wrong", ["no marks\n", report.MARKS[1] + report.MARKS[0], None])
+def test_a_readme_without_the_marks_is_refused_before_anything_is_measured(wrong, tmp_path, capsys):
+    readme = tmp_path / "README.md"
+    if wrong:
+        readme.write_text(wrong)
+    with pytest.raises(SystemExit) as failure:
+        bench.parse(["--readme", str(readme)])
+    assert failure.value.code == 2
+    assert ("no place for the benchmark" if wrong else "No such file") in capsys.readouterr().err
+
+
 def test_library_that_never_ran_is_left_out(found):
     found["seconds"]["1"]["matmul 1000"]["jax"] = {"error": "no device"}
     assert report.leave_out(found) == {"jax": "no device"}
