@@ -77,6 +77,23 @@ def test_searchsorted_of_every_length(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_searchsorted_of_rows(dtype):
+    for n in (1, 9, 24, 100, 129, 1000, 1025):
+        lines, sorted_lines = both(np.sort(values("spread", (5, n), dtype), 1))
+        for m in (1, 3, 10, 16, 65):
+            points, wanted = both(values("spread", (5, m), dtype))
+            for right in (False, True):
+                agree(
+                    dlgrad.searchsorted(lines, points, right=right),
+                    torch.searchsorted(sorted_lines, wanted, right=right),
+                )
+                agree(  # not one run each
+                    dlgrad.searchsorted(lines[:, ::2], points.T.contiguous().T, right=right),
+                    torch.searchsorted(sorted_lines[:, ::2].contiguous(), wanted, right=right),
+                )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_sets_of_every_length(dtype):
     for n in (1, 8, 9, 10, 17, 1000, 9001):
         for kind in ("few", "spread"):

@@ -38,12 +38,19 @@ const Search = struct {
     /// Positions, boundaries, values, over the shape of values.
     space: index_space.Space(3) = .{},
 
-    /// Whether the same boundaries serve all values, which lie together.
-    fn flat(s: *const Search) bool {
+    /// Whether runs of values that lie together are searched for among the same boundaries: as long
+    /// runs as are worth what is prepared for them.
+    fn inRuns(s: *const Search) bool {
         const x = &s.space;
-        return x.ndim == 1 and x.strides[0][0] == 1 and x.strides[1][0] == 0 and x.strides[2][0] == 1;
+        if (!simd.has_fma or x.ndim == 0 or s.n == 0) return false;
+        const d = x.ndim - 1;
+        const apart = x.strides[0][d] != 1 or x.strides[1][d] != 0 or x.strides[2][d] != 1;
+        const least: usize = if (s.n <= 128) 4 else if (s.n <= 1024) 8 else 64;
+        return !apart and x.shape[d] >= least and (s.step == 1 or s.n <= few);
     }
 };
+/// So few boundaries are all compared.
+const few = 24;
 
 fn prepareSearch(p: *Plan) planning.PrepareError!void {
     const out = p.operands[0];
@@ -86,19 +93,29 @@ fn Searching(comptime d: DType) type {
             const out = job.call.at(i64, 0);
             const boundaries = job.call.at(T, 1);
             const values = job.call.at(T, 2);
+            if (@sizeOf(T) < 4 or !s.inRuns()) return each(s, out, boundaries, values, begin, end);
+            var nodes: Nodes = undefined;
+            var w = s.space.walk(begin);
             var i = begin;
-            if (@sizeOf(T) >= 4 and simd.has_fma and s.n > 0 and s.flat()) {
-                const last = boundaries[(s.n - 1) * s.step];
-                if (s.n <= 24 and last == last) {
-                    while (i + lanes <= end) : (i += lanes) {
-                        out[i..][0..lanes].* = counted(s, boundaries, values[i..][0..lanes].*);
-                    }
-                } else if (s.step == 1 and s.n >= lanes and end - i >= lanes) {
-                    Nodes.init(boundaries, s.n, s.right).find(values[i..end], out + i);
-                    i = end;
-                }
+            while (i < end) {
+                const n = @min(end - i, w.runLeft());
+                const line = boundaries + w.offset[1];
+                const here = values[w.offset[2]..][0..n];
+                const last = line[(s.n - 1) * s.step];
+                if (s.n <= few and last == last) {
+                    count(s, line, here, out + w.offset[0]);
+                } else if (s.n >= Nodes.wide and s.step == 1) {
+                    nodes.init(line, s.n, s.right);
+                    nodes.find(here, out + w.offset[0]);
+                } else each(s, out, boundaries, values, i, i + n);
+                i += n;
+                w.advance(n);
             }
-            var w = s.space.walk(i);
+        }
+        /// Of values that lie anywhere.
+        noinline fn each(s: *const Search, out: [*]i64, boundaries: [*]const T, values: [*]const T, begin: usize, end: usize) void {
+            var w = s.space.walk(begin);
+            var i = begin;
             while (i < end) : (i += width) {
                 // Several searches side by side: each of them mostly waits for memory.
                 const n: usize = @min(width, end - i);
@@ -122,21 +139,30 @@ fn Searching(comptime d: DType) type {
             }
         }
 
-        const lanes = 16;
         /// Of few boundaries all: how many of them a search would pass.
-        fn counted(s: *const Search, boundaries: [*]const T, x: @Vector(lanes, T)) @Vector(lanes, i64) {
+        fn count(s: *const Search, boundaries: [*]const T, values: []const T, out: [*]i64) void {
+            const lanes = 16;
             const I = @Vector(lanes, @Int(.signed, @bitSizeOf(T)));
-            var sum: I = @splat(0);
-            for (0..s.n) |k| {
-                const y: @Vector(lanes, T) = @splat(boundaries[k * s.step]);
-                sum += @select(std.meta.Child(I), if (s.right) y > x else y >= x, @as(I, @splat(0)), @as(I, @splat(1)));
+            var i: usize = 0;
+            while (i < values.len) : (i += lanes) {
+                const m = @min(lanes, values.len - i);
+                var some: [lanes]T = @splat(values[i]);
+                if (m < lanes) @memcpy(some[0..m], values[i..][0..m]);
+                const x: @Vector(lanes, T) = if (m < lanes) some else values[i..][0..lanes].*;
+                var sum: I = @splat(0);
+                for (0..s.n) |k| {
+                    const y: @Vector(lanes, T) = @splat(boundaries[k * s.step]);
+                    sum += @select(std.meta.Child(I), if (s.right) y > x else y >= x, @as(I, @splat(0)), @as(I, @splat(1)));
+                }
+                const found: [lanes]i64 = @as(@Vector(lanes, i64), sum);
+                if (m < lanes) @memcpy(out[i..][0..m], found[0..m]) else out[i..][0..lanes].* = found;
             }
-            return sum;
         }
 
-        /// Boundaries as a tree with nodes of `fan`, the last of which are boundaries themselves.
+        /// Boundaries as a tree with nodes of `fan`, the last of which are `wide` boundaries themselves.
         pub const Nodes = struct {
-            pub const fan = 8;
+            const fan = 8;
+            pub const wide = 16;
             const all = 512;
 
             boundaries: [*]const T,
@@ -144,29 +170,33 @@ fn Searching(comptime d: DType) type {
             right: bool,
             /// Boundaries between two of `leaves`; 0 where there are so few that what is above them suffices.
             apart: usize,
-            has_middle: bool = false,
+            has_middle: bool,
             tops: [fan]T,
             middle: [fan * fan]T,
             leaves: [all]T,
 
-            pub fn init(boundaries: [*]const T, n: usize, right: bool) Nodes {
-                var t: Nodes = .{ .boundaries = boundaries, .n = n, .right = right, .apart = 0, .tops = undefined, .middle = undefined, .leaves = undefined };
+            /// Of at least `wide` boundaries.
+            pub fn init(t: *Nodes, boundaries: [*]const T, n: usize, right: bool) void {
+                t.* = .{ .boundaries = boundaries, .n = n, .right = right, .apart = 0, .has_middle = n > fan * wide, .tops = undefined, .middle = undefined, .leaves = undefined };
                 var from: []const T = boundaries[0..n];
-                if (n > all) {
+                var apart: usize = wide;
+                if (n > fan * fan * wide) {
                     t.apart = (n + all - 1) / all;
                     every(t.apart, from, &t.leaves);
                     from = &t.leaves;
+                    apart = fan;
                 }
-                if (from.len > fan * fan) {
-                    t.has_middle = true;
-                    every(fan, from, &t.middle);
+                if (t.has_middle) {
+                    every(apart, from, &t.middle);
                     from = &t.middle;
+                    apart = fan;
                 }
-                every(fan, from, &t.tops);
-                return t;
+                every(apart, from, &t.tops);
             }
             fn every(apart: usize, from: []const T, to: []T) void {
-                for (to, 1..) |*x, i| x.* = from[@min(from.len, i * apart) - 1];
+                const whole = @min(to.len, from.len / apart);
+                for (to[0..whole], 1..) |*x, i| x.* = from[i * apart - 1];
+                @memset(to[whole..], from[from.len - 1]);
             }
             /// x, of which the compiler knows nothing: it would make a branch of it that nobody could foresee.
             inline fn hidden(x: usize) usize {
@@ -175,22 +205,22 @@ fn Searching(comptime d: DType) type {
                     : [x] "0" (x),
                 );
             }
-            /// The place of the first that is not passed, from `low` on; `fan` behind it where all are.
-            inline fn among(comptime right: bool, nodes: []const T, from: usize, x: T) usize {
+            /// The place of the first that is not passed, from `low` on; `n` behind it where all are.
+            inline fn among(comptime right: bool, comptime n: usize, nodes: []const T, from: usize, x: T) usize {
                 // What is before a place that was found is passed in any case: starting sooner does no harm.
-                const low = @min(from, nodes.len - fan);
-                const y: @Vector(fan, T) = nodes[low..][0..fan].*;
-                const v: @Vector(fan, T) = @splat(x);
-                const stops: @Int(.unsigned, fan) = @bitCast(if (right) y > v else y >= v);
-                return low + @ctz(@as(u32, stops) | 1 << fan);
+                const low = @min(from, nodes.len - n);
+                const y: @Vector(n, T) = nodes[low..][0..n].*;
+                const v: @Vector(n, T) = @splat(x);
+                const stops: @Int(.unsigned, n) = @bitCast(if (right) y > v else y >= v);
+                return low + @ctz(@as(u32, stops) | 1 << n);
             }
             pub fn find(t: *const Nodes, values: []const T, out: [*]i64) void {
                 if (t.right) t.findOf(true, values, out) else t.findOf(false, values, out);
             }
             fn findOf(t: *const Nodes, comptime right: bool, values: []const T, out: [*]i64) void {
                 const line = t.boundaries[0..t.n];
-                if (t.apart <= fan) {
-                    for (values, out) |x, *to| to.* = @intCast(among(right, line, t.start(right, x), x));
+                if (t.apart <= wide) {
+                    for (values, out) |x, *to| to.* = @intCast(among(right, wide, line, t.start(right, x), x));
                     return;
                 }
                 var i: usize = 0;
@@ -201,20 +231,21 @@ fn Searching(comptime d: DType) type {
                     var low: [together]usize = undefined;
                     for (&low, x) |*l, v| l.* = t.start(right, v);
                     t.halve(right, &x, &low);
-                    for (low[0..m], x[0..m], out[i..][0..m]) |l, v, *to| to.* = @intCast(among(right, line, l, v));
+                    for (low[0..m], x[0..m], out[i..][0..m]) |l, v, *to| to.* = @intCast(among(right, wide, line, l, v));
                 }
             }
             inline fn start(t: *const Nodes, comptime right: bool, x: T) usize {
-                var low = fan * among(right, &t.tops, 0, x);
-                if (t.has_middle) low = fan * among(right, &t.middle, low, x);
-                if (t.apart != 0) low = @min(t.apart * among(right, &t.leaves, low, x), t.n - t.apart);
-                return low;
+                var low = among(right, fan, &t.tops, 0, x);
+                if (t.has_middle) low = among(right, fan, &t.middle, fan * low, x);
+                if (t.apart == 0) return low * wide;
+                low = among(right, fan, &t.leaves, fan * low, x);
+                return @min(t.apart * low, t.n - t.apart);
             }
             /// Searches side by side: each of them mostly waits for what it compared last.
             const together = 8;
             inline fn halve(t: *const Nodes, comptime right: bool, x: *const [together]T, low: *[together]usize) void {
                 var left = t.apart;
-                while (left > fan) {
+                while (left > wide) {
                     const half = left / 2;
                     const middle = t.boundaries + half - 1;
                     inline for (x, low) |v, *l| {
@@ -284,7 +315,8 @@ fn Membership(comptime d: DType) type {
             const values = job.call.at(T, 1)[begin..end];
             if (!simd.has_fma) return job.halved(values, out);
             if (job.among.len <= 24) return job.compared(values, out);
-            const nodes: Nodes = .init(job.among.ptr, job.among.len, false);
+            var nodes: Nodes = undefined;
+            nodes.init(job.among.ptr, job.among.len, false);
             var places: [256]i64 = undefined;
             var first: usize = 0;
             while (first < values.len) : (first += places.len) {

@@ -238,30 +238,30 @@ test "runs of equal rows" {
 test "searchsorted" {
     var prng: std.Random.DefaultPrng = .init(12);
     const random = prng.random();
-    for (dtypes) |d| for ([_]bool{ false, true }) |batched| {
+    for (dtypes) |d| for ([_]bool{ false, true }) |batched| for ([_]usize{ 9, 20, 100, 1000, 1100 }) |n| {
         const lines: usize = 3;
-        const shape: []const i64 = if (batched) &.{ 3, 9 } else &.{9};
+        const shape: []const i64 = if (batched) &.{ 3, @intCast(n) } else &.{@intCast(n)};
         var boundaries: Tensor = try .init(random, d, shape, false);
         defer boundaries.deinit();
         for (0..boundaries.numel()) |i| {
-            const x = if (d == .bool) i % 9 / 5 else i % 9 / 2 * 2;
+            const x = if (d == .bool) i % n * 2 / n else i % n * 50 / n * 2;
             boundaries.set(i, @floatFromInt(x));
         }
-        var values: Tensor = try .init(random, d, &.{ 3, 20 }, false);
+        var values: Tensor = try .init(random, d, &.{ 3, 70 }, false);
         defer values.deinit();
-        values.fill(random, 0, if (d == .bool) 2 else 12);
+        values.fill(random, 0, if (d == .bool) 2 else 102);
         if (d.isFloat()) {
             values.set(3, nan);
             values.set(4, -0.0);
         }
-        var out: Tensor = try .init(random, .int64, &.{ 3, 20 }, false);
+        var out: Tensor = try .init(random, .int64, &.{ 3, 70 }, false);
         defer out.deinit();
         for ([_]i64{ 0, 1 }) |right| {
             try testing.runOk(search.family, 0, &.{ &out, &boundaries, &values }, 1, &.{right});
-            for (0..lines * 20) |i| {
+            for (0..lines * 70) |i| {
                 var expected: f64 = 0;
-                for (0..9) |j| {
-                    const y = boundaries.get(if (batched) i / 20 * 9 + j else j);
+                for (0..n) |j| {
+                    const y = boundaries.get(if (batched) i / 70 * n + j else j);
                     const x = values.get(i);
                     if (if (right == 1) !(y > x) else !(y >= x)) expected += 1;
                 }
