@@ -231,14 +231,24 @@ pub fn Kernel(comptime T: type, comptime arg: bool) type {
         /// Lines that are walked together, each lane one of them.
         const Strand = struct { from: usize, total: V, best: VI };
 
+        pub fn scan(tile: *Tile) void {
+            switch (tile.narrow) {
+                inline else => |narrow| switch (tile.product) {
+                    inline else => |product| if (!(arg and product) and (arg or float or !narrow)) {
+                        const W = Walk(if (narrow) Narrow else T, product);
+                        if (n > 1 and tile.width == 1) W.runs(tile) else together(tile, W.walk);
+                    },
+                },
+            }
+        }
+
         /// All lines of a tile, n at a time: those of a few groups and columns. The last begin so
         /// early that they are as many: what they share with those before is computed twice, alike.
-        pub fn scan(tile: *Tile) void {
+        noinline fn together(tile: *Tile, walk: *const fn (tile: *const Tile, strands: *[2]Strand, columns: usize) void) void {
             const columns: usize = @min(n, if (tile.width == 3) 2 else tile.width);
             // Of one group, the lanes are the same columns several times.
             const groups: usize = @min(n / columns, tile.count);
             tile.between = if (groups * columns < n) 0 else tile.apart;
-            const first: i64 = @intCast(if (tile.reverse) tile.first + tile.rows - 1 else tile.first);
             var number: usize = 0;
             var group: usize = 0;
             var column: usize = 0;
@@ -250,29 +260,29 @@ pub fn Kernel(comptime T: type, comptime arg: bool) type {
                         s.* = strands[0];
                         continue;
                     }
-                    s.from = @min(group, tile.count - groups) * tile.apart + @min(column, tile.width - columns);
-                    s.total = @splat(if (tile.product) 1 else start);
-                    s.best = @splat(first);
-                    if (tile.resumed) {
-                        s.total = @as([*]T, @ptrCast(tile.totals))[number + q * n ..][0..n].*;
-                        if (arg) s.best = tile.best[number + q * n ..][0..n].*;
-                    }
+                    s.* = begin(tile, @min(group, tile.count - groups) * tile.apart + @min(column, tile.width - columns), number + q * n);
                     column += columns;
                     if (column < tile.width) continue;
                     column = 0;
                     group += groups;
                 }
-                switch (tile.narrow) {
-                    inline else => |narrow| switch (tile.product) {
-                        inline else => |product| if (!(arg and product) and (arg or float or !narrow))
-                            Walk(if (narrow) Narrow else T, product).walk(tile, &strands, columns),
-                    },
-                }
-                if (tile.rows < tile.whole) for (strands, 0..) |s, q| {
-                    @as([*]T, @ptrCast(tile.totals))[number + q * n ..][0..n].* = s.total;
-                    if (arg) tile.best[number + q * n ..][0..n].* = s.best;
-                };
+                walk(tile, &strands, columns);
+                for (&strands, 0..) |*s, q| keep(tile, s, number + q * n);
             }
+        }
+        inline fn begin(tile: *const Tile, from: usize, number: usize) Strand {
+            if (tile.resumed) return .{
+                .from = from,
+                .total = @as([*]T, @ptrCast(tile.totals))[number..][0..n].*,
+                .best = if (arg) tile.best[number..][0..n].* else undefined,
+            };
+            const first: i64 = @intCast(if (tile.reverse) tile.first + tile.rows - 1 else tile.first);
+            return .{ .from = from, .total = @splat(if (tile.product) 1 else start), .best = @splat(first) };
+        }
+        inline fn keep(tile: *const Tile, s: *const Strand, number: usize) void {
+            if (tile.rows == tile.whole) return;
+            @as([*]T, @ptrCast(tile.totals))[number..][0..n].* = s.total;
+            if (arg) tile.best[number..][0..n].* = s.best;
         }
 
         /// Of x and y in memory as E.
@@ -289,8 +299,11 @@ pub fn Kernel(comptime T: type, comptime arg: bool) type {
                         s.best = @select(i64, better, i, s.best);
                         return narrowed(flipped(s.total, flip));
                     }
-                    s.total = if (product) (if (float) s.total * v else s.total *% v) else if (float) s.total + v else s.total +% v;
+                    s.total = added(s.total, v);
                     return narrowed(s.total);
+                }
+                inline fn added(total: V, v: V) V {
+                    return if (product) (if (float) total * v else total *% v) else if (float) total + v else total +% v;
                 }
                 inline fn flipped(x: V, flip: u64) V {
                     const bits: @Vector(n, u64) = @bitCast(x);
@@ -304,9 +317,7 @@ pub fn Kernel(comptime T: type, comptime arg: bool) type {
                     const x: [*]const E = @ptrCast(@alignCast(tile.x));
                     const y: [*]E = @ptrCast(@alignCast(tile.y));
                     if (columns == n) return steps(n, tile, strands, x, y);
-                    if (n == 1) return;
-                    if (columns == 2) return steps(2, tile, strands, x, y);
-                    for (strands) |*s| squares(tile, s, x, y);
+                    if (n > 1) steps(2, tile, strands, x, y);
                 }
 
                 /// Place after place: of `columns` columns, and as many groups as make n lines.
@@ -325,10 +336,52 @@ pub fn Kernel(comptime T: type, comptime arg: bool) type {
                     strands.* = both;
                 }
 
-                /// Lines that are runs: squares of them are turned.
+                /// Lines that are runs, n at a time.
+                fn runs(tile: *const Tile) void {
+                    const x: [*]const E = @ptrCast(@alignCast(tile.x));
+                    const y: [*]E = @ptrCast(@alignCast(tile.y));
+                    const short = !arg and (tile.rows == 2 or tile.rows == 3) and tile.apart == tile.rows and tile.step == 1;
+                    var group: usize = 0;
+                    while (group < tile.count) {
+                        var s = begin(tile, @min(group, tile.count - n) * tile.apart, group);
+                        squares(tile, &s, x, y);
+                        keep(tile, &s, group);
+                        group += n;
+                        if (short and group == n) group = windows(tile, group, x, y);
+                    }
+                }
+
+                /// Lines of two or three next to one another, from `group` on but for the last few, in vectors:
+                /// of each element those before it, neutral ones where they are of another line. Returns where it ends.
+                inline fn windows(tile: *const Tile, group: usize, x: [*]const E, y: [*]E) usize {
+                    const rows = tile.rows;
+                    const period = 3 * n;
+                    var has: [2][period]bool = undefined;
+                    for (0..period) |k| {
+                        const before = if (tile.reverse) rows - 1 - k % rows else k % rows;
+                        for (&has, 0..) |*h, d| h[k] = before > d;
+                    }
+                    const ahead = if (tile.reverse) 1 else @as(usize, 0) -% 1;
+                    const neutral: V = @splat(if (product) 1 else start);
+                    var i = group * rows;
+                    while (i + period + rows <= tile.count * rows) : (i += period) {
+                        inline for (0..3) |k| {
+                            const at = i + k * n;
+                            var total = neutral;
+                            inline for (.{ 1, 0 }) |d| {
+                                const v: V = @as(VE, x[at +% (d + 1) *% ahead ..][0..n].*);
+                                total = added(total, @select(T, @as(@Vector(n, bool), has[d][k * n ..][0..n].*), v, neutral));
+                            }
+                            y[at..][0..n].* = narrowed(added(total, @as(VE, x[at..][0..n].*)));
+                        }
+                    }
+                    return i / rows;
+                }
+
+                /// Squares of lines that are runs are turned.
                 inline fn squares(tile: *const Tile, strand: *Strand, x: [*]const E, y: [*]E) void {
                     var s = strand.*;
-                    const apart = tile.between;
+                    const apart = tile.apart;
                     const indices = tile.indices;
                     var done: usize = 0;
                     while (done < tile.rows) {
