@@ -188,6 +188,12 @@ def not_again():
         native["note_other"]()
 
 
+def reshaped():
+    """Says that a memo's function gave its tensor another layout, and did nothing else."""
+    if native is not None:
+        native["note_reshape"]()
+
+
 def constants(*tensors):
     """Says that a memo's function uses these tensors, which do not depend on its arguments, and which nobody writes to."""
     if native is not None:

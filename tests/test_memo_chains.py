@@ -139,6 +139,102 @@ def test_tensors_that_share_memory():
         assert dlgrad.clamp(x[1:], low, low).tolist() == low.tolist()
 
 
+def test_arguments_that_are_parts_of_one_tensor():
+    """Nobody sees which of them was meant, so a chain holds where they lie as they did."""
+
+    @memo
+    def f(x, y):
+        return (x.detach() * y.detach()).exp(), y[1:]
+
+    def check(x, y):
+        a, b = f(x, y)
+        want, part = f.__wrapped__(x, y)
+        assert a.tolist() == want.tolist() and b.tolist() == part.tolist()
+        assert b._base is part._base and b.requires_grad == part.requires_grad
+        assert b.grad_fn is None or b.grad_fn.name() == part.grad_fn.name()
+
+    for grad in (False, True):
+        f.forget()
+        for seed in range(TIMES):
+            x = numbers(seed, 5, 3).requires_grad_(grad)
+            check(x[:3], x[2:])
+        assert f.known() == 1
+        for seed in range(TIMES):
+            x, y = (numbers(s, 5, 3).requires_grad_(grad) for s in (seed, seed + 9))
+            check(x[:3], x[1:4])  # another distance
+            check(x[2:], x[:3])
+            check(x[:3], y[2:])  # memory of their own
+            check(x[:3], x.detach()[2:].requires_grad_(grad))  # of one memory, views of two tensors
+            check(x[:3], x[2:])
+            with dlgrad.no_grad():
+                check(x[:3], x[2:])
+                other = x[2:]
+            check(x[:3], other)
+    x = numbers(0, 5, 3)
+    for _ in range(TIMES):  # the same tensor twice
+        check(x[:3], x[:3])
+        check(y := x[:3], y)
+
+
+@pytest.mark.parametrize("p", [2.0, 1.0])
+def test_distances_between_parts_of_one_tensor(p):
+    for seed in range(TIMES):
+        gradients = []
+        for f in (dlgrad.cdist.__wrapped__, dlgrad.cdist):
+            x, y = (numbers(s, 5, 4).requires_grad_() for s in (seed, seed + 9))
+            for a, b in ((x, x[:3]), (x, x[2:]), (x, y[:3]), (x[1:4], x[2:])):
+                f(a, b, p).square().sum().backward()
+            gradients.append(x.grad.tolist())
+        assert gradients[0] == gradients[1]
+
+
+def test_tensors_reshaped_in_place():
+    changes = {
+        "t_": lambda x: x.t_(),
+        "transpose_": lambda x: x.transpose_(0, 1),
+        "swapaxes_": lambda x: x.swapaxes_(1, 0),
+        "unsqueeze_": lambda x: x.unsqueeze_(-1),
+        "squeeze_": lambda x: x.squeeze_(0),
+    }
+    for name, f in changes.items():
+        method = getattr(dlgrad.Tensor, name)
+        method.forget()
+        for seed in range(TIMES):
+            x, y = numbers(seed, 4, 3), numbers(seed, 6, 3)
+            part = y[1:5]
+            for t, args in ((x, (x,)), (part, (y,))):
+                versions = [u._version for u in args]
+                layout = f(t.clone() if t is part else x.detach().clone())
+                before, address = t.clone(), t.data_ptr()
+                assert f(t) is t and t.shape == layout.shape and t.data_ptr() == address
+                assert t.tolist() == layout.tolist() and [u._version for u in args] == versions
+                assert sorted(t.flatten().tolist()) == sorted(before.flatten().tolist())
+            assert part._base is y
+            leaf = numbers(seed, 4, 3).requires_grad_()
+            with pytest.raises(RuntimeError, match="leaf Variable"):
+                f(leaf)
+            assert leaf.shape == (4, 3)
+            with dlgrad.no_grad():
+                view = leaf[:]
+            with pytest.raises(RuntimeError, match="no_grad mode"):
+                f(view)
+            inner = leaf * 2
+            f(inner)
+            inner.sum().backward()
+            assert leaf.grad.tolist() == [[2.0] * 3] * 4
+        assert method.known() == 1, name
+
+
+def test_a_function_that_reshapes_its_own_result_is_asked_each_time():
+    @memo
+    def f(x):
+        return (x * 2).t_()
+
+    for seed in range(TIMES):
+        x = numbers(seed, 4, 3)
+        assert f(x).tolist() == (x * 2).t().tolist()
+
+
 def test_errors_are_raised_again():
     x, good, bad = numbers(0, 4, 3), dlgrad.tensor([[0, 1, 2]]), dlgrad.tensor([[0, 1, 4]])
     for _ in range(TIMES):

@@ -62,8 +62,8 @@ def remembering(rule):
 
 
 def script_of(outs, places, n, edges):
-    """How the graph of `outs` is made again: (script, the values that are `outs`, the places that it uses), as
-    zig/python/memo_graph.zig takes them, or None where a node says more than a script can. places: the tensors of a call,
+    """How the graph of `outs` is made again: (script, the values that are `outs`, the places that it uses, whether one of
+    several arguments that share memory was taken for any), as zig/python/memo_graph.zig takes them, or None where a node says more than a script can. places: the tensors of a call,
     the first `n` its arguments, whose edges are `edges`, and behind them what its steps made."""
     wanted = [e for e in edges if e is not None]
     if len({id(e) for e in wanted}) < len(wanted):
@@ -83,6 +83,7 @@ class _Script:
         self.steps = []
         self.nodes = {}  # those that the function made, by their ids; then their numbers
         self.used = set()
+        self.tied = False
 
     def of(self, outs):
         for t in outs:
@@ -103,7 +104,8 @@ class _Script:
                 )
         if len(self.values) > _MOST_VALUES or len(nodes) > _MOST_NODES:
             raise ValueError
-        return tuple(self.steps), found, tuple([i for i in self.used if i < len(self.places)])
+        used = tuple([i for i in self.used if i < len(self.places)])
+        return tuple(self.steps), found, used, self.tied
 
     def visit(self, t):
         """Finds the nodes behind tensor `t`, and behind what they saved."""
@@ -197,11 +199,17 @@ class _Script:
         return len(self.values) - 1
 
     def place(self, t):
-        """The only place in whose memory `t` lies."""
-        (place,) = [
-            i for i, x in enumerate(self.places) if x is not None and x._storage is t._storage
-        ]
-        return place
+        """The place in whose memory `t` lies: the only one, or one of several arguments that are views of one tensor."""
+        found = [i for i, x in enumerate(self.places) if x is not None and x._storage is t._storage]
+        if len(found) > 1:
+            if found[-1] >= self.n or len({id(_base(self.places[i])) for i in found}) > 1:
+                raise ValueError
+            self.tied = True
+        return min(found, key=lambda i: self.places[i]._ptr)
+
+
+def _base(t):
+    return t if t._view is None else t._view
 
 
 def _kept(x, inputs, results):

@@ -259,7 +259,9 @@ def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
         raise ValueError(f"cdist(): {compute_mode} is not a valid value for compute_mode")
     common = result_type(x1, x2)
     lead = tuple(broadcast_shapes(a[:-2], b[:-2], op="cdist"))
-    x1, x2 = x1.to(common).expand((*lead, *a[-2:])), x2.to(common).expand((*lead, *b[-2:]))
+    x1, x2 = x1.to(common), x2.to(common)
+    x1 = x1 if a[:-2] == lead else x1.expand((*lead, *a[-2:]))
+    x2 = x2 if b[:-2] == lead else x2.expand((*lead, *b[-2:]))
     if a[-1] == 0:
         p = 1.0  # nothing to add up: zeros, whatever p
     direct = _direct(p, x1, x2)
@@ -283,21 +285,24 @@ def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
         result = _distances(u, v, p)
     else:
         result = vector_norm(u.unsqueeze(-2) - v.unsqueeze(-3), 2, -1)
+    rules = _to_first, _to_second
+    return record(result, "CdistBackward0", rules, (x1, x2), (x1, x2, None), own=2)
 
-    def share(g, y):
-        from .ternary import where
 
-        return where(y == 0, 0.0, g / y)
+def _share(g, y):
+    from .ternary import where
 
-    def to_first(g, u, v, y):
-        w = share(g, y)
-        return u * w.sum(-1, True) - w @ v
+    return where(y == 0, 0.0, g / y)
 
-    def to_second(g, u, v, y):
-        w = share(g, y).transpose(-1, -2)
-        return v * w.sum(-1, True) - w @ u
 
-    return record(result, "CdistBackward0", (to_first, to_second), (x1, x2), (x1, x2, None), own=2)
+def _to_first(g, u, v, y):
+    w = _share(g, y)
+    return u * w.sum(-1, True) - w @ v
+
+
+def _to_second(g, u, v, y):
+    w = _share(g, y).transpose(-1, -2)
+    return v * w.sum(-1, True) - w @ u
 
 
 def pdist(input, p=2.0):

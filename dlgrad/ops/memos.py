@@ -77,7 +77,7 @@ _FUNCTIONS = " ".join(
 )
 _METHODS = " ".join((
     _VIEWS, _PARTS, _REDUCTIONS, _ELEMENTWISE, _PRODUCTS, _BOTH,
-    "new_empty_strided positive resolve_conj resolve_neg cdouble cfloat repeat sum_to_size addbmm_ addmm_ addmv_ addr_ baddbmm_ index_add_ index_copy_ index_fill_ index_put_ index_reduce_ "
+    "squeeze_ unsqueeze_ transpose_ t_ swapaxes_ swapdims_ new_empty_strided positive resolve_conj resolve_neg cdouble cfloat repeat sum_to_size addbmm_ addmm_ addmv_ addr_ baddbmm_ index_add_ index_copy_ index_fill_ index_put_ index_reduce_ "
     "masked_scatter_ put_ scatter_ scatter_add_ scatter_reduce_ cumsum_ cumprod_ tril_ triu_ "
     "bfloat16 bool byte char clone contiguous double expand_as float flip gather half index_select int long new_empty new_full new_ones "
     "new_zeros reshape_as roll short to type_as unfold view view_as __getitem__ __setitem__ fill_ zero_ copy_ masked_fill_ addcmul_ addcdiv_ lerp_",

@@ -18,7 +18,7 @@ from ..layout import (
     wrap_dim,
 )
 from ..layout import contiguous as row_major_layout
-from ..plan import make_plan, not_again, remember, run
+from ..plan import make_plan, not_again, remember, reshaped, run
 from ..tensor import Tensor, make_tensor, method
 from .checked import checked
 from .elementwise import result_layout, sum_to
@@ -487,7 +487,10 @@ def reshaped_in_place(name, f):
             old._requires_grad, old._grad_fn = True, edge
         new = f(old, *args, **kwargs)
         self._ptr, self._layout = new._ptr, new._layout
-        if edge is not None:
+        if edge is None:
+            reshaped()
+        else:
+            not_again()
             self._grad_fn = new._grad_fn
             if self._view is not None:
                 self._view_version = self._storage.version

@@ -9,6 +9,7 @@
 //!   all    ran one plan, and returned all its results as a tuple, none of which is recorded
 //!   empty  made a tensor that nothing was written to
 //!   write  ran one plan into (a part of) one of its tensors, and returned that or None
+//!   reshape  gave its only tensor another layout, and returned that
 //!   chain  ran some plans over its tensors and their results, and returned some of these or views of them
 //! What it did is seen from outside: from the plans that were run meanwhile (`note`) and from the
 //! result, whose node Python reads (`recipe_of` in autograd/learned.py). A key is learned when it comes
@@ -100,14 +101,14 @@ pub const Memo = extern struct {
         defer before.release();
         const mark = memo_watch.begin();
         const result = m.ask(args, nf, names);
-        if (result) |r| m.learn(key, r, if (before.isNow(key)) memo_watch.since(mark) else null);
+        if (result) |r| m.learn(key, r, &before, memo_watch.since(mark));
         memo_watch.end();
         return result;
     }
 
     // -------------------------------------------------------------- learning
 
-    fn learn(m: *Memo, key: *const Key, result: O, done: ?[]const Note) void {
+    fn learn(m: *Memo, key: *const Key, result: O, before: *const Before, done: ?[]const Note) void {
         const e = m.find(key) orelse m.add(key) orelse return;
         e.holders += 1;
         defer e.release();
@@ -115,7 +116,11 @@ pub const Memo = extern struct {
             e.failures +|= 1;
             return;
         };
-        if (!whatWasDone(e, key, result, notes) and !learnChain(e, key, result, notes)) e.failures +|= 1;
+        const learned = if (notes.len == 1 and notes[0].isReshape())
+            learnReshape(e, key, result)
+        else
+            before.isNow(key) and (whatWasDone(e, key, result, notes) or learnChain(e, key, result, notes));
+        if (!learned) e.failures +|= 1;
         if (py.PyErr_Occurred() != null) py.PyErr_Clear();
     }
 
@@ -136,6 +141,13 @@ pub const Memo = extern struct {
         if (!is_tensor) return learnAll(e, key, n, result);
         if (n.plan == null) return n.result == result and !n.constant and learnEmpty(e, result);
         return learnPlan(e, key, n, result);
+    }
+
+    fn learnReshape(e: *Entry, key: *const Key, result: O) bool {
+        if (e.action != .nothing or key.n_tensors != 1 or result != key.tensors[0] or !memo_entry.isFree(result)) return false;
+        e.layout = api.keep(Tensor.slots.get(result, "_layout").?);
+        e.action = .reshape;
+        return true;
     }
 
     /// Several steps.
@@ -495,6 +507,12 @@ fn noteOtherCalled(_: ?O, _: [*]const O, _: isize) callconv(.c) ?O {
     return api.keep(api.none);
 }
 
+/// note_reshape()
+fn noteReshape(_: ?O, _: [*]const O, _: isize) callconv(.c) ?O {
+    memo_watch.noteReshape();
+    return api.keep(api.none);
+}
+
 /// note_constant(tensor, ...)
 fn noteConstant(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
     for (args[0..@intCast(n)]) |t| memo_watch.noteConstant(t);
@@ -503,6 +521,7 @@ fn noteConstant(_: ?O, args: [*]const O, n: isize) callconv(.c) ?O {
 
 const functions = [_]api.MethodDef{
     .{ .name = "note_constant", .function = &noteConstant },
+    .{ .name = "note_reshape", .function = &noteReshape },
     .{ .name = "note_other", .function = &noteOtherCalled },
     .{ .name = "bind_memo", .function = &bind },
     .{ .name = "forget_all", .function = &forgetAll },

@@ -37,6 +37,8 @@ pub const Chain = struct {
     script: ?O,
     /// The first of the steps that write into tensors of the key, which are the last.
     first_write: usize,
+    /// How the tensors of the key must lie, where some share memory so that nobody knows which one was meant; empty: as they like.
+    ties: []Tie,
 
     pub fn release(c: *Chain) void {
         for (c.steps) |*s| {
@@ -61,6 +63,10 @@ pub const Chain = struct {
             address.* = Tensor.address(k) orelse return null;
             // So that nothing is in the way after something was written.
             if (writes and Tensor.slots.get(k, "_view_mode") != api.none) return null;
+        }
+        for (c.ties, 0..) |tie, i| {
+            const now: Tie = .of(key.tensors[0..key.n_tensors], i);
+            if (now.first != tie.first or now.shift != tie.shift or now.mode != tie.mode) return null;
         }
         var operands = c.operands;
         for (c.steps, 0..) |*step, i| {
@@ -110,6 +116,36 @@ pub const Chain = struct {
         return api.callObject(make, &.{tuple});
     }
 };
+
+/// Which is the first tensor of the key that is in the same memory as this one and a view of the same tensor, and how far
+/// from it this one is. mode: of the view that it is.
+const Tie = struct {
+    first: usize,
+    shift: usize,
+    mode: ?O,
+
+    fn of(tensors: []const O, i: usize) Tie {
+        const t = tensors[i];
+        const first = for (tensors[0..i], 0..) |x, k| {
+            if (areKin(x, t)) break k;
+        } else i;
+        return .{
+            .first = first,
+            .shift = (Tensor.address(t) orelse 0) -% (Tensor.address(tensors[first]) orelse 0),
+            .mode = Tensor.slots.get(t, "_view_mode"),
+        };
+    }
+};
+
+fn areKin(x: O, t: O) bool {
+    return baseOf(x) == baseOf(t) and Tensor.slots.get(x, "_storage") == Tensor.slots.get(t, "_storage");
+}
+
+/// What a view of `t` is a view of.
+fn baseOf(t: O) O {
+    const base = Tensor.slots.get(t, "_view").?;
+    return if (base == api.none) t else base;
+}
 
 /// What is at the places.
 const Tensors = struct {
@@ -226,6 +262,8 @@ const Student = struct {
     is_constant: [max_places]bool = @splat(false),
     /// Memory that no step has written to: who reads it reads what nobody told us of.
     is_blank: [max_places]bool = @splat(false),
+    /// Whether some tensor of the key stands for others that share its memory.
+    is_tied: bool = false,
 
     fn read(s: *Student, notes: []const Note) bool {
         s.first_write = notes.len;
@@ -240,7 +278,7 @@ const Student = struct {
 
     fn step(s: *Student, n: *const Note, i: usize) ?Step {
         if (n.plan == null) {
-            const t = n.result.?;
+            const t = n.result orelse return null;
             const storage = Storage.of(Tensor.slots.get(t, "_storage").?) orelse return null;
             if (!s.addPlace(t, i)) return null;
             s.is_constant[s.n_places - 1] = n.constant;
@@ -291,7 +329,7 @@ const Student = struct {
     }
 
     /// Where the memory at `address`, of tensor `o`, is found the next time.
-    fn find(s: *const Student, o: O, address: usize) ?Operand {
+    fn find(s: *Student, o: O, address: usize) ?Operand {
         const storage = Tensor.slots.get(o, "_storage");
         var found: ?usize = null;
         for (s.places[0..s.n_places], 0..) |t, i| {
@@ -300,9 +338,11 @@ const Student = struct {
                 break;
             }
             if (t == api.none or Tensor.slots.get(t, "_storage") != storage) continue;
-            // Of two tensors in the same memory it may be either.
-            if (found != null) return null;
-            found = i;
+            // Of two tensors in the same memory it may be either, which is the same where they lie so the next time.
+            if (found) |first| {
+                if (i >= s.key.n_tensors or !areKin(s.places[first], t)) return null;
+                s.is_tied = true;
+            } else found = i;
         }
         const place = found orelse return null;
         return .{ .place = @intCast(place), .shift = address -% (Tensor.address(s.places[place]) orelse return null) };
@@ -346,6 +386,7 @@ const Student = struct {
             if (place >= s.key.n_tensors) s.last[place - s.key.n_tensors] = none;
         }
         s.script = api.keep(py.PyTuple_GetItem(found, 0).?);
+        if (py.PyTuple_GetItem(found, 3).? == api.true_) s.is_tied = true;
         return true;
     }
 
@@ -363,8 +404,9 @@ const Student = struct {
 
     fn chain(s: *const Student, n_steps: usize, make: ?O) ?*Chain {
         const n_last = s.n_places - s.key.n_tensors;
-        const sizes = [_]usize{ @sizeOf(Chain), n_steps * @sizeOf(Step), s.n_operands * @sizeOf(Operand), s.n_outs * @sizeOf(Out) };
-        const bytes: [*]align(16) u8 = @ptrCast(@alignCast(py.PyMem_RawMalloc(sizes[0] + sizes[1] + sizes[2] + sizes[3] + n_last) orelse return null));
+        const n_ties = if (s.is_tied) s.key.n_tensors else 0;
+        const sizes = [_]usize{ @sizeOf(Chain), n_steps * @sizeOf(Step), s.n_operands * @sizeOf(Operand), s.n_outs * @sizeOf(Out), n_ties * @sizeOf(Tie) };
+        const bytes: [*]align(16) u8 = @ptrCast(@alignCast(py.PyMem_RawMalloc(sizes[0] + sizes[1] + sizes[2] + sizes[3] + sizes[4] + n_last) orelse return null));
         const c: *Chain = @ptrCast(bytes);
         var at: [*]align(8) u8 = @alignCast(bytes + sizes[0]);
         c.steps = @as([*]Step, @ptrCast(at))[0..n_steps];
@@ -372,7 +414,10 @@ const Student = struct {
         c.operands = @as([*]Operand, @ptrCast(at))[0..s.n_operands];
         at = @alignCast(at + sizes[2]);
         c.outs = @as([*]Out, @ptrCast(at))[0..s.n_outs];
-        c.last = (at + sizes[3])[0..n_last];
+        at = @alignCast(at + sizes[3]);
+        c.ties = @as([*]Tie, @ptrCast(at))[0..n_ties];
+        c.last = (at + sizes[4])[0..n_last];
+        for (c.ties, 0..) |*tie, i| tie.* = .of(s.key.tensors[0..n_ties], i);
         @memcpy(c.steps, s.steps[0..n_steps]);
         @memcpy(c.operands, s.operands[0..s.n_operands]);
         @memcpy(c.outs, s.outs[0..s.n_outs]);

@@ -14,7 +14,7 @@ const Tensor = objects.Tensor;
 const O = *api.Object;
 const py = &api.py;
 
-pub const Action = enum { nothing, same, view, plan, all, write, empty, chain };
+pub const Action = enum { nothing, same, view, plan, all, write, empty, chain, reshape };
 pub const left_out = 255;
 
 pub const Entry = struct {
@@ -80,6 +80,7 @@ pub const Entry = struct {
             .plan, .all => e.runPlan(key),
             .write => e.writePlan(key),
             .chain => e.runChain(key),
+            .reshape => e.reshape(key),
             .empty => .{ .done = call_zig.newEmpty(e.offset, e.layout.?) orelse return .unknown },
         };
     }
@@ -163,6 +164,14 @@ pub const Entry = struct {
         return .{ .done = api.keep(if (e.silent) api.none else target) };
     }
 
+    fn reshape(e: *const Entry, key: *const Key) Answer {
+        const t = key.tensors[0];
+        if (!isFree(t)) return .unknown;
+        memo_watch.noteReshape();
+        Tensor.slots.set(t, "_layout", api.keep(e.layout.?));
+        return .{ .done = api.keep(t) };
+    }
+
     /// Whether a view of `x` is one like all others.
     pub inline fn isPlain(x: O) bool {
         return Tensor.slots.get(x, "_view_mode") == api.none and (objects.Mode.enabled or !Tensor.wants(x));
@@ -178,6 +187,11 @@ pub const Entry = struct {
         return .{ .done = e.recorded(t, key, &edges, null) };
     }
 };
+
+/// Whether `t` and what it is a view of are of no graph, so that it may take another shape.
+pub fn isFree(t: O) bool {
+    return Tensor.slots.get(t, "_grad_fn") == api.none and Tensor.slots.get(t, "_view_mode") == api.none and !Tensor.wants(t);
+}
 
 /// Whether autograd does not care that `target` is written to, and no other of the tensors lies in its memory.
 pub fn mayWrite(key: *const Key, target: O, storage: O) bool {

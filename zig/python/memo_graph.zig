@@ -24,7 +24,8 @@ const most_edges = 64;
 pub var script_of: ?O = null;
 pub var output_type: ?O = null;
 
-/// (script, the values that are results, the places that it uses), or None; null: an exception.
+/// (script, the values that are results, the places that it uses, whether a tensor of the key stands for others that share
+/// its memory), or None; null: an exception.
 pub fn read(results: O, places: []const O, n: usize, edges: []const ?O) ?O {
     const list = tupleOf(O, places) orelse return null;
     defer api.drop(list);

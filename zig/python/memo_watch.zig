@@ -13,7 +13,7 @@ pub const most = 64;
 pub const Note = struct {
     /// Null: memory that nothing was written to, or
     plan: ?O,
-    /// a tensor that is the same each time.
+    /// a tensor that is the same each time; or (there is no result) a tensor was given another layout.
     constant: bool = false,
     /// A tensor, or a tuple of several; null: it was written into the first of the operands.
     result: ?O,
@@ -22,6 +22,9 @@ pub const Note = struct {
     addresses: [plan_zig.max_operands]?[*]u8 = @splat(null),
     scalars: [plan_zig.max_scalars]plan_zig.Scalar = undefined,
 
+    pub fn isReshape(n: *const Note) bool {
+        return n.plan == null and n.result == null;
+    }
     fn release(n: *const Note) void {
         api.drop(n.plan);
         api.drop(n.result);
@@ -106,6 +109,11 @@ pub inline fn noteEmpty(t: O) void {
 /// A tensor is used that does not depend on the function's arguments, and that nobody writes to.
 pub fn noteConstant(t: O) void {
     if (isOn()) watch.add(.{ .plan = null, .constant = true, .result = api.keep(t) });
+}
+
+/// A tensor was given another layout, in the memory that it had.
+pub fn noteReshape() void {
+    if (isOn()) watch.add(.{ .plan = null, .result = null });
 }
 
 /// Something was done that no Memo can repeat.
