@@ -80,6 +80,16 @@ def _check(name, input, weight, leading):
         raise RuntimeError(f"{name}(): weight tensor should have the shape {list(leading)} of the input's points, got {list(weight.shape)}")
 
 
+@door.memo
+def _extrema(input):
+    return aminmax(input.detach())
+
+
+@door.memo
+def _counts(input, edges, weight, density):
+    return _counted(input.detach().reshape((-1, 1)), (edges,), weight, density)
+
+
 @method
 @each_member
 def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
@@ -90,18 +100,14 @@ def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
     Raises RuntimeError for integers, empty bins, a weight of another shape or dtype, and a range that is not finite.
     """
     _check("histogram", input, weight, tuple(input.shape) if isinstance(input, Tensor) else ())
-    with no_grad():
-        flat = input.detach()
-        points = flat.reshape((-1, 1))
-        if isinstance(bins, Tensor):
-            limits = None
-        elif range is None and flat.numel():
-            limits = [t.item() for t in aminmax(flat)]
-        else:
-            limits = _limits(points, range)[0]
-        edges = _edges("histogram", input.dtype, bins, limits)
-        count = _counted(points, (edges,), weight, density)
-        result = _histogram_result(count, edges)
+    if isinstance(bins, Tensor):
+        limits = None
+    elif range is None and input.numel():
+        limits = [t.item() for t in _extrema(input)]
+    else:
+        limits = (0.0, 1.0) if range is None else range
+    edges = _edges("histogram", input.dtype, bins, limits)
+    result = _histogram_result(_counts(input, edges, weight, density), edges)
     return result if out is None else write_out("histogram", out, result)
 
 

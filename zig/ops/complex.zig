@@ -13,6 +13,7 @@ const view = @import("../view.zig");
 const simd = @import("../simd.zig");
 const services = @import("../services.zig");
 const f = @import("complex_formulas.zig");
+const join = @import("join.zig");
 const move = @import("convert.zig").copyStrided;
 const Plan = plan.Plan;
 const Call = plan.Call;
@@ -206,6 +207,7 @@ const Job = struct {
     fn elements(j: *const Job, begin: usize, end: usize) void {
         const v = &j.s.view;
         const inner = v.inner();
+        if (v.ndim > 1 and inner < tile / 4) return j.shortRows(begin, end);
         var buffers: [3][tile * 16]u8 align(64) = undefined;
         var cursor = view.Cursor.init(v, begin / inner);
         var column = begin % inner;
@@ -239,6 +241,60 @@ const Job = struct {
                 column = 0;
                 cursor.next(v);
             }
+        }
+    }
+
+    /// The same, several rows at a time.
+    fn shortRows(j: *const Job, begin: usize, end: usize) void {
+        const v = &j.s.view;
+        const count = 1 + j.s.n_in;
+        var buffers: [3][tile * 16]u8 align(64) = undefined;
+        var first = begin;
+        while (first < end) {
+            const n = @min(end - first, tile);
+            var at: [3][*]u8 = undefined;
+            for (0..count) |k| {
+                at[k] = if (v.isFlat(k)) j.call.ptr[k].? + first * v.element[k] else &buffers[k];
+                if (k > 0 and !v.isFlat(k)) j.between(k, at[k], first, n);
+            }
+            j.s.kernel(n, at[0], .{ at[1], at[count - 1] });
+            if (!v.isFlat(0)) j.between(0, at[0], first, n);
+            first += n;
+        }
+    }
+
+    /// Elements [first, first + n) of operand k (the result: to it) and packed ones.
+    fn between(j: *const Job, k: usize, buffer: [*]u8, first: usize, n: usize) void {
+        const v = &j.s.view;
+        const inner = v.inner();
+        const size = v.element[k];
+        var cursor = view.Cursor.init(v, first / inner);
+        var column = first % inner;
+        var done: usize = 0;
+        while (done < n) {
+            const m = @min(n - done, inner - column);
+            const memory = j.call.ptr[k].? + cursor.offset[k] + column * v.innerStride(k);
+            const own = buffer + done * size;
+            if (k == 0) {
+                move(size, memory, v.innerStride(k), own, size, m);
+            } else switch (v.innerStride(k)) {
+                0 => repeat(size, own, memory, m),
+                else => |stride| if (stride == size) join.copyBytes(own, memory, m * size) else move(size, own, size, memory, stride, m),
+            }
+            done += m;
+            column = 0;
+            cursor.next(v);
+        }
+    }
+
+    fn repeat(size: usize, to: [*]u8, from: [*]const u8, n: usize) void {
+        switch (size) {
+            inline 4, 8, 16 => |bytes| {
+                const T = @Int(.unsigned, 8 * bytes);
+                const packed_: [*]align(4) T = @ptrCast(@alignCast(to));
+                @memset(packed_[0..n], @as(*align(4) const T, @ptrCast(@alignCast(from))).*);
+            },
+            else => unreachable,
         }
     }
 
@@ -278,5 +334,37 @@ test "complex formulas over layouts" {
                 try std.testing.expectApproxEqAbs(want.im, out[2 * i + 1], 1e-13);
             }
         }
+    }
+}
+
+test "short rows that broadcast, into results with gaps" {
+    const outer, const middle, const inner = .{ 40, 3, 5 };
+    const op = for (names, 0..) |x, i| {
+        if (std.mem.eql(u8, x, "make")) break i;
+    } else unreachable;
+    var re: [outer * inner]f64 = undefined;
+    var im: [middle]f64 = undefined;
+    for (&re, 0..) |*x, i| x.* = @floatFromInt(i);
+    for (&im, 0..) |*x, i| x.* = -@as(f64, @floatFromInt(i));
+    for ([_]usize{ inner, inner + 2 }) |row_length| {
+        const step: i64 = @intCast(2 * row_length);
+        const shape = [_]i64{ outer, middle, inner };
+        const operands = [_]plan.Operand{
+            .{ .dtype = .float64, .shape = &(shape ++ .{2}), .strides = &.{ middle * step, step, 2, 1 } },
+            .{ .dtype = .float64, .shape = &shape, .strides = &.{ inner, 0, 1 } },
+            .{ .dtype = .float64, .shape = &shape, .strides = &.{ 0, 1, 0 } },
+        };
+        var p = plan.testPlan(&operands, 1, @intCast(op), &.{}, &.{});
+        try prepare(&p);
+        defer plan.destroyState(&p);
+        var out: [outer * middle * (inner + 2) * 2]f64 = @splat(7);
+        var call: Call = .{};
+        call.ptr[0..3].* = .{ @ptrCast(&out), @ptrCast(&re), @ptrCast(&im) };
+        p.run(&p, &call);
+        for (0..outer * middle) |r| for (0..row_length) |c| {
+            const got = out[2 * (r * row_length + c) ..][0..2].*;
+            const want: [2]f64 = if (c < inner) .{ re[r / middle * inner + c], im[r % middle] } else .{ 7, 7 };
+            try std.testing.expectEqual(want, got);
+        };
     }
 }
