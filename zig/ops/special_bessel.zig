@@ -9,6 +9,7 @@ const common = @import("special_common.zig");
 const tables = @import("special_tables.zig");
 const math_common = @import("../math/common.zig");
 const V = common.V;
+const any = common.any;
 const c = common.c;
 const either = common.either;
 const exp = common.exp;
@@ -85,25 +86,34 @@ inline fn ofTheRight(x: V, y: V, at_zero: V) V {
 
 // ------------------------------------------------------------------ I and K
 
-/// single: for results of float32.
+/// exp(-|x|) i1(x). single: for results of float32.
 fn Scaled(comptime single: bool) type {
     return struct {
         fn near(x: V) V {
-            return polynomial(x * c(0.25) - one, if (single) tables.i1e_near_single else tables.i1e_near) * x;
+            return polynomial(x * c(0.25) - one, tables.i1e_near) * x;
         }
         fn far(x: V) V {
-            const rows = if (single) tables.i1e_far_single else tables.i1e_far;
             const inverse = c(16) / x;
-            return polynomial(inverse - one, rows) * (@sqrt(inverse) * c(0.25));
+            return polynomial(inverse - one, tables.i1e_far) * (@sqrt(inverse) * c(0.25));
         }
         noinline fn at(x: V) V {
             const size = @abs(x);
-            const y = either(size <= c(8), size, near, far);
+            const y = if (single) shorter(size) else either(size <= c(8), size, near, far);
             return pick(x < zero, -y, y);
+        }
+        /// Short enough that the calls would take as long.
+        inline fn shorter(x: V) V {
+            const away = x > c(8);
+            var y = zero;
+            if (!common.all(away)) y = common.unrolled(x * c(0.25) - one, tables.i1e_near_single) * x;
+            if (any(away)) {
+                const inverse = c(16) / x;
+                y = pick(away, common.unrolled(inverse - one, tables.i1e_far_single) * (@sqrt(inverse) * c(0.25)), y);
+            }
+            return y;
         }
     };
 }
-/// exp(-|x|) i1(x).
 pub fn besselI1e(comptime single: bool, x: V) V {
     return Scaled(single).at(x);
 }

@@ -66,6 +66,17 @@ pub noinline fn polynomial(x: V, rows: []const [4]f64) V {
     const p = four(z * z, rows);
     return fma(fma(p[0], x, p[1]), z, fma(p[2], x, p[3]));
 }
+/// The same without a loop.
+pub inline fn unrolled(x: V, comptime rows: []const [4]f64) V {
+    const z = x * x;
+    const w = z * z;
+    var p: [4]V = undefined;
+    inline for (&p, 0..) |*sum, k| {
+        sum.* = c(rows[0][k]);
+        inline for (rows[1..]) |row| sum.* = fma(sum.*, w, c(row[k]));
+    }
+    return fma(fma(p[0], x, p[1]), z, fma(p[2], x, p[3]));
+}
 
 // One copy of the code for all.
 pub noinline fn exp(x: V) V {
