@@ -35,8 +35,8 @@ const rows = [_]Row{
     one("bessel_j1", bessel.j1),
     one("bessel_y0", bessel.y0),
     one("bessel_y1", bessel.y1),
-    either("i1", 1, bessel.besselI1),
-    either("i1e", 1, bessel.besselI1e),
+    either("i1", bessel.besselI1),
+    either("i1e", bessel.besselI1e),
     one("modified_bessel_k0", bessel.k0),
     one("modified_bessel_k1", bessel.k1),
     one("scaled_modified_bessel_k0", bessel.k0e),
@@ -47,9 +47,9 @@ const rows = [_]Row{
     one("log_ndtr", normal.logNdtr),
     one("ndtri", normal.ndtri),
     alike("polygamma", 1, polygamma),
-    either("zeta", 2, gamma.zeta),
-    either("gammainc", 2, gamma.lowerIncomplete),
-    either("gammaincc", 2, gamma.upperIncomplete),
+    iterating("zeta", gamma.zeta, gamma.zetaKind),
+    iterating("gammainc", gamma.lowerIncomplete, gamma.incompleteKind),
+    iterating("gammaincc", gamma.upperIncomplete, gamma.incompleteKind),
     ofDegree("chebyshev_polynomial_t", .t, false),
     ofDegree("chebyshev_polynomial_u", .u, false),
     ofDegree("chebyshev_polynomial_v", .v, false),
@@ -109,23 +109,39 @@ fn two(name: []const u8, comptime f: fn (V, V) V) Row {
     }.at;
     return alike(name, 2, formula);
 }
-/// f(single, x) or f(single, x, y).
-fn either(name: []const u8, comptime n_in: u8, comptime f: anytype) Row {
+/// f(single, x).
+fn either(name: []const u8, comptime f: fn (comptime bool, V) V) Row {
     const For = struct {
         fn Of(comptime single: bool) type {
             return struct {
-                fn at(x: V, y: V, _: *const Call) V {
-                    return if (n_in == 1) f(single, x) else f(single, x, y);
+                fn at(x: V, _: V, _: *const Call) V {
+                    return f(single, x);
                 }
             };
         }
     };
     return .{
         .name = name,
-        .n_in = n_in,
-        .core = Core(For.Of(false).at, n_in).run,
-        .single = Core(For.Of(true).at, n_in).run,
+        .n_in = 1,
+        .core = Core(For.Of(false).at, 1).run,
+        .single = Core(For.Of(true).at, 1).run,
     };
+}
+/// f(single, x, y), which takes as long as that of a vector's elements that takes longest.
+fn iterating(name: []const u8, comptime f: fn (comptime bool, V, V) V, comptime kind: fn (V, V) common.Kinds) Row {
+    const For = struct {
+        fn Of(comptime single: bool) type {
+            return struct {
+                fn at(x: V, y: V) V {
+                    return f(single, x, y);
+                }
+                fn run(count: usize, out: [*]u8, in: *const kernels.Chunks, _: *Call) callconv(.c) void {
+                    byKind(count, out, in[0], in[1], &at, &kind);
+                }
+            };
+        }
+    };
+    return .{ .name = name, .n_in = 2, .core = For.Of(false).run, .single = For.Of(true).run };
 }
 /// shifted: from [0, 1] to [-1, 1].
 fn ofDegree(name: []const u8, comptime kind: polynomials.Kind, comptime shifted: bool) Row {
@@ -152,17 +168,59 @@ fn Core(comptime formula: Formula, comptime n_in: usize) type {
 /// `formula` of `count` vectors. One copy of the loop for all rows.
 noinline fn each(count: usize, out: [*]u8, first: kernels.Chunk, second: kernels.Chunk, call: *const Call, formula: *const Formula) void {
     const results: [*][common.lanes]f64 = @ptrCast(@alignCast(out));
-    var x = first.ptr;
-    var y = second.ptr;
-    for (results[0..count]) |*result| {
-        result.* = formula(vectorAt(x), vectorAt(y), call);
-        x += first.step;
-        y += second.step;
-    }
+    for (results[0..count], 0..) |*result, i| result.* = formula(elements(first, i).*, elements(second, i).*, call);
 }
-inline fn vectorAt(p: [*]const u8) V {
-    const q: *const [common.lanes]f64 = @ptrCast(@alignCast(p));
-    return q.*;
+inline fn elements(c: kernels.Chunk, i: usize) *const [common.lanes]f64 {
+    return @ptrCast(@alignCast(c.ptr + i * c.step));
+}
+
+/// `formula` of `count` vectors of elements that are of one kind, as far as there are so many.
+noinline fn byKind(
+    count: usize,
+    out: [*]u8,
+    first: kernels.Chunk,
+    second: kernels.Chunk,
+    formula: *const fn (x: V, y: V) V,
+    kind: *const fn (x: V, y: V) common.Kinds,
+) void {
+    const lanes = common.lanes;
+    const most = 128 / lanes;
+    var kinds: [most]common.Kinds = undefined;
+    var sorted: [2][most * lanes]f64 align(64) = undefined;
+    var places: [most * lanes]u8 = undefined;
+    var done: usize = 0;
+    while (done < count) : (done += most) {
+        const n = @min(most, count - done);
+        var next: [5]usize = @splat(0); // where the next of a kind is put, after those of the kinds before it
+        var others = false;
+        for (kinds[0..n], done..) |*k, i| {
+            k.* = kind(elements(first, i).*, elements(second, i).*);
+            others = others or !common.all(k.* == @as(common.Kinds, @splat(kinds[0][0])));
+        }
+        const results = @as([*][lanes]f64, @ptrCast(@alignCast(out))) + done;
+        if (n == 1 or !others) {
+            for (results[0..n], done..) |*y, i| y.* = formula(elements(first, i).*, elements(second, i).*);
+            continue;
+        }
+        for (kinds[0..n]) |k| {
+            for (@as([lanes]u8, k)) |x| next[x + 1] += 1;
+        }
+        for (next[1..], next[0..4]) |*x, before| x.* += before;
+        for (kinds[0..n], 0..) |k, i| {
+            for (@as([lanes]u8, k), elements(first, done + i), elements(second, done + i), i * lanes..) |x, a, b, place| {
+                const at = next[x];
+                next[x] += 1;
+                sorted[0][at] = a;
+                sorted[1][at] = b;
+                places[at] = @intCast(place);
+            }
+        }
+        const y = @as([*]f64, @ptrCast(results));
+        for (0..n) |i| {
+            const some: [lanes]f64 = formula(sorted[0][i * lanes ..][0..lanes].*, sorted[1][i * lanes ..][0..lanes].*);
+            for (some, places[i * lanes ..][0..lanes]) |x, place| y[place] = x;
+        }
+    }
 }
 
 test {

@@ -9,6 +9,8 @@ pub const lanes = simd.lanes(f64);
 pub const V = simd.Vec(f64);
 pub const Mask = @Vector(lanes, bool);
 pub const any = common.any;
+/// Which elements are best computed together: 0 to 3.
+pub const Kinds = @Vector(lanes, u8);
 
 pub const inf = common.inf(V);
 pub const nan = common.nan(V);

@@ -31,6 +31,10 @@ const single_epsilon = 0x1p-31;
 pub fn zeta(comptime single: bool, x: V, q: V) V {
     return zetaWithin(x, q, if (single) single_epsilon else epsilon);
 }
+/// Those that take terms, mostly.
+pub fn zetaKind(x: V, q: V) common.Kinds {
+    return @intFromBool((x >= one) & (q > zero) & finite(q));
+}
 noinline fn zetaWithin(x: V, q: V, tolerance: f64) V {
     const whole = q == math.floor(V, q);
     const below = (q <= zero) & (x > one);
@@ -201,17 +205,40 @@ noinline fn upperFraction(a: V, x: V, wanted: Mask, tolerance: f64) V {
     return answer;
 }
 
+/// By what the incomplete functions are computed.
+const Way = struct {
+    inside: Mask,
+    a: V,
+    x: V,
+    lower: Mask,
+    over: Mask,
+
+    inline fn of(given_a: V, given_x: V) Way {
+        const inside = (given_a > zero) & (given_x > zero) & finite(given_a) & finite(given_x);
+        const a = pick(inside, given_a, one);
+        const x = pick(inside, given_x, one);
+        const over = x > c(1.1);
+        const small = pick(x <= c(0.5), c(-0.4 / @log(2.0)) / roughLog2(x), x * c(1.1));
+        const lower = inside & ((over & (x < a)) | (!over & (small < a)));
+        return .{ .inside = inside, .a = a, .x = x, .lower = lower, .over = over };
+    }
+};
+pub fn incompleteKind(a: V, x: V) common.Kinds {
+    const way: Way = .of(a, x);
+    const of_upper = @select(u8, way.over, @as(common.Kinds, @splat(2)), @as(common.Kinds, @splat(3)));
+    return @select(u8, way.lower, @as(common.Kinds, @splat(1)), of_upper) * @intFromBool(way.inside);
+}
+
 /// The regularised incomplete gamma functions: the smaller of the two by a series or fraction of
 /// its own.
 noinline fn incomplete(given_a: V, given_x: V, upper: bool, tolerance: f64) V {
-    const inside = (given_a > zero) & (given_x > zero) & finite(given_a) & finite(given_x);
-    const a = pick(inside, given_a, one);
-    const x = pick(inside, given_x, one);
-    const over = x > c(1.1);
-    const small = pick(x <= c(0.5), c(-0.4 / @log(2.0)) / roughLog2(x), x * c(1.1));
-    const lower = inside & ((over & (x < a)) | (!over & (small < a)));
-    const fraction = inside & !lower & over;
-    const rest = inside & !lower & !over;
+    const way: Way = .of(given_a, given_x);
+    const inside = way.inside;
+    const a = way.a;
+    const x = way.x;
+    const lower = way.lower;
+    const fraction = inside & !lower & way.over;
+    const rest = inside & !lower & !way.over;
     var value = zero;
     const front = if (any(lower | fraction)) prefactor(a, x) else one;
     if (any(lower)) value = lowerSeries(a, x, lower, tolerance) * front;
