@@ -273,19 +273,13 @@ fn Samples(comptime T: type) type {
         }
 
         noinline fn locateKnown(j: *const Self, comptime known: Known, t: *Tile, from: [*]const T) void {
-            const Pairs = @Vector(2 * lanes, T);
-            const order = comptime simd.iota(lanes, i32) * @as(I, @splat(2));
-            const one: I = @splat(1);
+            if (known.mode == .nearest) return j.locateNearest(t, from);
             var i: usize = 0;
             while (i < t.count) : (i += lanes) {
-                const pairs: Pairs = from[2 * i ..][0 .. 2 * lanes].*;
-                if (known.mode == .nearest) {
-                    j.putNearest(t, i, @shuffle(T, pairs, undefined, order), @shuffle(T, pairs, undefined, order + one));
-                    continue;
-                }
+                const given = separated(from + 2 * i);
                 var axes: [3]Axis = .{ .none, undefined, undefined };
-                j.axisAs(known.mode, &axes[2], @shuffle(T, pairs, undefined, order), j.extent[2]);
-                j.axisAs(known.mode, &axes[1], @shuffle(T, pairs, undefined, order + one), j.extent[1]);
+                j.axisAs(known.mode, &axes[2], given[0], j.extent[2]);
+                j.axisAs(known.mode, &axes[1], given[1], j.extent[1]);
                 inline for (0..4) |k| {
                     j.put(t, &axes, k, .{ 0, k / 2, k % 2 }, i, known.slopes);
                 }
@@ -293,20 +287,39 @@ fn Samples(comptime T: type) type {
             }
         }
 
-        /// The pixels nearest to the points from i on, which are all of their samples.
-        inline fn putNearest(j: *const Self, t: *Tile, i: usize, x: V, y: V) void {
-            var inside: @Vector(lanes, bool) = @splat(true);
-            var at: [2]V = undefined;
-            inline for (&at, [2]V{ x, y }, [2]usize{ 2, 1 }) |*a, given, d| {
-                const size = j.extent[d];
-                a.* = nearest(j.moved((given + splat(1)) * splat(j.half(size)) - j.shift(), size)[0]);
-                inside = inside & (a.* >= splat(0)) & (a.* <= splat(size - 1));
-            }
+        /// The pixels nearest to the points, which are all of their samples.
+        inline fn locateNearest(j: *const Self, t: *Tile, from: [*]const T) void {
+            const zero = splat(0);
+            const sizes = [2]T{ j.extent[2], j.extent[1] };
+            var halves: [2]V = undefined;
+            for (&halves, sizes) |*h, size| h.* = splat(j.half(size));
+            const first = j.shift();
             const columns: I = @splat(@intCast(j.size[2]));
-            const column: I, const row: I = .{ @trunc(pick(inside, at[0], splat(0))), @trunc(pick(inside, at[1], splat(0))) };
-            t.at[0][i..][0..lanes].* = @bitCast(@as([lanes]i32, row * columns + column));
-            t.share[0][i..][0..lanes].* = splat(1) + ((at[0] - at[0]) + (at[1] - at[1])); // 1 or nan
-            t.seen |= @as(u32, @as(Mask, @bitCast(inside))) << @intCast(i);
+            var i: usize = 0;
+            while (i < t.count) : (i += lanes) {
+                const given = separated(from + 2 * i);
+                var inside: @Vector(lanes, bool) = @splat(true);
+                var place: [2]I = undefined;
+                var apart = zero;
+                inline for (&place, given, sizes, halves) |*p, x, size, h| {
+                    const raw = (x + splat(1)) * h - first;
+                    const at = nearest(if (j.padding == .zeros) raw else j.moved(raw, size)[0]);
+                    const above = pick(at > zero, at, zero);
+                    const held = pick(above < splat(size - 1), above, splat(size - 1));
+                    inside = inside & (held == at);
+                    p.* = @trunc(held);
+                    apart += at - at;
+                }
+                t.at[0][i..][0..lanes].* = @bitCast(@as([lanes]i32, place[1] * columns + place[0]));
+                t.share[0][i..][0..lanes].* = splat(1) + apart; // 1 or nan
+                t.seen |= @as(u32, @as(Mask, @bitCast(inside))) << @intCast(i);
+            }
+        }
+        /// x and y of some points.
+        inline fn separated(from: [*]const T) [2]V {
+            const pairs: @Vector(2 * lanes, T) = from[0 .. 2 * lanes].*;
+            const order = comptime simd.iota(lanes, i32) * @as(I, @splat(2));
+            return .{ @shuffle(T, pairs, undefined, order), @shuffle(T, pairs, undefined, order + @as(I, @splat(1))) };
         }
 
         /// Pixel k around the points from i on: number at[d] of each dimension.
