@@ -26,8 +26,9 @@ pub fn Across(comptime T: type) type {
         /// AVX-512: more positions than there are registers for their addresses.
         const wide = height == 14;
         const V = @Vector(vl, T);
-        /// Positions whose sums are turned together, in squares.
-        const chunk = 112 / height * height;
+        /// Positions whose sums are turned together, in squares: at most so many tiles.
+        const chunk_tiles = 112 / height;
+        const most = chunk_tiles * height;
         const square = 16;
         const Square = [square]@Vector(square, T);
         const Failure = error{OutOfMemory};
@@ -94,6 +95,8 @@ pub fn Across(comptime T: type) type {
             offsets: []const usize,
             /// Of each group and block of at most nr channels: [k][width].
             panels: [*]const T,
+            /// Positions of an item.
+            chunk: usize,
         };
 
         pub fn run(p: *const Problem) Failure!void {
@@ -107,7 +110,9 @@ pub fn Across(comptime T: type) type {
             const panels = services.allocSlice(T, p.groups * padded(p) * steps) orelse
                 return error.OutOfMemory;
             defer services.free(@ptrCast(panels.ptr));
-            const job: Job = .{ .p = p, .offsets = offsets, .panels = panels.ptr };
+            const tiles = (total(p) + height - 1) / height;
+            const chunk = height * gemm.evenly(tiles, @min(tiles, chunk_tiles), services.threadCount());
+            const job: Job = .{ .p = p, .offsets = offsets, .panels = panels.ptr, .chunk = chunk };
             const vectors = p.groups * padded(p) / vl;
             const together = for (p.weight_taps, 0..) |tap, t| (if (tap != t) break false) else p.weight_channel == p.weight_taps.len;
             if (together and p.rows % nr == 0) {
@@ -192,21 +197,21 @@ pub fn Across(comptime T: type) type {
         }
 
         fn computeItems(job: *const Job, begin: usize, end: usize) void {
-            for (begin..end) |item| compute(job, item % job.p.groups, item / job.p.groups * chunk);
+            for (begin..end) |item| compute(job, item % job.p.groups, item / job.p.groups * job.chunk);
         }
 
-        /// Positions first .. first + chunk of all images, all channels of a group.
+        /// Positions first .. first + job.chunk of all images, all channels of a group.
         fn compute(job: *const Job, group: usize, first: usize) void {
             const p = job.p;
             const s = &p.images;
             const steps = p.steps();
-            const count = @min(chunk, total(p) - first);
-            var from: [chunk][*]const T = undefined;
+            const count = @min(job.chunk, total(p) - first);
+            var from: [most][*]const T = undefined;
             const own = s.ptr + group * p.channels * s.channel;
             var walk: Walk = .from(p, first, s.image, .{ s.step[0], s.step[1], p.column });
             for (from[0..count]) |*at| at.* = own + walk.take();
             @memset(from[count..], from[0]);
-            var sums: [chunk * nr]T align(64) = undefined;
+            var sums: [most * nr]T align(64) = undefined;
             var row: usize = 0;
             while (row < p.rows) : (row += nr) {
                 const w = width(p, row);

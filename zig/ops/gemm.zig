@@ -28,7 +28,7 @@ fn ceilDiv(a: usize, b: usize) usize {
 }
 
 /// At most `most` of `all` columns for a piece, so that the thread with the most has the fewest.
-noinline fn evenly(all: usize, most: usize, threads: usize) usize {
+pub noinline fn evenly(all: usize, most: usize, threads: usize) usize {
     var best = most;
     if (threads > 1) for (most / 2 + 1..most) |c| {
         if (ceilDiv(ceilDiv(all, c), threads) * c < ceilDiv(ceilDiv(all, best), threads) * best) best = c;
