@@ -213,6 +213,7 @@ test "matmul has the bits of its rule, for any strides, tiles and threads" {
         .{ .m = 100, .n = 131, .k = 97 },
         .{ .m = 97, .n = 130, .k = 101, .ta = true },
         .{ .m = 171, .n = 90, .k = 97, .tb = true },
+        .{ .m = 101, .n = 70, .k = 1100, .ta = true },
         .{ .m = 95, .n = 101, .k = 93, .ta = true, .tb = true, .gap = 3 },
         .{ .m = 95, .n = 101, .k = 93, .step = 2 },
         .{ .m = 20, .n = 21, .k = 22, .step = 2, .tb = true },
