@@ -145,12 +145,27 @@ pub fn Spectral(comptime T: type) type {
             return Turn.of(a, b).r;
         }
 
+        /// Reflections of so few rows take less time than products of matrices.
+        const few = 16;
+
         /// The rows of z (n, n) become Q^T, Q = H_0 H_1 ..., of `count` reflections in a.
         noinline fn accumulate(n: usize, from: usize, a: Matrix, ld: usize, tau: [*]const T, z: [*]T, work: [*]T, call: *plan.Call) void {
             @memset(z[0 .. n * ld], 0);
             for (0..n) |i| z[i * ld + i] = 1;
             const left = n -| from;
             if (left == 0) return;
+            if (n <= few) { // one by one
+                const v = work;
+                var k = left;
+                while (k > 0) {
+                    k -= 1;
+                    @memset(v[0..ld], 0);
+                    v[from + k] = 1;
+                    for (k + 1..left) |i| v[from + i] = a.ptr[i * a.rs + k * a.cs];
+                    for (from + k..n) |i| D.axpy(ld, -tau[k] * D.dot(ld, v, z + i * ld), v, z + i * ld);
+                }
+                return;
+            }
             const corner: Matrix = .{ .ptr = z + from * ld + from, .rs = 1, .cs = ld };
             Q.apply(left, left, corner, a, tau, left, false, true, work, call);
         }
