@@ -193,7 +193,6 @@ pub fn Gemm(comptime T: type) type {
         /// Where A comes from: its own memory; packed once for all threads, before; packed by the
         /// chunk that uses it, which then has all columns.
         const Reading = enum { in_place, shared, local };
-        const IsPacked = std.atomic.Value(bool);
 
         const Round = struct {
             p: *const Problem,
@@ -208,10 +207,6 @@ pub fn Gemm(comptime T: type) type {
             k0: usize,
             steps: usize,
             packed_a: [*]T,
-            /// A lies as it is packed, step by step: tiles pack a part on their way, for the first panel of B.
-            in_passing: bool = false,
-            /// Whether the part that begins with a panel has been packed, where they are shared.
-            is_packed: []IsPacked = &.{},
             /// A chunk: multiples of mr and nr.
             chunk_m: usize,
             chunk_n: usize,
@@ -220,10 +215,6 @@ pub fn Gemm(comptime T: type) type {
             /// `depth` steps.
             fn packedFrom(r: *const Round, k: usize) [*]T {
                 return r.packed_a + k * ceilDiv(r.rows, mr) * mr;
-            }
-            fn isPacked(r: *const Round, row: usize, k: usize) ?*IsPacked {
-                if (r.is_packed.len == 0) return null;
-                return &r.is_packed[k / depthOf(r.p) * ceilDiv(r.rows, mr) + row / mr];
             }
         };
 
@@ -242,9 +233,6 @@ pub fn Gemm(comptime T: type) type {
                 .chunk_n = 0,
             };
             if (@typeInfo(T) == .float and round.reading == .in_place) round.rows_are_close = p.a_view.?.si * @sizeOf(T) % (4 << 10) == 0;
-            if (Micro.copies_a and round.reading != .in_place and p.op == .multiply_add and p.output == null) {
-                if (p.a_view) |a| round.in_passing = a.si == 1;
-            }
             chooseChunks(&round);
             if (round.reading != .shared) return runRound(&round);
 
@@ -255,20 +243,17 @@ pub fn Gemm(comptime T: type) type {
             const count = ceilDiv(padded / mr, ceilDiv(padded, @max(mr, packed_budget / depth))) * mr;
             const times = if (count < padded) 1 else @max(1, packed_budget / (padded * depth));
             const steps = @min(p.k, times * depth);
-            const flags = if (round.in_passing) count / mr * ceilDiv(steps, depth) else 0;
-            const memory = services.allocSlice(T, count * steps + flags) orelse
+            const memory = services.allocSlice(T, count * steps) orelse
                 return call.fail(.out_of_memory, .{ 0, 0, 0 });
             defer services.free(@ptrCast(memory.ptr));
             round.packed_a = memory.ptr;
-            round.is_packed = @as([*]IsPacked, @ptrCast(memory.ptr + count * steps))[0..flags];
             while (round.row0 < p.m) : (round.row0 += count) {
                 round.rows = @min(count, p.m - round.row0);
                 round.k0 = 0;
                 while (round.k0 < p.k) : (round.k0 += steps) {
                     round.steps = @min(steps, p.k - round.k0);
-                    @memset(round.is_packed, .init(false));
                     const items = ceilDiv(round.rows, mr) * ceilDiv(round.steps, depth);
-                    if (!round.in_passing) services.parallelFor(items, grain(piece_packed, mr * @min(depth, round.steps)), round, packShared);
+                    services.parallelFor(items, grain(piece_packed, mr * @min(depth, round.steps)), round, packShared);
                     runRound(&round);
                 }
             }
@@ -399,24 +384,17 @@ pub fn Gemm(comptime T: type) type {
                         .shared => a.ptr = r.packedFrom(done) + first * depth,
                         .local => {},
                     }
-                    // Threads begin far from each other, to pack different parts.
-                    const parts = ceilDiv(rows, part_rows);
-                    const begins = if (r.is_packed.len > 0) item * parts / services.threadCount() else 0;
-                    for (begins..begins + parts) |nth| {
-                        const at = nth % parts * part_rows;
+                    var at: usize = 0;
+                    while (at < rows) : (at += part_rows) {
                         var part = a;
                         const part_count = @min(part_rows, rows - at);
                         switch (r.reading) {
                             .in_place => part.ptr += at * a.si,
                             .shared => part.ptr += at * depth,
-                            .local => if (!r.in_passing) packRows(p, local, first + at, part_count, k0, depth),
+                            .local => packRows(p, local, first + at, part_count, k0, depth),
                         }
                         const row = r.row0 + first + at;
-                        // (Should another thread be at it, both write the same.)
-                        const flag = r.isPacked(first + at, done);
-                        const packs_a = r.in_passing and (flag == null or !flag.?.load(.acquire));
-                        multiply(r, part, row, part_count, col, cols, k0, depth, packed_b, keeps_b, nth == begins, packs_a);
-                        if (packs_a) if (flag) |f| f.store(true, .release);
+                        multiply(r, part, row, part_count, col, cols, k0, depth, packed_b, keeps_b, at == 0);
                     }
                 }
             }
@@ -435,7 +413,6 @@ pub fn Gemm(comptime T: type) type {
             packed_b: [*]T,
             keeps_b: bool,
             is_first: bool,
-            packs_a: bool,
         ) void {
             const p = r.p;
             const in_place = r.reading == .in_place;
@@ -482,8 +459,6 @@ pub fn Gemm(comptime T: type) type {
                             @prefetch(a.ptr + next * a.si + line * 64 / @sizeOf(T), .{ .locality = 2 });
                         };
                     }
-                    const passes = Micro.copies_a and packs_a and j == 0 and !first and part.rows == mr and width > nr - Micro.vl and p.c.isRun(part.col, width);
-                    if (packs_a and j == 0 and !passes) packRows(p, @constCast(a.ptr) + i * depth, part.row, part.rows, k0, depth);
                     var k: usize = 0;
                     while (k < depth) : (k += p.block) {
                         const kc = @min(p.block, depth - k);
@@ -505,12 +480,7 @@ pub fn Gemm(comptime T: type) type {
                             const v = p.b_view.?;
                             operands.b = v.ptr + part.col + (k0 + k) * v.sk;
                             operands.b_rs = v.sk;
-                            Micro.panelCopying(.b, operands, to.at(place.row, place.col), to.rs, nr, adds, buffer + k * nr);
-                        } else if (Micro.copies_a and passes) {
-                            const v = p.a_view.?;
-                            operands.a = v.ptr + part.row + (k0 + k) * v.sk;
-                            operands.a_cs = v.sk;
-                            Micro.panelCopying(.a, operands, to.at(place.row, place.col), to.rs, width, adds, @constCast(from.ptr));
+                            Micro.panelCopying(operands, to.at(place.row, place.col), to.rs, adds, buffer + k * nr);
                         } else if (p.output != null or stay) {
                             Micro.panels(operands, local, .{ .rows = part.rows, .cols = width }, k > 0);
                         } else Micro.panels(operands, to, place, adds);
@@ -593,9 +563,23 @@ pub fn Gemm(comptime T: type) type {
                 const k0 = s.k0 + q * p.block;
                 const kc = @min(p.block, p.k - k0);
                 var i: usize = 0;
-                while (i < p.m) : (i += mr) p.a.pack(p.a.ctx, a + i * kc, i, @min(mr, p.m - i), k0, kc);
+                while (i < p.m) : (i += mr) p.a.pack(
+                    p.a.ctx,
+                    a + i * kc,
+                    i,
+                    @min(mr, p.m - i),
+                    k0,
+                    kc,
+                );
                 var j: usize = 0;
-                while (j < p.n) : (j += nr) p.b.pack(p.b.ctx, b + j * kc, j, @min(nr, p.n - j), k0, kc);
+                while (j < p.n) : (j += nr) p.b.pack(
+                    p.b.ctx,
+                    b + j * kc,
+                    j,
+                    @min(nr, p.n - j),
+                    k0,
+                    kc,
+                );
                 const c: Target = .{ .ptr = s.partial + q * p.m * p.n, .rs = p.n };
                 i = 0;
                 while (i < p.m) : (i += mr) {

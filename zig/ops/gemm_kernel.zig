@@ -62,7 +62,7 @@ pub inline fn step(comptime op: Op, comptime T: type, comptime W: usize, a: @Vec
 pub const masks = builtin.cpu.arch == .x86_64 and builtin.cpu.has(.x86, .avx512f);
 
 /// The lowest `count` bits, at most 32.
-pub inline fn maskOf(count: usize) u16 {
+inline fn maskOf(count: usize) u16 {
     return @truncate((@as(u64, 1) << @intCast(count)) - 1);
 }
 
@@ -278,16 +278,11 @@ pub fn Kernel(comptime T: type) type {
         /// Rows and columns of C; at most nr columns.
         pub const Part = struct { row: usize = 0, rows: usize, col: usize = 0, cols: usize };
 
-        /// What a tile packs on its way.
-        pub const Copies = enum { nothing, a, b };
-        /// Whether A can be packed so: where a vector can be stored in part.
-        pub const copies_a = masks and @typeInfo(T) == .float;
-
         /// `height` rows of A; C row-major with `ldc`, stored or added to; `cols` of its columns. `copy`:
-        /// where steps of B go to copy[k * nr + j] on their way, or of an A as it lies to copy[k * mr + i].
+        /// the rows of B go to copy[k * nr + j] on their way.
         const Tile = *const fn (o: *const Operands, c: [*]T, ldc: usize, cols: usize, adds: bool, copy: [*]T) void;
 
-        fn tile(comptime op: Op, comptime height: usize, comptime vectors: usize, comptime copies: Copies) Tile {
+        fn tile(comptime op: Op, comptime height: usize, comptime vectors: usize, comptime copies: bool) Tile {
             return struct {
                 fn run(o: *const Operands, c: [*]T, ldc: usize, cols: usize, adds: bool, copy: [*]T) void {
                     const a_rs = o.a_rs;
@@ -304,7 +299,7 @@ pub fn Kernel(comptime T: type) type {
                     var ap = o.a;
                     var bp = o.b;
                     var to = copy;
-                    const fetches = op == .multiply_add and @typeInfo(T) == .float and copies == .nothing;
+                    const fetches = op == .multiply_add and @typeInfo(T) == .float and !copies;
                     var ahead = o.ahead;
                     // C is fetched when the sums are nearly done: before, A and B would drive it out again.
                     // (Into the L2 cache, for the reason above.)
@@ -315,7 +310,7 @@ pub fn Kernel(comptime T: type) type {
                             var bv: [vectors]V = undefined;
                             inline for (0..last_vector) |j| bv[j] = bp[j * vl ..][0..vl].*;
                             bv[last_vector] = if (op == .dot) bp[last_vector * vl ..][0..vl].* else loadMasked(bp + last_vector * vl, mask);
-                            if (copies == .b) {
+                            if (copies) {
                                 inline for (0..vectors) |j| to[j * vl ..][0..vl].* = bv[j];
                                 to += nr;
                                 // Rows to come, and the next panel's, into the L2 cache: in the L1 rows a
@@ -325,16 +320,6 @@ pub fn Kernel(comptime T: type) type {
                                     @prefetch(bp + nr + (j + 1) * vl - 1, .{ .locality = 2 });
                                 }
                                 @prefetch(bp + 32 * b_rs + nr - 1, .{ .locality = 2 });
-                            }
-                            if (copies == .a) {
-                                const whole = mr - mr % vl;
-                                inline for (0..mr / vl) |j| to[j * vl ..][0..vl].* = ap[j * vl ..][0..vl].*;
-                                const rest = comptime maskOf(mr % vl);
-                                storeMasked(to + whole, loadMasked(ap + whole, rest), rest);
-                                to += mr;
-                                // Steps to come, as above.
-                                inline for (0..mr / vl + 1) |j| @prefetch(ap + 64 * o.a_cs + j * vl, .{ .locality = 2 });
-                                @prefetch(ap + 64 * o.a_cs + mr - 1, .{ .locality = 2 });
                             }
                             if (fetches) {
                                 @prefetch(ahead.ptr, .{ .locality = 2 });
@@ -444,7 +429,7 @@ pub fn Kernel(comptime T: type) type {
                 const all = blk: {
                     var t: [of.len][shape.vectors]Tile = undefined;
                     for (of, 0..) |h, i| {
-                        for (0..shape.vectors) |v| t[i][v] = tile(op, h, if (narrow) v + 1 else shape.vectors, .nothing);
+                        for (0..shape.vectors) |v| t[i][v] = tile(op, h, if (narrow) v + 1 else shape.vectors, false);
                     }
                     break :blk t;
                 };
@@ -509,13 +494,13 @@ pub fn Kernel(comptime T: type) type {
             }
         }
 
-        /// mr rows of `panels`, for `cols` columns that fill all vectors, the last one maybe in part, and
-        /// lie side by side, with B (all nr columns of it) or A packed at `copy`.
-        pub noinline fn panelCopying(comptime copies: Copies, o: Operands, c: [*]T, ldc: usize, cols: usize, adds: bool, copy: [*]T) void {
-            const run = comptime tile(.multiply_add, mr, shape.vectors, copies);
+        /// The first mr rows of `panels`, for nr columns that lie side by side, with B copied to
+        /// `copy`, packed.
+        pub fn panelCopying(o: Operands, c: [*]T, ldc: usize, adds: bool, copy: [*]T) void {
+            const run = comptime tile(.multiply_add, mr, shape.vectors, true);
             var with = o;
             aim(.multiply_add, &with, c, ldc, adds, 0);
-            run(&with, c, ldc, cols, adds, copy);
+            run(&with, c, ldc, nr, adds, copy);
         }
 
         /// to[0..n] = or += from[0..n], in pieces of powers of two.

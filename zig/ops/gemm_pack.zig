@@ -136,13 +136,6 @@ pub fn packPanel(
     if (si == 1 or count == 1) {
         if (count == width) {
             packColumns(T, width, dst, 0, src, sk, 1, kc);
-        } else if (comptime gemm_kernel.masks) {
-            // In one go: another thread may write the same, and read it (gemm.zig, `IsPacked`).
-            const vl = Kernel(T).vl;
-            for (0..kc) |k| inline for (0..(width + vl - 1) / vl) |v| {
-                const x = Kernel(T).loadMasked(src + k * sk + v * vl, gemm_kernel.maskOf(@min(vl, count -| v * vl)));
-                Kernel(T).storeMasked(dst + k * width + v * vl, x, comptime gemm_kernel.maskOf(@min(vl, width - v * vl)));
-            };
         } else {
             @memset(dst[0 .. kc * width], 0);
             for (0..kc) |k| {
