@@ -151,8 +151,10 @@ fn copyLarge(to: [*]u8, from: [*]const u8, n: usize) void {
     if (quick_strings and n >= 4096 and (@intFromPtr(to) | @intFromPtr(from)) % 64 == 0) return copyString(to, from, n);
     to[0..64].* = @as(Line, from[0..64].*);
     var i: usize = 64 - @intFromPtr(to) % 64;
+    const ahead: usize = if (n >= 1 << 16) 1024 else 0; // where shorter copies write next, nobody knows
     while (i + 256 <= n) : (i += 256) inline for (0..4) |k| {
         @prefetch(from + i + 64 * k + 1024, .{});
+        @prefetch(to + i + 64 * k + ahead, .{});
         to[i + 64 * k ..][0..64].* = @as(Line, from[i + 64 * k ..][0..64].*);
     };
     while (i + 64 <= n) : (i += 64) to[i..][0..64].* = @as(Line, from[i..][0..64].*);
