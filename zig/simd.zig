@@ -167,10 +167,17 @@ pub inline fn iota(comptime n: comptime_int, comptime T: type) @Vector(n, T) {
     return a;
 }
 
-/// Asks for the memory that a loop which goes through `p` will need after some dozen vectors.
-pub inline fn askAhead(p: anytype) void {
+/// Asks for the memory that a loop which goes through `p` will need `ahead` bytes on.
+pub inline fn askAhead(p: anytype, ahead: usize) void {
     const bytes: [*]const u8 = @ptrCast(p);
-    @prefetch(bytes + 2048, .{});
+    @prefetch(bytes + ahead, .{});
+}
+/// How far ahead it is worth asking in a loop over this many inputs and an output, of so many
+/// bytes together: beyond some MiB only for the output's line itself, since reads teach the CPU
+/// what to fetch where writes don't.
+pub inline fn aheadIn(inputs: usize, bytes: usize) usize {
+    const far: usize, const most: usize = if (inputs <= 1) .{ 1024, 10 << 20 } else .{ 2048, 5 << 20 };
+    return if (bytes <= most) far else 0;
 }
 
 // --- Maximum and minimum ----------------------------------------------------------------

@@ -77,6 +77,7 @@ case("where 1 M", lambda t: (t.randn(M) > 0, t.randn(M), t.randn(M)),
      lambda t, c, a, b: t.where(c, a, b), bytes=13 * M)  # fmt: skip
 case("add row 1000x1000", lambda t: (t.randn(1000, 1000), t.randn(1000)),
      lambda t, a, b: a + b, bytes=8 * M)  # fmt: skip
+case("add row 10000x100", lambda t: (t.randn(10_000, 100), t.randn(100)), lambda t, a, b: a + b, bytes=8 * M)
 case("add column 1000x1000", lambda t: (t.randn(1000, 1000), t.randn(1000, 1)),
      lambda t, a, b: a + b, bytes=8 * M)  # fmt: skip
 case("add channels 16x64x32x32", lambda t: (t.randn(16, 64, 32, 32), t.randn(64, 1, 1)),

@@ -279,7 +279,7 @@ fn Mover(comptime T: type, comptime M: type) type {
 /// Every line of a chunk.
 inline fn askAhead(p: anytype) void {
     const bytes: [*]const u8 = @ptrCast(p);
-    inline for (0..(chunk * @sizeOf(@TypeOf(p[0])) + 63) / 64) |line| simd.askAhead(bytes + 64 * line);
+    inline for (0..(chunk * @sizeOf(@TypeOf(p[0])) + 63) / 64) |line| simd.askAhead(bytes + 64 * line, 2048);
 }
 
 /// Integers A to integers or bools B: a whole virtual vector of the smaller ones at a time would

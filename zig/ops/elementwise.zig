@@ -180,6 +180,8 @@ pub fn init(operands: []const plan.Operand, spec: Spec) plan.PrepareError!State 
 
 /// Rows that nothing stands in the way of are worth a loop of the kernel's from so many bytes.
 const short_row = 512;
+/// The same where a tile needs no more than what is laid out once.
+const shortest_whole_row = 1536;
 /// Others, of which several make a tile.
 const short_gathered_row = 64;
 
@@ -202,7 +204,7 @@ fn chooseWay(s: *State) void {
         }
     }
     const least: usize = if (flat_or_periodic)
-        (if (rows_in_place) short_gathered_row else s.tile_length / 2)
+        (if (rows_in_place) @min(s.tile_length / 2, shortest_whole_row / v.element[0]) else s.tile_length / 2)
     else if (rows_in_place) @max(short_gathered_row, short_row / v.element[0]) else short_gathered_row;
     if (inner < least and !takesColumn(s)) s.way = .tiles;
     if (!rows_in_place and inner >= 8) chooseBlocks(s);

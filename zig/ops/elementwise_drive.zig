@@ -234,6 +234,9 @@ pub const Job = struct {
         const cut = plane >= 2 * s.tile_length and for (s.in[0..s.n_in]) |slot| {
             if (slot.rows_alike) break true;
         } else false;
+        const lays_out = for (s.in[0..s.n_in]) |slot| {
+            if (slot.place != .once and slot.place != .in_place) break true;
+        } else false;
         while (at < end) {
             const n = @min(end - at, s.tile_length, if (cut) plane - at % plane else v.n);
             const result = j.call.ptr[0].? + at * s.out.tile.size(); // if in place
@@ -244,7 +247,7 @@ pub const Job = struct {
                 if (slot.place == .in_place) {
                     in[i].ptr = base + at * slot.tile.size();
                     // On its way while other inputs are laid out.
-                    var line: usize = 0;
+                    var line: usize = if (lays_out) 0 else n * slot.tile.size();
                     while (line < n * slot.tile.size()) : (line += 64) @prefetch(in[i].ptr + line, .{});
                     continue;
                 }

@@ -52,11 +52,19 @@ pub const Kernel = struct {
         var part: [max_inputs][part_bytes]u8 align(64) = undefined;
         var in_place = false;
         const m = k.n_in;
-        for (in[0..m]) |source| in_place = in_place or source.ptr == out_rows;
+        var not_repeated: usize = 0;
+        var size_of_all: usize = k.out_size; // save for a row that all have
+        for (in[0..m], k.in_size[0..m]) |source, size| {
+            in_place = in_place or source.ptr == out_rows;
+            if (source.repeated) continue;
+            not_repeated += 1;
+            if (rows == 1 or source.row_step != 0) size_of_all += size;
+        }
+        const ahead = simd.aheadIn(not_repeated, n * rows * size_of_all);
         for (0..rows) |row| {
             var out = out_rows + row * out_step;
-            var at: Chunks = undefined;
-            for (at[0..m], in[0..m], part[0..m], k.in_size[0..m]) |*chunk, source, *buffer, size| {
+            var at: Chunks = .{ .of = undefined, .ahead = ahead };
+            for (at.of[0..m], in[0..m], part[0..m], k.in_size[0..m]) |*chunk, source, *buffer, size| {
                 const p = source.ptr + row * source.row_step;
                 chunk.* = .{ .ptr = p, .step = size * lanes };
                 if (!source.repeated) continue;
@@ -67,13 +75,13 @@ pub const Kernel = struct {
             if (left == 0) continue;
             if (whole > 0 and !in_place) {
                 // The last whole chunk, part of which is done already.
-                for (at[0..m], k.in_size[0..m]) |*chunk, size| {
+                for (at.of[0..m], k.in_size[0..m]) |*chunk, size| {
                     if (chunk.step != 0) chunk.ptr += size * (n - lanes);
                 }
                 core(1, out + k.out_size * (n - lanes), &at, call);
                 continue;
             }
-            for (at[0..m], part[0..m], k.in_size[0..m]) |*chunk, *buffer, size| {
+            for (at.of[0..m], part[0..m], k.in_size[0..m]) |*chunk, *buffer, size| {
                 if (chunk.step == 0) continue;
                 const p = chunk.ptr + chunk.step * whole;
                 // The rest of the chunk: numbers that are harmless, as they are there anyway.
@@ -130,7 +138,11 @@ pub const ColumnCore = fn (
 ) callconv(.c) void;
 /// Where the first chunk of an input is, and how many bytes behind it the next.
 pub const Chunk = extern struct { ptr: [*]const u8, step: usize };
-pub const Chunks = [max_inputs]Chunk;
+pub const Chunks = extern struct {
+    of: [max_inputs]Chunk,
+    /// As simd.askAhead has it.
+    ahead: usize,
+};
 
 /// Room for a chunk of any kernel: 64 elements of 8 bytes.
 const part_bytes = 512;
@@ -200,7 +212,8 @@ pub fn kernelMixed(
                 else => @compileError("at most three scalars"),
             };
             const c = if (options.with_call) .{call} else .{};
-            var at = in.*;
+            var at = in.of;
+            const ahead = in.ahead;
             var out = first;
             for (0..count) |_| {
                 const a = switch (n_in) {
@@ -214,8 +227,8 @@ pub fn kernelMixed(
                     else => @compileError("one to three inputs"),
                 };
                 if (options.light) {
-                    if (n_in == 1) simd.askAhead(at[0].ptr);
-                    simd.askAhead(out);
+                    if (n_in == 1) simd.askAhead(at[0].ptr, ahead);
+                    simd.askAhead(out, ahead);
                 }
                 const result = @call(.always_inline, f, .{V} ++ a ++ s ++ c);
                 const p: *[lanes]R = @ptrCast(@alignCast(out));
@@ -245,18 +258,21 @@ pub fn kernelMixed(
             // The output's lines are written whole: a chunk has the end of a row and the next one's begin.
             var at = (-%@intFromPtr(out_bytes) % @sizeOf(V)) / @sizeOf(T);
             if (at > 0) simd.storePart(T, out, at, either(simd.loadPart(T, in, at, 1), splatAt(column), column_first));
-            var left: isize = @intCast(n - at);
             var p = column;
-            while (at < total - n) : (at += lanes) {
-                const here = simd.firstLanes(T, @intCast(left));
-                const y = @select(T, here, splatAt(p), splatAt(p + step));
-                out[at..][0..lanes].* = either(in[at..][0..lanes].*, y, column_first);
-                left -= lanes;
-                p += if (left <= 0) step else 0;
-                left += if (left <= 0) @as(isize, @intCast(n)) else 0;
+            var end = n;
+            while (true) {
+                const y = splatAt(p);
+                while (at + lanes <= end) : (at += lanes) out[at..][0..lanes].* = either(in[at..][0..lanes].*, y, column_first);
+                if (end == total) break;
+                p += step;
+                if (at < end) {
+                    const both = @select(T, simd.firstLanes(T, end - at), y, splatAt(p));
+                    out[at..][0..lanes].* = either(in[at..][0..lanes].*, both, column_first);
+                    at += lanes;
+                }
+                end += n;
             }
-            const y = splatAt(column + (rows - 1) * step);
-            while (at + lanes <= total) : (at += lanes) out[at..][0..lanes].* = either(in[at..][0..lanes].*, y, column_first);
+            const y = splatAt(p);
             if (at < total) simd.storePart(T, out + at, total - at, either(simd.loadPart(T, in + at, total - at, 1), y, column_first));
         }
         inline fn splatAt(p: [*]const u8) V {
@@ -292,9 +308,10 @@ pub fn moveKernel(size: usize) Kernel {
 /// n bytes. From about the size of an L2 on, faster than memcpy.
 fn copy(to: [*]u8, from: [*]const u8, n: usize) void {
     var i: usize = 0;
+    const ahead = simd.aheadIn(1, 2 * n);
     if (n >= 1 << 20) while (i + 64 <= n) : (i += 64) {
-        simd.askAhead(from + i);
-        simd.askAhead(to + i);
+        simd.askAhead(from + i, ahead);
+        simd.askAhead(to + i, ahead);
         to[i..][0..64].* = @as(@Vector(64, u8), from[i..][0..64].*);
     };
     @memcpy(to[i..n], from[i..n]);

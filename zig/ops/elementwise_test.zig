@@ -127,6 +127,24 @@ test "a column, first and second, and in place" {
     }
 }
 
+test "a row that all have, first and second" {
+    const rows = 50;
+    for ([_]i64{ 63, 64, 100, 250, 383, 384, 385, 700, 1025 }) |n| {
+        const shape = [_]i64{ rows, n };
+        var one: Tensor = try .init(.float32, &.{n}, .contiguous);
+        defer one.deinit();
+        one.shape = &shape;
+        one.strides[0] = 0;
+        one.strides[1] = 1;
+        var x: Tensor = try .init(.float32, &shape, .contiguous);
+        defer x.deinit();
+        var out: Tensor = try .init(.float32, &shape, .contiguous);
+        defer out.deinit();
+        try check("sub", &out, &x, &one);
+        try check("sub", &out, &one, &x);
+    }
+}
+
 test "the number of threads changes nothing" {
     defer _ = threads.setCount(0);
     const shape = [_]i64{ 3, 70, 500 };

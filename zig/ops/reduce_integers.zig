@@ -101,7 +101,7 @@ fn rowOfHalves(k: *const Kernel, x: [*]const u8, n: usize) Cell {
     var i: usize = 0;
     while (i + 4 * lanes <= n) : (i += 4 * lanes) {
         inline for (&acc, 0..) |*a, j| {
-            simd.askAhead(p + i + j * lanes);
+            simd.askAhead(p + i + j * lanes, 2048);
             a.* = stepHalves(a.*, simd.load(i16, p + i + j * lanes), order);
         }
     }
@@ -159,7 +159,7 @@ fn Extremum(comptime T: type) type {
             var i: usize = 0;
             while (i + 4 * lanes <= n) : (i += 4 * lanes) {
                 inline for (&acc, 0..) |*a, j| {
-                    simd.askAhead(p + i + j * lanes);
+                    simd.askAhead(p + i + j * lanes, 2048);
                     a.* = step(a.*, simd.load(T, p + i + j * lanes), flip);
                 }
             }

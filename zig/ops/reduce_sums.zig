@@ -42,7 +42,7 @@ fn Halves(comptime d: DType) type {
             var i: usize = 0;
             while (i + 4 * lanes <= n) : (i += 4 * lanes) {
                 inline for (&acc, 0..) |*a, j| {
-                    if (j % 2 == 0) simd.askAhead(p + i + j * lanes);
+                    if (j % 2 == 0) simd.askAhead(p + i + j * lanes, 2048);
                     a.* += widened(p[i + j * lanes ..][0..lanes].*);
                 }
             }

@@ -136,7 +136,7 @@ fn iterating(name: []const u8, comptime f: fn (comptime bool, V, V) V, comptime 
                     return f(single, x, y);
                 }
                 fn run(count: usize, out: [*]u8, in: *const kernels.Chunks, _: *Call) callconv(.c) void {
-                    byKind(count, out, in[0], in[1], &at, &kind);
+                    byKind(count, out, in.of[0], in.of[1], &at, &kind);
                 }
             };
         }
@@ -160,7 +160,7 @@ fn polygamma(x: V, _: V, call: *const Call) V {
 fn Core(comptime formula: Formula, comptime n_in: usize) type {
     return struct {
         fn run(count: usize, out: [*]u8, in: *const kernels.Chunks, call: *Call) callconv(.c) void {
-            each(count, out, in[0], in[n_in - 1], call, &formula);
+            each(count, out, in.of[0], in.of[n_in - 1], call, &formula);
         }
     };
 }
