@@ -18,6 +18,7 @@ pub const Reduction = enum(u8) { none, mean, sum };
 const Pointwise = struct {
     operand: [4]Logical,
     n: usize,
+    formula: Formula,
     reduction: Reduction,
     parameter: f64,
 };
@@ -31,21 +32,21 @@ pub fn prepare(p: *Plan, formula: Formula, backward: bool) plan.PrepareError!voi
     s.* = .{
         .operand = undefined,
         .n = x.numel(),
+        .formula = formula,
         .reduction = @fromBackingInt(@as(u8, @intCast(p.ints[0]))),
         .parameter = if (p.floats.len > 0) p.floats[0] else 0,
     };
     for (p.operands, 0..) |o, k| s.operand[k] = try .init(o);
     p.run = switch (x.dtype == .float64) {
-        inline else => |double| switch (formula) {
-            inline else => |f| blk: {
-                const R = Runner(if (double) f64 else f32, f);
-                break :blk if (backward) R.backward else R.forward;
-            },
+        inline else => |double| blk: {
+            const R = Runner(if (double) f64 else f32);
+            break :blk if (backward) R.backward else R.forward;
         },
     };
 }
 
-fn Runner(comptime T: type, comptime formula: Formula) type {
+/// A formula over n elements.
+fn Loss(comptime T: type, comptime formula: Formula) type {
     const lanes = simd.lanes(T);
     const V = simd.Vec(T);
     const one: V = @splat(1);
@@ -53,21 +54,28 @@ fn Runner(comptime T: type, comptime formula: Formula) type {
     const half: V = @splat(0.5);
 
     return struct {
-        const Job = struct {
-            s: *const Pointwise,
-            call: *Call,
-            partial: [*]f64 = undefined,
-            scale: f64 = 1,
-        };
-
-        /// The loss of one vector of elements. Logarithms are one copy of the code.
-        inline fn value(x: V, t: V, parameter: V) V {
-            return switch (formula) {
-                .bce, .bce_with_logits => @call(.never_inline, valueOf, .{ x, t, parameter }),
-                else => @call(.always_inline, valueOf, .{ x, t, parameter }),
-            };
+        noinline fn values(x: [*]const T, t: [*]const T, y: [*]T, n: usize, parameter: T) void {
+            var i: usize = 0;
+            while (i < n) : (i += lanes) put(T, y + i, n - i, value(
+                part(T, x + i, n - i, 0.5),
+                part(T, t + i, n - i, 0),
+                @splat(parameter),
+            ));
         }
-        fn valueOf(x: V, t: V, parameter: V) V {
+        /// The derivatives by x, times those of what follows: `g`, or `scale` for all.
+        noinline fn slopes(x: [*]const T, t: [*]const T, g: ?[*]const T, scale: T, gx: [*]T, n: usize, parameter: T) void {
+            var i: usize = 0;
+            while (i < n) : (i += lanes) {
+                const d = slope(
+                    part(T, x + i, n - i, 0.5),
+                    part(T, t + i, n - i, 0),
+                    @splat(parameter),
+                );
+                put(T, gx + i, n - i, d * if (g) |each| part(T, each + i, n - i, 0) else @as(V, @splat(scale)));
+            }
+        }
+
+        inline fn value(x: V, t: V, parameter: V) V {
             const d = x - t;
             switch (formula) {
                 .mse => return d * d,
@@ -100,7 +108,6 @@ fn Runner(comptime T: type, comptime formula: Formula) type {
                 },
             }
         }
-        /// Its derivative by x.
         inline fn slope(x: V, t: V, parameter: V) V {
             const d = x - t;
             switch (formula) {
@@ -115,6 +122,21 @@ fn Runner(comptime T: type, comptime formula: Formula) type {
         inline fn sign(d: V) V {
             return @select(T, d > zero, one, @select(T, d < zero, -one, d));
         }
+    };
+}
+
+/// What all formulas have in common: blocks of operands, sums.
+fn Runner(comptime T: type) type {
+    const lanes = simd.lanes(T);
+    const V = simd.Vec(T);
+
+    return struct {
+        const Job = struct {
+            s: *const Pointwise,
+            call: *Call,
+            partial: [*]f64 = undefined,
+            scale: f64 = 1,
+        };
 
         fn forward(p: *const Plan, call: *Call) void {
             const s = p.stateAs(Pointwise);
@@ -132,50 +154,31 @@ fn Runner(comptime T: type, comptime formula: Formula) type {
         }
         fn forwardPiece(job: *const Job, begin: usize, end: usize) void {
             const s = job.s;
+            const each = s.reduction == .none;
             var buffers: [3][block]T align(64) = undefined;
-            const parameter: V = @splat(@floatCast(s.parameter));
             for (begin..end) |b| {
                 const at = b * block;
                 const n = @min(block, s.n - at);
                 const x = s.operand[1].read(T, job.call.ptr[1].?, at, n, &buffers[0]);
-                if (formula == .bce and !probabilities(x, n))
+                if (s.formula == .bce and !probabilities(x, n))
                     return job.call.fail(.invalid_value, .{ 0, 0, 0 });
                 const t = s.operand[2].read(T, job.call.ptr[2].?, at, n, &buffers[1]);
-                if (s.reduction == .none) {
-                    const y = s.operand[0].place(T, job.call.ptr[0].?, at, &buffers[2]);
-                    var i: usize = 0;
-                    while (i < n) : (i += lanes) {
-                        const v = value(
-                            part(T, x + i, n - i, 0.5),
-                            part(T, t + i, n - i, 0),
-                            parameter,
-                        );
-                        put(T, y + i, n - i, v);
-                    }
-                    s.operand[0].write(T, job.call.ptr[0].?, at, n, y);
-                    continue;
+                const y: [*]T = if (each) s.operand[0].place(T, job.call.ptr[0].?, at, &buffers[2]) else &buffers[2];
+                switch (s.formula) {
+                    inline else => |f| Loss(T, f).values(x, t, y, n, @floatCast(s.parameter)),
                 }
-                var sums: [4]V = @splat(@splat(0));
-                var i: usize = 0;
-                while (i + 4 * lanes <= n) : (i += 4 * lanes) inline for (0..4) |k| {
-                    const j = i + k * lanes;
-                    sums[k] += value(simd.load(T, x + j), simd.load(T, t + j), parameter);
-                };
-                while (i < n) : (i += lanes) {
-                    const v = value(
-                        part(T, x + i, n - i, 0.5),
-                        part(T, t + i, n - i, 0),
-                        parameter,
-                    );
-                    // The lanes beyond the end have a loss of their own.
-                    const inside = simd.iota(lanes, i32) < @as(
-                        @Vector(lanes, i32),
-                        @splat(@intCast(@min(lanes, n - i))),
-                    );
-                    sums[0] += @select(T, inside, v, zero);
-                }
-                job.partial[b] = simd.reduceAdd((sums[0] + sums[1]) + (sums[2] + sums[3]));
+                if (each) s.operand[0].write(T, job.call.ptr[0].?, at, n, y) else job.partial[b] = sum(y, n);
             }
+        }
+
+        fn sum(y: [*]const T, n: usize) T {
+            var sums: [4]V = @splat(@splat(0));
+            var i: usize = 0;
+            while (i + 4 * lanes <= n) : (i += 4 * lanes) inline for (0..4) |k| {
+                sums[k] += simd.load(T, y + i + k * lanes);
+            };
+            while (i < n) : (i += lanes) sums[0] += part(T, y + i, n - i, 0);
+            return simd.reduceAdd((sums[0] + sums[1]) + (sums[2] + sums[3]));
         }
 
         fn probabilities(x: [*]const T, n: usize) bool {
@@ -183,7 +186,7 @@ fn Runner(comptime T: type, comptime formula: Formula) type {
             var i: usize = 0;
             while (i < n) : (i += lanes) {
                 const v = part(T, x + i, n - i, 0.5);
-                inside = inside & (v >= zero) & (v <= one);
+                inside = inside & (v >= @as(V, @splat(0))) & (v <= @as(V, @splat(1)));
             }
             return @reduce(.And, inside);
         }
@@ -207,30 +210,15 @@ fn Runner(comptime T: type, comptime formula: Formula) type {
         fn backwardPiece(job: *const Job, begin: usize, end: usize) void {
             const s = job.s;
             var buffers: [4][block]T align(64) = undefined;
-            const parameter: V = @splat(@floatCast(s.parameter));
-            const scale: V = @splat(@floatCast(job.scale));
             for (begin..end) |b| {
                 const at = b * block;
                 const n = @min(block, s.n - at);
                 const x = s.operand[2].read(T, job.call.ptr[2].?, at, n, &buffers[0]);
                 const t = s.operand[3].read(T, job.call.ptr[3].?, at, n, &buffers[1]);
-                const each = s.reduction == .none;
-                const g = if (each) s.operand[1].read(
-                    T,
-                    job.call.ptr[1].?,
-                    at,
-                    n,
-                    &buffers[2],
-                ) else x;
+                const g = if (s.reduction == .none) s.operand[1].read(T, job.call.ptr[1].?, at, n, &buffers[2]) else null;
                 const gx = s.operand[0].place(T, job.call.ptr[0].?, at, &buffers[3]);
-                var i: usize = 0;
-                while (i < n) : (i += lanes) {
-                    const d = slope(
-                        part(T, x + i, n - i, 0.5),
-                        part(T, t + i, n - i, 0),
-                        parameter,
-                    );
-                    put(T, gx + i, n - i, d * (if (each) part(T, g + i, n - i, 0) else scale));
+                switch (s.formula) {
+                    inline else => |f| Loss(T, f).slopes(x, t, g, @floatCast(job.scale), gx, n, @floatCast(s.parameter)),
                 }
                 s.operand[0].write(T, job.call.ptr[0].?, at, n, gx);
             }
