@@ -154,14 +154,14 @@ pub fn Spectral(comptime T: type) type {
             for (0..n) |i| z[i * ld + i] = 1;
             const left = n -| from;
             if (left == 0) return;
-            if (n <= few) { // one by one
+            if (simd.has_fma and n <= few) { // one by one
                 const v = work;
                 var k = left;
                 while (k > 0) {
                     k -= 1;
                     @memset(v[0..ld], 0);
                     v[from + k] = 1;
-                    for (k + 1..left) |i| v[from + i] = a.ptr[i * a.rs + k * a.cs];
+                    D.copy(left - k - 1, 1, a.at(k + 1, k), .{ .ptr = v + from + k + 1, .rs = 1 });
                     for (from + k..n) |i| D.axpy(ld, -tau[k] * D.dot(ld, v, z + i * ld), v, z + i * ld);
                 }
                 return;

@@ -13,6 +13,7 @@ const std = @import("std");
 const plan = @import("../plan.zig");
 const kernels = @import("elementwise_kernel.zig");
 const shared = @import("elementwise_shared.zig");
+const simd = @import("../simd.zig");
 const bessel = @import("special_bessel.zig");
 const common = @import("special_common.zig");
 const gamma = @import("special_gamma.zig");
@@ -132,11 +133,11 @@ fn iterating(name: []const u8, comptime f: fn (comptime bool, V, V) V, comptime 
     const For = struct {
         fn Of(comptime single: bool) type {
             return struct {
-                fn at(x: V, y: V) V {
+                fn at(x: V, y: V, _: *const Call) V {
                     return f(single, x, y);
                 }
-                fn run(count: usize, out: [*]u8, in: *const kernels.Chunks, _: *Call) callconv(.c) void {
-                    byKind(count, out, in.of[0], in.of[1], &at, &kind);
+                fn run(count: usize, out: [*]u8, in: *const kernels.Chunks, call: *Call) callconv(.c) void {
+                    if (simd.has_fma) byKind(count, out, in.of[0], in.of[1], call, &at, &kind) else each(count, out, in.of[0], in.of[1], call, &at);
                 }
             };
         }
@@ -180,7 +181,8 @@ noinline fn byKind(
     out: [*]u8,
     first: kernels.Chunk,
     second: kernels.Chunk,
-    formula: *const fn (x: V, y: V) V,
+    call: *const Call,
+    formula: *const Formula,
     kind: *const fn (x: V, y: V) common.Kinds,
 ) void {
     const lanes = common.lanes;
@@ -199,7 +201,7 @@ noinline fn byKind(
         }
         const results = @as([*][lanes]f64, @ptrCast(@alignCast(out))) + done;
         if (n == 1 or !others) {
-            for (results[0..n], done..) |*y, i| y.* = formula(elements(first, i).*, elements(second, i).*);
+            for (results[0..n], done..) |*y, i| y.* = formula(elements(first, i).*, elements(second, i).*, call);
             continue;
         }
         for (kinds[0..n]) |k| {
@@ -217,7 +219,7 @@ noinline fn byKind(
         }
         const y = @as([*]f64, @ptrCast(results));
         for (0..n) |i| {
-            const some: [lanes]f64 = formula(sorted[0][i * lanes ..][0..lanes].*, sorted[1][i * lanes ..][0..lanes].*);
+            const some: [lanes]f64 = formula(sorted[0][i * lanes ..][0..lanes].*, sorted[1][i * lanes ..][0..lanes].*, call);
             for (some, places[i * lanes ..][0..lanes]) |x, place| y[place] = x;
         }
     }

@@ -68,8 +68,9 @@ pub noinline fn polynomial(x: V, rows: []const [4]f64) V {
     const p = four(z * z, rows);
     return fma(fma(p[0], x, p[1]), z, fma(p[2], x, p[3]));
 }
-/// The same without a loop.
+/// The same without a loop, but on old CPUs.
 pub inline fn unrolled(x: V, comptime rows: []const [4]f64) V {
+    if (!simd.has_fma) return polynomial(x, rows);
     const z = x * x;
     const w = z * z;
     var p: [4]V = undefined;

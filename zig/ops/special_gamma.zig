@@ -205,40 +205,26 @@ noinline fn upperFraction(a: V, x: V, wanted: Mask, tolerance: f64) V {
     return answer;
 }
 
-/// By what the incomplete functions are computed.
-const Way = struct {
-    inside: Mask,
-    a: V,
-    x: V,
-    lower: Mask,
-    over: Mask,
-
-    inline fn of(given_a: V, given_x: V) Way {
-        const inside = (given_a > zero) & (given_x > zero) & finite(given_a) & finite(given_x);
-        const a = pick(inside, given_a, one);
-        const x = pick(inside, given_x, one);
-        const over = x > c(1.1);
-        const small = pick(x <= c(0.5), c(-0.4 / @log(2.0)) / roughLog2(x), x * c(1.1));
-        const lower = inside & ((over & (x < a)) | (!over & (small < a)));
-        return .{ .inside = inside, .a = a, .x = x, .lower = lower, .over = over };
-    }
-};
+/// Those outside, and those of a series or fraction of their own, nearly.
 pub fn incompleteKind(a: V, x: V) common.Kinds {
-    const way: Way = .of(a, x);
-    const of_upper = @select(u8, way.over, @as(common.Kinds, @splat(2)), @as(common.Kinds, @splat(3)));
-    return @select(u8, way.lower, @as(common.Kinds, @splat(1)), of_upper) * @intFromBool(way.inside);
+    const inside = (a > zero) & (x > zero) & finite(a) & finite(x);
+    const over = x > c(1.1);
+    const lower = pick(over, x, x * c(0.95) + c(0.1)) < a;
+    const kind = @as(common.Kinds, @splat(3)) - @intFromBool(over);
+    return @select(u8, lower, @as(common.Kinds, @splat(1)), kind) * @intFromBool(inside);
 }
 
 /// The regularised incomplete gamma functions: the smaller of the two by a series or fraction of
 /// its own.
 noinline fn incomplete(given_a: V, given_x: V, upper: bool, tolerance: f64) V {
-    const way: Way = .of(given_a, given_x);
-    const inside = way.inside;
-    const a = way.a;
-    const x = way.x;
-    const lower = way.lower;
-    const fraction = inside & !lower & way.over;
-    const rest = inside & !lower & !way.over;
+    const inside = (given_a > zero) & (given_x > zero) & finite(given_a) & finite(given_x);
+    const a = pick(inside, given_a, one);
+    const x = pick(inside, given_x, one);
+    const over = x > c(1.1);
+    const small = pick(x <= c(0.5), c(-0.4 / @log(2.0)) / roughLog2(x), x * c(1.1));
+    const lower = inside & ((over & (x < a)) | (!over & (small < a)));
+    const fraction = inside & !lower & over;
+    const rest = inside & !lower & !over;
     var value = zero;
     const front = if (any(lower | fraction)) prefactor(a, x) else one;
     if (any(lower)) value = lowerSeries(a, x, lower, tolerance) * front;
