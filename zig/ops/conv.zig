@@ -29,8 +29,8 @@
 //! weights over 16, 32 ... channels sum in shorter chains (conv_pixels.zig), those over few
 //! channels, or of windows of one element to one channel, in fixed lanes (conv_lanes.zig,
 //! conv_single.zig). grad_input over few positions adds up positions last (conv_scatter.zig). Depthwise convolutions (conv_depthwise.zig,
-//! conv_depthwise_pixels.zig) sum over taps in one chain, in order or by columns of a 3 or 5 high
-//! window, and their grad_weight in fixed lanes. Float16 is float32 all the way, and rounded at
+//! conv_depthwise_pixels.zig, conv_depthwise_rows.zig) sum over taps in one chain, in order or by
+//! columns of a 3, 5 or 7 high window, and their grad_weight in fixed lanes. Float16 is float32 all the way, and rounded at
 //! the end; so is bfloat16 there and where Winograd's algorithm is used, otherwise it goes by
 //! pairs (conv_pairs.zig): k = (pair of channels, tap) and in grad_weight (pair of images, p), of
 //! a pair the second first.
@@ -44,6 +44,7 @@ const gemm = @import("gemm.zig");
 const conv_image = @import("conv_image.zig");
 const conv_depthwise = @import("conv_depthwise.zig");
 const depthwise_pixels = @import("conv_depthwise_pixels.zig");
+const depthwise_rows = @import("conv_depthwise_rows.zig");
 const conv_lanes = @import("conv_lanes.zig");
 const conv_pairs = @import("conv_pairs.zig");
 const conv_pixels = @import("conv_pixels.zig");
@@ -379,6 +380,10 @@ fn Convolution(comptime T: type) type {
                 .weight = weight,
             };
             if (T == f32 and g.isDepthwise()) {
+                if (row == .conv and depthwise_rows.fits(g, g.out, g.padding[2]))
+                    return depthwise_rows.forward(g, image, weight.view(), bias, out);
+                if (row != .conv and depthwise_rows.fits(g, g.in, @as(i64, @intCast(g.kernel[2])) - 1 - g.padding[2]))
+                    return depthwise_rows.gradInput(g, image, weight.view(), bias, out);
                 if (row == .conv and depthwise_pixels.fits(g, g.out[2], g.stride[2]))
                     return depthwise_pixels.forward(g, image, weight.view(), bias, out);
                 if (row != .conv and depthwise_pixels.fits(g, g.in[2], @max(g.stride[1], g.stride[2])))

@@ -269,15 +269,21 @@ test "conv and its gradients" {
         .{ .dims = 2, .n = 3, .ci = 3, .co = 32, .in = .{ 1, 10, 10 }, .kernel = .{ 1, 5, 5 }, .padding = .{ 0, 1, 0 }, .bias = true },
         .{ .dims = 1, .n = 2, .groups = 2, .ci = 3, .co = 64, .in = .{ 1, 1, 70 }, .kernel = .{ 1, 1, 9 }, .stride = .{ 1, 1, 4 }, .bias = true },
         .{ .dims = 2, .n = 3, .ci = 32, .co = 16, .in = .{ 1, 7, 9 }, .kernel = .{ 1, 2, 3 }, .stride = .{ 1, 3, 2 } },
+        // Narrow depthwise planes, a row a vector: higher than a tile, with columns cut off or before the image, an odd one left.
+        .{ .dims = 2, .n = 2, .groups = 3, .ci = 1, .co = 1, .in = .{ 1, 18, 13 }, .kernel = .{ 1, 5, 5 }, .padding = .{ 0, 2, 2 }, .bias = true },
+        .{ .dims = 2, .n = 1, .groups = 2, .ci = 1, .co = 1, .in = .{ 1, 5, 11 }, .kernel = .{ 1, 3, 4 }, .padding = .{ 0, 4, 4 }, .last = true },
+        .{ .dims = 2, .n = 1, .groups = 3, .ci = 1, .co = 1, .in = .{ 1, 17, 8 }, .kernel = .{ 1, 7, 3 }, .padding = .{ 0, 3, 1 }, .bias = true },
+        .{ .dims = 2, .n = 1, .groups = 5, .ci = 1, .co = 1, .in = .{ 1, 7, 16 }, .kernel = .{ 1, 3, 3 }, .padding = .{ 0, 1, 1 } },
+        .{ .dims = 2, .n = 1, .groups = 5, .ci = 1, .co = 1, .in = .{ 1, 6, 16 }, .kernel = .{ 1, 3, 9 }, .bias = true },
         // 16 channels of a depthwise one together.
-        .{ .dims = 2, .n = 2, .groups = 32, .ci = 1, .co = 1, .in = .{ 1, 9, 7 }, .kernel = .{ 1, 7, 7 }, .padding = .{ 0, 3, 3 }, .bias = true },
+        .{ .dims = 2, .n = 2, .groups = 32, .ci = 1, .co = 1, .in = .{ 1, 9, 7 }, .kernel = .{ 1, 6, 7 }, .padding = .{ 0, 3, 3 }, .bias = true },
         .{ .dims = 2, .n = 2, .groups = 16, .ci = 1, .co = 1, .in = .{ 1, 12, 29 }, .kernel = .{ 1, 3, 3 }, .stride = .{ 1, 2, 2 }, .padding = .{ 0, 1, 1 }, .last = true },
         // ... of which some come twice.
         .{ .dims = 2, .n = 2, .groups = 21, .ci = 1, .co = 1, .in = .{ 1, 9, 8 }, .kernel = .{ 1, 5, 5 }, .stride = .{ 1, 2, 2 }, .padding = .{ 0, 2, 2 }, .bias = true },
         // Strips of rows of two phases, and of phases without taps.
         .{ .dims = 2, .n = 1, .groups = 16, .ci = 1, .co = 1, .in = .{ 1, 25, 40 }, .kernel = .{ 1, 3, 3 }, .stride = .{ 1, 2, 2 }, .padding = .{ 0, 1, 1 } },
         .{ .dims = 2, .n = 2, .groups = 18, .ci = 1, .co = 1, .in = .{ 1, 11, 13 }, .kernel = .{ 1, 2, 1 }, .stride = .{ 1, 3, 4 }, .bias = true },
-        .{ .dims = 2, .n = 3, .groups = 40, .ci = 1, .co = 1, .in = .{ 1, 7, 6 }, .kernel = .{ 1, 3, 3 }, .padding = .{ 0, 1, 1 }, .last = true },
+        .{ .dims = 2, .n = 3, .groups = 40, .ci = 1, .co = 1, .in = .{ 1, 7, 6 }, .kernel = .{ 1, 2, 3 }, .padding = .{ 0, 1, 1 }, .last = true },
         .{ .dims = 1, .n = 2, .groups = 16, .ci = 1, .co = 1, .in = .{ 1, 1, 40 }, .kernel = .{ 1, 1, 4 }, .padding = .{ 0, 0, 3 }, .dilation = .{ 1, 1, 2 }, .bias = true },
         .{ .dims = 3, .n = 1, .groups = 2, .ci = 1, .co = 1, .in = .{ 5, 6, 7 }, .kernel = .{ 2, 2, 3 }, .dilation = .{ 2, 1, 1 }, .last = true },
         .{ .dims = 2, .n = 2, .ci = 3, .co = 32, .in = .{ 1, 10, 10 }, .kernel = .{ 1, 5, 5 }, .last = true },
