@@ -144,9 +144,7 @@ const Job = struct {
         inline for (0..n) |i| weights[i] = job.weight + of[i] % job.channels * job.weight_channel;
         var p: usize = 0;
         while (p < job.grid[0]) : (p += rows) {
-            // A bit for every row of the image that the tile meets.
-            var met: u32 = 0;
-            for (0..rows + taps - 1) |i| met |= @as(u32, @intFromBool(p + i -% job.top < job.image.size[1])) << @intCast(i);
+            const met = job.rowsMet(p, rows + taps - 1);
             var left: usize = 0;
             while (left < job.grid[1]) : (left += lanes) {
                 const c = @min(left, job.grid[1] -| lanes);
@@ -161,12 +159,8 @@ const Job = struct {
                         w[t] = beside(n, values);
                     }
                     var x: [n]usize = undefined;
-                    inline for (0..n) |i| x[i] = @intFromPtr(from[i]) +% start +% 4 * column;
-                    // The compiler would write the loop out for every set of bits.
-                    const bits = asm volatile (""
-                        : [out] "=r" (-> u32),
-                        : [in] "0" (met),
-                    );
+                    inline for (0..n) |i| x[i] = opaquely(@intFromPtr(from[i]) +% start +% 4 * column);
+                    const bits = opaquely(met);
                     inline for (0..rows + taps - 1) |i| if (bits >> i & 1 != 0) {
                         var parts: [n]@Vector(lanes / n, f32) = undefined;
                         inline for (0..n) |k| parts[k] = @as([*]const f32, @ptrFromInt(x[k] +% i * 4 * row_size))[0 .. lanes / n].*;
@@ -176,9 +170,27 @@ const Job = struct {
                         };
                     };
                 }
-                job.put(n, of, p, c, &acc);
+                const sums = acc; // (its own memory: that of `acc` would be kept up to date)
+                job.put(n, of, p, c, &sums);
             }
         }
+    }
+
+    /// A bit for every row of the image among `n` that the tile at row p meets.
+    noinline fn rowsMet(job: *const Job, p: usize, n: usize) usize {
+        const before: i64 = @bitCast(job.top -% p);
+        const most: i64 = @intCast(n);
+        const first: u6 = @intCast(@max(0, @min(most, before)));
+        const end: u6 = @intCast(@max(0, @min(most, before + @as(i64, @intCast(job.image.size[1])))));
+        return (@as(usize, 1) << end) - (@as(usize, 1) << first);
+    }
+
+    /// Otherwise the compiler writes the loop out for every set of bits, and keeps an address for every row.
+    inline fn opaquely(x: usize) usize {
+        return asm volatile (""
+            : [out] "=r" (-> usize),
+            : [in] "0" (x),
+        );
     }
 
     /// Rows of outputs in registers.
