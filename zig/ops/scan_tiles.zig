@@ -232,19 +232,18 @@ pub fn Kernel(comptime T: type, comptime arg: bool) type {
         const Strand = struct { from: usize, total: V, best: VI };
 
         pub fn scan(tile: *Tile) void {
+            if (n == 1 or tile.width > 1) return together(tile);
             switch (tile.narrow) {
                 inline else => |narrow| switch (tile.product) {
-                    inline else => |product| if (!(arg and product) and (arg or float or !narrow)) {
-                        const W = Walk(if (narrow) Narrow else T, product);
-                        if (n > 1 and tile.width == 1) W.runs(tile) else together(tile, W.walk);
-                    },
+                    inline else => |product| if (!(arg and product) and (arg or float or !narrow))
+                        Walk(if (narrow) Narrow else T, product).runs(tile),
                 },
             }
         }
 
         /// All lines of a tile, n at a time: those of a few groups and columns. The last begin so
         /// early that they are as many: what they share with those before is computed twice, alike.
-        noinline fn together(tile: *Tile, walk: *const fn (tile: *const Tile, strands: *[2]Strand, columns: usize) void) void {
+        fn together(tile: *Tile) void {
             const columns: usize = @min(n, if (tile.width == 3) 2 else tile.width);
             // Of one group, the lanes are the same columns several times.
             const groups: usize = @min(n / columns, tile.count);
@@ -260,24 +259,29 @@ pub fn Kernel(comptime T: type, comptime arg: bool) type {
                         s.* = strands[0];
                         continue;
                     }
-                    s.* = begin(tile, @min(group, tile.count - groups) * tile.apart + @min(column, tile.width - columns), number + q * n);
+                    begin(s, tile, @min(group, tile.count - groups) * tile.apart + @min(column, tile.width - columns), number + q * n);
                     column += columns;
                     if (column < tile.width) continue;
                     column = 0;
                     group += groups;
                 }
-                walk(tile, &strands, columns);
+                switch (tile.narrow) {
+                    inline else => |narrow| switch (tile.product) {
+                        inline else => |product| if (!(arg and product) and (arg or float or !narrow))
+                            Walk(if (narrow) Narrow else T, product).walk(tile, &strands, columns),
+                    },
+                }
                 for (&strands, 0..) |*s, q| keep(tile, s, number + q * n);
             }
         }
-        inline fn begin(tile: *const Tile, from: usize, number: usize) Strand {
-            if (tile.resumed) return .{
-                .from = from,
-                .total = @as([*]T, @ptrCast(tile.totals))[number..][0..n].*,
-                .best = if (arg) tile.best[number..][0..n].* else undefined,
-            };
-            const first: i64 = @intCast(if (tile.reverse) tile.first + tile.rows - 1 else tile.first);
-            return .{ .from = from, .total = @splat(if (tile.product) 1 else start), .best = @splat(first) };
+        inline fn begin(s: *Strand, tile: *const Tile, from: usize, number: usize) void {
+            s.from = from;
+            s.total = @splat(if (tile.product) 1 else start);
+            s.best = @splat(@intCast(if (tile.reverse) tile.first + tile.rows - 1 else tile.first));
+            if (tile.resumed) {
+                s.total = @as([*]T, @ptrCast(tile.totals))[number..][0..n].*;
+                if (arg) s.best = tile.best[number..][0..n].*;
+            }
         }
         inline fn keep(tile: *const Tile, s: *const Strand, number: usize) void {
             if (tile.rows == tile.whole) return;
@@ -343,7 +347,8 @@ pub fn Kernel(comptime T: type, comptime arg: bool) type {
                     const short = !arg and (tile.rows == 2 or tile.rows == 3) and tile.apart == tile.rows and tile.step == 1;
                     var group: usize = 0;
                     while (group < tile.count) {
-                        var s = begin(tile, @min(group, tile.count - n) * tile.apart, group);
+                        var s: Strand = undefined;
+                        begin(&s, tile, @min(group, tile.count - n) * tile.apart, group);
                         squares(tile, &s, x, y);
                         keep(tile, &s, group);
                         group += n;
