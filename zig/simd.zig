@@ -172,6 +172,14 @@ pub inline fn askAhead(p: anytype, ahead: usize) void {
     const bytes: [*]const u8 = @ptrCast(p);
     @prefetch(bytes + ahead, .{});
 }
+/// x, of which the compiler knows nothing: where it knows better, it makes branches that nobody could
+/// foresee, writes loops out for every value, or keeps more addresses than there are registers.
+pub inline fn opaquely(x: usize) usize {
+    return asm volatile (""
+        : [out] "=r" (-> usize),
+        : [x] "0" (x),
+    );
+}
 /// How far ahead it is worth asking in a loop over this many inputs and an output, of so many
 /// bytes together: beyond some MiB only for the output's line itself, since reads teach the CPU
 /// what to fetch where writes don't.

@@ -63,8 +63,9 @@ def remembering(rule):
 
 def script_of(outs, places, n, edges):
     """How the graph of `outs` is made again: (script, the values that are `outs`, the places that it uses, whether one of
-    several arguments that share memory was taken for any), as zig/python/memo_graph.zig takes them, or None where a node says more than a script can. places: the tensors of a call,
-    the first `n` its arguments, whose edges are `edges`, and behind them what its steps made."""
+    several arguments that share memory was taken for any), as zig/python/memo_graph.zig takes them, or None where a node
+    says more than a script can. places: the tensors of a call, the first `n` its arguments, whose edges are `edges`, and
+    behind them what its steps made."""
     wanted = [e for e in edges if e is not None]
     if len({id(e) for e in wanted}) < len(wanted):
         return None

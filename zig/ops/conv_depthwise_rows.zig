@@ -159,8 +159,9 @@ const Job = struct {
                         w[t] = beside(n, values);
                     }
                     var x: [n]usize = undefined;
-                    inline for (0..n) |i| x[i] = opaquely(@intFromPtr(from[i]) +% start +% 4 * column);
-                    const bits = opaquely(met);
+                    inline for (0..n) |i| x[i] = simd.opaquely(@intFromPtr(from[i]) +% start +% 4 * column);
+                    // One loop for all sets of bits, and one address for all rows.
+                    const bits = simd.opaquely(met);
                     inline for (0..rows + taps - 1) |i| if (bits >> i & 1 != 0) {
                         var parts: [n]@Vector(lanes / n, f32) = undefined;
                         inline for (0..n) |k| parts[k] = @as([*]const f32, @ptrFromInt(x[k] +% i * 4 * row_size))[0 .. lanes / n].*;
@@ -183,14 +184,6 @@ const Job = struct {
         const first: u6 = @intCast(@max(0, @min(most, before)));
         const end: u6 = @intCast(@max(0, @min(most, before + @as(i64, @intCast(job.image.size[1])))));
         return (@as(usize, 1) << end) - (@as(usize, 1) << first);
-    }
-
-    /// Otherwise the compiler writes the loop out for every set of bits, and keeps an address for every row.
-    inline fn opaquely(x: usize) usize {
-        return asm volatile (""
-            : [out] "=r" (-> usize),
-            : [in] "0" (x),
-        );
     }
 
     /// Rows of outputs in registers.

@@ -198,13 +198,6 @@ fn Searching(comptime d: DType) type {
                 for (to[0..whole], 1..) |*x, i| x.* = from[i * apart - 1];
                 @memset(to[whole..], from[from.len - 1]);
             }
-            /// x, of which the compiler knows nothing: it would make a branch of it that nobody could foresee.
-            inline fn hidden(x: usize) usize {
-                return asm (""
-                    : [out] "=r" (-> usize),
-                    : [x] "0" (x),
-                );
-            }
             /// The place of the first that is not passed, from `low` on; `n` behind it where all are.
             inline fn among(comptime right: bool, comptime n: usize, nodes: []const T, from: usize, x: T) usize {
                 // What is before a place that was found is passed in any case: starting sooner does no harm.
@@ -251,7 +244,7 @@ fn Searching(comptime d: DType) type {
                     inline for (x, low) |v, *l| {
                         const y = middle[l.*];
                         const stops = if (right) y > v else y >= v;
-                        l.* += half & (hidden(@intFromBool(stops)) -% 1);
+                        l.* += half & (simd.opaquely(@intFromBool(stops)) -% 1);
                     }
                     left -= half;
                 }
