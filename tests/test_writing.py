@@ -196,3 +196,54 @@ def test_joined_straight_into_out(name, count):
                 assert f(tensors, dim, out=out) is out and dlgrad.equal(out, want)
     with pytest.raises(RuntimeError):
         f([tensors[0]], out=tensors[0].view(1, 3, 4) if name == "stack" else tensors[0])
+
+
+OVERWRITES = {
+    "copy_": lambda t: t.copy_(dlgrad.full((3,), 7.0)),
+    "copy_ of another dtype": lambda t: t.copy_(dlgrad.full((), 7)),
+    "fill_ with a tensor": lambda t: t.fill_(dlgrad.tensor(7.0)),
+    "zero_": lambda t: t.zero_(),
+    "ge_": lambda t: t.ge_(0.5),
+    "eq_": lambda t: t.eq_(dlgrad.ones(3)),
+    "logical_not_": lambda t: t.logical_not_(),
+    "normal_": lambda t: t.normal_(),
+    "bernoulli_": lambda t: t.bernoulli_(dlgrad.full((3,), 0.5)),
+}
+
+
+@pytest.mark.parametrize("name", OVERWRITES)
+@pytest.mark.parametrize("retains", [False, True])
+def test_what_is_overwritten_has_the_gradient_0(name, retains):
+    """The history stays one that asks for a gradient, so that an optimizer finds zeros and not None."""
+    for _ in range(4):
+        x = dlgrad.ones(3, requires_grad=True)
+        t = x * 2
+        if retains:
+            t.retain_grad()
+        OVERWRITES[name](t)
+        assert t.requires_grad and not t.is_leaf
+        (t * 3).sum().backward()
+        assert x.grad.tolist() == [0, 0, 0]
+        assert not retains or t.grad.tolist() == [3, 3, 3]
+        with dlgrad.no_grad():
+            t = x * 2
+            OVERWRITES[name](t)
+        assert not t.requires_grad
+
+
+def test_a_copy_reaches_its_source_and_zeros_its_past():
+    for dtype in (dlgrad.float32, dlgrad.float64):
+        x, y = dlgrad.ones(3, requires_grad=True), dlgrad.ones((), dtype=dtype, requires_grad=True)
+        t = x * 2
+        assert t.copy_(y * 2).grad_fn.name() == "CopyBackwards"
+        (t * t).sum().backward()
+        assert x.grad.tolist() == [0, 0, 0] and y.grad.item() == 24 and y.grad.dtype is dtype
+
+
+def test_a_copy_onto_itself_is_checked_each_time():
+    for _ in range(4):
+        t = dlgrad.ones(3, requires_grad=True) * 2
+        assert t.copy_(t) is t
+    with pytest.raises(RuntimeError, match="leaf Variable"):
+        leaf = dlgrad.ones(3, requires_grad=True)
+        leaf.copy_(leaf)

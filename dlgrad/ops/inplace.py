@@ -8,7 +8,7 @@ from ..autograd.graph import record
 from ..autograd.mode import mode
 from ..layout import Layout
 from ..layout import contiguous as row_major_layout
-from ..plan import make_plan, remember, write
+from ..plan import make_plan, not_again, remember, write
 from ..storage import allocate
 from ..tensor import Tensor, method
 from .checked import checked
@@ -49,8 +49,7 @@ def _write(t, name, write):
 
     check_inplace(name, t)
     if mode.enabled and t.requires_grad:
-        constant = lambda x: record(write(empty_like(x)), "ZeroBackward0", zeros_like, (x,))  # noqa: E731
-        return replace_history(name, t, constant)
+        return replace_history(name, t, lambda x: write(empty_like(x)), reads=False)
     write(t)
     return t
 
@@ -85,6 +84,7 @@ def copy_(self, src, non_blocking=False):
     check_inplace("copy_", self)
     check_writable("copy_", self)
     if src is self:
+        not_again()  # the checks stand for this tensor only
         return self
     shape = tuple(self._layout.shape)
     if tuple(src._layout.shape) != shape:
@@ -97,11 +97,20 @@ def copy_(self, src, non_blocking=False):
         and (self.requires_grad or src.requires_grad)
         and (self._layout.dtype.is_floating_point or self._layout.dtype.is_complex)
     ):
-        d = self._layout.dtype
-        return replace_history("copy_", self, lambda _: src.to(d) if src._layout.dtype is not d else src.clone(),
-                               reads=False)  # fmt: skip
+        return replace_history("copy_", self, lambda _: _copied(self, src), reads=False)
     copy_into(self, src)
     return self
+
+
+def _copied(t, src):
+    """A copy of `src` in the dtype of `t`, of which `t` is the past (so that its gradient is 0)."""
+    have, want = src._layout.dtype, t._layout.dtype
+    if have.is_complex is not want.is_complex:
+        return src.to(want)
+    value = src.detach()
+    value = value.clone() if have is want else value.to(want)
+    past = t if t._view is None else None  # a view's is cut out of its base's
+    return record(value, "CopyBackwards", (zeros_like, lambda g: g.to(have)), (past, src))
 
 
 @method

@@ -11,7 +11,7 @@ import warnings
 
 from .. import dtypes as dt
 from .. import plan as door
-from ..autograd.graph import Node, edge_of, save
+from ..autograd.graph import Node, edge_of, record, save
 from ..autograd.mode import mode
 from ..layout import broadcast_shapes, expanded
 from ..plan import make_plan, remember, write_plan
@@ -375,6 +375,7 @@ def replace_history(name, t, compute, reads=True):
 
     The new value is computed beside the old one, so that what its node saves of the old value is a copy
     that the write does not touch. reads: whether `compute` looks at the old value at all."""
+    from .create import zeros_like
     from .view_graph import scatter_view
 
     old = t.clone() if reads else make_tensor(t._ptr, t._layout, t._storage)
@@ -388,6 +389,8 @@ def replace_history(name, t, compute, reads=True):
     store(name, t, result)
     base = t._view
     if base is None:
+        if not result.requires_grad:  # nothing of the past is left: its gradient is 0
+            record(result, name.title().replace("_", "") + "Backward0", zeros_like, (t,))
         t._requires_grad = result.requires_grad
         t._grad_fn = edge_of(result) if t._requires_grad else None
         _retain_anew(t)

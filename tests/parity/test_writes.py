@@ -1,6 +1,7 @@
 """Random programs of views and in-place writes, here and in PyTorch: the same values, strides and gradients."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -78,3 +79,80 @@ def test_programs(seed, source, steps):
         assert tuple(a.shape) == tuple(b.shape) and strides(a) == strides(b)
         np.testing.assert_allclose(a.tolist(), b.tolist(), 1e-10, 1e-10)
     np.testing.assert_allclose(gradient.tolist(), expected.tolist(), 1e-10, 1e-10)
+
+
+TARGETS = {
+    "of no graph": lambda x: x.detach().clone(),
+    "with a history": lambda x: x * 2,
+    "a view": lambda x: (x * 2)[1:],
+    "a view of a view": lambda x: (x * 2).t()[:2],
+    "a leaf": lambda x: x,
+    "a view of a leaf": lambda x: x[1:],
+    "detached": lambda x: (x * 2).detach(),
+}
+OTHERS = {
+    "wants no gradient": lambda y: y.detach(),
+    "a leaf": lambda y: y,
+    "of another dtype": lambda y: (y * 2).float(),
+}
+WRITES = {
+    "copy_": lambda m, t, y: t.copy_(y[: t.shape[1]]),
+    "fill_": lambda m, t, y: t.fill_(y.sum()),
+    "zero_": lambda m, t, y: t.zero_(),
+    "masked_fill_": lambda m, t, y: t.masked_fill_(t.detach() > 0.5, y.sum()),
+    "masked_fill_ everywhere": lambda m, t, y: t.masked_fill_(t.detach() < 9, 2.0),
+    "index_fill_": lambda m, t, y: t.index_fill_(0, m.tensor([0]), y.sum()),
+    "index_copy_": lambda m, t, y: t.index_copy_(0, m.tensor([0]), y[None, : t.shape[1]].double()),
+    "index_put_": lambda m, t, y: t.index_put_((t.detach() > 0.5,), y.sum().double()),
+    "[...] =": lambda m, t, y: t.__setitem__(..., y[: t.shape[1]]),
+    "[mask] =": lambda m, t, y: t.__setitem__(t.detach() > 0.5, y.sum()),
+    "[mask] = number": lambda m, t, y: t.__setitem__(t.detach() > 0.5, 2.5),
+    "[mask] = values": lambda m, t, y: t.__setitem__(m.arange(t.shape[0]) == 1, y[None, : t.shape[1]].double()),
+    "[mask] +=": lambda m, t, y: t.__setitem__(t.detach() > 0.5, t[t.detach() > 0.5] + 1),
+    "[0] =": lambda m, t, y: t.__setitem__(0, y[: t.shape[1]]),
+    "normal_": lambda m, t, y: t.normal_(),
+    "random_": lambda m, t, y: t.random_(0, 9),
+    "bernoulli_": lambda m, t, y: t.bernoulli_(0.5),
+    "exponential_": lambda m, t, y: t.exponential_(),
+    "geometric_": lambda m, t, y: t.geometric_(0.5),
+    "ge_": lambda m, t, y: t.ge_(0.5),
+    "add_": lambda m, t, y: t.add_(y[: t.shape[1]]),
+}
+
+
+def written(m, write, target, other, recording):
+    """What is left after a write: values, places in the graph, gradients; or that it was refused."""
+    m.manual_seed(0)
+    values = np.random.default_rng(0).uniform(0.1, 1, 17).tolist()
+    x = m.tensor(values[:12], dtype=m.float64).reshape(3, 4).clone().requires_grad_()
+    y = m.tensor(values[12:], dtype=m.float64, requires_grad=True)
+    t, other = TARGETS[target](x), OTHERS[other](y)
+    saved = t.square()  # needs the old value
+    view, version = t[:1], t._version
+    try:
+        with m.enable_grad() if recording else m.no_grad():
+            WRITES[write](m, t, other)
+    except RuntimeError:
+        return ("refused", t._version - version, t.tolist(), x.tolist())
+    facts = [t._version > version]
+    for u in (t, view) if recording else (t,):
+        facts += [np.round(u.tolist(), 6).tolist(), u.requires_grad, u.is_leaf, u.grad_fn is None]
+    if t.requires_grad:
+        (t * t).sum().backward()
+    facts += [None if u.grad is None else np.round(u.grad.tolist(), 4).tolist() for u in (x, y)]
+    if saved.requires_grad:
+        try:
+            saved.sum().backward()
+        except RuntimeError:
+            facts.append("the old value is gone")
+    return facts
+
+
+@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_write(write, target):
+    for other in OTHERS:
+        for recording in (True, False):
+            expected = written(torch, write, target, other, recording)
+            for _ in range(3):  # the third time from a memo
+                assert written(dlgrad, write, target, other, recording) == expected, (other, recording)
