@@ -434,3 +434,11 @@ def test_strided_views_know_where_their_storage_begins_and_ends():
         assert dlgrad.view_as_complex(base[4:8].view(2, 2)).tolist() == [4 + 5j, 6 + 7j]
         with pytest.raises(RuntimeError, match="divisible by 2"):
             dlgrad.view_as_complex(base[3:7].view(2, 2))
+
+
+def test_keys_that_take_turns_are_all_learned():
+    memo_ = native["Memo"](lambda n: dlgrad.empty.__wrapped__(n))
+    for _ in range(2):
+        for i in range(160):
+            memo_(1 + i * i % 9973)
+    assert memo_.known() == 160

@@ -274,3 +274,125 @@ def test_round_keeps_nothing():
                 y.mul_(2)
             z.sum().backward()
             assert x.grad.tolist() == [0, 0, 0]
+
+
+WRITES = {
+    "mul number": (dlgrad.Tensor.mul_, lambda y: (2.5,)),
+    "mul": (dlgrad.Tensor.mul_, lambda y: (y,)),
+    "mul column": (dlgrad.Tensor.mul_, lambda y: (y[:, :1],)),
+    "add": (dlgrad.Tensor.add_, lambda y: (y,)),
+    "exp": (dlgrad.Tensor.exp_, lambda y: ()),
+    "relu": (dlgrad.nn.functional.relu_, lambda y: ()),
+    "zero": (dlgrad.Tensor.zero_, lambda y: ()),
+    "copy": (dlgrad.Tensor.copy_, lambda y: (y,)),
+    "copy row": (dlgrad.Tensor.copy_, lambda y: (y[0],)),
+    "fill": (dlgrad.Tensor.fill_, lambda y: (0.5,)),
+    "ge": (dlgrad.Tensor.ge_, lambda y: (0.5,)),
+    "addcmul": (dlgrad.Tensor.addcmul_, lambda y: (y, y)),
+    "masked_fill": (dlgrad.Tensor.masked_fill_, lambda y: (y > 0, 0.5)),
+    "index_add": (dlgrad.Tensor.index_add_, lambda y: (0, dlgrad.tensor([1, 1]), y[:2])),
+    "cumsum": (dlgrad.Tensor.cumsum_, lambda y: (1,)),
+    "triu": (dlgrad.Tensor.triu_, lambda y: ()),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+@pytest.mark.parametrize("wants", ["target", "both", "other", "neither"])
+def test_writes_that_are_recorded(name, wants):
+    memo_, arguments = WRITES[name]
+    memo_.forget()
+    for seed in range(TIMES):
+        seen = []
+        for f in (memo_.__wrapped__, memo_):
+            x = numbers(seed, 3, 4).requires_grad_(wants in ("target", "both"))
+            y = numbers(seed + 9, 3, 4).requires_grad_(wants in ("other", "both"))
+            t = x * 1.5
+            inner = t.square()  # its rule needs what is written over
+            view, version = t[1:], t._version
+            result = f(t, *arguments(y))
+            assert result is t
+            facts = [t.tolist(), t._version - version, t.requires_grad, view.tolist(), view.requires_grad]
+            facts += [None if u.grad_fn is None else u.grad_fn.name() for u in (t, view)]
+            if t.requires_grad:
+                w = numbers(5, 3, 4).requires_grad_()
+                loss = ((t * w).sum() + view.square().sum()).square()
+                leaves = [u for u in (x, y, w) if u.requires_grad]
+                first = dlgrad.autograd.grad(loss, leaves, create_graph=True, allow_unused=True)
+                first = [g for g in first if g is not None]
+                facts += [g.tolist() for g in first]
+                second = sum((g * g).sum() for g in first)
+                facts += [
+                    None if g is None else g.tolist()
+                    for g in dlgrad.autograd.grad(second, leaves, allow_unused=True)
+                ]
+            if inner.requires_grad:
+                with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+                    inner.sum().backward()
+            seen.append(facts)
+        assert seen[0] == seen[1]
+    assert memo_.known() > 0
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_writes_that_are_recorded_otherwise(name):
+    """Targets of the same layout and wish as one that was learned: leaves, views, such that keep their gradient."""
+    f, arguments = WRITES[name]
+    y = numbers(9, 3, 4).requires_grad_(name == "copy")
+    for _ in range(TIMES):
+        f(numbers(0, 3, 4).requires_grad_() * 1.5, *arguments(y))
+    leaf = numbers(0, 3, 4).requires_grad_()
+    before = leaf.tolist()
+    with pytest.raises(RuntimeError, match="leaf Variable"):
+        f(leaf, *arguments(y))
+    assert leaf.tolist() == before and leaf._version == 0
+    with dlgrad.no_grad():
+        f(leaf, *arguments(y))
+    assert leaf._version > 0 and leaf.is_leaf and leaf.tolist() != before
+
+    gradients = []
+    for g in (f.__wrapped__, f):
+        x = numbers(0, 6, 4).requires_grad_()
+        base = x * 1.5
+        g(base[:3], *arguments(y))  # a view: its base gets the history
+        t = x[3:] * 2
+        t.retain_grad()
+        kept = []
+        t.register_hook(lambda grad, kept=kept: kept.append(grad.tolist()))
+        g(t, *arguments(y))
+        (base.square().sum() + t.square().sum()).backward()
+        gradients.append((x.grad.tolist(), t.grad.tolist(), kept, base.tolist()))
+        with dlgrad.no_grad():
+            t = x[3:] * 2
+            assert not g(t, *arguments(y)).requires_grad
+        t = x[3:] * 2
+        with dlgrad.inference_mode():
+            other = numbers(0, 3, 4)
+            g(other, *arguments(y))
+        assert not other.requires_grad
+    assert gradients[0] == gradients[1]
+
+
+def test_a_target_that_lies_in_the_memory_of_what_is_read():
+    for seed in range(TIMES):
+        gradients = []
+        for f in (dlgrad.Tensor.mul_.__wrapped__, dlgrad.Tensor.mul_):
+            x = numbers(seed, 6).requires_grad_()
+            a, b, c = x * 2, x * 3, x * 4
+            f(a, numbers(seed, 6))
+            f(b, b)
+            f(c, b.detach())
+            with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+                b.sum().backward()
+            (a + c).sum().backward()
+            gradients.append((x.grad.tolist(), a.tolist(), b.tolist(), c.tolist()))
+        assert gradients[0] == gradients[1]
+
+
+def test_a_chain_of_writes_goes_back():
+    for _ in range(TIMES):
+        x = dlgrad.ones(3, requires_grad=True)
+        t = x.clone()
+        for _ in range(6):
+            t.mul_(2.0).add_(x)
+        t.sum().backward()
+        assert x.grad.tolist() == [64.0 + 63.0] * 3

@@ -85,6 +85,12 @@ class _Script:
         self.nodes = {}  # those that the function made, by their ids; then their numbers
         self.used = set()
         self.tied = False
+        # Arguments that were written to: their history is another one now.
+        self.written = {
+            i
+            for i, t in enumerate(places[:n])
+            if t._view is None and t._grad_fn is not None and t._grad_fn is not edges[i]
+        }
 
     def of(self, outs):
         for t in outs:
@@ -96,7 +102,7 @@ class _Script:
             self.write(node)
         found = tuple([_LEFT_OUT if t is None else self.value(t) for t in outs])
         for i, t in enumerate(self.values):
-            if i < self.n or i < len(self.places) and i not in self.used:
+            if i < self.n and i not in self.written or self.n <= i < len(self.places) and i not in self.used:
                 continue
             fn = t._grad_fn
             if fn is not None and id(fn.node) in self.nodes:
@@ -112,7 +118,8 @@ class _Script:
         """Finds the nodes behind tensor `t`, and behind what they saved."""
         if not isinstance(t, Tensor):
             raise ValueError
-        stack = [] if any([t is x for x in self.places[: self.n]]) else [t._grad_fn]
+        here = [i for i, x in enumerate(self.places[: self.n]) if x is t]
+        stack = [] if here and here[0] not in self.written else [t._grad_fn]
         while stack:
             edge = stack.pop()
             if edge is None or any([edge is e for e in self.edges]):

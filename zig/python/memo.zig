@@ -10,7 +10,8 @@
 //!   empty  made a tensor that nothing was written to
 //!   write  ran one plan into (a part of) one of its tensors, and returned that or None
 //!   reshape  gave its only tensor another layout, and returned that
-//!   chain  ran some plans over its tensors and their results, and returned some of these or views of them
+//!   chain  ran some plans over its tensors and their results, and returned some of these or views of them; the last
+//!          plans may write into its tensors, which then may get a new history
 //! What it did is seen from outside: from the plans that were run meanwhile (`note`) and from the
 //! result, whose node Python reads (`recipe_of` in autograd/learned.py). A key is learned when it comes
 //! for the second time. Only functions whose way depends on nothing but the key may be wrapped.
@@ -36,8 +37,16 @@ const mayWrite = memo_entry.mayWrite;
 
 /// learned.recipe_of
 var recipe_of: ?O = null;
-/// Hashes that came once.
-var sightings: [4096]u64 = @splat(0);
+/// Hashes that came once, in sets whose newest comes first: keys that take turns do not drive each other out.
+var sightings: [1024][4]u64 = @splat(@splat(0));
+
+fn wasSeen(hash: u64) bool {
+    const set = &sightings[@intCast(hash % sightings.len)];
+    for (set) |h| if (h == hash) return true;
+    std.mem.copyBackwards(u64, set[1..], set[0..3]);
+    set[0] = hash;
+    return false;
+}
 
 pub const Memo = extern struct {
     head: Object,
@@ -65,13 +74,7 @@ pub const Memo = extern struct {
                 .unknown => {},
             }
             if (e.failures > 2) return m.ask(args, nf, names);
-        } else {
-            const sighting = &sightings[@intCast(key.hash % sightings.len)];
-            if (sighting.* != key.hash) {
-                sighting.* = key.hash;
-                return m.ask(args, nf, names);
-            }
-        }
+        } else if (!wasSeen(key.hash)) return m.ask(args, nf, names);
         return m.askAndLearn(&key, args, nf, names);
     }
 
@@ -119,7 +122,7 @@ pub const Memo = extern struct {
         const learned = if (notes.len == 1 and notes[0].isReshape())
             learnReshape(e, key, result)
         else
-            before.isNow(key) and (whatWasDone(e, key, result, notes) or learnChain(e, key, result, notes));
+            before.isNow(key) and (whatWasDone(e, key, result, notes) or learnChain(e, key, before, result, notes));
         if (!learned) e.failures +|= 1;
         if (py.PyErr_Occurred() != null) py.PyErr_Clear();
     }
@@ -151,13 +154,10 @@ pub const Memo = extern struct {
     }
 
     /// Several steps.
-    fn learnChain(e: *Entry, key: *const Key, result: O, notes: []const Note) bool {
+    fn learnChain(e: *Entry, key: *const Key, before: *const Before, result: O, notes: []const Note) bool {
         if (e.action != .nothing) return false;
-        var edges: Edges = .{};
-        defer edges.release();
-        if (!edges.find(key)) return false;
-        e.choice = edges.choice;
-        e.chain = memo_chain.learn(key, edges.wanted(), notes, result) orelse return false;
+        e.choice = before.edges.choice;
+        e.chain = memo_chain.learn(key, before.edges.wanted(), notes, result) orelse return false;
         e.action = .chain;
         return true;
     }
@@ -417,9 +417,11 @@ pub const Memo = extern struct {
     };
 };
 
-/// What the tensors of a key were: a function may give one another layout or memory (`out=` of another shape).
+/// What the tensors of a key were: a function may give one another layout or memory (`out=` of another shape), or another
+/// history.
 const Before = struct {
     n: usize,
+    edges: Edges = .{},
     layouts: [key_zig.max_tensors]?O = undefined,
     storages: [key_zig.max_tensors]?O = undefined,
 
@@ -428,6 +430,11 @@ const Before = struct {
         for (key.tensors[0..b.n], b.layouts[0..b.n], b.storages[0..b.n]) |t, *layout, *storage| {
             layout.* = api.keep(Tensor.slots.get(t, "_layout").?);
             storage.* = api.keep(Tensor.slots.get(t, "_storage").?);
+        }
+        if (!b.edges.find(key)) { // the function will say why
+            py.PyErr_Clear();
+            b.edges.release();
+            b.edges = .{};
         }
         return b;
     }
@@ -438,6 +445,7 @@ const Before = struct {
         return true;
     }
     fn release(b: *const Before) void {
+        b.edges.release();
         for (b.layouts[0..b.n], b.storages[0..b.n]) |layout, storage| {
             api.drop(layout);
             api.drop(storage);

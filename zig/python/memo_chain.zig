@@ -39,6 +39,8 @@ pub const Chain = struct {
     first_write: usize,
     /// How the tensors of the key must lie, where some share memory so that nobody knows which one was meant; empty: as they like.
     ties: []Tie,
+    /// The tensors of the key that a write gives another history.
+    recorded: u32,
 
     pub fn release(c: *Chain) void {
         for (c.steps) |*s| {
@@ -82,12 +84,14 @@ pub const Chain = struct {
         return c.results(&t);
     }
 
-    /// Whether none of the tensors that are written to shares memory with another.
+    /// Whether none of the tensors that are written to shares memory with another, and they may get a history.
     fn mayWrite(c: *const Chain, key: *const Key, operands: []const Operand) bool {
         var own = operands;
         for (c.steps[c.first_write..]) |*step| {
             for (own[0..step.plan.?.plan.n_out]) |o| {
-                if (o.place < key.n_tensors and !isAlone(key, o.place)) return false;
+                if (o.place >= key.n_tensors) continue;
+                if (!isAlone(key, o.place)) return false;
+                if (c.recorded & bitOf(o.place) != 0 and !mayRecord(key.tensors[o.place])) return false;
             }
             own = own[step.n_operands..];
         }
@@ -242,9 +246,24 @@ fn isAlone(key: *const Key, place: usize) bool {
     return true;
 }
 
+fn bitOf(place: usize) u32 {
+    return @as(u32, 1) << @intCast(place);
+}
+
+/// Whether a write to the tensor gives it a history of its own, and nobody asks for its gradient before that.
+fn mayRecord(t: O) bool {
+    if (Tensor.slots.get(t, "_view") != api.none) return false;
+    if (Tensor.wants(t) and Tensor.slots.get(t, "_grad_fn") == api.none) return false;
+    const retains = py.PyObject_GetAttrString(t, "_retain") orelse return false;
+    defer api.drop(retains);
+    return retains == api.false_;
+}
+
 /// A chain that is being learned.
 const Student = struct {
     key: *const Key,
+    /// Of the key's tensors, before.
+    edges: []const ?O,
     /// The tensors at the places (None: a result that was left out), which the notes keep.
     places: [max_places]O = undefined,
     n_places: usize,
@@ -259,6 +278,7 @@ const Student = struct {
     /// The tensors of the key that were read, and written to.
     was_read: u32 = 0,
     was_written: u32 = 0,
+    recorded: u32 = 0,
     is_constant: [max_places]bool = @splat(false),
     /// Memory that no step has written to: who reads it reads what nobody told us of.
     is_blank: [max_places]bool = @splat(false),
@@ -293,14 +313,19 @@ const Student = struct {
             to.* = if (o.? == api.none) .{} else s.find(o.?, @intFromPtr(address)) orelse return null;
             if (to.place == none) continue;
             const own = to.place >= s.key.n_tensors;
-            const bit = if (own) 0 else @as(u32, 1) << @intCast(to.place);
+            const bit = if (own) 0 else bitOf(to.place);
             if (own) s.last[to.place - s.key.n_tensors] = @intCast(i);
             if (n.result == null and k < p.plan.n_out) {
                 if (own) {
                     if (s.is_constant[to.place]) return null;
                     s.is_blank[to.place] = false;
                 } else {
-                    if (objects.Mode.enabled and Tensor.wants(o.?) or !isAlone(s.key, to.place)) return null;
+                    if (!isAlone(s.key, to.place)) return null;
+                    const wanted = s.edges.len > 0 and s.edges[to.place] != null;
+                    if (wanted or objects.Mode.enabled and Tensor.wants(o.?)) {
+                        if (!s.wasRecorded(o.?, to.place)) return null;
+                        s.recorded |= bit;
+                    }
                     if (s.was_written & bit != 0) return null;
                     s.was_written |= bit;
                 }
@@ -318,6 +343,13 @@ const Student = struct {
             }
         }
         return .{ .plan = p, .into = n.result == null, .n_operands = @intCast(count), .scalars = n.scalars };
+    }
+
+    /// Whether a tensor of the key that was written to got another history.
+    fn wasRecorded(s: *const Student, t: O, place: usize) bool {
+        if (s.edges.len == 0 or !mayRecord(t)) return false;
+        const f = Tensor.slots.get(t, "_grad_fn").?;
+        return f != api.none and f != s.edges[place];
     }
 
     fn addPlace(s: *Student, t: O, i: usize) bool {
@@ -425,6 +457,7 @@ const Student = struct {
         c.make = make;
         c.script = s.script;
         c.first_write = s.first_write;
+        c.recorded = s.recorded;
         for (c.steps) |*x| {
             if (x.plan) |p| _ = api.keep(&p.head);
             if (x.layout) |l| _ = api.keep(l);
@@ -441,7 +474,7 @@ const Student = struct {
 /// lead there.
 pub fn learn(key: *const Key, edges: []const ?O, notes: []const Note, result: O) ?*Chain {
     if (key.n_tensors == 0 and notes.len == 0) return null;
-    var s: Student = .{ .key = key, .n_places = key.n_tensors };
+    var s: Student = .{ .key = key, .edges = edges, .n_places = key.n_tensors };
     @memcpy(s.places[0..key.n_tensors], key.tensors[0..key.n_tensors]);
     if (!s.read(notes)) return null;
     if (result.kind == Tensor.slots.kind) {

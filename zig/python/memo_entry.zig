@@ -146,7 +146,7 @@ pub const Entry = struct {
         defer edges.release();
         if (!edges.find(key)) return .{ .done = null };
         if (edges.choice != e.choice) return .unknown;
-        return .{ .done = e.chain.?.run(key, edges.wanted()) orelse return .unknown };
+        return .{ .done = e.chain.?.run(key, edges.wanted()) orelse return if (py.PyErr_Occurred() != null) .{ .done = null } else .unknown };
     }
 
     fn writePlan(e: *Entry, key: *const Key) Answer {
@@ -238,7 +238,7 @@ pub const Edges = struct {
         }
         return true;
     }
-    pub fn release(s: *Edges) void {
+    pub fn release(s: *const Edges) void {
         for (s.list[0..s.n]) |e| api.drop(e);
     }
     /// For each tensor of the key its edge; empty: no gradient is wanted.

@@ -6,7 +6,8 @@
 //!   (name, rule, kept, own, edges, results, layouts)          the next node. edges: None, a tensor of the key, or
 //!                                                             behind these a node (or (node, number): one of its results);
 //!                                                             results: None, or how many
-//!   (value, node, number)                                     the value is that result of the node (None: the only one)
+//!   (value, node, number)                                     the value is that result of the node (None: the only one); a
+//!                                                             tensor of the key is one if it was written to
 const api = @import("api.zig");
 const graph = @import("graph.zig");
 const objects = @import("objects.zig");
