@@ -277,24 +277,12 @@ const Job = struct {
             const own = buffer + done * size;
             if (k == 0) {
                 move(size, memory, v.innerStride(k), own, size, m);
-            } else switch (v.innerStride(k)) {
-                0 => repeat(size, own, memory, m),
-                else => |stride| if (stride == size) join.copyBytes(own, memory, m * size) else move(size, own, size, memory, stride, m),
-            }
+            } else if (v.innerStride(k) == size) {
+                join.copyBytes(own, memory, m * size);
+            } else move(size, own, size, memory, v.innerStride(k), m);
             done += m;
             column = 0;
             cursor.next(v);
-        }
-    }
-
-    fn repeat(size: usize, to: [*]u8, from: [*]const u8, n: usize) void {
-        switch (size) {
-            inline 4, 8, 16 => |bytes| {
-                const T = @Int(.unsigned, 8 * bytes);
-                const packed_: [*]align(4) T = @ptrCast(@alignCast(to));
-                @memset(packed_[0..n], @as(*align(4) const T, @ptrCast(@alignCast(from))).*);
-            },
-            else => unreachable,
         }
     }
 
