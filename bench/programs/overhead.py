@@ -25,6 +25,13 @@ def add_in_place(torch):
     return lambda: a.add_(b)
 
 
+@program("mul_ 10, in place, grad", GROUP)
+def multiply_in_place_with_gradient(torch):
+    """A tensor that has a history, written to (no backward)."""
+    a = torch.randn(10, requires_grad=True)
+    return lambda: a.clone().mul_(2.0)
+
+
 @program("add 10, out=", GROUP)
 def add_out(torch):
     a, b, out = torch.randn(10), torch.randn(10), torch.empty(10)
@@ -85,6 +92,7 @@ small("sum 4x8", lambda torch, x: lambda: x.sum())
 small("softmax 4x8", lambda torch, x: lambda: torch.softmax(x, 1))
 small("view 4x8", lambda torch, x: lambda: x.view(8, 4))
 small("transpose 4x8", lambda torch, x: lambda: x.t())
+small("t_ 4x8", lambda torch, x: lambda: x.t_())
 small("select 4x8", lambda torch, x: lambda: x[2])
 small("slice 4x8", lambda torch, x: lambda: x[:, 1:5])
 small("item", lambda torch, x: (lambda y: lambda: y.item())(x.sum()))
