@@ -471,6 +471,7 @@ def digest():
         t = t.detach().contiguous()
         out.update(ffi.buffer(pointer(t._ptr), t.nbytes)[:])
 
+    F, linalg, fft = dlgrad.nn.functional, dlgrad.linalg, dlgrad.fft
     big, other = wave(1000, 301), wave(1000, 301, k=3.3)
     for name in sorted(ROWS):
         row = ROWS[name]
@@ -493,6 +494,8 @@ def digest():
         feed(x @ wave(333, dtype=dtype))
         x = wave(310, 1024, k=1.3, dtype=dtype)  # rows a multiple of 4 KB apart
         feed(x @ wave(1024, 167, dtype=dtype)), feed(x[:, :600] @ wave(600, 64, dtype=dtype))
+        w = wave(307, 301, k=0.9, dtype=dtype)
+        feed(F.linear(x[:3, :301], w)), feed(x[:5, :300].t() @ w[:5])  # few rows, few steps
         x = wave(70, 128, 5, dtype=dtype)
         for f in (lambda: x.sum(1), lambda: x.argmax(1), lambda: x.std(1), lambda: x.logsumexp(1), lambda: x.softmax(1),
                   lambda: x.cummin(1).values, lambda: x.transpose(0, 1).prod(1), lambda: x.sort(1).values):
@@ -507,7 +510,6 @@ def digest():
     y = dlgrad.nn.functional.layer_norm(y, y.shape[1:])
     y.square().sum().backward()
     feed(y), feed(x.grad), feed(w.grad)
-    F, linalg, fft = dlgrad.nn.functional, dlgrad.linalg, dlgrad.fft
     x = wave(3, 7, 9, 7, k=1.3).requires_grad_()  # small planes
     grid = wave(3, 9, 5, 2, k=0.7).requires_grad_()
     for f in (lambda: F.max_pool2d(x, 3, 2, 1), lambda: F.avg_pool2d(x, 2), lambda: F.adaptive_max_pool2d(x, 3),

@@ -43,6 +43,7 @@ product("matmul 128x768 @ 768x50257", (128, 768), (768, 50257))
 product("matmul 1x768 @ 768x2304", (1, 768), (768, 2304))
 product("matmul 4x768 @ 768x768", (4, 768), (768, 768))
 product("matmul 1000x3 @ 3x1000", (1000, 3), (3, 1000))
+product("matmul 1024x8 @ 8x1024", (1024, 8), (8, 1024))
 product("matmul 33x1000 @ 1000x17", (33, 1000), (1000, 17))
 product("matrix-vector 1000", (1000, 1000), (1000,))
 product("matrix-vector 4096", (4096, 4096), (4096,))
@@ -62,7 +63,8 @@ def linear(rows, inputs, outputs):
         return training_call(torch, lambda: layer(x), x, *layer.parameters())
 
 
-for _case in ((1, 64, 64), (32, 128, 128), (128, 784, 64), (256, 1024, 1024), (2048, 128, 512)):
+for _case in ((1, 64, 64), (32, 128, 128), (128, 784, 64), (256, 1024, 1024), (2048, 128, 512),
+              (1, 4096, 1000), (2, 1280, 1000), (4, 768, 3072)):  # fmt: skip
     linear(*_case)
 
 

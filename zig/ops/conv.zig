@@ -28,7 +28,7 @@
 //! algorithm, with its own order and error (conv_winograd.zig). The other float32 gradients of
 //! weights over 16, 32 ... channels sum in shorter chains (conv_pixels.zig), those over few
 //! channels, or of windows of one element to one channel, in fixed lanes (conv_lanes.zig,
-//! conv_single.zig). grad_input over few positions adds up positions last (conv_scatter.zig). Depthwise convolutions (conv_depthwise.zig,
+//! conv_single.zig). One image of one position is a vector (gemm_vector.zig). grad_input over few positions adds up positions last (conv_scatter.zig). Depthwise convolutions (conv_depthwise.zig,
 //! conv_depthwise_pixels.zig, conv_depthwise_rows.zig) sum over taps in one chain, in order or by
 //! columns of a 3, 5 or 7 high window, and their grad_weight in fixed lanes. Float16 is float32 all the way, and rounded at
 //! the end; so is bfloat16 there and where Winograd's algorithm is used, otherwise it goes by
@@ -41,6 +41,8 @@ const services = @import("../services.zig");
 const simd = @import("../simd.zig");
 const pack = @import("gemm_pack.zig");
 const gemm = @import("gemm.zig");
+const gemm_outer = @import("gemm_outer.zig");
+const gemm_vector = @import("gemm_vector.zig");
 const conv_image = @import("conv_image.zig");
 const conv_depthwise = @import("conv_depthwise.zig");
 const depthwise_pixels = @import("conv_depthwise_pixels.zig");
@@ -310,6 +312,7 @@ fn Convolution(comptime T: type) type {
                 if (g.images * product(g.out) == 0) return @memset(out[0..numel], 0);
                 const gout = tensor(p, call, 1);
                 const x = tensor(p, call, 2);
+                if (g.isProduct() and g.images <= few_images) return outerProduct(g, gout, x, out, call);
                 if (T == f32 and g.isDepthwise() and depthwise_pixels.fitsWeight(g)) return depthwise_pixels.gradWeight(g, gout, x, out);
                 if (T == f32 and g.isDepthwise()) return Depthwise.gradWeight(g, gout, x, out);
                 if (T == f32 and simd.has_fma) {
@@ -346,6 +349,17 @@ fn Convolution(comptime T: type) type {
             );
 
             const image = tensor(p, call, 1);
+            if (g.isProduct() and g.images == 1) {
+                const w = tensor(p, call, 2);
+                const x: gemm_vector.View = .{ .ptr = image.ptr, .dtype = native, .sj = 0, .sk = image.channel };
+                const across, const along = if (row == .conv) .{ w.image, w.channel } else .{ w.channel, w.image };
+                const m: gemm_vector.View = .{ .ptr = w.ptr, .dtype = native, .sj = across, .sk = along };
+                gemm_vector.Vector(T).run(numel, read, x, m, out, call);
+                if (g.has_bias) for (out[0..numel], bias) |*y, b| {
+                    y.* += b;
+                };
+                return;
+            }
             if (T == f32 and simd.has_fma) {
                 if (conv_winograd.fits(g))
                     return conv_winograd.Pass.run(.{
@@ -419,6 +433,24 @@ fn Convolution(comptime T: type) type {
         }
 
         // --- The gradient of the weights ------------------------------------------------------
+
+        const few_images = 24;
+        /// Of images of one position.
+        fn outerProduct(g: *const Geometry, gout: Tensor, x: Tensor, out: [*]T, call: *Call) void {
+            const Strided = pack.Strided(T);
+            const a: Strided = .{ .ptr = gout.ptr, .dtype = native, .si = gout.channel, .sk = gout.image };
+            const b: Strided = .{ .ptr = x.ptr, .dtype = native, .si = x.channel, .sk = x.image };
+            gemm_outer.Outer(T).multiply(&.{
+                .m = g.co,
+                .n = g.ci,
+                .k = g.images,
+                .a = .{ .ctx = &a, .pack = Strided.packA },
+                .b = .{ .ctx = &b, .pack = Strided.packB },
+                .a_view = .{ .ptr = @ptrCast(@alignCast(a.ptr)), .si = a.si, .sk = a.sk },
+                .b_view = .{ .ptr = @ptrCast(@alignCast(b.ptr)), .si = b.si, .sk = b.sk },
+                .c = .{ .ptr = out, .rs = g.ci },
+            }, call);
+        }
 
         fn gradWeight(
             g: *const Geometry,

@@ -54,6 +54,11 @@ pub const Geometry = struct {
         return @max(staged, g.groups * g.co * product(g.out));
     }
 
+    /// Whether it is the product of a matrix (images, channels) and the weights.
+    pub fn isProduct(g: *const Geometry) bool {
+        return g.groups == 1 and g.taps() == 1 and product(g.in) == 1 and product(g.out) == 1 and
+            g.padding[0] == 0 and g.padding[1] == 0 and g.padding[2] == 0 and @min(g.ci, g.co) >= 16;
+    }
     pub fn isDepthwise(g: *const Geometry) bool {
         return g.groups > 1 and g.ci == 1 and g.co <= 4;
     }

@@ -296,6 +296,8 @@ test "conv and its gradients" {
         .{ .dims = 1, .n = 3, .groups = 2, .ci = 20, .co = 16, .in = .{ 1, 1, 90 }, .kernel = .{ 1, 1, 16 }, .stride = .{ 1, 1, 8 }, .padding = .{ 0, 0, 4 }, .dilation = .{ 1, 1, 2 } },
         // One tap: the sums are the gradient of the weights.
         .{ .dims = 2, .n = 3, .ci = 16, .co = 32, .in = .{ 1, 7, 9 }, .kernel = .{ 1, 1, 1 } },
+        .{ .dims = 2, .n = 1, .ci = 130, .co = 33, .in = .{ 1, 1, 1 }, .kernel = .{ 1, 1, 1 }, .stride = .{ 1, 2, 1 }, .bias = true },
+        .{ .dims = 2, .n = 3, .ci = 20, .co = 16, .in = .{ 1, 1, 1 }, .kernel = .{ 1, 1, 1 }, .last = true, .bias = true },
         // A number for each pixel, of all channels.
         .{ .dims = 2, .n = 2, .ci = 5, .co = 1, .in = .{ 1, 7, 9 }, .kernel = .{ 1, 1, 1 }, .bias = true },
         .{ .dims = 2, .n = 2, .ci = 6, .co = 1, .in = .{ 1, 35, 33 }, .kernel = .{ 1, 1, 1 } },

@@ -130,7 +130,7 @@ pub fn Gemm(comptime T: type) type {
             begin: ?[*]const T = null,
             rounded: ?Micro.Rounded = null,
 
-            fn finish(p: *const Problem, row: usize, rows: usize, col: usize, cols: usize) void {
+            pub fn finish(p: *const Problem, row: usize, rows: usize, col: usize, cols: usize) void {
                 if (p.epilogue) |e| e.run(e.ctx, row, rows, col, cols);
             }
             /// Steps k0 .. k0 + kc, for the part of C that begins at (row, col).

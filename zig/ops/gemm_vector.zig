@@ -98,6 +98,46 @@ pub fn Vector(comptime T: type) type {
             }
         }
 
+        // --- A few vectors with one matrix ------------------------------------------------
+
+        pub const most_vectors = 4;
+        /// Whether the vectors of a layer's input are few, and each is long.
+        pub fn areFew(count: usize, n: usize, k: usize) bool {
+            return count > 1 and count <= most_vectors and n >= W and k >= 8 * lanes and k <= block;
+        }
+
+        /// Vector i of `count`, `si` elements after the one before, to out[i * n ..][0..n]: as `run` does it,
+        /// with the matrix read once if its rows lie along k.
+        pub fn runFew(count: usize, n: usize, k: usize, x: View, si: usize, m: View, out: [*]T, call: *plan.Call) void {
+            if (!simd.has_fma or @typeInfo(T) != .float or x.dtype != native or m.dtype != native or x.sk != 1 or m.sk != 1) {
+                for (0..count) |i| {
+                    var row = x;
+                    row.ptr += i * si * x.dtype.size();
+                    run(n, k, row, m, out + i * n, call);
+                }
+                return;
+            }
+            const few: Few = .{ .count = count, .n = n, .k = k, .x = @ptrCast(@alignCast(x.ptr)), .si = si, .m = m, .out = out };
+            services.parallelFor((n + 1) / 2, @max(1, piece_elements / (2 * k)), few, runPairs);
+        }
+
+        const Few = struct { count: usize, n: usize, k: usize, x: [*]const T, si: usize, m: View, out: [*]T };
+
+        /// Two rows of the matrix at a time, which stay in the L1 cache.
+        fn runPairs(f: *const Few, begin: usize, end: usize) void {
+            for (begin..end) |pair| {
+                // (The last one may overlap the one before.)
+                const j = @min(2 * pair, f.n - 2);
+                const row: [2][*]const T = .{ @ptrCast(@alignCast(f.m.at(j, 0))), @ptrCast(@alignCast(f.m.at(j + 1, 0))) };
+                var i: usize = 0;
+                while (i < f.count) : (i += 2) {
+                    const first = @min(i, f.count - 2);
+                    const x = f.x + first * f.si;
+                    dots(2, 2, .{ x, x + f.si }, row, f.k, f.out + first * f.n + j, f.n);
+                }
+            }
+        }
+
         fn items(job: *const Job, begin: usize, end: usize) void {
             const groups = (job.n + job.group - 1) / job.group;
             for (begin..end) |item| {
@@ -119,45 +159,54 @@ pub fn Vector(comptime T: type) type {
                 var row: [rows_group][*]const T = undefined;
                 for (0..n) |j| row[j] = @ptrCast(@alignCast(job.m.at(j0 + j, k0)));
                 // (Of old CPUs few are left: they get small code.)
-                if (simd.has_fma and n == rows_group) return dots(rows_group, x, row, count, out);
-                for (0..n) |j| dots(1, x, .{row[j]}, count, out + j);
+                if (simd.has_fma and n == rows_group) return dots(1, rows_group, .{x}, row, count, out, 0);
+                for (0..n) |j| dots(1, 1, .{x}, .{row[j]}, count, out + j, 0);
                 return;
             }
             var copy: [block]T align(64) = undefined;
             for (0..n) |j| {
                 pack.load(T, job.m.dtype, &copy, job.m.at(j0 + j, k0), count, job.m.sk);
-                dots(1, x, .{&copy}, count, out + j);
+                dots(1, 1, .{x}, .{&copy}, count, out + j, 0);
             }
         }
 
+        /// out[i * rs + j] = x[i] and row[j].
         fn dots(
+            comptime m: usize,
             comptime n: usize,
-            x: [*]const T,
+            x: [m][*]const T,
             row: [n][*]const T,
             count: usize,
             out: [*]T,
+            rs: usize,
         ) void {
-            var acc: [n][2]V = @splat(@splat(@splat(0)));
+            var acc: [m][n][2]V = @splat(@splat(@splat(@splat(0))));
             var k: usize = 0;
             while (k + lanes <= count) : (k += lanes) {
                 inline for (0..2) |h| {
-                    const xv = simd.load(T, x + k + h * W);
-                    inline for (0..n) |j| {
-                        acc[j][h] = mulAdd(V, xv, simd.load(T, row[j] + k + h * W), acc[j][h]);
+                    inline for (0..m) |i| {
+                        const xv = simd.load(T, x[i] + k + h * W);
+                        inline for (0..n) |j| {
+                            acc[i][j][h] = mulAdd(V, xv, simd.load(T, row[j] + k + h * W), acc[i][j][h]);
+                        }
                     }
                 }
             }
             inline for (0..2) |h| if (k < count) {
                 const rest = @min(W, count - k);
                 const in = simd.iota(W, u8) < @as(@Vector(W, u8), @splat(@intCast(rest)));
-                const xv = simd.loadPart(T, x + k, rest, 0);
-                inline for (0..n) |j| {
-                    const sum = mulAdd(V, xv, simd.loadPart(T, row[j] + k, rest, 0), acc[j][h]);
-                    acc[j][h] = @select(T, in, sum, acc[j][h]);
+                inline for (0..m) |i| {
+                    const xv = simd.loadPart(T, x[i] + k, rest, 0);
+                    inline for (0..n) |j| {
+                        const sum = mulAdd(V, xv, simd.loadPart(T, row[j] + k, rest, 0), acc[i][j][h]);
+                        acc[i][j][h] = @select(T, in, sum, acc[i][j][h]);
+                    }
                 }
                 k += rest;
             };
-            inline for (0..n) |j| out[j] = simd.reduceAdd(add(acc[j][0], acc[j][1]));
+            inline for (0..m) |i| inline for (0..n) |j| {
+                out[i * rs + j] = simd.reduceAdd(add(acc[i][j][0], acc[i][j][1]));
+            };
         }
 
         // --- Rows across k: a lane is a row of sums in the L1 cache ------------------------

@@ -24,7 +24,8 @@
 //!
 //! Bits: an element is a chain over ascending k cut every 512 steps (gemm_kernel.zig; of
 //! bfloat16 k goes 1, 0, 3, 2, ..., and the CPU's dot products take numbers below 2^-126 for 0); where
-//! M = 1 or N = 1, and in dot, it follows gemm_vector.zig. Python that folds leading
+//! M = 1 or N = 1, in dot, and in linear of float32 and float64 where 2 to 4 rows meet N >= 16 and K >= 256
+//! (float64: 8, 128), it follows gemm_vector.zig. Python that folds leading
 //! dimensions of `a` into M for a 2-d `b` gets the fast path for M = 1 too.
 const std = @import("std");
 const DType = @import("../dtype.zig").DType;
@@ -36,6 +37,7 @@ const simd = @import("../simd.zig");
 const pack = @import("gemm_pack.zig");
 const gemm = @import("gemm.zig");
 const gemm_kernel = @import("gemm_kernel.zig");
+const gemm_outer = @import("gemm_outer.zig");
 const gemm_vector = @import("gemm_vector.zig");
 const gemm_words = @import("gemm_words.zig");
 const matmul_complex = @import("matmul_complex.zig");
@@ -57,6 +59,8 @@ const State = struct {
     k: usize,
     /// A vector order (gemm_vector.zig) instead of the chain.
     vector: bool,
+    /// Rows of a linear layer so few that each is a vector.
+    few: bool = false,
     /// Whether operand 3 is added, with which strides.
     adds: bool,
     /// Whether `out` is.
@@ -143,6 +147,12 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     }
     s.vector = s.m == 1 or s.n == 1;
     s.into = row == .matmul_into;
+    // (All rows, whether they fold or not.)
+    if (row == .linear) s.few = switch (d) {
+        .float32 => gemm_vector.Vector(f32).areFew(s.m * s.batch, s.n, s.k),
+        .float64 => gemm_vector.Vector(f64).areFew(s.m * s.batch, s.n, s.k),
+        else => false,
+    };
     const at: usize = if (row == .linear) 1 else 0;
     if ((row == .linear or row == .matmul_bias) and p.ints.len > at) {
         if (d != .float32 and d != .float64) return error.Unsupported;
@@ -374,7 +384,7 @@ fn Product(comptime T: type) type {
                     .beta = beta,
                     .straight = straight,
                 };
-                if (s.vector) runVector(x) else runMatrix(x);
+                if (s.vector or s.few) runVector(x) else runMatrix(x);
             }
         }
 
@@ -403,7 +413,10 @@ fn Product(comptime T: type) type {
                 .sj = s.b_cs,
                 .sk = s.b_rs,
             };
-            if (s.m == 1) {
+            if (s.few) {
+                gemm_vector.Vector(T).runFew(s.m, s.n, s.k, a, s.a_rs, b, x.sum, x.call);
+                if (needsEpilogue(x)) finishing(s)(&x, 0, s.m, 0, s.n);
+            } else if (s.m == 1) {
                 gemm_vector.Vector(T).run(s.n, s.k, a, b, x.sum, x.call);
                 if (needsEpilogue(x)) finishing(s)(&x, 0, 1, 0, s.n);
             } else {
@@ -432,7 +445,7 @@ fn Product(comptime T: type) type {
             const by_tile = x.straight and !x.isNative();
             const finishes = needsEpilogue(x) and !by_tile;
             const in_place = x.readsNative();
-            G.run(&.{
+            gemm_outer.Outer(T).multiply(&.{
                 .m = m,
                 .n = n,
                 .k = s.k,

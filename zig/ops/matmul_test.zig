@@ -220,6 +220,8 @@ test "matmul has the bits of its rule, for any strides, tiles and threads" {
         .{ .m = 15, .n = 17, .k = 5000 },
         .{ .m = 180, .n = 33, .k = 800 },
         .{ .m = 180, .n = 33, .k = 800, .gap = 224 },
+        .{ .m = 7, .n = 203, .k = 1 },
+        .{ .m = 33, .n = 128, .k = 24, .ta = true, .gap = 2 },
         .{ .m = 1, .n = 203, .k = 77 },
         .{ .m = 1, .n = 203, .k = 77, .tb = true },
         .{ .m = 203, .n = 1, .k = 77 },
@@ -382,6 +384,41 @@ test "batches, bias, accumulation, linear and dot" {
     try std.testing.expectEqual(lanesSum(f32, &a, 2, &b, 1, 50), out[0]);
 }
 
+test "few rows of a layer are vectors, however they and the weights lie" {
+    var prng = std.Random.DefaultPrng.init(4);
+    const random = prng.random();
+    const n, const k = .{ 17, 300 };
+    var x: [8 * k]f32 = undefined;
+    var w: [2 * n * k]f32 = undefined;
+    var bias: [n]f32 = undefined;
+    fill(f32, random, &x);
+    fill(f32, random, &w);
+    fill(f32, random, &bias);
+    var out: [4 * n]f32 = undefined;
+    // (2, 2, k) whose rows fold or don't, and every second element.
+    for ([_][2]i64{ .{ 1, 2 }, .{ 3, 1 }, .{ 2, 2 } }) |r| for ([_][3]i64{ .{ 2 * k, k, 1 }, .{ k, 3 * k, 1 }, .{ 4 * k, 2 * k, 2 } }) |s| {
+        if (r[0] == 3 and s[2] == 2) continue;
+        for ([_][2]i64{ .{ k, 1 }, .{ 1, n }, .{ 2 * k, 1 } }) |ws| {
+            const operands = [_]plan.Operand{
+                .{ .dtype = .float32, .shape = &.{ r[0], r[1], n }, .strides = &.{ r[1] * n, n, 1 } },
+                .{ .dtype = .float32, .shape = &.{ r[0], r[1], k }, .strides = &s },
+                .{ .dtype = .float32, .shape = &.{ n, k }, .strides = &ws },
+                .{ .dtype = .float32, .shape = &.{n}, .strides = &.{1} },
+            };
+            for ([_]u32{ 1, 2 }) |count| {
+                _ = threads.setCount(count);
+                var p = plan.testPlan(&operands, 1, 3, &.{1}, &.{});
+                try execute(&p, &.{ &out, &x, &w, &bias }, &.{});
+                for (0..@intCast(r[0])) |i| for (0..@intCast(r[1])) |j| for (0..n) |o| {
+                    const from = x[i * @as(usize, @intCast(s[0])) + j * @as(usize, @intCast(s[1])) ..].ptr;
+                    const sum = lanesSum(f32, from, @intCast(s[2]), w[o * @as(usize, @intCast(ws[0])) ..].ptr, @intCast(ws[1]), k);
+                    try std.testing.expectEqual(sum + bias[o], out[(i * @as(usize, @intCast(r[1])) + j) * n + o]);
+                };
+            }
+        }
+    };
+}
+
 test "relu ends a product, with the bits of one behind it" {
     var prng = std.Random.DefaultPrng.init(9);
     const random = prng.random();
@@ -428,7 +465,7 @@ test "a product is added to what is there, with the bits of a sum behind it" {
     fill(f32, random, &a);
     fill(f32, random, &b);
     fill(f32, random, &before);
-    for ([_][3]usize{ .{ 3, 5, 2 }, .{ 70, 40, 33 }, .{ 90, 90, 512 } }) |size| for ([_]bool{ false, true }) |turned| {
+    for ([_][3]usize{ .{ 3, 5, 2 }, .{ 70, 40, 33 }, .{ 90, 90, 512 }, .{ 13, 150, 5 } }) |size| for ([_]bool{ false, true }) |turned| {
         const m, const n, const k = size;
         const shapes = [3][2]i64{ .{ @intCast(m), @intCast(n) }, .{ @intCast(m), @intCast(k) }, .{ @intCast(k), @intCast(n) } };
         const strides_a: [2]i64 = if (turned) .{ 1, @intCast(m) } else .{ @intCast(k), 1 };
