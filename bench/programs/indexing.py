@@ -144,6 +144,12 @@ case("NCHW to NHWC 32x64x56x56", lambda t: (t.randn(32, 64, 56, 56),),
 case("pad 16x64x32x32 by 1", lambda t: (t.randn(16, 64, 32, 32),),
      lambda t, x: t.nn.functional.pad(x, (1, 1, 1, 1)))  # fmt: skip
 case("tril 1000x1000", square, lambda t, x: x.tril(), bytes=8 * M)
+images = lambda t: (t.randn(8, 32, 28, 28),)  # noqa: E731
+case("tril of 256 28x28", images, lambda t, x: x.tril())
+case("flip 8x32x28x28, columns", images, lambda t, x: x.flip(-1))
+case("roll 8x32x28x28 by 1, 1", images, lambda t, x: x.roll((1, 1), (-2, -1)))
+case("pad 8x32x28x28 by 2, reflect", images, lambda t, x: t.nn.functional.pad(x, (2,) * 4, "reflect"))
+case("flip uint8 8x32x28x28", lambda t: (t.randint(0, 255, (8, 32, 28, 28), dtype=t.uint8),), lambda t, x: x.flip(-1))
 case("one_hot 4096 of 65", lambda t: (t.randint(0, 65, (4096,)),),
      lambda t, i: t.nn.functional.one_hot(i, 65))  # fmt: skip
 case("arange 1 M", lambda t: (), lambda t: t.arange(M), bytes=8 * M)

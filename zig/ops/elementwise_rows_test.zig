@@ -457,6 +457,29 @@ test "indices of triangles" {
     };
 }
 
+test "triangles: rows by lines and by elements, also in place" {
+    const layouts = [_]testing.Layout{ .contiguous, .reversed, .gaps };
+    for (layouts) |l| for ([_]DType{ .int8, .float16, .float32, .float64 }) |d| for ([_]i64{ 1, 3, 7, 20, 150, 1030 }) |columns| {
+        var x: Tensor = try .init(d, &.{ 2, 5, columns }, l);
+        defer x.deinit();
+        var out: Tensor = try .init(d, &.{ 2, 5, columns }, .contiguous);
+        defer out.deinit();
+        for ([_][]const u8{ "tril", "triu" }, 0..) |name, upper| for ([_]i64{ std.math.minInt(i64), -3, 0, 2, 33, columns, std.math.maxInt(i64) }) |diagonal| {
+            var same: Tensor = try .init(d, &.{ 2, 5, columns }, l);
+            defer same.deinit();
+            _ = try testing.call(fill, name, &.{ &out, &x }, .{ .ints = &.{diagonal} });
+            _ = try testing.call(fill, name, &.{ &same, &same }, .{ .ints = &.{diagonal} });
+            for (0..@intCast(10 * columns)) |i| {
+                const column: i64 = @intCast(i % @as(usize, @intCast(columns)));
+                const border = @as(i64, @intCast(i / @as(usize, @intCast(columns)) % 5)) +| diagonal;
+                const want = if (if (upper == 1) column >= border else column <= border) x.get(i) else 0;
+                try expectEqual(want, out.get(i));
+                try expectEqual(want, same.get(i));
+            }
+        };
+    };
+}
+
 test "triangles, flips and rolls" {
     const shape = [_]i64{ 2, 5, 7 };
     const layouts = [_]testing.Layout{ .contiguous, .reversed, .gaps };

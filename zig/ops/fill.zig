@@ -292,45 +292,101 @@ fn sequence(p: *const Plan, call: *Call, rule: anytype) void {
 
 // ------------------------------------------------------------------ tril, triu, tri_indices
 
+/// Rows of at most so many bytes are copied whole, by lines of which what goes is 0.
+const short_row = 1024;
+
 fn runTriangle(p: *const Plan, call: *Call) void {
     // out, x (..., rows, columns)
-    const out = p.operands[0];
+    const out, const x = .{ p.operands[0], p.operands[1] };
     const n = out.numel();
     if (n == 0) return;
     const kind: RowKind = @fromBackingInt(@intCast(p.op));
     const d = out.ndim();
     const columns: usize = @intCast(out.shape[d - 1]);
-    const Job = struct {
-        p: *const Plan,
-        call: *Call,
-        upper: bool,
-        fn run(j: *const @This(), begin: usize, end: usize) void {
-            for (begin..end) |r| j.row(r);
-        }
-        fn row(j: *const @This(), index: usize) void {
-            const o = j.p.operands[0];
-            const nd = o.ndim();
-            const width: usize = @intCast(o.shape[nd - 1]);
-            const r: i64 = @intCast(index % @as(usize, @intCast(o.shape[nd - 2])));
-            // The first column that is not kept (lower), or that is (upper).
-            const border: i64 = r +| j.p.ints[0] +| @intFromBool(!j.upper);
-            const cut: usize = @intCast(std.math.clamp(border, 0, @as(i64, @intCast(width))));
-            const kept: [2]usize = if (j.upper) .{ cut, width } else .{ 0, cut };
-            const gone: [2]usize = if (j.upper) .{ 0, cut } else .{ cut, width };
-            const to = j.call.ptr[0].? + rowOffset(o, index);
-            const step = stride(o, nd - 1);
-            const size = o.dtype.size();
-            clear(to + gone[0] * step, gone[1] - gone[0], step, size);
-            const m = kept[1] - kept[0];
-            const x = j.p.operands[1];
-            const from = j.call.ptr[1].? + rowOffset(x, index);
-            const x_step = stride(x, nd - 1);
-            const x_kept = from + kept[0] * x_step;
-            copyRow(size, to + kept[0] * step, x_kept, m, @intCast(step), @intCast(x_step));
-        }
+    const size = out.dtype.size();
+    const job: Triangle = .{
+        .p = p,
+        .call = call,
+        .upper = kind == .triu,
+        .width = columns,
+        .rows = @intCast(out.shape[d - 2]),
+        .by_lines = columns * size <= short_row and stride(out, d - 1) == size and stride(x, d - 1) == size,
     };
-    const job: Job = .{ .p = p, .call = call, .upper = kind == .triu };
-    services.parallelFor(n / columns, 1 + 32768 / columns, job, Job.run);
+    services.parallelFor(n / columns, 1 + 32768 / columns, job, Triangle.run);
+}
+
+const Triangle = struct {
+    p: *const Plan,
+    call: *Call,
+    upper: bool,
+    width: usize,
+    rows: usize,
+    by_lines: bool,
+
+    fn run(j: *const Triangle, begin: usize, end: usize) void {
+        var index = begin;
+        while (index < end) {
+            const r = index % j.rows;
+            const m = @min(end - index, j.rows - r);
+            const to = j.call.ptr[0].? + rowOffset(j.p.operands[0], index);
+            const from = j.call.ptr[1].? + rowOffset(j.p.operands[1], index);
+            // The first column of row r that is not kept (lower), or that is (upper).
+            const border = @as(i64, @intCast(r)) +| j.p.ints[0] +| @intFromBool(!j.upper);
+            if (!j.by_lines) j.byRows(m, to, from, border) else if (j.upper) j.byLines(true, m, to, from, border) else j.byLines(false, m, to, from, border);
+            index += m;
+        }
+    }
+
+    /// `m` rows of one matrix.
+    fn byRows(j: *const Triangle, m: usize, to: [*]u8, from: [*]u8, border: i64) void {
+        const out, const x = .{ j.p.operands[0], j.p.operands[1] };
+        const d = out.ndim();
+        const size = out.dtype.size();
+        const step, const x_step = .{ stride(out, d - 1), stride(x, d - 1) };
+        for (0..m) |r| {
+            const cut: usize = @intCast(std.math.clamp(border +| @as(i64, @intCast(r)), 0, @as(i64, @intCast(j.width))));
+            const kept: [2]usize = if (j.upper) .{ cut, j.width } else .{ 0, cut };
+            const gone: [2]usize = if (j.upper) .{ 0, cut } else .{ cut, j.width };
+            const y, const z = .{ to + r * stride(out, d - 2), from + r * stride(x, d - 2) };
+            clear(y + gone[0] * step, gone[1] - gone[0], step, size);
+            copyRow(size, y + kept[0] * step, z + kept[0] * x_step, kept[1] - kept[0], @intCast(step), @intCast(x_step));
+        }
+    }
+
+    /// Rows whose bytes lie together, the last line of each over the one before. In place it may read
+    /// what that wrote: that is kept or 0 as well.
+    fn byLines(j: *const Triangle, comptime upper: bool, m: usize, first: [*]u8, first_x: [*]const u8, border: i64) void {
+        const out, const x = .{ j.p.operands[0], j.p.operands[1] };
+        const d = out.ndim();
+        const size: i64 = @intCast(out.dtype.size());
+        const n = j.width * out.dtype.size();
+        const pitch, const x_pitch = .{ stride(out, d - 2), stride(x, d - 2) };
+        // In bytes; may lie before or behind the row.
+        var cut = border *| size;
+        var to, var from = .{ first, first_x };
+        for (0..m) |_| {
+            const byte: usize = @intCast(std.math.clamp(cut, 0, short_row));
+            if (n >= 32) {
+                var i: usize = 0;
+                while (i + 32 <= n) : (i += 32) cutLine(upper, 32, to + i, from + i, byte -| i);
+                if (i < n) cutLine(upper, 32, to + n - 32, from + n - 32, byte -| (n - 32));
+            } else inline for (.{ 16, 8, 4, 2, 1 }) |length| if (n >= length and n < 2 * length) {
+                cutLine(upper, length, to, from, byte);
+                if (n > length) cutLine(upper, length, to + n - length, from + n - length, byte -| (n - length));
+            };
+            cut +|= size;
+            to += pitch;
+            from += x_pitch;
+        }
+    }
+};
+
+inline fn cutLine(comptime upper: bool, comptime length: usize, to: [*]u8, from: [*]const u8, cut: usize) void {
+    const V = @Vector(length, u8);
+    const x: V = from[0..length].*;
+    const low = std.simd.iota(u8, length) < @as(V, @splat(@intCast(@min(cut, length))));
+    const zero: V = @splat(0);
+    to[0..length].* = if (upper) @select(u8, low, zero, x) else @select(u8, low, x, zero);
 }
 
 fn TriangleIndices(comptime T: type) type {

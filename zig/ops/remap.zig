@@ -58,7 +58,7 @@ const State = struct {
     from: [max_axes]usize = undefined,
     count: usize = 0,
     element: usize,
-    /// Small planes of words: where each element of out comes from in the plane of x, if `planes` isn't 0.
+    /// Small planes of words (or of two): where each element of out comes from in the plane of x, if `planes` isn't 0.
     table: [1024]u16 = undefined,
     planes: usize = 0,
     sizes: [2]usize = undefined,
@@ -69,13 +69,13 @@ const State = struct {
     fn tabulate(s: *State) void {
         const line = &s.axis[s.count - 1];
         const framed = line.segment[line.count - 1].way == .none or line.segment[0].way == .none;
-        if (s.element != 4 or line.size > @as(usize, if (framed) 9 else 32)) return;
+        if (s.element < 4 or line.size > @as(usize, if (framed) 9 else if (line.count == 1) 8 else 32)) return;
         var sizes: [2]usize = .{ 1, 1 };
         var d = s.count;
         while (d > 0) {
             d -= 1;
             const a = &s.axis[d];
-            for (a.stride, sizes) |stride, size| if (stride != 4 * @as(isize, @intCast(size))) return;
+            for (a.stride, sizes) |stride, size| if (stride != @as(isize, @intCast(s.element * size))) return;
             if (d == 0) break;
             sizes[0] *= a.size;
             sizes[1] *= s.from[d];
@@ -106,11 +106,11 @@ const State = struct {
 
     fn findBody(s: *State) void {
         const a = &s.axis[s.count - 1];
-        if (!simd.has_fma or s.element != 4 or a.stride[0] != 4 or a.stride[1] != 4 or a.count < 2) return;
+        if (!simd.has_fma or s.element < 4 or a.stride[0] != s.element or a.stride[1] != s.element or a.count < 2) return;
         for (s.axis[0..s.count]) |any| for (any.segment[0..any.count]) |g| if (g.way == .none) return;
         for (a.segment[0..a.count], 0..) |g, i| {
             const n = g.end - g.begin;
-            if (g.way == .forward and n >= 8 and n <= 512 and a.size - n <= 16 and (i == 1 or a.count == 2)) s.body = i;
+            if (g.way == .forward and n > 8 and n <= 512 and a.size - n <= 16 and (i == 1 or a.count == 2)) s.body = i;
         }
     }
 
@@ -175,8 +175,8 @@ pub fn prepare(p: *Plan, kind: Kind) plan.PrepareError!void {
         if (s.count == 0) s.axis[1] = s.axis[0];
         s.count = 2;
     }
-    s.tabulate();
     s.findBody();
+    if (s.body == null) s.tabulate();
     (try p.create(State)).* = s;
     p.run = run;
 }
@@ -233,13 +233,17 @@ const Job = struct {
 
     /// Planes by the table.
     fn planes(j: *const Job, begin: usize, end: usize) void {
+        if (j.s.element == 4) j.planesOf(u32, begin, end) else j.planesOf(u64, begin, end);
+    }
+
+    fn planesOf(j: *const Job, comptime T: type, begin: usize, end: usize) void {
         const s = j.s;
-        const value: u32 = @bitCast(j.value[0..4].*);
-        var to: [*]u32 = @as([*]u32, @ptrCast(@alignCast(j.out))) + begin * s.sizes[0];
-        var from: [*]const u32 = @as([*]const u32, @ptrCast(@alignCast(j.x))) + begin * s.sizes[1];
+        const value: T = @bitCast(j.value[0..@sizeOf(T)].*);
+        var to: [*]T = @as([*]T, @ptrCast(@alignCast(j.out))) + begin * s.sizes[0];
+        var from: [*]const T = @as([*]const T, @ptrCast(@alignCast(j.x))) + begin * s.sizes[1];
         for (begin..end) |_| {
             for (s.table[0..s.sizes[0]], to[0..s.sizes[0]]) |at, *x| {
-                const place: *const u32 = if (at == nowhere) &value else &from[at];
+                const place: *const T = if (at == nowhere) &value else &from[at];
                 x.* = place.*;
             }
             to += s.sizes[0];
@@ -298,7 +302,8 @@ const Job = struct {
                 .pitch = .{ column.stride[0], pitchOf(g, column.stride[1]) },
             };
             if (simd.has_fma) if (j.s.body) |body| {
-                b.copyEdged(&axes[axes.len - 1], body);
+                const line = &axes[axes.len - 1];
+                if (j.s.element == 4) b.copyEdged(u32, line, body) else b.copyEdged(u64, line, body);
                 continue;
             };
             if (g.way == .backward) b.turn();
@@ -421,26 +426,27 @@ const Block = struct {
         }
     }
 
-    /// Rows of words: the long segment by lines, the others, at its ends, one by one.
-    fn copyEdged(b: Block, a: *const Axis, body: usize) void {
+    /// Rows of words (or of two): the long segment by lines, the others, at its ends, one by one.
+    fn copyEdged(b: Block, comptime T: type, a: *const Axis, body: usize) void {
+        const size = @sizeOf(T);
         const kept = a.segment[body];
-        const n = (kept.end - kept.begin) * 4;
+        const n = (kept.end - kept.begin) * size;
         // Before and behind: where they are, and where from.
         var edge: [2]Segment = @splat(.{ .begin = 0, .end = 0, .from = 0, .way = .stay });
         for (a.segment[0..a.count], 0..) |g, k| {
             if (k != body) edge[@intFromBool(k > body)] = g;
         }
-        const steps: [2]usize = .{ @bitCast(pitchOf(edge[0], 4)), @bitCast(pitchOf(edge[1], 4)) };
+        const steps: [2]usize = .{ @bitCast(pitchOf(edge[0], size)), @bitCast(pitchOf(edge[1], size)) };
         var to, var from = .{ b.to, b.from };
         for (0..b.n) |_| {
-            const line, const source_line = .{ to + kept.begin * 4, from + kept.from * 4 };
+            const line, const source_line = .{ to + kept.begin * size, from + kept.from * size };
             var i: usize = 0;
             while (i + 32 <= n) : (i += 32) line[i..][0..32].* = @as(Line, source_line[i..][0..32].*);
             if (i < n) line[n - 32 ..][0..32].* = @as(Line, source_line[n - 32 ..][0..32].*);
             inline for (edge, steps) |g, step| {
-                var x = @intFromPtr(from) + 4 * g.from;
+                var x = @intFromPtr(from) + size * g.from;
                 for (g.begin..g.end) |w| {
-                    @as([*]u32, @ptrCast(@alignCast(to)))[w] = @as(*const u32, @ptrFromInt(x)).*;
+                    @as([*]T, @ptrCast(@alignCast(to)))[w] = @as(*const T, @ptrFromInt(x)).*;
                     x +%= step;
                 }
             }
@@ -492,9 +498,16 @@ const Block = struct {
     }
 };
 
-/// out[i] = x[n - 1 - i].
+/// out[i] = x[n - 1 - i]: by lines, the last over what the one before wrote, or by halves or quarters of one.
 fn reverse(comptime T: type, out: [*]T, x: [*]const T, n: usize) void {
     const lanes = 32 / @sizeOf(T);
+    if (n >= lanes) return reverseBy(T, lanes, out, x, n);
+    if (lanes >= 4 and n >= lanes / 2) return reverseBy(T, lanes / 2, out, x, n);
+    if (lanes >= 8 and n >= lanes / 4) return reverseBy(T, lanes / 4, out, x, n);
+    for (0..n) |i| out[n - 1 - i] = x[i];
+}
+
+inline fn reverseBy(comptime T: type, comptime lanes: usize, out: [*]T, x: [*]const T, n: usize) void {
     const V = @Vector(lanes, T);
     const mask = comptime blk: {
         var m: [lanes]i32 = undefined;
@@ -502,15 +515,13 @@ fn reverse(comptime T: type, out: [*]T, x: [*]const T, n: usize) void {
         break :blk m;
     };
     var i: usize = 0;
-    while (i + 4 * lanes <= n) : (i += 4 * lanes) inline for (0..4) |k| {
-        const y: V = x[i + k * lanes ..][0..lanes].*;
-        out[n - i - (k + 1) * lanes ..][0..lanes].* = @shuffle(T, y, undefined, mask);
-    };
     while (i + lanes <= n) : (i += lanes) {
         const y: V = x[i..][0..lanes].*;
         out[n - i - lanes ..][0..lanes].* = @shuffle(T, y, undefined, mask);
     }
-    while (i < n) : (i += 1) out[n - 1 - i] = x[i];
+    if (i == n) return;
+    const y: V = x[n - lanes ..][0..lanes].*;
+    out[0..lanes].* = @shuffle(T, y, undefined, mask);
 }
 
 fn run(p: *const Plan, call: *Call) void {

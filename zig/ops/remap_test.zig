@@ -47,7 +47,11 @@ fn check(comptime T: type, kind: remap.Kind, size: [2]usize, step: usize, ints: 
     const out = try a.alloc(T, want[0].n * want[1].n);
     defer a.free(out);
     @memset(out, 99);
-    const dtype: DType = if (T == u8) .uint8 else .int32;
+    const dtype: DType = switch (T) {
+        u8 => .uint8,
+        i32 => .int32,
+        else => .int64,
+    };
     const shapes = [2][2]i64{
         .{ @intCast(want[0].n), @intCast(want[1].n) }, .{ @intCast(size[0]), @intCast(size[1]) },
     };
@@ -70,7 +74,7 @@ fn check(comptime T: type, kind: remap.Kind, size: [2]usize, step: usize, ints: 
 }
 
 test "padding, turned and rolled dimensions" {
-    inline for (.{ u8, i32 }) |T| for ([_][2]usize{ .{ 3, 4 }, .{ 5, 40 }, .{ 2, 130 }, .{ 6, 9 } }) |size| for ([_]usize{ 1, 2 }) |step| {
+    inline for (.{ u8, i32, i64 }) |T| for ([_][2]usize{ .{ 3, 4 }, .{ 5, 40 }, .{ 2, 130 }, .{ 6, 9 }, .{ 4, 20 } }) |size| for ([_]usize{ 1, 2 }) |step| {
         for (0..4) |m| for ([_][4]i64{ .{ 1, 1, 1, 1 }, .{ 0, 0, 2, 3 }, .{ 1, 0, 0, 0 }, .{ 0, 1, 3, 0 }, .{ 1, 1, 2, 3 } }) |by| {
             const mode: i64 = @intCast(m);
             const ints = [_]i64{ mode, 1, by[0], by[1], by[2], by[3] };
