@@ -136,6 +136,7 @@ case("float64 to int16 1 M", lambda t: ((100 * t.randn(M)).double(),), lambda t,
 case("clamp_ by tensors 1 M", lambda t: (t.randn(M), t.randn(M), t.randn(M)), lambda t, x, a, b: x.clamp_(a, b), bytes=16 * M)
 case("lerp 1 M, out=", lambda t: (t.randn(M), t.randn(M), t.empty(M)), lambda t, a, b, y: t.lerp(a, b, 0.3, out=y), bytes=12 * M)
 case("mul by a number 100, out=", lambda t: (t.randn(100), t.empty(100)), lambda t, x, y: t.mul(x, 2.0, out=y))
+case("mul of every second column 256x512", lambda t: (t.randn(256, 512),), lambda t, x: x[:, ::2] * x[:, 1::2], bytes=12 * 65536)
 case("exp 1 M, out=", lambda t: (t.randn(M), t.empty(M)), lambda t, x, y: t.exp(x, out=y), bytes=8 * M)
 
 

@@ -93,6 +93,12 @@ def sum_of_columns_of_halves(torch):
     return lambda: x.sum(0)
 
 
+@program("nansum float64 1 M", GROUP, bytes=8 * M)
+def sum_of_float64_numbers(torch):
+    x = torch.randn(M, dtype=torch.float64)
+    return lambda: x.nansum()
+
+
 @program("count_nonzero int64 1 M", GROUP, bytes=8 * M)
 def count_of_integers(torch):
     x = torch.randint(0, 2, (M,))

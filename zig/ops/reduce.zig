@@ -104,7 +104,6 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     const compute = computeOf(row, x.dtype, p.operands[0].dtype);
     if (compute == .f64) switch (row.op) { // kernels that float64 goes without
         .sum_of_magnitudes => row = .{ .name = row.name, .op = .sum, .map = .magnitude },
-        .sum_of_numbers => row = .{ .name = row.name, .op = .sum, .map = .number },
         else => {},
     };
     const integers_only = compute == .i64 and row.op == .sum_of_numbers;
@@ -300,7 +299,7 @@ fn choose(compute: Compute, op: kernels.Op) Kernel {
                     else => false,
                 };
                 if (T == i64 and !integer) unreachable;
-                if (T == f64 and (o == .sum_of_magnitudes or o == .sum_of_numbers)) unreachable;
+                if (T == f64 and o == .sum_of_magnitudes) unreachable;
                 return comptime kernels.kernel(T, o);
             },
         },

@@ -18,7 +18,7 @@ const row_block = kernels.row_block;
 const column_block = kernels.column_block;
 
 /// What happens to an element before the kernel sees it.
-pub const Map = enum { none, number, magnitude, magnitude_to_p, is_nonzero };
+pub const Map = enum { none, magnitude, magnitude_to_p, is_nonzero };
 
 /// What makes the result from the total.
 pub const Finish = enum {
@@ -149,27 +149,29 @@ pub noinline fn applyMap(r: *const Reduction, buffer: *Buffer, n: usize) void {
                 .f64 => f64,
                 .i64 => i64,
             };
-            const lanes = simd.lanes(T);
-            const V = @Vector(lanes, T);
-            const zero: V = @splat(0);
             const x: [*]T = @ptrCast(&buffer.bytes);
-            var i: usize = 0;
-            // Past n as well, up to the vector: the buffer is a multiple of it.
-            while (i < n) : (i += lanes) {
-                const v: V = x[i..][0..lanes].*;
-                x[i..][0..lanes].* = switch (r.map) {
-                    .none => v,
-                    .number => @select(T, v == v, v, zero),
-                    .is_nonzero => @select(T, v != zero, @as(V, @splat(1)), zero),
-                    .magnitude => if (T == i64) unreachable else @abs(v),
-                    .magnitude_to_p => if (T == i64) unreachable else math.pow(
-                        V,
-                        @abs(v),
-                        @splat(@floatCast(r.parameter)),
-                    ),
-                };
+            switch (r.map) {
+                .none => {},
+                inline else => |map| if (T == i64 and map != .is_nonzero) unreachable else mapAll(map, T, x, n, r.parameter),
             }
         },
+    }
+}
+
+/// Past n as well, up to the vector: the buffer is a multiple of it.
+fn mapAll(comptime map: Map, comptime T: type, x: [*]T, n: usize, parameter: f64) void {
+    const lanes = simd.lanes(T);
+    const V = @Vector(lanes, T);
+    const zero: V = @splat(0);
+    var i: usize = 0;
+    while (i < n) : (i += lanes) {
+        const v: V = x[i..][0..lanes].*;
+        x[i..][0..lanes].* = switch (map) {
+            .none => comptime unreachable,
+            .is_nonzero => @select(T, v != zero, @as(V, @splat(1)), zero),
+            .magnitude => @abs(v),
+            .magnitude_to_p => math.pow(V, @abs(v), @splat(@floatCast(parameter))),
+        };
     }
 }
 
