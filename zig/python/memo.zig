@@ -10,8 +10,8 @@
 //!   empty  made a tensor that nothing was written to
 //!   write  ran one plan into (a part of) one of its tensors, and returned that or None
 //!   reshape  gave its only tensor another layout, and returned that
-//!   chain  ran some plans over its tensors and their results, and returned some of these or views of them; the last
-//!          plans may write into its tensors, which then may get a new history
+//!   chain  ran some plans over its tensors and their results, and returned some of these or views of them (or None, where
+//!          the first was written to); the last plans may write into its tensors, which then may get a new history
 //! What it did is seen from outside: from the plans that were run meanwhile (`note`) and from the
 //! result, whose node Python reads (`recipe_of` in autograd/learned.py). A key is learned when it comes
 //! for the second time. Only functions whose way depends on nothing but the key may be wrapped.
@@ -157,7 +157,9 @@ pub const Memo = extern struct {
     fn learnChain(e: *Entry, key: *const Key, before: *const Before, result: O, notes: []const Note) bool {
         if (e.action != .nothing) return false;
         e.choice = before.edges.choice;
-        e.chain = memo_chain.learn(key, before.edges.wanted(), notes, result) orelse return false;
+        e.silent = result == api.none and key.n_tensors > 0;
+        const written = if (e.silent) key.tensors[0] else result;
+        e.chain = memo_chain.learn(key, before.edges.wanted(), notes, written, e.silent) orelse return false;
         e.action = .chain;
         return true;
     }

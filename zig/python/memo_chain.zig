@@ -322,8 +322,9 @@ const Student = struct {
                 } else {
                     if (!isAlone(s.key, to.place)) return null;
                     const wanted = s.edges.len > 0 and s.edges[to.place] != null;
-                    if (wanted or objects.Mode.enabled and Tensor.wants(o.?)) {
-                        if (!s.wasRecorded(o.?, to.place)) return null;
+                    const target = s.key.tensors[to.place]; // or a view of it was written to
+                    if (wanted or objects.Mode.enabled and (Tensor.wants(target) or Tensor.wants(o.?))) {
+                        if (!s.wasRecorded(target, to.place)) return null;
                         s.recorded |= bit;
                     }
                     if (s.was_written & bit != 0) return null;
@@ -471,12 +472,12 @@ const Student = struct {
 };
 
 /// The steps that led from the key's tensors to the result, which is recorded if `edges` has any; null: these alone don't
-/// lead there.
-pub fn learn(key: *const Key, edges: []const ?O, notes: []const Note, result: O) ?*Chain {
+/// lead there. silent: the result is the first of the key's tensors, which was written to.
+pub fn learn(key: *const Key, edges: []const ?O, notes: []const Note, result: O, silent: bool) ?*Chain {
     if (key.n_tensors == 0 and notes.len == 0) return null;
     var s: Student = .{ .key = key, .edges = edges, .n_places = key.n_tensors };
     @memcpy(s.places[0..key.n_tensors], key.tensors[0..key.n_tensors]);
-    if (!s.read(notes)) return null;
+    if (!s.read(notes) or silent and s.was_written & bitOf(0) == 0) return null;
     if (result.kind == Tensor.slots.kind) {
         const single = py.PyTuple_New(1) orelse return null;
         defer api.drop(single);

@@ -146,7 +146,11 @@ pub const Entry = struct {
         defer edges.release();
         if (!edges.find(key)) return .{ .done = null };
         if (edges.choice != e.choice) return .unknown;
-        return .{ .done = e.chain.?.run(key, edges.wanted()) orelse return if (py.PyErr_Occurred() != null) .{ .done = null } else .unknown };
+        const result = e.chain.?.run(key, edges.wanted()) orelse
+            return if (py.PyErr_Occurred() != null) .{ .done = null } else .unknown;
+        if (!e.silent) return .{ .done = result };
+        api.drop(result);
+        return .{ .done = api.keep(api.none) };
     }
 
     fn writePlan(e: *Entry, key: *const Key) Answer {
