@@ -10,11 +10,11 @@ from ..layout import Layout
 from ..layout import contiguous as row_major_layout
 from ..plan import make_plan, not_again, remember, write
 from ..storage import allocate
-from ..tensor import Tensor, method
+from ..tensor import Tensor, make_tensor, method
 from .checked import checked
-from .create import _sizes, empty, empty_like, fill_quickly, fill_with, zeros_like
+from .create import _sizes, empty, fill_quickly, fill_with, zeros_like
 from .elementwise import as_number, is_scalar
-from .writing import check_inplace, check_writable, copy_into, replace_history, unrecorded
+from .writing import check_inplace, check_writable, copy_into, replace_history, settle, unrecorded
 
 
 @method
@@ -48,10 +48,9 @@ def _write(t, name, write):
     memory all take it, so `t` may be expanded."""
 
     check_inplace(name, t)
-    if mode.enabled and t.requires_grad:
-        return replace_history(name, t, lambda x: write(empty_like(x)), reads=False)
+    wanted = mode.enabled and t.requires_grad
     write(t)
-    return t
+    return settle(name, t, make_tensor(t._ptr, t._layout, t._storage)) if wanted else t
 
 
 _copies: dict = {}  # (layout written to, layout read) -> plan
@@ -103,12 +102,11 @@ def copy_(self, src, non_blocking=False):
 
 
 def _copied(t, src):
-    """A copy of `src` in the dtype of `t`, of which `t` is the past (so that its gradient is 0)."""
+    """`src` in the dtype of `t` and in a graph of which `t` is the past (so that its gradient is 0)."""
     have, want = src._layout.dtype, t._layout.dtype
     if have.is_complex is not want.is_complex:
         return src.to(want)
-    value = src.detach()
-    value = value.clone() if have is want else value.to(want)
+    value = src.detach().to(want)
     past = t if t._view is None else None  # a view's is cut out of its base's
     return record(value, "CopyBackwards", (zeros_like, lambda g: g.to(have)), (past, src))
 

@@ -375,9 +375,6 @@ def replace_history(name, t, compute, reads=True):
 
     The new value is computed beside the old one, so that what its node saves of the old value is a copy
     that the write does not touch. reads: whether `compute` looks at the old value at all."""
-    from .create import zeros_like
-    from .view_graph import scatter_view
-
     old = t.clone() if reads else make_tensor(t._ptr, t._layout, t._storage)
     result = compute(old)
     if result is old or result._storage is t._storage:
@@ -387,14 +384,21 @@ def replace_history(name, t, compute, reads=True):
     ):
         result = result.to(t._layout.dtype)
     store(name, t, result)
-    base = t._view
-    if base is None:
-        if not result.requires_grad:  # nothing of the past is left: its gradient is 0
-            record(result, name.title().replace("_", "") + "Backward0", zeros_like, (t,))
-        t._requires_grad = result.requires_grad
-        t._grad_fn = edge_of(result) if t._requires_grad else None
-        _retain_anew(t)
+    return settle(name, t, result)
+
+
+def settle(name, t, result):
+    """After `result` was written over `t`: the history of `t`, or of what it is a view of."""
+    if t._view is not None:  # what it is a view of gets a new history, in which the viewed part is the result
+        from .view_graph import scatter_view
+
+        scatter_view(t._view, t, result)
         return t
-    # A write through a view: the base gets a new history, in which the viewed part is the result.
-    scatter_view(base, t, result)
+    if not result.requires_grad:  # nothing of the past is left: its gradient is 0
+        from .create import zeros_like
+
+        record(result, name.title().replace("_", "") + "Backward0", zeros_like, (t,))
+    t._requires_grad = result.requires_grad
+    t._grad_fn = edge_of(result) if t._requires_grad else None
+    _retain_anew(t)
     return t
