@@ -242,3 +242,45 @@ def test_errors():
     for key, value in ((0, dlgrad.zeros(4)), ([0, 1], dlgrad.zeros(5)), (slice(None), dlgrad.zeros(3, 3))):
         with pytest.raises(RuntimeError):
             x[key] = value
+
+
+def test_a_mask_that_another_has_replaced_counts_anew():
+    """How many elements a mask takes is looked at each time."""
+    for mask, count in (([True, False, True, True], 3), ([True, True, False, False], 2), ([False] * 4, 0)) * 3:
+        mask = dlgrad.tensor(mask)
+        values = dlgrad.arange(1.0, 1 + count)
+        want = [float(v) if m else 0.0 for m, v in zip(mask.tolist(), mask.cumsum(0).tolist())]
+        x, rows = dlgrad.zeros(4), dlgrad.zeros(4, 2)
+        x[mask] = values
+        rows[mask] = values[:, None].expand(count, 2).contiguous()
+        assert x.tolist() == want and rows.tolist() == [[v, v] for v in want]
+        assert x[mask].tolist() == values.tolist() and rows[mask].shape == (count, 2)
+        for wrong in (dlgrad.ones(count + 2), dlgrad.ones(5)):
+            with pytest.raises((RuntimeError, IndexError), match="shape mismatch"):
+                x[mask] = wrong
+        assert x.tolist() == want
+
+
+def test_masks_and_values_in_the_memory_that_is_written_to():
+    for _ in range(3):
+        x = dlgrad.arange(6.0).reshape(2, 3)
+        x[x > 2] = x[0, 1]
+        assert x.tolist() == [[0, 1, 2], [1, 1, 1]]
+        flags = dlgrad.tensor([True, False, True])
+        flags[flags] = False
+        assert flags.tolist() == [False] * 3
+        flags = dlgrad.tensor([True, False, True])
+        flags[flags.view(-1)] = dlgrad.tensor(False)
+        assert flags.tolist() == [False] * 3
+
+
+def test_a_leaf_is_not_written_to_through_a_mask():
+    mask = dlgrad.tensor([True, False])
+    for value in (1.0, dlgrad.tensor(1.0), dlgrad.tensor([1.0])):
+        for _ in range(3):
+            leaf = dlgrad.zeros(2, requires_grad=True)
+            with pytest.raises(RuntimeError, match="leaf Variable"):
+                leaf[mask] = value
+            with dlgrad.no_grad():
+                leaf[mask] = value
+            assert leaf.tolist() == [1, 0] and leaf.is_leaf

@@ -33,6 +33,11 @@ case("index_select 4096 rows of 64", rows, lambda t, x, i: x.index_select(0, i))
 case("x[i], 4096 rows of 64", rows, lambda t, x, i: x[i])
 case("index_add 4096 rows of 64", rows, lambda t, x, i: x.index_add(0, i, x[:4096]))
 case("x[mask] 1 M", lambda t: (t.randn(M), t.randn(M) > 0), lambda t, x, m: x[m])
+case("x[mask] = number, 1 M", lambda t: (t.randn(M), t.randn(M) > 0), lambda t, x, m: x.__setitem__(m, 1.0), bytes=9 * M)
+case("x[mask] = x[mask] + 1, 100 K", lambda t: (t.randn(100_000), t.randn(100_000) > 0),
+     lambda t, x, m: x.__setitem__(m, x[m] + 1))  # fmt: skip
+case("x[mask] = 5904 rows of 64", lambda t: (t.randn(10_000, 64), t.arange(10_000) % 8192 < 4096, t.randn(5904, 64)),
+     lambda t, x, m, rows: x.__setitem__(m, rows))  # fmt: skip
 case("masked_fill 1 M", lambda t: (t.randn(M), t.randn(M) > 0),
      lambda t, x, m: x.masked_fill(m, 0.0), bytes=9 * M)  # fmt: skip
 case("nonzero 1 M", lambda t: (t.randn(M) > 0,), lambda t, m: m.nonzero())

@@ -32,6 +32,31 @@ def multiply_in_place_with_gradient(torch):
     return lambda: a.clone().mul_(2.0)
 
 
+@program("x[mask] = number, grad", GROUP)
+def write_masked_with_gradient(torch):
+    """A write through a mask into a tensor that has a history (no backward)."""
+    a = torch.randn(10, requires_grad=True)
+    mask = a > 0
+
+    def run():
+        t = a.clone()
+        t[mask] = 0.0
+
+    return run
+
+
+@program("x[2] = values, grad", GROUP)
+def write_row_with_gradient(torch):
+    """The same through a view of it."""
+    a, row = torch.randn(4, 8, requires_grad=True), torch.randn(8)
+
+    def run():
+        t = a.clone()
+        t[2] = row
+
+    return run
+
+
 @program("add 10, out=", GROUP)
 def add_out(torch):
     a, b, out = torch.randn(10), torch.randn(10), torch.empty(10)
@@ -99,6 +124,11 @@ small("item", lambda torch, x: (lambda y: lambda: y.item())(x.sum()))
 small("zeros 4x8", lambda torch, x: lambda: torch.zeros(4, 8))
 small("cat 4x8", lambda torch, x: lambda: torch.cat([x, x]))
 small("sum 4x8, dim 1", lambda torch, x: lambda: x.sum(1))
+small("x[mask] = number", lambda torch, x: (lambda mask: lambda: x.__setitem__(mask, 1.0))(x > 0))
+small("x[mask] = 0-d", lambda torch, x: (lambda mask, y: lambda: x.__setitem__(mask, y))(x > 0, x.sum()))
+small("x[mask] = values", lambda torch, x: (lambda mask: (lambda y: lambda: x.__setitem__(mask, y))(x[mask]))(x > 0))
+small("x[mask of rows] = number", lambda torch, x: (lambda mask: lambda: x.__setitem__(mask, 1.0))(x[:, 0] > -9))
+small("x[:, i] = number", lambda torch, x: (lambda i: lambda: x.__setitem__((slice(None), i), 1.0))(torch.tensor([1, 3])))
 small("x[2] = number", lambda torch, x: lambda: x.__setitem__(2, 1.0))
 small("topk 4x8", lambda torch, x: lambda: x.topk(2))
 small("tensor of 3 numbers", lambda torch, x: lambda: torch.tensor([1.0, 2.0, 3.0]))

@@ -17,9 +17,10 @@ from .create import _new_filled, fill_quickly, zeros
 from .elementwise import expanded, is_scalar
 from .gather import index_positions, positions_plan
 from .mask import masked_select, nonzero, spread
+from .masking import put_masked, without_masks
 from .scatter import put_positions
 from .slicing import select, slice_
-from .ternary import _number_for, expand_raw, fill_masked
+from .ternary import _number_for, expand_raw
 from .view import permute, unsqueeze, view
 from .view_graph import embed, make_view
 from .writing import check_apart, check_inplace, check_writable, replace_history, unrecorded
@@ -286,6 +287,9 @@ def _getitem(self, key, parts):
     if type(key) is Tensor and key._layout.dtype is dt.bool and key._layout.shape == self._layout.shape and key._layout.ndim:
         if not self._layout.dtype.is_complex:
             return _take_masked(self, key)
+    found = without_masks(self, key)
+    if found is not None:
+        return getitem(self, found)
     x, tensors = _views(self, key)
     if not tensors:
         if parts is not None and type(self._layout) is Layout and not _has_tensors(key):
@@ -426,31 +430,23 @@ def _set_quickly(self, key, value):
         if not number and value._storage is self._storage:
             return False
         if key._layout.dtype is dt.bool:
-            return number and key._layout.ndim > 0 and _fill_where(self, key, value)
-        return _put_quickly(self, (key,), value, number)
+            if number or key._layout.ndim != 1 or not 1 < value._layout.ndim == self._layout.ndim or value._layout.shape[0] == 1:
+                return False
+            key = without_masks(self, key)  # rows
+        return key is not None and _put_quickly(self, (key,), value, number)
     if type(key) is tuple and key and type(key[0]) is Tensor:
         return (number or value._storage is not self._storage) and _put_quickly(self, key, value, number)
-    for i in key if type(key) is tuple else (key,):
-        if not (type(i) is int or type(i) is slice or i is None or i is Ellipsis):
-            return False
+    if not ({*map(type, key)} if type(key) is tuple else {type(key)}) <= _SIMPLE:
+        return False
     x = getitem(self, key)
     if number:
         return fill_quickly(x, value)
-    if value._layout.shape != x._layout.shape or value._storage is self._storage:
+    if value._storage is self._storage:
+        return value._ptr == x._ptr and value._layout is x._layout  # x[i] += y has already written there
+    if value._layout.shape != x._layout.shape:
         return False
     x.copy_(value)
     return True
-
-
-def _fill_where(self, mask, value):
-    """self[mask] = a number, for a mask of the first dimensions."""
-    lay, n = self._layout, mask._layout.ndim
-    if type(lay) is not Layout or type(mask._layout) is not Layout or mask._layout.shape != lay.shape[:n] or 0 in lay.strides:
-        return False
-    if n < lay.ndim:
-        wide = layout(dt.bool, (*mask._layout.shape, *[1] * (lay.ndim - n)), (*mask._layout.strides, *[0] * (lay.ndim - n)))
-        mask = make_tensor(mask._ptr, wide, mask._storage)
-    return mask._storage is not self._storage and fill_masked(self, mask, value)
 
 
 def _put_quickly(self, indices, value, number, accumulate=False):
@@ -491,19 +487,31 @@ def _put_plan(lay, *given, accumulate):
     return make_plan("index", "index_put", (lay,), (*indices, wide), (k, 0, 1, int(accumulate)), name="__setitem__", into=True)
 
 
+_SIMPLE = {int, slice, type(None), type(...)}  # what is in keys that make views
+
+
 def setitem(self, key, value):
     """self[key] = value."""
     tensors = _without_lists(key)
     key = key if tensors is None else tensors
     if unrecorded(self) and _set_quickly(self, key, value):
         return
-    value = _value(self, value)
-    x, tensors = _views(self, key)
-    if tensors:
-        write_positions(self, key, value, False, "__setitem__", (x, tensors))
-        return
-    if x is self:
-        x = view(self, self._layout.shape)
+    if ({*map(type, key)} if type(key) is tuple else {type(key)}) <= _SIMPLE:
+        value = _value(self, value)
+        x = self if key is Ellipsis else getitem(self, key)
+    else:
+        if put_masked(self, key, value):
+            return
+        found = without_masks(self, key)
+        if found is not None:
+            key = found
+            if unrecorded(self) and _set_quickly(self, key, value):
+                return
+        value = _value(self, value)
+        x, tensors = _views(self, key)
+        if tensors:
+            write_positions(self, key, value, False, "__setitem__", (x, tensors))
+            return
     if value is x or (
         value._storage is x._storage and value._ptr == x._ptr and value._layout is x._layout
     ):

@@ -483,9 +483,12 @@ def index_put(input, indices, values, accumulate=False):
 def index_put_(self, indices, values, accumulate=False):
     """Sets (or, with accumulate, increases) the positions that `indices` name to `values`."""
     from .indexing import _put_quickly, write_positions
+    from .masking import put_masked
 
     if type(indices) in (tuple, list) and indices and type(values) is Tensor:
         if _direct("index_put_", self, indices[0], values) and _put_quickly(self, indices, values, False, bool(accumulate)):
+            return self
+        if len(indices) == 1 and not accumulate and put_masked(self, indices[0], values, "index_put_"):
             return self
     if not isinstance(indices, (tuple, list)):
         raise TypeError(
@@ -620,7 +623,10 @@ def _index_fill_into(self, dim, index, value):
 
 
 def _masked_fill_into(self, mask, value):
-    if (type(value) is float or type(value) is int) and type(mask) is Tensor and _direct("masked_fill_", self, mask):
+    if type(mask) is not Tensor:
+        return None
+    source = value if type(value) is Tensor and value._layout.ndim == 0 else None
+    if (source is not None or type(value) is float or type(value) is int) and _direct("masked_fill_", self, mask, source):
         if fill_masked(self, mask, value):
             return self
 

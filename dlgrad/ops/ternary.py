@@ -158,13 +158,17 @@ def _where_method(self, condition, y):
 _fills: dict = {}  # (layout, layout of the mask, whether in place) -> plan
 
 
-def _fill_plan(lay, mask, inplace):
-    """The plan of masked_fill with a number for these layouts, without broadcasting the input; None where it has to be
-    looked at more closely."""
+def _fill_plan(lay, mask, inplace, value=None):
+    """The plan of masked_fill with a number (or a tensor of layout `value`) for these layouts, without broadcasting the
+    input; None where it has to be looked at more closely."""
     if mask.dtype is not dt.bool or lay.dtype.is_complex or type(lay) is not Layout or type(mask) is not Layout:
+        return None
+    if value is not None and (type(value) is not Layout or value.dtype is not lay.dtype):
         return None
     try:
         mask = expanded(mask, lay.shape)
+        if value is not None:
+            return door.make_plan("ternary", "where", (lay,), (mask, expanded(value, lay.shape), lay), (0,), name="masked_fill", into=True)
     except RuntimeError:
         return None
     out = lay if inplace else result_layout(lay.dtype, lay.shape, mask, lay)
@@ -184,14 +188,19 @@ def _number_for(dtype, value):
 
 
 def fill_masked(t, mask, value):
-    """Writes the number into `t`, where `mask` holds. False where that takes more than a plan."""
-    key = t._layout, mask._layout, True
+    """Writes the number, or the elements of a tensor that is broadcast, into `t`, where `mask` holds. False where that takes
+    more than a plan."""
+    is_tensor = isinstance(value, Tensor)
+    key = (t._layout, mask._layout, True, value._layout) if is_tensor else (t._layout, mask._layout, True)
     plan = _fills.get(key)
     if plan is None:
         plan = _fill_plan(*key)
         if plan is None:
             return False
         door.remember(_fills, key, plan)
+    if is_tensor:
+        door.write(plan, t, mask, value, t)
+        return True
     value = _number_for(t._layout.dtype, value)
     if value is None:
         return False
