@@ -1,7 +1,7 @@
 """Makes zig/math/coefficients.zig: the polynomials and constants of zig/math.
 
     python scripts/fit_math.py > zig/math/coefficients.zig     (10 s; needs mpmath)
-    python scripts/fit_math.py erf tanh                        some of the tables
+    python scripts/fit_math.py erf sinh                        some of the tables
 
 Each table is a minimax polynomial (Remez's exchange on a grid, 60 digits), rounded to the
 type at the end. `fit(f, a, b, n, weight)` makes the polynomial p of n coefficients, lowest
@@ -176,13 +176,6 @@ def sinh():
     for bits, n in ((32, 4), (64, 7)):
         r = fit(odd(mp.sinh), 0, 1.0001, n, weight=lambda z: z + mp.mpf(10) ** -30)
         table("sinh", bits, r, "sinh(x) = x + x^3 P(x^2), |x| < 1:")
-
-
-@entry
-def tanh():
-    for bits, n in ((32, 5), (64, 11)):
-        r = fit(odd(mp.tanh), 0, 0.3026, n, weight=lambda z: z + mp.mpf(10) ** -30)
-        table("tanh", bits, r, "tanh(x) = x + x^3 P(x^2), |x| < 0.55:")
 
 
 @entry

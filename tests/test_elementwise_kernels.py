@@ -206,3 +206,20 @@ def test_gelu_of_every_bfloat16():
     exact = np.array([v * math.erfc(-v / math.sqrt(2)) / 2 for v in x[finite].astype(float)])
     ulp = np.exp2(np.maximum(np.frexp(exact)[1] - 8, -133))
     assert (np.abs(y[finite] - exact) / ulp).max() < 0.6
+
+
+def test_outputs_larger_than_the_cache():
+    """They are stored around it, from wherever they begin: the same numbers as in pieces."""
+    n = (8 << 20) + 1003
+    x = dlgrad.randn(n)
+    out = dlgrad.zeros(n + 7)
+    before = dlgrad.get_num_threads()
+    for threads in (1, 2):
+        dlgrad.set_num_threads(threads)
+        for f in (dlgrad.tanh, dlgrad.abs):
+            want = dlgrad.cat([f(part) for part in x.split(1 << 20)])
+            assert dlgrad.equal(f(x), want)
+            f(x, out=out[5:-2])
+            assert dlgrad.equal(out[5:-2], want)
+            assert not out[:5].any() and not out[-2:].any()
+    dlgrad.set_num_threads(before)

@@ -58,7 +58,7 @@ const gelu_beta = 0.79788456080286535588; // sqrt(2 / pi)
 const gelu_kappa = 0.044715;
 
 pub inline fn geluTanh(comptime V: type, x: V) V {
-    return limitAtMinusInfinity(V, x, math.geluTanh(V, x));
+    return math.geluTanh(V, x);
 }
 pub inline fn geluTanhBackward(comptime V: type, g: V, x: V) V {
     const square = x * x;

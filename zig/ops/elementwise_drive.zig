@@ -86,6 +86,12 @@ pub const Job = struct {
             for (0..rows_) |row| stream.copy(out + row * step, in[0].ptr + row * in[0].row_step, n * size);
             return;
         }
+        if (j.kernel.streams and !in[0].repeated) {
+            for (0..rows_) |row| {
+                j.kernel.runStreamed(n, out + row * step, in[0].ptr + row * in[0].row_step, j.call);
+            }
+            return;
+        }
         const limit = elementwise.tile_bytes / size;
         var tile: Buffer align(64) = undefined;
         var row: usize = 0;

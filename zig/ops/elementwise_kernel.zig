@@ -3,6 +3,7 @@ const std = @import("std");
 const plan = @import("../plan.zig");
 const simd = @import("../simd.zig");
 const dtype = @import("../dtype.zig");
+const stream = @import("stream.zig");
 const Call = plan.Call;
 
 pub const max_inputs = 3;
@@ -29,6 +30,8 @@ pub const Kernel = struct {
     in_size: [max_inputs]u8 = @splat(0),
     /// For many rows of a chunk or more, without a call for each.
     columns: ?*const ColumnCore = null,
+    /// Whether `runStreamed` is there for it.
+    streams: bool = false,
 
     /// Computes `rows` rows of n elements, `out_step` bytes from one to the next. Scalars, and
     /// where to report a failure, are in the call.
@@ -96,6 +99,23 @@ pub const Kernel = struct {
         }
     }
 
+    /// Computes n elements from one input, with stores around the cache (stream.zig) as soon as there is
+    /// something to store: it takes its time while the next elements are computed.
+    pub fn runStreamed(k: *const Kernel, n: usize, out: [*]u8, in: [*]u8, call: *Call) void {
+        const head = @min(n, -%@intFromPtr(out) % 64 / k.out_size);
+        const whole = (n - head) >> k.lane_bits;
+        const end = head + (whole << k.lane_bits);
+        const step = @as(usize, k.in_size[0]) << k.lane_bits;
+        var chunks: Chunks = .{ .of = undefined, .ahead = 0, .streamed = true };
+        chunks.of[0] = .{ .ptr = in + head * k.in_size[0], .step = step };
+        k.core.?(whole, out + head * k.out_size, &chunks, call);
+        for ([2][2]usize{ .{ 0, head }, .{ end, n } }) |part| {
+            var source: Sources = @splat(.{});
+            source[0].ptr = in + part[0] * k.in_size[0];
+            k.run(part[1] - part[0], 1, out + part[0] * k.out_size, 0, &source, call);
+        }
+    }
+
     /// One of two inputs repeats an element in each row; nothing lies between the others' rows.
     fn takesColumn(k: *const Kernel, n: usize, out_step: usize, in: *const Sources) bool {
         const other = in[@intFromBool(in[0].repeated)];
@@ -142,6 +162,8 @@ pub const Chunks = extern struct {
     of: [max_inputs]Chunk,
     /// As simd.askAhead has it.
     ahead: usize,
+    /// Around the cache: the output's lines begin where chunks do. For kernels that can (Kernel.streams).
+    streamed: bool = false,
 };
 
 /// Room for a chunk of any kernel: 64 elements of 8 bytes.
@@ -163,6 +185,8 @@ pub const KernelOptions = struct {
     together: usize = 1,
     /// With a core for columns. The function has no scalars, and T in memory.
     columns: bool = false,
+    /// Where there are stores for it, around the cache.
+    streams: bool = false,
 };
 
 pub const Half = enum {
@@ -202,6 +226,7 @@ pub fn kernelMixed(
     const lanes = simd.elementwiseLanes(T) * if (simd.has_scale) options.together else 1;
     const V = @Vector(lanes, T);
     const R = if (options.to_bool) u8 else options.half.Memory(T);
+    const streams = options.streams and stream.whole_lines;
     const Of = struct {
         fn core(count: usize, first: [*]u8, in: *const Chunks, call: *Call) callconv(.c) void {
             const s = switch (options.scalars) {
@@ -233,7 +258,10 @@ pub fn kernelMixed(
                 const result = @call(.always_inline, f, .{V} ++ a ++ s ++ c);
                 const p: *[lanes]R = @ptrCast(@alignCast(out));
                 const Out = @Vector(lanes, R);
-                p.* = if (options.to_bool) @as(Out, @intFromBool(result)) else switch (options.half) {
+                // Asked at each vector, as the loop would be there twice otherwise.
+                if (streams and simd.opaquely(@intFromBool(in.streamed)) != 0) {
+                    stream.storeLine(out, @bitCast(result));
+                } else p.* = if (options.to_bool) @as(Out, @intFromBool(result)) else switch (options.half) {
                     .none => result,
                     .bfloat16 => dtype.narrowBF16(lanes, result),
                     .float16 => @as(Out, @floatCast(result)),
@@ -297,7 +325,7 @@ pub fn kernelMixed(
         }
     };
     const with_columns = options.columns and simd.has_fma;
-    return .{ .core = Of.core, .columns = if (with_columns) Of.columnCore else null, .lane_bits = @intCast(@ctz(@as(u8, lanes))), .n_in = n_in, .out_size = @sizeOf(R), .in_size = .{ @sizeOf(Ins[0]), @sizeOf(Ins[1]), @sizeOf(Ins[2]) } };
+    return .{ .core = Of.core, .columns = if (with_columns) Of.columnCore else null, .lane_bits = @intCast(@ctz(@as(u8, lanes))), .streams = streams, .n_in = n_in, .out_size = @sizeOf(R), .in_size = .{ @sizeOf(Ins[0]), @sizeOf(Ins[1]), @sizeOf(Ins[2]) } };
 }
 
 /// out = a, of elements of this many bytes.

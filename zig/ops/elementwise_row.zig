@@ -68,6 +68,13 @@ pub fn Rows(comptime n_in: usize) type {
             return r;
         }
 
+        /// The same, with float32 stored around the cache while more of it is computed.
+        pub fn streamed(name: []const u8, comptime f: anytype) Row {
+            var r = costly(name, f, 0);
+            r.f32 = kernelOf(f, f32, n_in, .{ .streams = true });
+            return r;
+        }
+
         /// The same for what is computed in float64 whatever the float: one kernel for all.
         pub fn wide(name: []const u8, comptime f: anytype) Row {
             return .{

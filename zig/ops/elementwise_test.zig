@@ -3,6 +3,8 @@ const std = @import("std");
 const plan = @import("../plan.zig");
 const threads = @import("../threads.zig");
 const row = @import("elementwise_row.zig");
+const kernels = @import("elementwise_kernel.zig");
+const stream = @import("stream.zig");
 const formulas = @import("binary_formulas.zig");
 const testing = @import("elementwise_testing.zig");
 const DType = @import("../dtype.zig").DType;
@@ -162,5 +164,29 @@ test "the number of threads changes nothing" {
             _ = try testing.call(small, "sub", &.{ if (count == 1) &first else &out, &a, &b }, .{});
             if (count > 1) try std.testing.expectEqualSlices(u8, first.memory, out.memory);
         }
+    }
+}
+
+test "stores around the cache give the same, wherever the output begins" {
+    const square = struct {
+        fn square(comptime V: type, x: V) V {
+            return x * x;
+        }
+    }.square;
+    inline for (.{ f32, f64 }) |T| {
+        const kernel = kernels.kernelOf(square, T, 1, .{ .streams = true });
+        var call: plan.Call = undefined;
+        var x: [350]T = undefined;
+        for (&x, 0..) |*element, i| element.* = @floatFromInt(i);
+        var out: [400]T align(64) = undefined;
+        for (0..17) |shift| for ([_]usize{ 0, 1, 15, 16, 17, 40, 350 }) |n| {
+            @memset(&out, -1);
+            kernel.runStreamed(n, @ptrCast(out[shift..].ptr), @ptrCast(&x), &call);
+            stream.fence();
+            for (out, 0..) |y, i| {
+                const inside = i >= shift and i < shift + n;
+                try std.testing.expectEqual(if (inside) x[i - shift] * x[i - shift] else -1, y);
+            }
+        };
     }
 }

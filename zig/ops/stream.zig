@@ -8,6 +8,10 @@ pub const available = builtin.cpu.arch == .x86_64;
 /// Outputs from this size are streamed (more than any L2 and than a core's share of most L3).
 pub const from_bytes: usize = 32 << 20;
 
+/// Whether one instruction stores a line: stores of half of one, with other work between the lines,
+/// are slower than a line by way of the cache.
+pub const whole_lines = available and builtin.zig_backend == .stage2_llvm and builtin.cpu.has(.x86, .avx512f);
+
 const bytes = if (available and builtin.cpu.has(.x86, .avx)) 32 else 16;
 const V = @Vector(bytes, u8);
 
@@ -24,6 +28,11 @@ pub fn copy(to: [*]u8, from: [*]const u8, n: usize) void {
 
 /// 64 bytes to a multiple of 64.
 pub inline fn storeLine(to: [*]u8, x: @Vector(64, u8)) void {
+    if (whole_lines) return asm volatile ("vmovntdq %[x], (%[to])"
+        :
+        : [x] "v" (x),
+          [to] "r" (to),
+        : .{ .memory = true });
     const parts: [64 / bytes]V = @bitCast(x);
     inline for (parts, 0..) |part, k| store(to + k * bytes, part);
 }

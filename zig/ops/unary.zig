@@ -83,26 +83,26 @@ pub const rows = blk: {
         of.cheap("softshrink", a.softshrink, 1),
         of.cheap("hardshrink", a.hardshrink, 1),
         // floats, by approximation
-        of.withHalf(of.costly("exp", math.exp, 0), math.exp),
+        of.withHalf(of.streamed("exp", math.exp), math.exp),
         of.costly("exp2", math.exp2, 0),
         of.costly("expm1", math.expm1, 0),
-        of.costly("log", math.log, 0),
+        of.streamed("log", math.log),
         of.costly("log2", math.log2, 0),
         of.costly("log10", math.log10, 0),
         of.costly("log1p", math.log1p, 0),
-        of.costly("sin", math.sin, 0),
-        of.costly("cos", math.cos, 0),
+        of.streamed("sin", math.sin),
+        of.streamed("cos", math.cos),
         of.costly("tan", math.tan, 0),
         of.costly("asin", math.asin, 0),
         of.costly("acos", math.acos, 0),
         of.costly("atan", math.atan, 0),
         of.costly("sinh", math.sinh, 0),
         of.costly("cosh", math.cosh, 0),
-        of.withHalf(of.costly("tanh", math.tanh, 0), math.tanh),
+        of.withHalf(of.streamed("tanh", math.tanh), math.tanh),
         of.wide("asinh", math.asinh),
         of.wide("acosh", math.acosh),
         of.wide("atanh", math.atanh),
-        of.costly("erf", math.erf, 0),
+        of.streamed("erf", math.erf),
         of.costly("erfc", math.erfc, 0),
         of.wide("erfinv", math.erfinv),
         of.wide("lgamma", math.lgamma),
@@ -113,12 +113,12 @@ pub const rows = blk: {
         of.costly("ndtr", math.ndtr, 0),
         of.wide("sinc", math.sinc),
         of.costly("entr", f.entr, 0),
-        of.withHalf(of.costly("sigmoid", math.sigmoid, 0), math.sigmoid),
+        of.withHalf(of.streamed("sigmoid", math.sigmoid), math.sigmoid),
         of.costly("log_sigmoid", math.logSigmoid, 0),
         of.costly("softplus", a.softplus, 2),
         gelu(),
-        of.costly("gelu_tanh", a.geluTanh, 0),
-        of.withHalf(of.costly("silu", a.silu, 0), a.silu),
+        of.streamed("gelu_tanh", a.geluTanh),
+        of.withHalf(of.streamed("silu", a.silu), a.silu),
         of.costly("mish", a.mish, 0),
         of.costly("tanhshrink", a.tanhshrink, 0),
         of.costly("elu", a.elu, 3),
@@ -137,7 +137,7 @@ const sign_clear = elementwise.kernelOf(f.clearSign16, u16, 1, .{});
 const round_down: Row = of.cheap("", f.roundDown, 1);
 
 fn gelu() Row {
-    var r = of.costly("gelu", a.gelu, 0);
+    var r = of.streamed("gelu", a.gelu);
     if (simd.has_fma) r.half = elementwise.kernelOf(math.geluHalf, f32, 1, .{ .half = .bfloat16, .together = 8 });
     return r;
 }
