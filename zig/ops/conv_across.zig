@@ -114,8 +114,7 @@ pub fn Across(comptime T: type) type {
             const chunk = height * gemm.evenly(tiles, @min(tiles, chunk_tiles), services.threadCount());
             const job: Job = .{ .p = p, .offsets = offsets, .panels = panels.ptr, .chunk = chunk };
             const vectors = p.groups * padded(p) / vl;
-            const together = for (p.weight_taps, 0..) |tap, t| (if (tap != t) break false) else p.weight_channel == p.weight_taps.len;
-            if (together and p.rows % nr == 0) {
+            if (p.hasContiguousSteps() and p.rows % nr == 0) {
                 services.parallelFor(vectors / 2, gemm.grain(gemm.piece_packed, nr * steps), job, packBlocks);
             } else services.parallelFor(vectors, gemm.grain(gemm.piece_packed, vl * steps), job, packVectors);
             const chunks = (total(p) + chunk - 1) / chunk;
@@ -333,6 +332,8 @@ pub fn Across(comptime T: type) type {
                         const to = p.out + channel * p.out_channel;
                         if (together and n == square) {
                             to[at[0]..][0..square].* = values;
+                        } else if (gemm_kernel.masks and at[n - 1] - at[0] == 2 * square - 2) {
+                            Images.storeEverySecond(to + at[0], values);
                         } else for (at[0..n], values[0..n]) |a, v| {
                             to[a] = v;
                         }

@@ -8,6 +8,7 @@ const services = @import("../services.zig");
 const simd = @import("../simd.zig");
 const gemm = @import("gemm.zig");
 const gemm_kernel = @import("gemm_kernel.zig");
+const pack = @import("gemm_pack.zig");
 const conv_image = @import("conv_image.zig");
 
 pub fn Direct(comptime T: type) type {
@@ -75,37 +76,48 @@ pub fn Direct(comptime T: type) type {
                 .total = total,
                 .per_item = (per_item + vectors - 1) / vectors * vectors,
             };
-            const cost = p.rows * steps;
-            services.parallelFor(p.groups, gemm.grain(gemm.piece_packed, cost), job, packGroups);
+            services.parallelFor(p.groups * panelsOfGroup(p), gemm.grain(gemm.piece_packed, highest * steps), job, packPanels);
             const chunks = (total + job.per_item - 1) / job.per_item;
             const grain = gemm.grain(gemm.piece_flops, flops * job.per_item);
             services.parallelFor(chunks * p.groups, grain, job, computeItems);
         }
 
-        /// The next panel's height: two of 8 rather than 14 and a low one, which waits for its
+        /// The next panel's height: some of 8 rather than 14 and a low one, which waits for its
         /// own sums.
         fn height(rest: usize) usize {
-            if (highest == 14 and rest > 14 and rest < 18) return 8;
+            if (highest == 14 and ((rest > 14 and rest < 18) or rest == 24 or rest == 32)) return 8;
             for (heights) |h| if (h <= rest) return h;
             unreachable;
         }
 
-        fn packGroups(job: *const Job, begin: usize, end: usize) void {
+        fn panelsOfGroup(p: *const Problem) usize {
+            var n: usize = 0;
+            var row: usize = 0;
+            while (row < p.rows) : (n += 1) row += height(p.rows - row);
+            return n;
+        }
+
+        /// Panels of all groups, one after the other.
+        fn packPanels(job: *const Job, begin: usize, end: usize) void {
             const p = job.p;
             const steps = p.steps();
-            for (begin..end) |group| {
-                var to = @constCast(job.panels) + group * p.rows * steps;
+            const per_group = panelsOfGroup(p);
+            for (begin..end) |item| {
+                const group = item / per_group;
                 var row: usize = 0;
-                while (row < p.rows) {
-                    const h = height(p.rows - row);
-                    const from = p.weights + group * p.weight_group + row * p.weight_row;
-                    for (0..p.channels) |c| for (p.weight_taps) |tap| {
-                        const src = from + c * p.weight_channel + tap;
-                        for (0..h) |i| to[i] = src[i * p.weight_row];
-                        to += h;
-                    };
-                    row += h;
-                }
+                for (0..item % per_group) |_| row += height(p.rows - row);
+                const h = height(p.rows - row);
+                const apart = p.weight_row;
+                const from = p.weights + group * p.weight_group + row * apart;
+                var to = @constCast(job.panels) + (group * p.rows + row) * steps;
+                if (h == Micro.mr and (p.weight_taps.len == 1 or p.hasContiguousSteps())) {
+                    const step = if (p.weight_taps.len == 1) p.weight_channel else 1;
+                    pack.packPanel(T, Micro.mr, to, from + p.weight_taps[0], apart, step, h, steps);
+                } else for (0..p.channels) |c| for (p.weight_taps) |tap| {
+                    const src = from + c * p.weight_channel + tap;
+                    for (0..h) |i| to[i] = src[i * apart];
+                    to += h;
+                };
             }
         }
 
@@ -169,6 +181,8 @@ pub fn Direct(comptime T: type) type {
             const n = @min(vl, p.images.grid[2]);
             if (n == vl and p.out_step[2] == 1) {
                 to[0..vl].* = sum;
+            } else if (gemm_kernel.masks and n == vl and p.out_step[2] == 2) {
+                Images.storeEverySecond(to, sum);
             } else {
                 const values: [vl]T = sum;
                 for (values[0..n], 0..) |value, i| to[i * p.out_step[2]] = value;

@@ -169,6 +169,12 @@ pub const Phases = struct {
         return p;
     }
 
+    /// Whether some elements meet no tap.
+    pub fn areIncomplete(p: *const Phases) bool {
+        for (p.of) |list| for (list) |phase| if (phase.taps == 0) return true;
+        return false;
+    }
+
     pub fn deinit(p: Phases) void {
         services.free(@ptrCast(p.memory.ptr));
     }

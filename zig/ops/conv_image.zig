@@ -381,6 +381,16 @@ pub fn Images(comptime T: type) type {
             return @shuffle(T, low, high, mask);
         }
 
+        /// Into places 0, 2, 4 ...; those between stay as they are. (AVX-512)
+        pub inline fn storeEverySecond(to: [*]T, x: @Vector(Kernel(T).vl, T)) void {
+            const vl = Kernel(T).vl;
+            inline for (0..2) |half| {
+                comptime var lanes: [vl]i32 = undefined;
+                inline for (0..vl) |l| lanes[l] = half * vl / 2 + l / 2;
+                Kernel(T).storeMasked(to + half * vl, @shuffle(T, x, undefined, lanes), (1 << vl) / 3);
+            }
+        }
+
         /// How many i >= 0 with i * step < distance, at most `most`.
         fn clampCount(distance: i64, step: usize, most: usize) usize {
             if (distance <= 0) return 0;
@@ -422,6 +432,11 @@ pub fn Problem(comptime T: type) type {
         }
         pub fn steps(p: *const @This()) usize {
             return p.channels * p.weight_taps.len;
+        }
+        /// Whether a row's weights lie side by side.
+        pub fn hasContiguousSteps(p: *const @This()) bool {
+            for (p.weight_taps, 0..) |tap, t| if (tap != t) return false;
+            return p.weight_channel == p.weight_taps.len;
         }
     };
 }

@@ -1,4 +1,6 @@
 //! From the sums of a convolution to its output: bias, and the way to their place.
+const services = @import("../services.zig");
+const gemm = @import("gemm.zig");
 const product = @import("conv_geometry.zig").product;
 
 /// The epilogue of a matrix product whose rows are channels and whose columns are positions.
@@ -50,11 +52,20 @@ pub fn Output(comptime T: type) type {
             while (i < n) : (i += 1) dst[i] = src[i] + bias;
         }
 
+        const Filling = struct {
+            bias: []const T,
+            plane: usize,
+            out: [*]T,
+
+            fn run(f: *const Filling, begin: usize, end: usize) void {
+                for (begin..end) |i| @memset(f.out[i * f.plane ..][0..f.plane], f.bias[i % f.bias.len]);
+            }
+        };
+
         /// The output of a sum over nothing.
         pub fn fillBias(bias: []const T, plane: usize, images: usize, out: [*]T) void {
-            for (0..images) |n| for (bias, 0..) |b, c| {
-                @memset(out[(n * bias.len + c) * plane ..][0..plane], b);
-            };
+            const filling: Filling = .{ .bias = bias, .plane = plane, .out = out };
+            services.parallelFor(images * bias.len, gemm.grain(gemm.piece_packed, plane), filling, Filling.run);
         }
     };
 }

@@ -11,6 +11,7 @@ const conv_geometry = @import("conv_geometry.zig");
 const transpose = @import("gemm_pack.zig").transpose;
 const Geometry = conv_geometry.Geometry;
 const product = conv_geometry.product;
+const Images = @import("conv_image.zig").Images;
 const Tensor = @import("conv_image.zig").Tensor;
 
 /// Channels that are moved together.
@@ -104,6 +105,8 @@ const Run = struct {
             const count: usize = @min(W, n - at);
             if (count == W and run.step == 1) {
                 inline for (0..W) |i| block[i] = src[i * run.channel + at ..][0..W].*;
+            } else if (count == W and run.step == 2) {
+                for (&block, 0..) |*b, i| b.* = Images(f32).everySecond(W, src + i * run.channel + 2 * at);
             } else for (&block, 0..) |*b, i| {
                 var values: [W]f32 = @splat(0);
                 for (values[0..count], at..) |*v, x| v.* = src[i * run.channel + x * run.step];
@@ -134,11 +137,11 @@ const Run = struct {
 // --- The gradient of the weights ------------------------------------------------------------------
 
 /// Elements of an image's copy at a time. (In tests less, to have several slabs.)
-const slab_elements: usize = if (builtin.is_test) 1 << 16 else 1 << 18;
-/// Positions in a chain, about; channels in an item.
-const chain_positions = 64;
-const item_outputs = 64;
-const item_inputs = 32;
+const slab_elements: usize = if (builtin.is_test) 1 << 16 else 1 << 19;
+/// Positions in a chain, about; channels of a block.
+const chain_positions = 128;
+const block_rows = 64;
+const block_lanes = 32;
 /// Vectors of input channels in a tile, and output channels, of which more go with a single one.
 const vectors = if (wide) 2 else 1;
 fn heightOf(n: usize) usize {
@@ -172,16 +175,13 @@ const Pixels = struct {
         };
     }
 
-    const Load = struct { pixels: *const Pixels, first: usize };
-
-    fn load(p: *const Pixels, first: usize, count: usize) void {
-        const items = count * p.size[0] * (p.channels / W);
-        const grain = gemm.grain(gemm.piece_packed, p.size[1] * p.size[2] * W);
-        services.parallelFor(items, grain, Load{ .pixels = p, .first = first }, loadPlanes);
+    /// Of an image: planes of a block of channels.
+    fn planes(p: *const Pixels) usize {
+        return p.size[0] * (p.channels / W);
     }
 
-    fn loadPlanes(l: *const Load, begin: usize, end: usize) void {
-        const p = l.pixels;
+    /// Planes begin .. end of the images from `first` on.
+    fn loadPlanes(p: *const Pixels, first: usize, begin: usize, end: usize) void {
         const own: [*]const f32 = @ptrCast(@alignCast(p.tensor.ptr));
         const blocks = p.channels / W;
         for (begin..end) |item| {
@@ -194,7 +194,7 @@ const Pixels = struct {
                 zeros(p.memory.ptr + at, p.size[1] * p.size[2], p.pixel);
                 continue;
             }
-            const from = own + (l.first + image) * p.tensor.image + channel * p.tensor.channel +
+            const from = own + (first + image) * p.tensor.image + channel * p.tensor.channel +
                 @as(usize, @intCast(source)) * p.tensor.step[0];
             stage(p.tensor, from, .{
                 .top = -p.before[1],
@@ -207,19 +207,53 @@ const Pixels = struct {
     }
 };
 
-/// Positions of one chain: how many images, rows and columns, and from one to the next in x.
+/// Copies of both operands' images, in one go.
+const Loading = struct {
+    pixels: [2]*const Pixels,
+    first: usize,
+    /// Planes of the first operand, then those of the second.
+    planes: [2]usize,
+
+    fn run(l: *const Loading, begin: usize, end: usize) void {
+        const own = l.planes[0];
+        l.pixels[0].loadPlanes(l.first, @min(begin, own), @min(end, own));
+        l.pixels[1].loadPlanes(l.first, begin -| own, end -| own);
+    }
+};
+
+/// One of the operands: its pixels, and from a position to the next.
+const Side = struct {
+    pixels: *const Pixels,
+    steps: [4]usize,
+
+    fn of(pixels: *const Pixels, stride: [3]usize) Side {
+        const row = pixels.size[2] * pixels.pixel;
+        const plane = pixels.size[1] * row;
+        return .{
+            .pixels = pixels,
+            .steps = .{ pixels.size[0] * plane, stride[0] * plane, stride[1] * row, stride[2] * pixels.pixel },
+        };
+    }
+    fn at(s: Side, position: [4]usize) [*]const f32 {
+        var place: [*]const f32 = s.pixels.memory.ptr;
+        for (position, s.steps) |p, step| place += p * step;
+        return place;
+    }
+};
+
+/// Positions of one chain: how many images, rows and columns, and from one to the next in both operands.
 const Walk = struct {
     counts: [3]usize,
-    steps: [3]usize,
-    gout_pixel: usize,
+    a: [3]usize,
+    b: [3]usize,
 
-    /// C (heightOf(n), n vectors) += the sum over positions of gout (heightOf(n)) times x (n vectors).
-    fn tile(walk: *const Walk, comptime n: usize, gout: [*]const f32, x: [*]const f32, c: [*]f32, ldc: usize, adds: bool) void {
+    /// C (heightOf(n), n vectors) += the sum over positions of a (heightOf(n)) times b (n vectors).
+    fn tile(walk: *const Walk, comptime n: usize, a_first: [*]const f32, b_first: [*]const f32, c: [*]f32, ldc: usize, adds: bool) void {
         const height = comptime heightOf(n);
         var acc: [height][n]V = @splat(@splat(@splat(0)));
-        var a = gout;
         for (0..walk.counts[0]) |i| for (0..walk.counts[1]) |r| {
-            var b = x + i * walk.steps[0] + r * walk.steps[1];
+            var a = a_first + i * walk.a[0] + r * walk.a[1];
+            var b = b_first + i * walk.b[0] + r * walk.b[1];
             for (0..walk.counts[2]) |_| {
                 var bv: [n]V = undefined;
                 inline for (0..n) |j| bv[j] = b[j * W ..][0..W].*;
@@ -227,8 +261,8 @@ const Walk = struct {
                     const av: V = @splat(a[h]);
                     inline for (0..n) |j| acc[h][j] = simd.fma(V, av, bv[j], acc[h][j]);
                 }
-                a += walk.gout_pixel;
-                b += walk.steps[2];
+                a += walk.a[2];
+                b += walk.b[2];
             }
         };
         inline for (0..height) |h| inline for (0..n) |j| {
@@ -240,115 +274,133 @@ const Walk = struct {
 
 const Gradient = struct {
     g: *const Geometry,
-    x: *const Pixels,
-    gout: *const Pixels,
+    /// Rows of a tile are channels of `a`, which is read number by number; its vectors those of `b`.
+    a: Side,
+    b: Side,
+    /// Whether a is x (and not gout).
+    turned: bool,
     images: usize,
-    /// Of tap t: (co, ci) at t * co * ci.
+    /// Of tap t: (channels of a, channels of b) at t * co * ci.
     sums: [*]f32,
     out: [*]f32,
     adds: bool,
-    /// Taps of an item.
-    taps: usize,
+    items: usize = 1,
 
-    /// Items without a division of the taps.
-    fn blocks(g: *const Geometry) usize {
-        return ceilDiv(g.co, item_outputs) * ceilDiv(g.ci, item_inputs);
+    fn rows(s: *const Gradient) usize {
+        return s.a.pixels.channels;
+    }
+    fn lanes(s: *const Gradient) usize {
+        return s.b.pixels.channels;
     }
 
-    /// Taps of an item: what they read is read once, so as many as leave two items a thread.
-    fn tapsTogether(g: *const Geometry) usize {
-        const wanted = ceilDiv(2 * services.threadCount(), blocks(g));
-        return ceilDiv(g.taps(), @min(wanted, g.taps()));
+    /// Rows of a block, and its units: some rows of a tap.
+    fn blockRows(s: *const Gradient) usize {
+        return @min(block_rows, s.rows());
+    }
+    fn perTap(s: *const Gradient) usize {
+        return s.blockRows() / W;
+    }
+    fn perBlock(s: *const Gradient) usize {
+        return s.g.taps() * s.perTap();
+    }
+    fn units(s: *const Gradient) usize {
+        return ceilDiv(s.rows(), s.blockRows()) * ceilDiv(s.lanes(), block_lanes) * s.perBlock();
     }
 
     fn computeItems(s: *const Gradient, begin: usize, end: usize) void {
-        const g = s.g;
-        const inputs = ceilDiv(g.ci, item_inputs);
-        for (begin..end) |item| {
-            const block = item % blocks(g);
-            const tap = item / blocks(g) * s.taps;
-            s.compute(tap, @min(g.taps(), tap + s.taps), block / inputs * item_outputs, block % inputs * item_inputs);
+        for (begin..end) |item| s.computeUnits(s.units() * item / s.items, s.units() * (item + 1) / s.items);
+    }
+
+    /// Units, those of a block together: what they read is read once.
+    fn computeUnits(s: *const Gradient, begin: usize, end: usize) void {
+        var first = begin;
+        while (first < end) {
+            const block = first / s.perBlock();
+            const last = @min(end, (block + 1) * s.perBlock());
+            const across = ceilDiv(s.lanes(), block_lanes);
+            s.compute(first % s.perBlock(), last - block * s.perBlock(), block / across * s.blockRows(), block % across * block_lanes);
+            first = last;
         }
     }
 
-    /// Taps tap .. last of a block of channels.
-    fn compute(s: *const Gradient, tap: usize, last: usize, o: usize, i: usize) void {
-        const g = s.g;
-        const out = g.out;
-        const x = s.x;
-        const row = x.size[2] * x.pixel;
-        const plane = x.size[1] * row;
+    /// Units begin .. end of the block of channels from (row, lane) on.
+    fn compute(s: *const Gradient, begin: usize, end: usize, row: usize, lane: usize) void {
+        const out = s.g.out;
         const columns: usize = @min(out[2], chain_positions);
-        const rows = @max(1, @min(out[1], chain_positions / out[2]));
+        const lines = @max(1, @min(out[1], chain_positions / out[2]));
         const together = if (out[0] == 1) @max(1, @min(s.images, chain_positions / (out[1] * out[2]))) else 1;
         var adds = s.adds;
         var n: usize = 0;
         while (n < s.images) : (n += together) for (0..out[0]) |d| {
             var r: usize = 0;
-            while (r < out[1]) : (r += rows) {
+            while (r < out[1]) : (r += lines) {
                 var c: usize = 0;
                 while (c < out[2]) : (c += columns) {
+                    const a = s.a.steps;
+                    const b = s.b.steps;
                     const walk: Walk = .{
                         .counts = .{
                             @min(together, s.images - n),
-                            @min(rows, out[1] - r),
+                            @min(lines, out[1] - r),
                             @min(columns, out[2] - c),
                         },
-                        .steps = .{ x.size[0] * plane, g.stride[1] * row, g.stride[2] * x.pixel },
-                        .gout_pixel = s.gout.pixel,
+                        .a = .{ a[0], a[2], a[3] },
+                        .b = .{ b[0], b[2], b[3] },
                     };
-                    const p = ((n * out[0] + d) * out[1] + r) * out[2] + c;
-                    const from = x.memory.ptr + (n * x.size[0] + d * g.stride[0]) * plane +
-                        r * g.stride[1] * row + c * g.stride[2] * x.pixel;
-                    for (tap..last) |t| {
-                        const at = [3]usize{
-                            t / g.kernel[2] / g.kernel[1],
-                            t / g.kernel[2] % g.kernel[1],
-                            t % g.kernel[2],
-                        };
-                        const lag = at[0] * g.dilation[0] * plane + at[1] * g.dilation[1] * row +
-                            at[2] * g.dilation[2] * x.pixel;
-                        s.chain(&walk, s.gout.memory.ptr + p * s.gout.pixel, from + lag, t, o, i, adds);
-                    }
+                    const position = [4]usize{ n, d, r, c };
+                    s.chains(&walk, begin, end, s.a.at(position) + row, s.b.at(position) + lane, row, lane, adds);
                     adds = true;
                 }
             }
         };
     }
 
-    fn chain(s: *const Gradient, walk: *const Walk, gout: [*]const f32, x: [*]const f32, tap: usize, first: usize, i: usize, adds: bool) void {
+    fn chains(s: *const Gradient, walk: *const Walk, begin: usize, end: usize, a: [*]const f32, b: [*]const f32, row: usize, lane: usize, adds: bool) void {
         const g = s.g;
-        const sums = s.sums + tap * g.co * g.ci;
-        const last = @min(g.ci, i + item_inputs);
-        var c = i;
-        while (c < last) : (c += vectors * W) {
-            const n = @min(vectors, (last - c) / W);
-            var o = first;
-            while (o < @min(g.co, first + item_outputs)) : (o += heightOf(n)) {
-                const to = sums + o * g.ci + c;
-                if (n == vectors) {
-                    walk.tile(vectors, gout + o, x + c, to, g.ci, adds);
-                } else walk.tile(1, gout + o, x + c, to, g.ci, adds);
+        const x = if (s.turned) s.a.pixels else s.b.pixels;
+        const columns = @min(block_lanes, s.lanes() - lane);
+        var t = begin / s.perTap();
+        while (t * s.perTap() < end) : (t += 1) {
+            const at = [3]usize{ t / g.kernel[2] / g.kernel[1], t / g.kernel[2] % g.kernel[1], t % g.kernel[2] };
+            var lag: usize = 0;
+            for (at, g.dilation, x.size) |k, dilation, size| lag = lag * size + k * dilation;
+            lag *= x.pixel;
+            const from = a + if (s.turned) lag else 0;
+            const beside = b + if (s.turned) 0 else lag;
+            const first = (begin -| t * s.perTap()) * W;
+            const last = @min(s.rows() - row, @min(s.perTap(), end - t * s.perTap()) * W);
+            const sums = s.sums + (t * s.rows() + row) * s.lanes() + lane;
+            var c: usize = 0;
+            while (c < columns) : (c += vectors * W) {
+                const n = @min(vectors, (columns - c) / W);
+                var o = first;
+                while (o < last) : (o += heightOf(n)) {
+                    const to = sums + o * s.lanes() + c;
+                    if (n == vectors) {
+                        walk.tile(vectors, from + o, beside + c, to, s.lanes(), adds);
+                    } else walk.tile(1, from + o, beside + c, to, s.lanes(), adds);
+                }
             }
         }
     }
 
-    /// From (tap, output, input) to (output, input, tap).
+    /// From (tap, row, lane) to (output, input, tap).
     fn finishRows(s: *const Gradient, begin: usize, end: usize) void {
         const g = s.g;
         const taps = g.taps();
-        for (begin..end) |o| {
-            var i: usize = 0;
-            while (i < g.ci) : (i += W) {
+        const steps = if (s.turned) [2]usize{ taps, g.ci * taps } else .{ g.ci * taps, taps };
+        for (begin..end) |row| {
+            var lane: usize = 0;
+            while (lane < s.lanes()) : (lane += W) {
                 var tap: usize = 0;
                 while (tap < taps) : (tap += W) {
                     const count: usize = @min(W, taps - tap);
                     var block: [W]V = @splat(@splat(0));
-                    for (block[0..count], tap..) |*b, t| b.* = s.sums[(t * g.co + o) * g.ci + i ..][0..W].*;
+                    for (block[0..count], tap..) |*b, t| b.* = s.sums[(t * s.rows() + row) * s.lanes() + lane ..][0..W].*;
                     transpose(f32, W, &block);
-                    for (block, i..) |b, input| {
+                    for (block, lane..) |b, l| {
                         const values: [W]f32 = b;
-                        put(s.out + (o * g.ci + input) * taps + tap, &values, count);
+                        put(s.out + row * steps[0] + l * steps[1] + tap, &values, count);
                     }
                 }
             }
@@ -368,12 +420,24 @@ fn put(to: [*]f32, from: [*]const f32, n: usize) void {
     }
 }
 
-/// out (co, ci, *kernel) of gout and x. Sums go over positions, in chains of about 64.
-pub fn gradWeight(g: *const Geometry, gout: Tensor, x: Tensor, out: [*]f32) Failure!void {
+/// out (co, ci, *kernel) of gout and x. Sums go over positions, in chains of about `chain_positions`.
+pub fn gradWeight(given: *const Geometry, gout: Tensor, image: Tensor, out: [*]f32) Failure!void {
+    var geometry = given.*;
+    const g = &geometry;
+    var x = image;
     var size: [3]usize = undefined;
-    for (0..3) |d| size[d] = (g.out[d] - 1) * g.stride[d] + (g.kernel[d] - 1) * g.dilation[d] + 1;
+    for (0..3) |d| if (g.kernel[d] == 1 and g.padding[d] == 0) {
+        // What lies between strides isn't read.
+        x.step[d] *= g.stride[d];
+        x.size[d] = g.out[d];
+        geometry.stride[d] = 1;
+        size[d] = g.out[d];
+    } else {
+        size[d] = (g.out[d] - 1) * g.stride[d] + (g.kernel[d] - 1) * g.dilation[d] + 1;
+    };
     const largest = @max(product(size) * apart(g.ci), product(g.out) * apart(g.co));
-    const slab = @max(1, @min(g.images, slab_elements / largest));
+    const most = @max(1, @min(g.images, slab_elements / largest));
+    const slab = ceilDiv(g.images, ceilDiv(g.images, most));
     const x_pixels: Pixels = try .init(x, g.ci, size, g.padding, slab);
     defer free(x_pixels.memory);
     const gout_pixels: Pixels = try .init(gout, g.co, g.out, @splat(0), slab);
@@ -381,25 +445,32 @@ pub fn gradWeight(g: *const Geometry, gout: Tensor, x: Tensor, out: [*]f32) Fail
     const direct = g.taps() == 1; // sums lie as the gradient does
     const sums = try alloc(if (direct) 0 else g.taps() * g.co * g.ci);
     defer free(sums);
+    // Pairs of vectors read fewer numbers than single ones.
+    const turned = wide and !direct and g.ci % (2 * W) != 0 and g.co % (2 * W) == 0;
+    const sides = [2]Side{ .of(&gout_pixels, @splat(1)), .of(&x_pixels, g.stride) };
     var s: Gradient = .{
         .g = g,
-        .x = &x_pixels,
-        .gout = &gout_pixels,
+        .a = sides[@intFromBool(turned)],
+        .b = sides[@intFromBool(!turned)],
+        .turned = turned,
         .images = 0,
         .sums = if (direct) out else sums.ptr,
         .out = out,
         .adds = false,
-        .taps = Gradient.tapsTogether(g),
     };
-    const items = Gradient.blocks(g) * ceilDiv(g.taps(), s.taps);
     var first: usize = 0;
     while (first < g.images) : (first += slab) {
         s.images = @min(slab, g.images - first);
-        x_pixels.load(first, s.images);
-        gout_pixels.load(first, s.images);
-        const flops = 2 * item_outputs * item_inputs * s.taps * s.images * product(g.out);
-        services.parallelFor(items, gemm.grain(gemm.piece_flops, flops), s, Gradient.computeItems);
+        const loading: Loading = .{
+            .pixels = .{ &x_pixels, &gout_pixels },
+            .first = first,
+            .planes = .{ s.images * x_pixels.planes(), s.images * gout_pixels.planes() },
+        };
+        services.parallelFor(loading.planes[0] + loading.planes[1], gemm.grain(gemm.piece_packed, size[1] * size[2] * W), loading, Loading.run);
+        const flops = 2 * g.taps() * g.co * g.ci * s.images * product(g.out);
+        s.items = @max(1, @min(flops / gemm.piece_flops, @max(services.threadCount(), s.units() / block_rows)));
+        services.parallelFor(s.items, 1, s, Gradient.computeItems);
         s.adds = true;
     }
-    if (!direct) services.parallelFor(g.co, gemm.grain(gemm.piece_packed, g.ci * g.taps()), s, Gradient.finishRows);
+    if (!direct) services.parallelFor(s.rows(), gemm.grain(gemm.piece_packed, s.lanes() * g.taps()), s, Gradient.finishRows);
 }

@@ -298,6 +298,11 @@ test "conv and its gradients" {
         .{ .dims = 2, .n = 3, .ci = 16, .co = 32, .in = .{ 1, 7, 9 }, .kernel = .{ 1, 1, 1 } },
         .{ .dims = 2, .n = 1, .ci = 130, .co = 33, .in = .{ 1, 1, 1 }, .kernel = .{ 1, 1, 1 }, .stride = .{ 1, 2, 1 }, .bias = true },
         .{ .dims = 2, .n = 3, .ci = 20, .co = 16, .in = .{ 1, 1, 1 }, .kernel = .{ 1, 1, 1 }, .last = true, .bias = true },
+        // ... and what lies between strides isn't read; three of four elements of gx meet no tap.
+        .{ .dims = 2, .n = 2, .ci = 16, .co = 16, .in = .{ 1, 10, 40 }, .kernel = .{ 1, 1, 1 }, .stride = .{ 1, 2, 2 }, .bias = true },
+        // Every second element of a row is written at a time, from vectors along it and across channels.
+        .{ .dims = 2, .n = 1, .ci = 24, .co = 3, .in = .{ 1, 5, 67 }, .kernel = .{ 1, 2, 3 }, .stride = .{ 1, 2, 2 }, .bias = true },
+        .{ .dims = 2, .n = 1, .ci = 32, .co = 4, .in = .{ 1, 4, 56 }, .kernel = .{ 1, 2, 2 }, .stride = .{ 1, 2, 2 } },
         // A number for each pixel, of all channels.
         .{ .dims = 2, .n = 2, .ci = 5, .co = 1, .in = .{ 1, 7, 9 }, .kernel = .{ 1, 1, 1 }, .bias = true },
         .{ .dims = 2, .n = 2, .ci = 6, .co = 1, .in = .{ 1, 35, 33 }, .kernel = .{ 1, 1, 1 } },
@@ -324,4 +329,8 @@ test "conv and its gradients" {
     };
     try check(.float32, large, random, true);
     try check(.float32, large, random, false);
+    // The gradient of the weights by vectors of outputs, for several threads.
+    const turned: Case = .{ .dims = 2, .n = 2, .ci = 48, .co = 32, .in = .{ 1, 19, 16 }, .kernel = .{ 1, 5, 3 }, .padding = .{ 0, 2, 1 } };
+    try check(.float32, turned, random, true);
+    try check(.float32, turned, random, false);
 }

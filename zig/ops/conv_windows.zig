@@ -232,10 +232,14 @@ pub fn Windows(comptime T: type) type {
                 while (first < g.images) : (first += slab) {
                     const count = @min(slab, g.images - first);
                     source.load(first, count);
+                    if (phases.areIncomplete()) {
+                        const plane = product(g.in);
+                        Output.fillBias(job.bias, plane, count, job.out + first * job.bias.len * plane);
+                    }
                     for (phases.of[0]) |d0| for (phases.of[1]) |d1| for (phases.of[2]) |d2| {
                         const phase = [3]Phase{ d0, d1, d2 };
                         const grid = [3]usize{ d0.count, d1.count, d2.count };
-                        if (product(grid) == 0) continue;
+                        if (product(grid) * d0.taps * d1.taps * d2.taps == 0) continue;
                         var n: usize = 0;
                         var all_taps: TapIterator = .{ .kernel = .{ d0.taps, d1.taps, d2.taps } };
                         while (all_taps.next()) |t| : (n += 1) {
