@@ -30,8 +30,10 @@ CASES = [
     ("conv2d", (3, 50, 7, 7), (50, 1, 7, 7), {"padding": 3, "groups": 50}),
     ("conv2d", (1, 21, 18, 13), (21, 1, 5, 5), {"padding": 2, "groups": 21}),
     ("conv2d", (2, 20, 20, 19), (20, 1, 3, 3), {"padding": 1, "groups": 20}),
+    ("conv2d", (2, 20, 30, 31), (20, 1, 7, 7), {"padding": 3, "groups": 20}),
     ("conv1d", (2, 20, 300), (20, 1, 9), {"padding": 4, "groups": 20}),
     ("conv2d", (3, 32, 14, 14), (48, 32, 1, 1), {}),
+    ("conv2d", (2, 16, 20, 21), (32, 16, 5, 3), {"padding": (2, 1)}),
     ("conv2d", (1, 96, 4, 4), (32, 96, 3, 3), {"padding": 1}),
     ("conv2d", (2, 22, 15, 17), (1, 22, 1, 1), {}),  # one channel
     ("conv2d", (1, 530, 1, 1), (140, 530, 1, 1), {}),  # a vector
@@ -45,6 +47,7 @@ CASES = [
         {"padding": 1, "stride": 2, "output_padding": (1, 0)},
     ),  # few positions
     ("conv_transpose2d", (2, 32, 9, 16), (32, 16, 4, 4), {"padding": 1, "stride": 2}),
+    ("conv_transpose2d", (1, 16, 28, 28), (16, 32, 2, 2), {"stride": 2}),
 ]
 
 

@@ -78,8 +78,8 @@ pub fn Depthwise(comptime T: type) type {
         fn forwardPlanesOf(job: *const Job, begin: usize, end: usize) Failure!void {
             const g = job.g;
             const layout = g.inputLayout();
-            const plane = try allocSlice(layout.channel() + conv_image.slack);
-            defer services.free(@ptrCast(plane.ptr));
+            const planes: Planes = try .init(job, layout, 1);
+            defer planes.deinit();
             const window: Window = try .init(g.taps());
             defer window.deinit();
             var all_taps: TapIterator = .{ .kernel = g.kernel };
@@ -88,15 +88,14 @@ pub fn Depthwise(comptime T: type) type {
             for (begin..end) |item| {
                 const image = item / g.groups;
                 const group = item % g.groups;
-                if (item + 1 < end) prefetchPlane(job.image, (item + 1) / g.groups, (item + 1) % g.groups);
-                stage(job.image, layout, image, group, plane.ptr);
+                const plane = planes.take(begin, item, end);
                 for (group * g.co..(group + 1) * g.co) |o| {
                     all_taps = .{ .kernel = g.kernel };
                     n = 0;
                     while (all_taps.next()) |t| : (n += 1) window.weight[n] = job.weight.at(o, t);
                     const at = (image * g.groups * g.co + o) * product(g.out);
                     slide(.{
-                        .src = plane.ptr,
+                        .src = plane,
                         .step = .{ g.stride[0] * layout.size[1] * layout.row(), g.stride[1] * layout.row() },
                         .window = window,
                         .count = n,
@@ -157,8 +156,8 @@ pub fn Depthwise(comptime T: type) type {
             const w = job.weight;
             const phases = job.phases.?;
             const layout = phases.layout;
-            const planes = try allocSlice(g.co * layout.channel() + conv_image.slack);
-            defer services.free(@ptrCast(planes.ptr));
+            const planes: Planes = try .init(job, layout, g.co);
+            defer planes.deinit();
             const n_taps = g.co * g.taps();
             const window: Window = try .init(n_taps);
             defer window.deinit();
@@ -168,23 +167,14 @@ pub fn Depthwise(comptime T: type) type {
             defer services.free(@ptrCast(weight_at.ptr));
             const grids = of[0..gather(job, window.offset, weight_at, of)];
             for (begin..end) |item| {
-                const image = item / g.groups;
                 const group = item % g.groups;
-                for (0..g.co) |o| {
-                    stage(
-                        job.image,
-                        layout,
-                        image,
-                        group * g.co + o,
-                        planes.ptr + o * layout.channel(),
-                    );
-                }
+                const plane = planes.take(begin, item, end);
                 for (window.weight, weight_at) |*to, at| to.* = w.ptr[group * g.co * w.o + at];
                 const out = job.out + item * product(g.in);
                 for (grids) |p| {
                     const at = (p.origin[0] * g.in[1] + p.origin[1]) * g.in[2] + p.origin[2];
                     slide(.{
-                        .src = planes.ptr,
+                        .src = plane,
                         .step = .{ layout.size[1] * layout.row(), layout.row() },
                         .window = .{ .offset = window.offset[p.first..], .weight = window.weight[p.first..] },
                         .count = p.count,
@@ -244,19 +234,48 @@ pub fn Depthwise(comptime T: type) type {
             return row * layout.row() + layout.column(t[2] * g.dilation[2]);
         }
 
+        /// Between what is zero already.
         fn stage(t: Tensor, layout: Layout, image: usize, channel: usize, dst: [*]T) void {
             const at = image * t.image + channel * t.channel;
-            Images.stageChannel(t, layout, t.ptr + at * t.dtype.size(), dst, 0);
+            Images.stageChannel(t, layout, t.ptr + at * t.dtype.size(), dst, null);
         }
 
-        /// The next plane is read while this one is computed.
-        fn prefetchPlane(t: Tensor, image: usize, channel: usize) void {
-            const bytes = t.dtype.size();
-            const from = t.ptr + (image * t.image + channel * t.channel) * bytes;
-            const size = @min(t.channel * bytes, 16 << 10);
-            var at: usize = 0;
-            while (at < size) : (at += 64) @prefetch(from + at, .{});
-        }
+        /// Copies of a group's planes and, of small ones, of those of the next, which are made before the first are
+        /// read: what was just written is slow to read askew.
+        const Planes = struct {
+            job: *const Job,
+            layout: Layout,
+            /// Of a group.
+            count: usize,
+            size: usize,
+            memory: []align(64) T,
+            const small = 2048;
+
+            fn init(job: *const Job, layout: Layout, count: usize) Failure!Planes {
+                const size = count * layout.channel() + conv_image.slack;
+                const memory = try allocSlice(2 * size);
+                @memset(memory, 0);
+                return .{ .job = job, .layout = layout, .count = count, .size = size, .memory = memory };
+            }
+            fn deinit(p: Planes) void {
+                services.free(@ptrCast(p.memory.ptr));
+            }
+
+            /// Those of an item of begin .. end, which are asked for in order.
+            fn take(p: *const Planes, begin: usize, item: usize, end: usize) [*]const T {
+                if (item == begin or p.size > small) p.load(item);
+                if (item + 1 < end and p.size <= small) p.load(item + 1);
+                return p.memory.ptr + item % 2 * p.size;
+            }
+            noinline fn load(p: *const Planes, item: usize) void {
+                const groups = p.job.g.groups;
+                const to = p.memory.ptr + item % 2 * p.size;
+                for (0..p.count) |o| {
+                    const channel = item % groups * p.count + o;
+                    stage(p.job.image, p.layout, item / groups, channel, to + o * p.layout.channel());
+                }
+            }
+        };
 
         const Window = struct {
             offset: []usize,
@@ -316,9 +335,12 @@ pub fn Depthwise(comptime T: type) type {
                         } else if (shared and s.kernel[0] == 5) {
                             slideColumns(5, rows, n, s, p0, first);
                             continue;
+                        } else if (T == f32 and n > 1 and shared and s.kernel[0] == 7) {
+                            slideColumns(7, rows, n, s, p0, first);
+                            continue;
                         }
                     }
-                    slideRows(rows, n, s, p0, p1);
+                    slideRows(rows, n, s, p0, p1, if (T == f32 and shared and s.kernel[0] == 7) .ofColumns(s) else .{ .steps = .{ s.count, 1 }, .counts = .{ 1, s.count } });
                 }
             }
         }
@@ -391,7 +413,25 @@ pub fn Depthwise(comptime T: type) type {
             for (values[0..@min(W, s.grid[2])], 0..) |v, i| to[i * s.out_step[2]] = v;
         }
 
-        fn slideRows(comptime rows: usize, comptime n: usize, s: *const Slide, p0: usize, p1: usize) void {
+        /// In which order the taps are added: those of a column one after the other, or as they lie.
+        const Order = struct {
+            first: usize = 0,
+            counts: [2]usize,
+            steps: [2]usize,
+
+            /// As slideColumns does, for which there may be too few registers.
+            fn ofColumns(s: *const Slide) Order {
+                const rows, const columns = s.kernel;
+                const up = s.direction() == .up;
+                return .{
+                    .first = if (up) (rows - 1) * columns else 0,
+                    .counts = .{ columns, rows },
+                    .steps = .{ 1, if (up) 0 -% columns else columns },
+                };
+            }
+        };
+
+        fn slideRows(comptime rows: usize, comptime n: usize, s: *const Slide, p0: usize, p1: usize, order: Order) void {
             const count = @min(rows, s.grid[1] - p1);
             var src: [rows][*]const T = undefined;
             for (&src, 0..) |*row, r| {
@@ -402,12 +442,14 @@ pub fn Depthwise(comptime T: type) type {
             while (p2 < s.grid[2]) : (p2 += n * W) {
                 const x = columnsFrom(n, p2, last);
                 var acc: [rows][n]V = @splat(@splat(@splat(0)));
-                for (s.window.offset[0..s.count], s.window.weight[0..s.count]) |offset, weight| {
-                    const w: V = @splat(weight);
+                for (0..order.counts[0]) |i| for (0..order.counts[1]) |k| {
+                    const tap = order.first +% i * order.steps[0] +% k *% order.steps[1];
+                    const offset = s.window.offset[tap];
+                    const w: V = @splat(s.window.weight[tap]);
                     inline for (0..rows) |r| inline for (0..n) |j| {
                         acc[r][j] = simd.fma(V, w, simd.load(T, src[r] + offset + x[j]), acc[r][j]);
                     };
-                }
+                };
                 finish(rows, n, s, p0, p1, count, x, &acc);
             }
         }
@@ -456,6 +498,7 @@ pub fn Depthwise(comptime T: type) type {
                 layout.channel() + g_layout.channel() + 2 * conv_image.slack,
             );
             defer services.free(@ptrCast(memory.ptr));
+            @memset(memory, 0);
             const x = memory.ptr;
             const gout = memory.ptr + layout.channel() + conv_image.slack;
             const sums = try allocSlice(g.co * n_taps * W);

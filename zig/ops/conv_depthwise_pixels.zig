@@ -31,7 +31,7 @@ pub fn fits(g: *const Geometry, length: usize, stride: usize) bool {
     const size = g.inputLayout();
     if (size.size[1] * size.size[2] > 1 << 14) return false;
     if (stride > 1 or g.dilation[1] > 1 or g.dilation[2] > 1) return true;
-    return length < 24 or (g.kernel[1] != 3 and g.kernel[1] != 5);
+    return length < 24 or (g.kernel[1] != 3 and g.kernel[1] != 5 and g.kernel[1] != 7);
 }
 
 /// The first channel of a block of 16: the last block has some of the one before.

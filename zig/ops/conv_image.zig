@@ -293,8 +293,8 @@ pub fn Images(comptime T: type) type {
             }
         }
 
-        /// One channel, which begins at `from`; `fill` is what stands in the padding.
-        pub fn stageChannel(t: Tensor, l: Layout, from: [*]const u8, dst: [*]T, fill: T) void {
+        /// One channel, which begins at `from`; `fill` is what stands in the padding (null: it is there already).
+        pub fn stageChannel(t: Tensor, l: Layout, from: [*]const u8, dst: [*]T, fill: ?T) void {
             const row = l.row();
             const length = row / l.phases;
             for (0..l.phases) |phase| {
@@ -337,7 +337,8 @@ pub fn Images(comptime T: type) type {
         }
 
         /// Rows are short: a call of memset or memcpy would take longer than they do.
-        inline fn fillRow(to: [*]T, n: usize, fill: T) void {
+        inline fn fillRow(to: [*]T, n: usize, value: ?T) void {
+            const fill = value orelse return;
             if (n == 0) return;
             if (n <= 2) {
                 to[0] = fill;

@@ -275,6 +275,8 @@ test "conv and its gradients" {
         .{ .dims = 2, .n = 1, .groups = 3, .ci = 1, .co = 1, .in = .{ 1, 17, 8 }, .kernel = .{ 1, 7, 3 }, .padding = .{ 0, 3, 1 }, .bias = true },
         .{ .dims = 2, .n = 1, .groups = 5, .ci = 1, .co = 1, .in = .{ 1, 7, 16 }, .kernel = .{ 1, 3, 3 }, .padding = .{ 0, 1, 1 } },
         .{ .dims = 2, .n = 1, .groups = 5, .ci = 1, .co = 1, .in = .{ 1, 6, 16 }, .kernel = .{ 1, 3, 9 }, .bias = true },
+        // Wider ones: 7 rows of taps, of which a column after the other is added.
+        .{ .dims = 2, .n = 2, .groups = 3, .ci = 1, .co = 1, .in = .{ 1, 17, 41 }, .kernel = .{ 1, 7, 4 }, .padding = .{ 0, 3, 1 }, .bias = true },
         // 16 channels of a depthwise one together.
         .{ .dims = 2, .n = 2, .groups = 32, .ci = 1, .co = 1, .in = .{ 1, 9, 7 }, .kernel = .{ 1, 6, 7 }, .padding = .{ 0, 3, 3 }, .bias = true },
         .{ .dims = 2, .n = 2, .groups = 16, .ci = 1, .co = 1, .in = .{ 1, 12, 29 }, .kernel = .{ 1, 3, 3 }, .stride = .{ 1, 2, 2 }, .padding = .{ 0, 1, 1 }, .last = true },
