@@ -259,10 +259,12 @@ pub fn Across(comptime T: type) type {
                 inline for (0..height) |i| addProducts(op, vectors, x[if (twos) i & ~@as(usize, 1) else i], at[i % 2], &wv, &acc[i]);
                 w += vectors * vl;
             }
-            inline for (0..height) |i| inline for (0..vectors) |j| {
-                const to = sums[i * nr + j * vl ..][0..vl];
-                to.* = if (adds) @as(V, to.*) + acc[i][j] else acc[i][j];
+            var block: [height * nr]T align(64) = undefined;
+            const to: [*]T = if (adds) &block else sums;
+            inline for (0..height) |i| inline for (0..nr / vl) |j| {
+                to[i * nr + j * vl ..][0..vl].* = if (j < vectors) acc[i][j] else @splat(0);
             };
+            if (adds) pack.addTo(T, vl, sums, &block, height * nr / vl);
         }
 
         /// acc += from[offset] * w. In the order of the text: the compiler would read all

@@ -210,10 +210,13 @@ pub fn Direct(comptime T: type) type {
                 }
                 ap += h;
             }
+            // Additions are a loop: unrolled, they would be as much code as the products.
+            var block: [h * vectors * vl]T align(64) = undefined;
+            const to: [*]T = if (adds) &block else sums;
             inline for (0..h) |i| inline for (0..vectors) |j| {
-                const to = sums[(i * vectors + j) * vl ..][0..vl];
-                to.* = if (adds) @as(V, to.*) + acc[i][j] else acc[i][j];
+                to[(i * vectors + j) * vl ..][0..vl].* = acc[i][j];
             };
+            if (adds) pack.addTo(T, vl, sums, &block, h * vectors);
         }
     };
 }

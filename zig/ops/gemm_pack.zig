@@ -273,6 +273,14 @@ pub fn transposeRows(
     }
 }
 
+/// to[i] += from[i] for `count` vectors.
+pub noinline fn addTo(comptime T: type, comptime width: usize, to: [*]T, from: [*]const T, count: usize) void {
+    for (0..count) |i| {
+        const sum: @Vector(width, T) = to[i * width ..][0..width].*;
+        to[i * width ..][0..width].* = sum + @as(@Vector(width, T), from[i * width ..][0..width].*);
+    }
+}
+
 /// An n x n transpose in log2(n) rounds: of the elements in 16 bytes, which instructions interleave,
 /// then of these.
 pub inline fn transpose(comptime T: type, comptime n: usize, block: *[n]@Vector(n, T)) void {
