@@ -73,11 +73,14 @@ convolution("conv2d 4x960x7x7, 3x3 depthwise", (4, 960, 7, 7), 960, 3, padding=1
 convolution("conv2d 4x576x14x14, 3x3 depthwise stride 2", (4, 576, 14, 14), 576, 3, padding=1, stride=2, groups=576)
 convolution("conv2d 4x240x28x28, 5x5 depthwise stride 2", (4, 240, 28, 28), 240, 5, padding=2, stride=2, groups=240)
 convolution("conv2d 4x672x14x14, 5x5 depthwise", (4, 672, 14, 14), 672, 5, padding=2, groups=672)
+convolution("conv2d 2x96x56x56, 7x7 depthwise", (2, 96, 56, 56), 96, 7, padding=3, groups=96)
 convolution("conv2d 4x3x224x224 to 32, 3x3 stride 2", (4, 3, 224, 224), 32, 3, padding=1, stride=2)
 convolution("conv2d 16x512x7x7 to 2048, 1x1", (16, 512, 7, 7), 2048, 1)
 convolution("conv2d 1x1280x1x1 to 1000, 1x1", (1, 1280, 1, 1), 1000, 1)
 convolution("conv_transpose2d 16x64x16x16 to 32, 4x4 stride 2", (16, 64, 16, 16), 32, 4,
             "conv_transpose2d", stride=2, padding=1)  # fmt: skip
+convolution("conv_transpose2d 16x64x16x16 to 32, 2x2 stride 2", (16, 64, 16, 16), 32, 2,
+            "conv_transpose2d", stride=2)  # fmt: skip
 
 
 def pooling(name, image, function):
