@@ -35,6 +35,7 @@ const keys = @import("sort_keys.zig");
 const radix = @import("sort_radix.zig");
 const simd = @import("../simd.zig");
 const sort_short = @import("sort_short.zig");
+const sort_lanes = @import("sort_lanes.zig");
 const select = @import("sort_select.zig");
 const sort_unstable = @import("sort_unstable.zig");
 const sort_runs = @import("sort_runs.zig");
@@ -103,6 +104,7 @@ fn prepare(p: *Plan) planning.PrepareError!void {
         } else try state.lines.add(self.shape[d], strides);
     }
     state.lines.sortBy(2);
+    state.lines.coalesce();
     (try p.create(State)).* = state;
     p.run = switch (row) {
         .sort => &sortRun,
@@ -142,7 +144,7 @@ const Line = struct {
         } else for (words, 0..) |w, i| indices[i * s.step[1]] = @intCast(l.how.position(w));
     }
     /// Writes the one element at a position.
-    fn emitAt(l: *const Line, at: u32) void {
+    pub fn emitAt(l: *const Line, at: u32) void {
         const size = l.s.element;
         if (l.values) |v| @memcpy(v[0..size], l.memory[at * l.stride * size ..][0..size]);
         if (l.indices) |to| to[0] = at;
@@ -196,31 +198,33 @@ const Line = struct {
         const bits = l.pack();
         l.fill(0, work[0..n]);
         if (n == 0 or (l.how.dropped == 0 and ascend(work[0..n]))) return work[0..n];
-        const words = radix.sort(work[0..n], work[n..], bits);
-        l.settle(words);
-        return words;
+        return l.sortedBy(bits, work[0..n], work[n..]);
     }
-    /// Takes the sorted words of places `first` and on.
-    pub fn take(l: *const Line, first: usize, words: []u64) void {
-        l.settle(words);
-        l.emit(first, words);
+    /// Takes the words of places `first` and on, in the order of their positions.
+    pub fn take(l: *const Line, first: usize, bits: radix.Bits, words: []u64, other: []u64) void {
+        l.emit(first, l.sortedBy(bits, words, other));
     }
-    /// Sorts by the lower bits of the keys too, where these found no room in the words.
-    fn settle(l: *const Line, words: []u64) void {
-        if (l.how.dropped == 0) return;
-        const shift = l.how.position_bits;
+    /// Words in order, in one of the two slices.
+    fn sortedBy(l: *const Line, bits: radix.Bits, words: []u64, other: []u64) []u64 {
+        const result = radix.sort(words, other, bits);
+        if (l.how.dropped != 0) l.settle(result, if (result.ptr == words.ptr) other else words);
+        return result;
+    }
+    /// Sorts by the lower bits of the keys too, which found no room in the words.
+    fn settle(l: *const Line, words: []u64, other: []u64) void {
+        const how = l.how;
+        const shift = how.position_bits;
         var first: usize = 0;
         for (1..words.len + 1) |i| {
             if (i < words.len and words[i] >> shift == words[first] >> shift) continue;
             const run = words[first..i];
             first = i;
-            if (run.len > 1 and !std.sort.isSorted(u64, run, l, before)) std.mem.sortUnstable(u64, run, l, before);
+            if (run.len == 1) continue;
+            const upper = run[0] >> shift << shift;
+            for (run) |*w| w.* = ((l.key(w.*) -% how.base) & ((@as(u64, 1) << how.dropped) - 1)) << shift | how.position(w.*);
+            const sorted_run = radix.sort(run, other[0..run.len], .{ .low = shift, .high = @as(u7, shift) + how.dropped });
+            for (run, sorted_run) |*w, x| w.* = upper | how.position(x);
         }
-    }
-    fn before(l: *const Line, a: u64, b: u64) bool {
-        const left = l.key(a);
-        const right = l.key(b);
-        return left < right or (left == right and a < b);
     }
     /// Whether two words stand for equal elements (no nan is equal to any).
     fn same(l: *const Line, a: u64, b: u64) bool {
@@ -255,7 +259,7 @@ fn lineAt(call: *Call, s: *const State, offset: [3]usize) Line {
 fn sortRun(plan: *const Plan, call: *Call) void {
     const s = plan.stateAs(State);
     if (s.n < 2 * radix.long_length or s.lines.count >= 64) {
-        return forLines(plan, call, 2 * s.n, false, sortLine, short(orderShort));
+        return forLines(plan, call, 2 * s.n, false, sortLine, short(orderShort), grouped(orderGroup));
     }
     // Few long lines: the threads share each of them.
     const work = services.allocSlice(u64, 2 * s.n) orelse return outOfMemory(call, 16 * s.n);
@@ -282,12 +286,21 @@ const InOrder = struct {
 fn orderShort(_: *const Plan, line: *Line) bool {
     return sort_short.order(line);
 }
+fn orderGroup(plan: *const Plan, group: *const Group) u8 {
+    const s = plan.stateAs(State);
+    if (s.codec.key_bytes == 8) sort_lanes.Sorting(i64).order(s, group) else sort_lanes.Sorting(i32).order(s, group);
+    return 0;
+}
 fn sortLine(_: *const Plan, line: *Line, work: []u64) void {
     line.emit(0, line.sorted(work));
 }
 
 fn modeRun(plan: *const Plan, call: *Call) void {
-    forLines(plan, call, 2 * plan.stateAs(State).n, false, modeLine, null);
+    forLines(plan, call, 2 * plan.stateAs(State).n, false, modeLine, null, grouped(modeGroup));
+}
+fn modeGroup(plan: *const Plan, group: *const Group) u8 {
+    const s = plan.stateAs(State);
+    return if (s.codec.key_bytes == 8) sort_lanes.Sorting(i64).mode(s, group) else sort_lanes.Sorting(i32).mode(s, group);
 }
 fn modeLine(_: *const Plan, line: *Line, work: []u64) void {
     const words = line.sorted(work);
@@ -316,23 +329,34 @@ fn outOfMemory(call: *Call, bytes: usize) void {
 
 /// What is done with one line, in `work`: `work_length` words.
 const Do = *const fn (plan: *const Plan, line: *Line, work: []u64) void;
+/// The same for the shortest lines, several at a time. Returns which of them are left to `Do`.
+const DoGroup = *const fn (plan: *const Plan, group: *const Group) u8;
+const Group = sort_lanes.Group;
+fn grouped(comptime f: fn (*const Plan, *const Group) u8) ?DoGroup {
+    return if (simd.has_fma) &f else null;
+}
 /// The same for a short line; false: it is left to `Do`.
 const DoShort = *const fn (plan: *const Plan, line: *Line) bool;
 fn short(comptime f: fn (*const Plan, *Line) bool) ?DoShort {
     return if (simd.has_fma) &f else null;
 }
 
+/// So few lines that are not the shortest are taken one by one.
+const few_lines = 4;
+
 const Job = struct {
     plan: *const Plan,
     call: *Call,
     do: Do,
     do_short: ?DoShort,
+    do_group: ?DoGroup,
     work_length: usize,
     /// Whether the elements of a line have to lie side by side.
     together: bool,
 
     fn part(job: *const Job, begin: usize, end: usize) void {
         const s = job.plan.stateAs(State);
+        if (job.do_group) |doGroup| if (s.n <= 16 or (s.n <= sort_lanes.most and end - begin >= few_lines)) return job.partGrouped(doGroup, begin, end);
         const doShort = job.do_short orelse return job.partLong(begin, end);
         if (s.n > sort_short.most or s.codec.short == null) return job.partLong(begin, end);
         var w = s.lines.walk(begin);
@@ -340,6 +364,42 @@ const Job = struct {
             var line = lineAt(job.call, s, w.offset);
             if (!doShort(job.plan, &line)) job.partLong(i, i + 1);
             w.advance(1);
+        }
+    }
+
+    fn partGrouped(job: *const Job, doGroup: DoGroup, begin: usize, end: usize) void {
+        const s = job.plan.stateAs(State);
+        var w = s.lines.walk(begin);
+        var i = begin;
+        while (i < end) : (i += sort_lanes.lanes) {
+            var group: Group = undefined;
+            group.count = @min(sort_lanes.lanes, end - i);
+            group.alternate = false;
+            var n: usize = 0;
+            while (n < group.count) {
+                const m = @min(group.count - n, w.runLeft());
+                var offset = w.offset;
+                var apart: [3]usize = @splat(0);
+                if (s.lines.ndim > 0) for (&apart, &s.lines.strides) |*x, *strides| {
+                    x.* = strides[s.lines.ndim - 1];
+                };
+                group.alternate = m == sort_lanes.lanes and apart[2] == 1;
+                for (n..n + m) |k| {
+                    const line = lineAt(job.call, s, offset);
+                    group.memory[k] = line.memory;
+                    group.values[k] = line.values;
+                    group.indices[k] = line.indices;
+                    for (&offset, apart) |*x, by| x.* += by;
+                }
+                w.advance(m);
+                n += m;
+            }
+            @memset(group.memory[n..], group.memory[n - 1]);
+            var left = doGroup(job.plan, &group);
+            while (left != 0) : (left &= left - 1) {
+                const k = i + @ctz(left);
+                if (k < end) job.partLong(k, k + 1);
+            }
         }
     }
 
@@ -389,10 +449,10 @@ const Job = struct {
     }
 };
 
-fn forLines(plan: *const Plan, call: *Call, work_length: usize, together: bool, do: Do, do_short: ?DoShort) void {
+fn forLines(plan: *const Plan, call: *Call, work_length: usize, together: bool, do: Do, do_short: ?DoShort, do_group: ?DoGroup) void {
     const s = plan.stateAs(State);
     if (s.lines.count == 0 or s.k == 0) return;
-    const job: Job = .{ .plan = plan, .call = call, .do = do, .do_short = do_short, .work_length = work_length, .together = together };
+    const job: Job = .{ .plan = plan, .call = call, .do = do, .do_short = do_short, .do_group = do_group, .work_length = work_length, .together = together };
     services.parallelFor(s.lines.count, @max(1, 4096 / s.n), job, Job.part);
 }
 
@@ -493,7 +553,7 @@ fn guess(l: *const Line, k: usize, most: u64) [2]u64 {
 }
 
 fn topkRun(plan: *const Plan, call: *Call) void {
-    forLines(plan, call, Room.length(plan.stateAs(State).n), true, topkLine, short(orderShort));
+    forLines(plan, call, Room.length(plan.stateAs(State).n), true, topkLine, short(orderShort), grouped(orderGroup));
 }
 /// Of a line where few are wanted, so many elements show which ones it may be.
 const shown = 4096;
@@ -529,16 +589,12 @@ fn topkLine(_: *const Plan, line: *Line, work: []u64) void {
         line.packFor(low, high);
     }
     var words = packedWords(line, count, room);
-    if (count <= 16)
-        radix.sortFew(words)
-    else
-        words = radix.sort(words, room.other[0..count], line.bitsOf(high - low));
-    line.settle(words);
+    words = line.sortedBy(line.bitsOf(high - low), words, room.other[0..count]);
     line.emit(0, words[0..s.k]);
 }
 
 fn kthvalueRun(plan: *const Plan, call: *Call) void {
-    forLines(plan, call, Room.length(plan.stateAs(State).n), true, kthvalueLine, short(kthvalueShort));
+    forLines(plan, call, Room.length(plan.stateAs(State).n), true, kthvalueLine, short(kthvalueShort), grouped(kthvalueGroup));
 }
 fn kthvalueLine(plan: *const Plan, line: *Line, work: []u64) void {
     choose(line, @intCast(plan.ints[1]), .init(work, line.s.n));
@@ -547,17 +603,28 @@ fn kthvalueShort(plan: *const Plan, line: *Line) bool {
     line.emitAt(sort_short.choose(line, @intCast(plan.ints[1]), false) orelse return false);
     return true;
 }
+fn kthvalueGroup(plan: *const Plan, group: *const Group) u8 {
+    chooseGroup(plan.stateAs(State), group, @intCast(plan.ints[1] - 1));
+    return 0;
+}
+fn chooseGroup(s: *const State, group: *const Group, k: ?usize) void {
+    if (s.codec.key_bytes == 8) sort_lanes.Sorting(i64).choose(s, group, k) else sort_lanes.Sorting(i32).choose(s, group, k);
+}
 fn choose(line: *Line, k: usize, room: Room) void {
     _, const at = nth(line, k, room);
     line.emitAt(at);
 }
 
 fn medianRun(plan: *const Plan, call: *Call) void {
-    forLines(plan, call, Room.length(plan.stateAs(State).n), true, medianLine, short(medianShort));
+    forLines(plan, call, Room.length(plan.stateAs(State).n), true, medianLine, short(medianShort), grouped(medianGroup));
 }
 fn medianShort(_: *const Plan, line: *Line) bool {
     line.emitAt(sort_short.choose(line, (line.s.n - 1) / 2 + 1, true) orelse return false);
     return true;
+}
+fn medianGroup(plan: *const Plan, group: *const Group) u8 {
+    chooseGroup(plan.stateAs(State), group, null);
+    return 0;
 }
 fn medianLine(_: *const Plan, line: *Line, work: []u64) void {
     const s = line.s;

@@ -7,6 +7,7 @@ const simd = @import("../simd.zig");
 const dtype = @import("../dtype.zig");
 const select = @import("sort_select.zig");
 const sort_short = @import("sort_short.zig");
+const sort_lanes = @import("sort_lanes.zig");
 const DType = dtype.DType;
 
 /// How elements of a dtype become keys.
@@ -261,6 +262,22 @@ pub fn Keys(comptime d: DType) type {
             kind.has_nan = is_float and @reduce(.Or, nan);
             return kind;
         }
+        /// The keys of eight lines of at most `sort_lanes.most` elements.
+        fn columns(g: *const sort_lanes.Group, stride: usize, n: usize, descending: bool, to: *sort_lanes.Columns) void {
+            const m = sort_lanes.lanes;
+            const I = if (bytes == 8) i64 else i32;
+            const flip: @Vector(m, I) = @splat(if (descending) -1 else 0);
+            const keys = to.of(I);
+            for (0..n) |i| {
+                var u: @Vector(m, K) = undefined;
+                if (g.alternate) u = lineOf(g.memory[0])[i * stride ..][0..m].* else inline for (g.memory, 0..) |line, lane| {
+                    u[lane] = lineOf(line)[i * stride];
+                }
+                const up = ascending(@Vector(m, K), u);
+                const key: @Vector(m, I) = if (bytes < 4) @intCast(up) else @bitCast(up ^ @as(@Vector(m, K), @splat(sign)));
+                keys[i * m ..][0..m].* = key ^ flip;
+            }
+        }
         fn keyAt(memory: [*]const u8, at: usize, descending: bool) u64 {
             return one(lineOf(memory)[at], descending);
         }
@@ -319,6 +336,9 @@ pub const Codec = struct {
     /// null: a dtype that few short lines have.
     short: ?*const fn ([*]const u8, usize, usize, bool, bool, *sort_short.Buffer) sort_short.Kind,
     place: *const fn ([*]const u8, usize, []const u8, [*]u8, usize) void,
+    columns: ?*const fn (*const sort_lanes.Group, usize, usize, bool, *sort_lanes.Columns) void,
+    spread: *const fn (*const sort_lanes.Group, [3]usize, [*]align(64) const i32, usize) void,
+    pick: *const fn (*const sort_lanes.Group, [3]usize, [*]align(64) const i32, usize) void,
     key_bytes: usize,
     is_float: bool,
     nan_key: u64,
@@ -343,6 +363,9 @@ pub const Codec = struct {
             .keyAt = &K.keyAt,
             .short = if (simd.has_fma and (d.isFloat() or K.bytes >= 4)) &K.short else null,
             .place = if (simd.has_fma) place(K.K) else undefined,
+            .columns = if (simd.has_fma) &K.columns else null,
+            .spread = if (simd.has_fma) &sort_lanes.Moving(K.K).spread else undefined,
+            .pick = if (simd.has_fma) &sort_lanes.Moving(K.K).pick else undefined,
             .key_bytes = K.bytes,
             .is_float = d.isFloat(),
             .nan_key = K.nan_key,

@@ -127,8 +127,8 @@ fn radixSort(words: []u64, other: []u64, bits: Bits) []u64 {
 pub const long_length: usize = 1 << 16;
 const chunks = 16;
 
-/// Sorts a long line on all threads. `source.fill(first, words)` gives the words, `source.take(first, words)` gets
-/// them sorted, a run at a time. False where there is no memory.
+/// Sorts a long line on all threads. `source.fill(first, words)` gives the words, `source.take(first,
+/// bits, words, other)` gets those of places `first` and on, to sort them. False where there is no memory.
 pub fn sortLong(source: anytype, to: []u64, other: []u64, bits: Bits) bool {
     // One digit for all, or parts of a few thousand words, which stay in the nearest cache.
     const width: usize = bits.high - bits.low;
@@ -213,8 +213,7 @@ fn Parts(comptime Source: type) type {
             for (begin..end) |bin| {
                 const first = if (bin == 0) 0 else ends[bin - 1];
                 if (first == ends[bin]) continue;
-                const to = job.other[first..ends[bin]];
-                job.source.take(first, sort(job.words[first..ends[bin]], to, job.bits));
+                job.source.take(first, job.bits, job.words[first..ends[bin]], job.other[first..ends[bin]]);
             }
         }
     };

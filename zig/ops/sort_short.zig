@@ -36,10 +36,11 @@ pub inline fn store(keys: *Buffer, n: usize, i: usize, at: usize, given: Lanes) 
 }
 
 /// For each of n keys how many come before it; of equal ones those to the left do. No key is the smallest int32.
-noinline fn rank(keys: *const Buffer, n: usize, to: *Buffer) void {
-    if (n <= 8) rankBy(8, keys, n, to) else if (n <= 16) rankBy(16, keys, n, to) else rankBy(32, keys, n, to);
+fn rank(keys: *const Buffer, n: usize, to: *Buffer) void {
+    if (n <= 16) rankBy(16, keys, n, to) else rankBy(32, keys, n, to);
 }
-inline fn rankBy(comptime lanes: usize, keys: *const Buffer, n: usize, to: *Buffer) void {
+// Two functions: where LLVM sees both it shares their ends, lane by lane.
+noinline fn rankBy(comptime lanes: usize, keys: *const Buffer, n: usize, to: *Buffer) void {
     const V = @Vector(lanes, i32);
     const window = @as([lanes]i32, @splat(0)) ++ @as([lanes]i32, @splat(-1));
     var first: usize = 0;
@@ -60,8 +61,33 @@ inline fn rankBy(comptime lanes: usize, keys: *const Buffer, n: usize, to: *Buff
 
 const Lanes = @Vector(8, i32);
 
-/// Writes the keys from low to high to `to`, and their numbers to `places`. Returns how many are less, and between.
-noinline fn between(keys: *const Buffer, n: usize, low: i32, high: i32, to: *Buffer, places: ?*Buffer) select.Found {
+/// The numbers of the keys up to `high`: how many. Few go as if they were `least`: how many they are nobody could foresee.
+noinline fn upTo(keys: *const Buffer, n: usize, high: i32, least: usize, places: *[most + 16]u8) usize {
+    const at_once = if (n > 64) least / 2 else least;
+    var count: usize = 0;
+    var first: usize = 0;
+    while (first < n) : (first += 64) {
+        var bits: u64 = 0;
+        var i: usize = @min(n, first + 64);
+        i = (i - first + 7) / 8 * 8;
+        while (i > 0) {
+            i -= 8;
+            const mask: u8 = @bitCast(@as(Lanes, keys[first + i ..][0..8].*) <= @as(Lanes, @splat(high)));
+            bits = bits << 8 | mask;
+        }
+        if (n - first < 64) bits &= (@as(u64, 1) << @intCast(n - first)) - 1;
+        const found = @popCount(bits);
+        for (places[count..][0..@max(found, at_once)]) |*at| {
+            at.* = @intCast(first + @ctz(bits));
+            bits &= bits -% 1;
+        }
+        count += found;
+    }
+    return count;
+}
+
+/// Writes the keys from low to high to `to`. Returns how many are less, and between.
+noinline fn between(keys: *const Buffer, n: usize, low: i32, high: i32, to: *Buffer) select.Found {
     var below: Lanes = @splat(0);
     var count: usize = 0;
     var i: usize = 0;
@@ -72,7 +98,6 @@ noinline fn between(keys: *const Buffer, n: usize, low: i32, high: i32, to: *Buf
         below += @intFromBool(under);
         const inside = ~under & (x <= @as(Lanes, @splat(high))) & (number < @as(Lanes, @splat(@intCast(n))));
         const mask: u8 = @bitCast(inside);
-        if (places) |p| _ = select.compress(u32, @ptrCast(p[count..].ptr), @bitCast(number), mask);
         count += select.compress(u32, @ptrCast(to[count..].ptr), @bitCast(x), mask);
     }
     // What is behind the last key is not less than any.
@@ -99,7 +124,7 @@ inline fn bound(comptime lanes: usize, keys: *const Buffer, n: usize, k: usize) 
 }
 /// A key that at least k of n > `few` do not exceed, and few more do.
 fn limit(keys: *const Buffer, n: usize, k: usize) i32 {
-    return if (k <= 6) bound(16, keys, n, k) else if (k <= 16) bound(32, keys, n, k) else nth(keys, n, k);
+    return if (k <= 10) bound(16, keys, n, k) else if (k <= 16) bound(32, keys, n, k) else nth(keys, n, k);
 }
 
 /// Keys between which the k-th smallest of n probably lies, from a sample.
@@ -117,7 +142,7 @@ inline fn sampled(comptime lanes: usize, from: *const Buffer, n: usize, k: usize
 }
 /// The k-th smallest key (k >= 1) of n.
 noinline fn nth(keys: *const Buffer, n: usize, k: usize) i32 {
-    var buffers: [2]Buffer = undefined;
+    var buffers: [2]Buffer align(64) = undefined;
     var from = keys;
     var length = n;
     var left = k;
@@ -125,11 +150,11 @@ noinline fn nth(keys: *const Buffer, n: usize, k: usize) i32 {
         if (length <= few) break;
         const low, const high = if (length >= 64) sampled(32, from, length, left) else sampled(16, from, length, left);
         const to = &buffers[round % 2];
-        var found = between(from, length, low, high, to, null);
+        var found = between(from, length, low, high, to);
         if (left <= found.below) {
-            found = between(from, length, std.math.minInt(i32), low - 1, to, null);
+            found = between(from, length, std.math.minInt(i32), low - 1, to);
         } else if (left > found.below + found.count) {
-            found = between(from, length, high + 1, std.math.maxInt(i32), to, null);
+            found = between(from, length, high + 1, std.math.maxInt(i32), to);
         } else if (low == high) return low;
         to[found.count..][0..16].* = @splat(std.math.maxInt(i32));
         left -= found.below;
@@ -167,24 +192,26 @@ pub fn order(l: anytype) bool {
 }
 noinline fn orderBy(l: anytype, careful: bool) bool {
     const s = l.s;
-    var all: Buffer = undefined;
+    var all: Buffer align(64) = undefined;
     const kind = s.codec.short.?(l.memory, l.stride, s.n, s.descending, careful, &all);
     if (!kind.fits) return false;
-    var some: Buffer = undefined;
-    var places: Buffer = undefined;
-    var ranks: Buffer = undefined;
+    var some: Buffer align(64) = undefined;
+    var places: [most + 16]u8 = undefined;
+    var ranks: Buffer align(64) = undefined;
     var sorted: [most]u8 = undefined;
-    var keys: *const Buffer = &all;
     var count = s.n;
-    const thins = s.n > few and s.k < s.n;
-    if (thins) {
-        count = between(&all, s.n, std.math.minInt(i32), limit(&all, s.n, s.k), &some, &places).count;
-        keys = &some;
+    if (s.n > few and s.k < s.n) {
+        const least: usize = if (s.k <= 5) 8 else 16;
+        count = upTo(&all, s.n, limit(&all, s.n, s.k), least, &places);
+        const whole = @max(count, least);
+        for (places[0..whole], some[0..whole]) |at, *x| x.* = all[at];
+        some[count..][0..16].* = @splat(std.math.maxInt(i32));
+        rank(&some, whole, &ranks);
+        for (places[0..whole], ranks[0..whole]) |at, r| sorted[@intCast(r)] = at;
+    } else {
+        rank(&all, count, &ranks);
+        for (ranks[0..count], 0..) |r, at| sorted[@intCast(r)] = @intCast(at);
     }
-    rank(keys, count, &ranks);
-    if (thins) {
-        for (places[0..count], ranks[0..count]) |at, r| sorted[@intCast(r)] = @intCast(at);
-    } else for (ranks[0..count], 0..) |r, at| sorted[@intCast(r)] = @intCast(at);
     if (!kind.exact) for (sorted[0 .. count - 1], sorted[1..count]) |a, b| {
         if (all[a] == all[b] and keyAt(l, a) != keyAt(l, b)) return false;
     };
@@ -202,12 +229,12 @@ pub fn choose(l: anytype, k: usize, without_nan: bool) ?u32 {
 }
 noinline fn chooseBy(l: anytype, k: usize, without_nan: bool, careful: bool) ?u32 {
     const s = l.s;
-    var keys: Buffer = undefined;
+    var keys: Buffer align(64) = undefined;
     const kind = s.codec.short.?(l.memory, l.stride, s.n, false, careful, &keys);
     if (!kind.fits or (without_nan and kind.has_nan)) return null;
     var at: usize = undefined;
     if (s.n <= few) {
-        var ranks: Buffer = undefined;
+        var ranks: Buffer align(64) = undefined;
         rank(&keys, s.n, &ranks);
         at = placeOf(&ranks, s.n, @intCast(k - 1), 0);
     } else {

@@ -37,6 +37,9 @@ const cases = [_]Case{
     .{ .shape = &.{ 3, 500, 4 }, .dim = 1 },
     .{ .shape = &.{3000}, .dim = 0 },
     .{ .shape = &.{ 0, 3 }, .dim = 1 },
+    .{ .shape = &.{ 33, 10 }, .dim = 1 },
+    .{ .shape = &.{ 16, 19 }, .dim = 0 },
+    .{ .shape = &.{ 3, 32, 5 }, .dim = 1 },
 };
 const dtypes = std.enums.values(DType);
 
