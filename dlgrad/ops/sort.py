@@ -415,6 +415,8 @@ def _search(name, boundaries, values, out_int32, right, sorter, out):
             )
         boundaries = boundaries.gather(-1, sorter)
     common = result_type(boundaries, values)
+    if common.itemsize < 4:  # the kernels compare int32, int64, float32 and float64
+        common = dt.float32 if common.is_floating_point else dt.int32
     boundaries, values = boundaries.to(common), values.to(common)
     shape = tuple(lv.shape)
     result = door.call(

@@ -98,6 +98,36 @@ def test_searchsorted_of_rows(dtype):
                 )
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_searchsorted_among_nan(dtype):
+    """Also where boundaries do not ascend: then the steps of the search decide what comes out."""
+    rng = np.random.default_rng(4)
+    for n in (1, 2, 9, 24, 100, 129, 1025):
+        for share in (0.02, 0.3):
+            line = np.sort(rng.integers(0, 250, n)).astype("float32")
+            line[rng.random(n) < share] = np.nan
+            line[n - 1 - n // 5 :] = np.nan if share > 0.1 else 300
+            for m in (1, 5, 70):
+                points = rng.integers(0, 250, (2, m)).astype("float32")
+                points[rng.random((2, m)) < 0.1] = np.nan
+                order = rng.permutation(n)
+                ours, theirs = [], []
+                for module, results in ((dlgrad, ours), (torch, theirs)):
+                    kind = getattr(module, dtype)
+                    b, x = module.tensor(line).to(kind), module.tensor(points).to(kind)
+                    for right in (False, True):
+                        results.append(module.bucketize(x, b, right=right))
+                        results.append(module.searchsorted(b, x[0], right=right))
+                        sorter = module.tensor(order)
+                        results.append(module.searchsorted(b, x, right=right, sorter=sorter))
+                        rows = module.stack([b, b.flip(0)])
+                        results.append(module.searchsorted(rows, x, right=right))
+                        apart = x.repeat_interleave(2, 1)[:, ::2]
+                        results.append(module.searchsorted(rows, apart, right=right))
+                for u, v in zip(ours, theirs):
+                    agree(u, v)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_sets_of_every_length(dtype):
     for n in (1, 8, 9, 10, 17, 1000, 9001):

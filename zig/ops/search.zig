@@ -3,18 +3,18 @@
 //! searchsorted: outputs positions (int64, the shape of values); inputs boundaries, values.
 //!     ints: right.  boundaries: 1-d, or with the leading dimensions of values; sorted along
 //!     the last one. The number of boundaries < value (right: <= value), by binary search
-//!     with PyTorch's comparisons: a nan value goes to the end.
+//!     with PyTorch's steps: a nan value goes to the end, and what comes out where the boundaries
+//!     do not ascend, or a nan is among them, is what PyTorch gives.
 //! isin: outputs found (bool, (n,)); inputs self (n,), among (m,), sorted where m > 24.  ints: invert.
 //!     int32, int64, float32, float64 only. All contiguous.
 //!
-//! searchsorted: all dtypes (boundaries and values share one), any strides. No scalars, no floats.
+//! searchsorted: int32, int64, float32, float64 (boundaries and values share one), any strides. No scalars, no floats.
 const std = @import("std");
 const planning = @import("../plan.zig");
 const services = @import("../services.zig");
 const dtype = @import("../dtype.zig");
 const simd = @import("../simd.zig");
 const index_space = @import("index_space.zig");
-const sort_runs = @import("sort_runs.zig");
 const Plan = planning.Plan;
 const Call = planning.Call;
 const DType = dtype.DType;
@@ -44,9 +44,10 @@ const Search = struct {
         const x = &s.space;
         if (!simd.has_fma or x.ndim == 0 or s.n == 0) return false;
         const d = x.ndim - 1;
-        const apart = x.strides[0][d] != 1 or x.strides[1][d] != 0 or x.strides[2][d] != 1;
+        const apart = x.strides[0][d] != 1 or x.strides[1][d] != 0;
         const least: usize = if (s.n <= 128) 4 else if (s.n <= 1024) 8 else 64;
-        return !apart and x.shape[d] >= least and (s.step == 1 or s.n <= few);
+        // It is looked at every boundary: whether they ascend.
+        return !apart and x.shape[d] >= least and (s.step == 1 or s.n <= few) and s.n / 256 <= s.space.count;
     }
 };
 /// So few boundaries are all compared.
@@ -71,8 +72,8 @@ fn prepareSearch(p: *Plan) planning.PrepareError!void {
     state.space.coalesce();
     (try p.create(Search)).* = state;
     p.run = switch (values.dtype) {
-        .bool, .uint8 => &Searching(.uint8).run,
-        inline else => |d| &Searching(d).run,
+        inline .int32, .int64, .float32, .float64 => |d| &Searching(d).run,
+        else => return error.Unsupported,
     };
 }
 
@@ -93,16 +94,24 @@ fn Searching(comptime d: DType) type {
             const out = job.call.at(i64, 0);
             const boundaries = job.call.at(T, 1);
             const values = job.call.at(T, 2);
-            if (@sizeOf(T) < 4 or !s.inRuns()) return each(s, out, boundaries, values, begin, end);
+            if (!s.inRuns()) return each(s, out, boundaries, values, begin, end);
             var nodes: Nodes = undefined;
+            const apart = s.space.strides[2][s.space.ndim - 1];
+            var together: [512]T = undefined;
             var w = s.space.walk(begin);
             var i = begin;
             while (i < end) {
-                const n = @min(end - i, w.runLeft());
+                var n = @min(end - i, w.runLeft());
                 const line = boundaries + w.offset[1];
-                const here = values[w.offset[2]..][0..n];
-                const last = line[(s.n - 1) * s.step];
-                if (s.n <= few and last == last) {
+                var here: []const T = values[w.offset[2]..][0..n];
+                if (apart != 1) {
+                    n = @min(n, together.len);
+                    for (together[0..n], 0..) |*x, k| x.* = values[w.offset[2] + k * apart];
+                    here = together[0..n];
+                }
+                if (!ascend(line, s.n, s.step)) {
+                    each(s, out, boundaries, values, i, i + n);
+                } else if (s.n <= few) {
                     count(s, line, here, out + w.offset[0]);
                 } else if (s.n >= Nodes.wide and s.step == 1) {
                     nodes.init(line, s.n, s.right);
@@ -112,6 +121,19 @@ fn Searching(comptime d: DType) type {
                 w.advance(n);
             }
         }
+        /// Whether no boundary is greater than the next one, or nan.
+        fn ascend(line: [*]const T, n: usize, step: usize) bool {
+            const lanes = 16;
+            if (line[0] != line[0]) return false;
+            var i: usize = 1;
+            if (step == 1) while (i + lanes <= n) : (i += lanes) {
+                const x: @Vector(lanes, T) = line[i - 1 ..][0..lanes].*;
+                if (!@reduce(.And, x <= @as(@Vector(lanes, T), line[i..][0..lanes].*))) return false;
+            };
+            while (i < n) : (i += 1) if (!(line[(i - 1) * step] <= line[i * step])) return false;
+            return true;
+        }
+
         /// Of values that lie anywhere.
         noinline fn each(s: *const Search, out: [*]i64, boundaries: [*]const T, values: [*]const T, begin: usize, end: usize) void {
             var w = s.space.walk(begin);
@@ -120,12 +142,12 @@ fn Searching(comptime d: DType) type {
                 // Several searches side by side: each of them mostly waits for memory.
                 const n: usize = @min(width, end - i);
                 var line: [width][*]const T = @splat(boundaries);
-                var value: [width]Comparable = undefined;
+                var value: [width]T = undefined;
                 var place: [width]*i64 = undefined;
                 for (0..n) |j| {
                     place[j] = &out[w.offset[0]];
                     line[j] = boundaries + w.offset[1];
-                    value[j] = sort_runs.comparable(d, values[w.offset[2]]);
+                    value[j] = values[w.offset[2]];
                     if (s.space.ndim == 1) {
                         for (&w.offset, &s.space.strides) |*x, *strides| x.* += strides[0];
                     } else w.advance(1);
@@ -252,26 +274,27 @@ fn Searching(comptime d: DType) type {
         };
 
         const width = 8;
-        const Comparable = @TypeOf(sort_runs.comparable(d, undefined));
 
         fn search(
             s: *const Search,
             line: *const [width][*]const T,
-            value: *const [width]Comparable,
+            value: *const [width]T,
         ) [width]usize {
             var low: [width]usize = @splat(0);
-            if (s.n == 0) return low;
-            // What is left to look through is as long for all of them.
-            var left = s.n;
-            while (true) {
-                const half = @max(1, left / 2);
-                inline for (0..width) |j| {
-                    const y = sort_runs.comparable(d, line[j][(low[j] + half - 1) * s.step]);
-                    const goes_on = if (s.right) !(y > value[j]) else !(y >= value[j]);
-                    low[j] += if (goes_on) half else 0;
-                }
-                if (left == 1) break;
-                left -= half;
+            var left: [width]usize = @splat(s.n);
+            // So often there is something left to cut in two; then there is one boundary or none.
+            for (0..std.math.log2_int(usize, s.n + 1)) |_| inline for (0..width) |j| {
+                const half = left[j] / 2;
+                const y = line[j][(low[j] + half) * s.step];
+                const stops = if (s.right) y > value[j] else y >= value[j];
+                const goes_on = simd.opaquely(@intFromBool(!stops));
+                low[j] += (half + 1) & (0 -% goes_on);
+                left[j] = half - (goes_on & ~left[j]);
+            };
+            for (&low, left, line, value) |*at, rest, boundaries, x| {
+                if (rest == 0) continue;
+                const y = boundaries[at.* * s.step];
+                at.* += @intFromBool(if (s.right) !(y > x) else !(y >= x));
             }
             return low;
         }

@@ -15,10 +15,6 @@ pub fn prepareRuns(p: *Plan, count_only: bool) planning.PrepareError!void {
     p.run = if (count_only) &Job.countRun else &Job.runsRun;
 }
 
-pub fn comparable(comptime d: DType, x: d.Type()) if (d == .bfloat16) f32 else d.Type() {
-    return if (d == .bfloat16) x.toF32() else x;
-}
-
 /// T: the bits of an element.
 fn unlike(comptime T: type) *const fn (*const Job, usize) bool {
     return &struct {
