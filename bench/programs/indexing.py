@@ -59,6 +59,10 @@ case("topk 2 of 1000x8", lambda t: (t.randn(1000, 8),), lambda t, x: x.topk(2))
 case("topk 10 of int64 100x64", lambda t: (t.randint(0, 10_000, (100, 64)),), lambda t, x: x.topk(10))
 case("median 1000x9, rows", lambda t: (t.randn(1000, 9),), lambda t, x: x.median(1))
 case("sort 1000x10, rows", lambda t: (t.randn(1000, 10),), lambda t, x: x.sort(1))
+case("sort 100x100 of bool, rows", lambda t: (t.randn(100, 100) > 0,), lambda t, x: x.sort(1))
+case("sort 10x1000, columns", lambda t: (t.randn(10, 1000),), lambda t, x: x.sort(0))
+case("topk 6 of int64 300x30", lambda t: (t.randint(0, 10_000, (300, 30)),), lambda t, x: x.topk(6))
+case("topk 1 of 1000x30, columns", lambda t: (t.randn(1000, 30),), lambda t, x: x.topk(1, 0))
 case("mode 10000x10, rows", lambda t: (t.randn(10_000, 10),), lambda t, x: x.mode(1))
 case("median 1000x1000, rows", square, lambda t, x: x.median(1))
 case("topk 5 of 1 M", lambda t: (t.randn(M),), lambda t, x: x.topk(5))
@@ -99,6 +103,11 @@ case(
 case(
     "searchsorted int64 1 K in 1 K",
     lambda t: (t.randint(0, 1 << 40, (1000,)).sort()[0], t.randint(0, 1 << 40, (1000,))),
+    lambda t, b, x: t.searchsorted(b, x),
+)
+case(
+    "searchsorted float16 1 K in 1 K",
+    lambda t: (t.randn(1000).half().sort()[0], t.randn(1000).half()),
     lambda t, b, x: t.searchsorted(b, x),
 )
 case(

@@ -157,7 +157,9 @@ const Line = struct {
     fn pack(l: *Line) radix.Bits {
         const s = l.s;
         // Going over a line far apart in memory takes longer than a pass; a short line is merged.
-        if (s.codec.key_bytes <= 4 and (l.stride != 1 or s.n <= radix.small_length)) {
+        // Of bytes the range is worth it: fewer bins.
+        const is_short = s.n <= radix.small_length;
+        if (s.codec.key_bytes <= 4 and (l.stride != 1 or is_short) and !(s.codec.key_bytes == 1 and is_short)) {
             const high: u7 = @intCast(32 + 8 * s.codec.key_bytes);
             return .{ .low = 32, .high = high };
         }
@@ -287,8 +289,7 @@ fn orderShort(_: *const Plan, line: *Line) bool {
     return sort_short.order(line);
 }
 fn orderGroup(plan: *const Plan, group: *const Group) u8 {
-    const s = plan.stateAs(State);
-    if (s.codec.key_bytes == 8) sort_lanes.Sorting(i64).order(s, group) else sort_lanes.Sorting(i32).order(s, group);
+    sort_lanes.order(plan.stateAs(State), group);
     return 0;
 }
 fn sortLine(_: *const Plan, line: *Line, work: []u64) void {
@@ -300,7 +301,7 @@ fn modeRun(plan: *const Plan, call: *Call) void {
 }
 fn modeGroup(plan: *const Plan, group: *const Group) u8 {
     const s = plan.stateAs(State);
-    return if (s.codec.key_bytes == 8) sort_lanes.Sorting(i64).mode(s, group) else sort_lanes.Sorting(i32).mode(s, group);
+    return if (s.codec.key_bytes == 8) sort_lanes.mode(i64, s, group) else sort_lanes.mode(i32, s, group);
 }
 fn modeLine(_: *const Plan, line: *Line, work: []u64) void {
     const words = line.sorted(work);
@@ -422,7 +423,7 @@ const Job = struct {
         const s = job.plan.stateAs(State);
         const group: usize = if (s.n <= 1 << 14) 16 else 1;
         // Not all of them in the same sets of the cache.
-        const pitch = s.n * s.element / 64 * 64 + 128;
+        const pitch = ((s.n * s.element / 64 + 2) | 1) * 64;
         const work = services.allocSlice(u64, job.work_length + group * pitch / 8) orelse
             return outOfMemory(job.call, job.work_length * 8);
         defer services.free(@ptrCast(work.ptr));
@@ -604,11 +605,8 @@ fn kthvalueShort(plan: *const Plan, line: *Line) bool {
     return true;
 }
 fn kthvalueGroup(plan: *const Plan, group: *const Group) u8 {
-    chooseGroup(plan.stateAs(State), group, @intCast(plan.ints[1] - 1));
+    sort_lanes.choose(plan.stateAs(State), group, @intCast(plan.ints[1] - 1));
     return 0;
-}
-fn chooseGroup(s: *const State, group: *const Group, k: ?usize) void {
-    if (s.codec.key_bytes == 8) sort_lanes.Sorting(i64).choose(s, group, k) else sort_lanes.Sorting(i32).choose(s, group, k);
 }
 fn choose(line: *Line, k: usize, room: Room) void {
     _, const at = nth(line, k, room);
@@ -623,7 +621,7 @@ fn medianShort(_: *const Plan, line: *Line) bool {
     return true;
 }
 fn medianGroup(plan: *const Plan, group: *const Group) u8 {
-    chooseGroup(plan.stateAs(State), group, null);
+    sort_lanes.choose(plan.stateAs(State), group, null);
     return 0;
 }
 fn medianLine(_: *const Plan, line: *Line, work: []u64) void {

@@ -36,110 +36,125 @@ pub const Group = struct {
     alternate: bool,
 };
 
-/// Sorts a dtype's lines, eight at a time, or chooses from them. `s` is sort.zig's State.
-pub fn Sorting(comptime I: type) type {
-    return struct {
-        const V = @Vector(lanes, I);
+inline fn at(comptime I: type, columns: *const Columns, i: usize) @Vector(lanes, I) {
+    const keys = if (I == i64) &columns.wide else &columns.narrow;
+    return keys[i * lanes ..][0..lanes].*;
+}
+fn read(s: anytype, g: *const Group, columns: *Columns) void {
+    s.codec.columns.?(g, s.step[2], s.n, s.descending, columns);
+}
+fn nanOf(comptime I: type, s: anytype) @Vector(lanes, I) {
+    return @splat(if (s.codec.key_bytes < 4) @intCast(s.codec.nan_key) else std.math.maxInt(I));
+}
+fn countNans(comptime I: type, s: anytype, columns: *const Columns) Numbers {
+    var sum: @Vector(lanes, I) = @splat(0);
+    for (0..s.n) |i| sum += @intFromBool(at(I, columns, i) == nanOf(I, s));
+    return @intCast(sum);
+}
 
-        fn read(s: anytype, g: *const Group, columns: *Columns) *align(64) [most * lanes]I {
-            s.codec.columns.?(g, s.step[2], s.n, s.descending, columns);
-            return columns.of(I);
-        }
-        /// The first k of each line's order.
-        pub fn order(s: anytype, g: *const Group) void {
-            var columns: Columns = undefined;
-            var ranks: Ranks align(64) = undefined;
-            rank(read(s, g, &columns), s.n, &ranks);
-            if (s.k == s.n) return s.codec.spread(g, s.step, &ranks, s.n);
-            var places: Ranks align(64) = undefined;
-            for (0..s.k) |k| places[k * lanes ..][0..lanes].* = placesOf(&ranks, s.n, @splat(@intCast(k)));
-            s.codec.pick(g, s.step, &places, s.k);
-        }
-        /// The element at place k (from 0) of each line's order; null: the lower median, or the first nan where there
-        /// is one (ignore_nan: where there is nothing else).
-        pub fn choose(s: anytype, g: *const Group, k: ?usize) void {
-            var columns: Columns = undefined;
-            var ranks: Ranks align(64) = undefined;
-            const keys = read(s, g, &columns);
-            rank(keys, s.n, &ranks);
-            var wanted: Numbers = @splat(@intCast(k orelse (s.n - 1) / 2));
-            if (k == null and s.codec.is_float) {
-                var nans: V = @splat(0);
-                for (0..s.n) |i| nans += @intFromBool(at(keys, i) == @as(V, @splat(nanOf(s))));
-                const others = @as(Numbers, @splat(@intCast(s.n))) - @as(Numbers, @intCast(nans));
-                const middle = (others - @as(Numbers, @splat(1))) >> @splat(1);
-                const least: Numbers = @splat(@intCast(if (s.ignore_nan) 1 else s.n));
-                wanted = @select(i32, others < least, others, middle);
-            }
-            ranks[0..lanes].* = placesOf(&ranks, s.n, wanted);
-            s.codec.pick(g, s.step, &ranks, 1);
-        }
-        /// The last of each line's most frequent elements, the smallest of several. Returns which lines have a nan:
-        /// nothing is said of those.
-        pub fn mode(s: anytype, g: *const Group) u8 {
-            var columns: Columns = undefined;
-            const keys = read(s, g, &columns);
-            var best = at(keys, 0);
-            var best_count: V = @splat(0);
-            var place: V = @splat(0);
-            var is_nan: @Vector(lanes, bool) = @splat(false);
-            for (0..s.n) |i| {
-                const x = at(keys, i);
-                var n: V = @splat(0);
-                for (0..s.n) |j| n += @intFromBool(at(keys, j) == x);
-                if (s.codec.is_float) is_nan |= x == @as(V, @splat(nanOf(s)));
-                const better = (n > best_count) | ((n == best_count) & (x <= best));
-                best = @select(I, better, x, best);
-                best_count = @select(I, better, n, best_count);
-                place = @select(I, better, @as(V, @splat(@intCast(i))), place);
-            }
-            const to: [lanes]i32 align(64) = @as(Numbers, @intCast(place));
-            s.codec.pick(g, s.step, &to, 1);
-            return @bitCast(is_nan);
-        }
-        fn nanOf(s: anytype) I {
-            return if (s.codec.key_bytes < 4) @intCast(s.codec.nan_key) else std.math.maxInt(I);
-        }
-        inline fn at(keys: *align(64) const [most * lanes]I, i: usize) V {
-            return keys[i * lanes ..][0..lanes].*;
-        }
+/// Writes the first k of each line's order. `s` is sort.zig's State.
+pub fn order(s: anytype, g: *const Group) void {
+    var columns: Columns = undefined;
+    var ranks: Ranks align(64) = undefined;
+    read(s, g, &columns);
+    rank(s, &columns, &ranks);
+    if (s.k == s.n) return s.codec.spread(g, s.step, &ranks, s.n);
+    var places: Ranks align(64) = undefined;
+    for (0..s.k) |k| places[k * lanes ..][0..lanes].* = placesOf(&ranks, s.n, @splat(@intCast(k)));
+    s.codec.pick(g, s.step, &places, s.k);
+}
 
-        /// For each key how many of its line come before it; of equal ones those to the left do.
-        noinline fn rank(columns: *align(64) [most * lanes]I, n: usize, ranks: *align(64) Ranks) void {
-            // As many as AVX2 has in a register.
-            const width = if (I == i64) lanes / 2 else lanes;
-            const W = @Vector(width, I);
-            // What is behind the last key comes before none.
-            for (n..(n + block - 1) / block * block) |i| columns[i * lanes ..][0..lanes].* = @splat(std.math.maxInt(I));
-            for (0..lanes / width) |part| {
-                const keys = columns[part * width ..].ptr;
-                const to = ranks[part * width ..].ptr;
-                var first: usize = 0;
-                while (first < n) : (first += block) {
-                    var x: [block]W = undefined;
-                    var before: [block]W = undefined;
-                    inline for (&x, &before, 0..) |*y, *b, i| {
-                        y.* = keys[(first + i) * lanes ..][0..width].*;
-                        b.* = @splat(@intCast(first + i));
-                    }
-                    for (0..first) |j| {
-                        const k: W = keys[j * lanes ..][0..width].*;
-                        inline for (x, &before) |y, *b| b.* -= @intFromBool(k > y);
-                    }
-                    inline for (0..block) |j| inline for (0..j) |i| {
-                        const swaps = x[i] > x[j];
-                        before[j] -= @intFromBool(swaps);
-                        before[i] += @intFromBool(swaps);
-                    };
-                    for (@min(n, first + block)..n) |j| {
-                        const k: W = keys[j * lanes ..][0..width].*;
-                        inline for (x, &before) |y, *b| b.* += @intFromBool(y > k);
-                    }
-                    inline for (before, 0..) |b, i| to[(first + i) * lanes ..][0..width].* = @as(@Vector(width, i32), @intCast(b));
-                }
+/// Writes the element at place k (from 0) of each line's order; null: the lower median, or the first nan where there
+/// is one (ignore_nan: where there is nothing else).
+pub fn choose(s: anytype, g: *const Group, k: ?usize) void {
+    var columns: Columns = undefined;
+    var ranks: Ranks align(64) = undefined;
+    read(s, g, &columns);
+    var wanted: Numbers = @splat(@intCast(k orelse (s.n - 1) / 2));
+    if (k == null and s.codec.is_float) {
+        const nans = if (s.codec.key_bytes == 8) countNans(i64, s, &columns) else countNans(i32, s, &columns);
+        const others = @as(Numbers, @splat(@intCast(s.n))) - nans;
+        const middle = (others - @as(Numbers, @splat(1))) >> @splat(1);
+        const least: Numbers = @splat(@intCast(if (s.ignore_nan) 1 else s.n));
+        wanted = @select(i32, others < least, others, middle);
+    }
+    rank(s, &columns, &ranks);
+    ranks[0..lanes].* = placesOf(&ranks, s.n, wanted);
+    s.codec.pick(g, s.step, &ranks, 1);
+}
+
+/// Writes the last of each line's most frequent elements, the smallest of several. Returns which lines have a nan:
+/// nothing is said of those.
+pub fn mode(comptime I: type, s: anytype, g: *const Group) u8 {
+    const V = @Vector(lanes, I);
+    var columns: Columns = undefined;
+    read(s, g, &columns);
+    var best = at(I, &columns, 0);
+    var best_count: V = @splat(0);
+    var place: V = @splat(0);
+    var is_nan: @Vector(lanes, bool) = @splat(false);
+    for (0..s.n) |i| {
+        const x = at(I, &columns, i);
+        var n: V = @splat(0);
+        for (0..s.n) |j| n += @intFromBool(at(I, &columns, j) == x);
+        if (s.codec.is_float) is_nan |= x == nanOf(I, s);
+        const better = (n > best_count) | ((n == best_count) & (x <= best));
+        best = @select(I, better, x, best);
+        best_count = @select(I, better, n, best_count);
+        place = @select(I, better, @as(V, @splat(@intCast(i))), place);
+    }
+    const to: [lanes]i32 align(64) = @as(Numbers, @intCast(place));
+    s.codec.pick(g, s.step, &to, 1);
+    return @bitCast(is_nan);
+}
+
+/// For each key how many of its line come before it; of equal ones those to the left do.
+fn rank(s: anytype, columns: *Columns, ranks: *align(64) Ranks) void {
+    if (s.codec.key_bytes == 8 and (s.codec.is_float or !narrow(columns, s.n))) return rankOf(i64, &columns.wide, s.n, ranks);
+    rankOf(i32, &columns.narrow, s.n, ranks);
+}
+/// int64 keys become int32 ones where they are that small.
+fn narrow(columns: *Columns, n: usize) bool {
+    const U = @Vector(lanes, u64);
+    var upper: U = @splat(0);
+    for (0..n) |i| upper |= (@as(U, @bitCast(at(i64, columns, i))) +% @as(U, @splat(1 << 31))) >> @splat(32);
+    if (@reduce(.Or, upper) != 0) return false;
+    for (0..n) |i| columns.narrow[i * lanes ..][0..lanes].* = @as(Numbers, @truncate(at(i64, columns, i)));
+    return true;
+}
+noinline fn rankOf(comptime I: type, columns: *align(64) [most * lanes]I, n: usize, ranks: *align(64) Ranks) void {
+    // As many as AVX2 has in a register.
+    const width = if (I == i64) lanes / 2 else lanes;
+    const W = @Vector(width, I);
+    // What is behind the last key comes before none.
+    for (n..(n + block - 1) / block * block) |i| columns[i * lanes ..][0..lanes].* = @splat(std.math.maxInt(I));
+    for (0..lanes / width) |part| {
+        const keys = columns[part * width ..].ptr;
+        const to = ranks[part * width ..].ptr;
+        var first: usize = 0;
+        while (first < n) : (first += block) {
+            var x: [block]W = undefined;
+            var before: [block]W = undefined;
+            inline for (&x, &before, 0..) |*y, *b, i| {
+                y.* = keys[(first + i) * lanes ..][0..width].*;
+                b.* = @splat(@intCast(first + i));
             }
+            for (0..first) |j| {
+                const k: W = keys[j * lanes ..][0..width].*;
+                inline for (x, &before) |y, *b| b.* -= @intFromBool(k > y);
+            }
+            inline for (0..block) |j| inline for (0..j) |i| {
+                const swaps = x[i] > x[j];
+                before[j] -= @intFromBool(swaps);
+                before[i] += @intFromBool(swaps);
+            };
+            for (@min(n, first + block)..n) |j| {
+                const k: W = keys[j * lanes ..][0..width].*;
+                inline for (x, &before) |y, *b| b.* += @intFromBool(y > k);
+            }
+            inline for (before, 0..) |b, i| to[(first + i) * lanes ..][0..width].* = @as(@Vector(width, i32), @intCast(b));
         }
-    };
+    }
 }
 
 /// Where each line's rank is the wanted one.

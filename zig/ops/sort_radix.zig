@@ -2,6 +2,7 @@
 //! result, that of a stable sort. A word's bits below `low` ascend to begin with.
 const std = @import("std");
 const services = @import("../services.zig");
+const simd = @import("../simd.zig");
 
 /// Bits of the words by which they are sorted.
 pub const Bits = struct {
@@ -18,11 +19,13 @@ pub fn sort(words: []u64, other: []u64, bits: Bits) []u64 {
     if (bits.high <= bits.low) return words;
     const width: usize = bits.high - bits.low;
     const passes = (width + 7) / 8;
-    if (words.len <= small_length * @max(1, passes / 4)) return mergeSort(words, other);
+    if (words.len <= if (passes == 1) one_pass_length else small_length * @max(1, passes / 4)) return mergeSort(words, other);
     return radixSort(words, other, bits);
 }
 /// Up to here (for keys of 4 bytes) merging is quicker than counting in 256 bins.
 pub const small_length = 192;
+/// The same for keys of a byte at most.
+const one_pass_length = 48;
 
 fn mergeSort(words: []u64, other: []u64) []u64 {
     var width: usize = 16;
@@ -103,6 +106,11 @@ fn radixSort(words: []u64, other: []u64, bits: Bits) []u64 {
     var to = other;
     for (0..passes) |pass| {
         const shift: u6 = @intCast(bits.low + pass * digit);
+        if (bins == 2) {
+            partition(from, to, shift);
+            std.mem.swap([]u64, &from, &to);
+            continue;
+        }
         @memset(here, 0);
         for (from) |x| here[x >> shift & mask] += 1;
         // All alike in this digit: nothing to do.
@@ -121,6 +129,20 @@ fn radixSort(words: []u64, other: []u64, bits: Bits) []u64 {
         std.mem.swap([]u64, &from, &to);
     }
     return from;
+}
+
+/// By one bit: two counters in memory would each wait for their last store.
+fn partition(from: []const u64, to: []u64, shift: u6) void {
+    var ones: usize = 0;
+    for (from) |x| ones += x >> shift & 1;
+    const first_one = from.len - ones;
+    var zeros: usize = 0;
+    for (from, 0..) |x, i| {
+        const bit = simd.opaquely(x >> shift & 1);
+        const place = first_one + i - zeros;
+        to[zeros ^ ((zeros ^ place) & (0 -% bit))] = x;
+        zeros += bit ^ 1;
+    }
 }
 
 /// From this length on a line is cut by its highest bits into parts, which the threads share.

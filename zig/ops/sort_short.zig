@@ -124,7 +124,7 @@ inline fn bound(comptime lanes: usize, keys: *const Buffer, n: usize, k: usize) 
 }
 /// A key that at least k of n > `few` do not exceed, and few more do.
 fn limit(keys: *const Buffer, n: usize, k: usize) i32 {
-    return if (k <= 10) bound(16, keys, n, k) else if (k <= 16) bound(32, keys, n, k) else nth(keys, n, k);
+    return if (k <= 10) bound(16, keys, n, k) else if (k <= 22) bound(32, keys, n, k) else nth(keys, n, k);
 }
 
 /// Keys between which the k-th smallest of n probably lies, from a sample.
