@@ -7,11 +7,11 @@ GROUP = "products"
 
 def product(name, left, right, change=None, dtype="float32"):
     """A program for `a @ b`; `change` is what is done to both first (a transpose)."""
-    flops = 2.0 * right[-1] if len(right) > 1 else 2.0
+    flops = (8.0 if dtype.startswith("complex") else 2.0) * (right[-1] if len(right) > 1 else 1)
     for n in left:
         flops *= n
 
-    @program(name, GROUP, flops=flops, peak=dtype)
+    @program(name, GROUP, flops=flops, peak="float32" if dtype == "complex64" else dtype)
     def setup(torch):
         a = torch.randn(*left).to(getattr(torch, dtype))
         b = torch.randn(*right).to(getattr(torch, dtype))
@@ -47,6 +47,8 @@ product("matmul 1024x8 @ 8x1024", (1024, 8), (8, 1024))
 product("matmul 33x1000 @ 1000x17", (33, 1000), (1000, 17))
 product("matrix-vector 1000", (1000, 1000), (1000,))
 product("matrix-vector 4096", (4096, 4096), (4096,))
+product("matrix-vector 1000, complex64", (1000, 1000), (1000,), dtype="complex64")
+product("matmul 80x1000 @ 1000x30, complex64", (80, 1000), (1000, 30), dtype="complex64")
 product("dot 1 M", (1_000_000,), (1_000_000,))
 product("bmm 64x32x32", (64, 32, 32), (64, 32, 32))
 product("bmm 512x16x16", (512, 16, 16), (512, 16, 16))

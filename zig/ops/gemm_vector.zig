@@ -55,12 +55,24 @@ pub fn Vector(comptime T: type) type {
             m: View,
             along_k: bool,
             group: usize,
+            /// Of rows across k.
+            lanes: usize,
             /// Sum of block b of output j at partial[b * n + j].
             partial: [*]T,
         };
 
         /// out[0..n], contiguous.
         pub fn run(n: usize, k: usize, x: View, m: View, out: [*]T, call: *plan.Call) void {
+            runBy(lanes, n, k, x, m, out, call);
+        }
+
+        /// Of rows across k, where each step stands for the two of a complex number (at most half a block
+        /// of them): half of the lanes. n >= W.
+        pub fn runAcross(n: usize, k: usize, x: View, m: View, out: [*]T, call: *plan.Call) void {
+            runBy(lanes / 2, n, k, x, m, out, call);
+        }
+
+        fn runBy(by_lanes: usize, n: usize, k: usize, x: View, m: View, out: [*]T, call: *plan.Call) void {
             if (n == 0) return;
             if (k == 0) return @memset(out[0..n], 0);
             const blocks = (k + block - 1) / block;
@@ -76,7 +88,7 @@ pub fn Vector(comptime T: type) type {
                 pack.load(T, x.dtype, memory.ptr, x.ptr, k, x.sk);
                 xs = memory.ptr;
             }
-            const along_k = m.sk == 1 or m.sj != 1 or n == 1;
+            const along_k = by_lanes == lanes and (m.sk == 1 or m.sj != 1 or n == 1);
             const job: Job = .{
                 .n = n,
                 .k = k,
@@ -85,6 +97,7 @@ pub fn Vector(comptime T: type) type {
                 .m = m,
                 .along_k = along_k,
                 .group = if (along_k) rows_group else columns_group,
+                .lanes = by_lanes,
                 .partial = if (blocks > 1) memory.ptr + (scratch - blocks * n) else out,
             };
             const groups = (n + job.group - 1) / job.group;
@@ -109,7 +122,7 @@ pub fn Vector(comptime T: type) type {
         /// Vector i of `count`, `si` elements after the one before, to out[i * n ..][0..n]: as `run` does it,
         /// with the matrix read once if its rows lie along k.
         pub fn runFew(count: usize, n: usize, k: usize, x: View, si: usize, m: View, out: [*]T, call: *plan.Call) void {
-            if (!simd.has_fma or @typeInfo(T) != .float or x.dtype != native or m.dtype != native or x.sk != 1 or m.sk != 1) {
+            if (!simd.has_fma or @typeInfo(T) != .float or n < 2 or k > block or x.dtype != native or m.dtype != native or x.sk != 1 or m.sk != 1) {
                 for (0..count) |i| {
                     var row = x;
                     row.ptr += i * si * x.dtype.size();
@@ -217,12 +230,12 @@ pub fn Vector(comptime T: type) type {
             var acc: [lanes][columns_group]T align(64) = undefined;
             const whole = n / W * W;
             const used = whole + @as(usize, if (whole < n) W else 0);
-            for (&acc) |*sums| @memset(sums[0..used], 0);
+            for (acc[0..job.lanes]) |*sums| @memset(sums[0..used], 0);
             var k: usize = 0;
-            while (k < count) : (k += lanes * rounds) {
-                for (k..@min(count, k + lanes)) |first| {
+            while (k < count) : (k += job.lanes * rounds) {
+                for (k..@min(count, k + job.lanes)) |first| {
                     const sums: [*]T = &acc[first - k];
-                    const steps = (@min(count - first, lanes * rounds) + lanes - 1) / lanes;
+                    const steps = (@min(count - first, job.lanes * rounds) + job.lanes - 1) / job.lanes;
                     var j: usize = 0;
                     inline for (if (@typeInfo(T) == .float and simd.has_fma) .{ 8, 4, 2, 1 } else .{1}) |vectors| while (whole - j >= vectors * W) : (j += vectors * W) {
                         addRows(vectors, job, j0 + j, k0 + first, steps, sums + j);
@@ -230,7 +243,7 @@ pub fn Vector(comptime T: type) type {
                     if (whole < n) addRows(1, job, j0 + n - W, k0 + first, steps, sums + whole);
                 }
             }
-            var half: usize = lanes / 2;
+            var half: usize = job.lanes / 2;
             while (half > 0) : (half /= 2) for (0..half) |l| {
                 var j: usize = 0;
                 while (j < used) : (j += W) {
@@ -257,7 +270,7 @@ pub fn Vector(comptime T: type) type {
             var acc: [vectors]V = undefined;
             inline for (&acc, 0..) |*s, v| s.* = sums[v * W ..][0..W].*;
             for (0..steps) |step| {
-                const at = k + step * lanes;
+                const at = k + step * job.lanes;
                 const x: V = @splat(job.x[at]);
                 const from = job.m.at(j, at);
                 if (job.m.dtype == native) {

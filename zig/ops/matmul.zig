@@ -319,7 +319,8 @@ fn Product(comptime T: type) type {
             const batches: Batches = .{ .p = p, .call = call };
             const flops = 8 * s.m * s.n * s.k;
             if (flops > 4 * gemm.piece_flops) return runComplexBatches(&batches, 0, s.batch);
-            services.parallelFor(s.batch, gemm.grain(gemm.piece_flops, flops), batches, runComplexBatches);
+            const cost = if (s.m == 1 or s.n == 1) 8 * flops else flops;
+            services.parallelFor(s.batch, gemm.grain(gemm.piece_flops, cost), batches, runComplexBatches);
         }
 
         fn runComplexBatches(job: *const Batches, begin: usize, end: usize) void {

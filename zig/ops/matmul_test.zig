@@ -516,3 +516,57 @@ test "a complex product is a real one of twice the size" {
         try std.testing.expectEqual(im, out[2 * (i * n + j) + 1]);
     };
 }
+
+test "a complex matrix and a vector: lanes over the numbers in memory, however they lie" {
+    var prng = std.Random.DefaultPrng.init(6);
+    const random = prng.random();
+    const n, const most = .{ 19, 8300 };
+    const memory = try gpa.alloc(f32, 4 * (n + 1) * (most + 1));
+    defer gpa.free(memory);
+    fill(f32, random, memory);
+    const x = try gpa.alloc(f32, 4 * most);
+    defer gpa.free(x);
+    fill(f32, random, x);
+    const row = try gpa.alloc(f32, 2 * most);
+    defer gpa.free(row);
+    const turned = try gpa.alloc(f32, 4 * most);
+    defer gpa.free(turned);
+    var out: [2 * n]f32 = undefined;
+    for ([_]usize{ 1, 40, most }) |k| {
+        for (0..k) |i| {
+            turned[2 * i ..][0..2].* = .{ x[4 * i], -x[4 * i + 1] };
+            turned[2 * (most + i) ..][0..2].* = .{ x[4 * i + 1], x[4 * i] };
+        }
+        // Rows, columns, either with gaps, and parts apart: strides of an output, a step and a part.
+        for ([_][3]usize{ .{ 2 * k, 2, 1 }, .{ 2, 2 * n, 1 }, .{ 4 * k, 4, 1 }, .{ 4, 4 * n, 1 }, .{ k, 1, n * k } }) |s| for ([_]bool{ false, true }) |left| {
+            const sj: i64, const sk: i64, const part: i64 = .{ @intCast(s[0]), @intCast(s[1]), @intCast(s[2]) };
+            const steps: i64 = @intCast(k);
+            const matrix: plan.Operand = .{
+                .dtype = .float32,
+                .shape = if (left) &.{ n, steps, 2 } else &.{ steps, n, 2 },
+                .strides = if (left) &.{ sj, sk, part } else &.{ sk, sj, part },
+            };
+            const vector: plan.Operand = .{
+                .dtype = .float32,
+                .shape = if (left) &.{ steps, 1, 2 } else &.{ 1, steps, 2 },
+                .strides = &.{ 4, 4, 1 },
+            };
+            const shape: [3]i64 = if (left) .{ n, 1, 2 } else .{ 1, n, 2 };
+            const operands = [_]plan.Operand{
+                .{ .dtype = .float32, .shape = &shape, .strides = &.{ 2, 2, 1 } },
+                if (left) matrix else vector,
+                if (left) vector else matrix,
+            };
+            var p = plan.testPlan(&operands, 1, 5, &.{}, &.{});
+            try execute(&p, if (left) &.{ &out, memory.ptr, x.ptr } else &.{ &out, x.ptr, memory.ptr }, &.{});
+            for (0..n) |j| {
+                for (0..k) |i| {
+                    const at = j * s[0] + i * s[1];
+                    row[2 * i ..][0..2].* = .{ memory[at], memory[at + s[2]] };
+                }
+                try std.testing.expectEqual(lanesSum(f32, row.ptr, 1, turned.ptr, 1, 2 * k), out[2 * j]);
+                try std.testing.expectEqual(lanesSum(f32, row.ptr, 1, turned[2 * most ..].ptr, 1, 2 * k), out[2 * j + 1]);
+            }
+        };
+    }
+}
