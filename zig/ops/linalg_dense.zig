@@ -242,6 +242,7 @@ pub fn Dense(comptime T: type) type {
         const strip = 64;
 
         fn solveBlock(n: usize, r: usize, t: Matrix, x: Matrix, how: Triangle) void {
+            if (r <= 2) return solveFew(n, r, t, x, how);
             // The triangle, its rows in the order in which they are solved, negative.
             var rows: [width * width]T align(64) = undefined;
             var diagonal: [width]T = undefined;
@@ -253,7 +254,6 @@ pub fn Dense(comptime T: type) type {
                     rows[step * width + before] = -t.get(i, j).*;
                 }
             }
-            if (r <= 2) return solveFew(n, r, &rows, &diagonal, x, how.upper);
             if (x.cs == 1) return solveRows(n, r, &rows, if (how.unit) null else &diagonal, x, how.upper);
             var lines: [width * strip]T align(64) = undefined;
             const copied: Matrix = .{ .ptr = &lines, .rs = strip };
@@ -306,26 +306,29 @@ pub fn Dense(comptime T: type) type {
             for (p[0..count], @as([lanes]T, x)[0..count]) |*to, from| to.* = from;
         }
 
-        /// One right-hand side after the other, along the vectors.
-        fn solveFew(n: usize, r: usize, rows: [*]const T, diagonal: [*]const T, x: Matrix, upper: bool) void {
+        /// One right-hand side after the other, along the triangle's columns.
+        noinline fn solveFew(n: usize, r: usize, t: Matrix, x: Matrix, how: Triangle) void {
             var columns: [width * width]T align(64) = undefined;
-            for (0..n) |step| {
-                @memset(columns[step * width ..][0..width], 0);
-                for (step + 1..n) |i| columns[step * width + i] = rows[i * width + step];
-            }
+            copy(n, n, t, .{ .ptr = &columns, .rs = 1, .cs = width });
+            var line: [width]T align(64) = undefined;
             for (0..r) |c| {
-                var line: [width]T align(64) = @splat(0);
-                for (0..n) |step| line[step] = x.get(if (upper) n - 1 - step else step, c).*;
+                for (line[0..n], 0..) |*e, i| e.* = x.get(i, c).*;
                 for (0..n) |step| {
-                    const value = line[step] / diagonal[step];
-                    line[step] = value;
-                    var i = step - step % lanes;
-                    while (i < n) : (i += lanes) {
-                        const column = simd.loadN(lanes, T, columns[step * width + i ..].ptr);
-                        simd.storeN(lanes, T, line[i..].ptr, simd.fma(V, @splat(value), column, simd.loadN(lanes, T, line[i..].ptr)));
+                    const j = if (how.upper) n - 1 - step else step;
+                    const column = @as([*]T, &columns) + j * width;
+                    if (!how.unit) line[j] /= column[j];
+                    const factor: V = @splat(-line[j]);
+                    // The rows that are left: below j, or above it.
+                    var i = if (how.upper) 0 else j - j % lanes;
+                    const end = if (how.upper) j else n;
+                    while (i < end) : (i += lanes) {
+                        const old = simd.loadN(lanes, T, line[i..].ptr);
+                        const new = simd.fma(V, factor, simd.loadN(lanes, T, column + i), old);
+                        const later = lanesFrom(if (how.upper) j else j + 1, i);
+                        simd.storeN(lanes, T, line[i..].ptr, if (how.upper) @select(T, later, old, new) else @select(T, later, new, old));
                     }
                 }
-                for (0..n) |step| x.get(if (upper) n - 1 - step else step, c).* = line[step];
+                for (line[0..n], 0..) |e, i| x.get(i, c).* = e;
             }
         }
 
