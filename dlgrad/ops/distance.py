@@ -157,15 +157,15 @@ def _direct(p, *points):
     """Whether the kernel takes these points."""
     d = points[0]._layout.dtype
     plain = all(
-        [type(x._layout) is Layout and x._layout.ndim == 2 and x._layout.numel for x in points]
+        [type(x._layout) is Layout and x._layout.ndim >= 2 and x._layout.numel for x in points]
     )
     return plain and p in (0, 1, 2, math.inf) and d in (dt.float32, dt.float64)
 
 
 def _distances(x1, x2, p):
-    """Distances between the rows of two matrices, outside of the graph."""
-    a, b = x1.detach().contiguous(), x2.detach().transpose(0, 1).contiguous()
-    out = contiguous(a._layout.dtype, (a._layout.shape[0], b._layout.shape[1]))
+    """Distances between the rows of matrices, outside of the graph. Leading dimensions are alike."""
+    a, b = x1.detach().contiguous(), x2.detach().transpose(-2, -1).contiguous()
+    out = contiguous(a._layout.dtype, (*a._layout.shape[:-1], b._layout.shape[-1]))
     return door.call("distance", "cdist", out, (a, b), floats=(float(p),))
 
 
@@ -214,7 +214,7 @@ def _slopes_rule(p, second):
 
     def rule(g, a, b, d):
         if second:
-            g, d, a, b = g.transpose(0, 1), d.transpose(0, 1), b, a
+            g, d, a, b = g.transpose(-2, -1), d.transpose(-2, -1), b, a
         if not mode.enabled and type(g._layout) is Layout:
             inputs = tuple([t.contiguous() for t in (g, d, a, b)])
             out = inputs[2]._layout

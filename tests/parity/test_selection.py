@@ -154,12 +154,13 @@ def test_sets_of_every_length(dtype):
 
 @pytest.mark.parametrize("shape", [(5, 7, 3), (17, 40, 20), (40, 64, 33), (1, 100, 1)])
 @pytest.mark.parametrize("p", [1.0, 2.0, float("inf")])
-def test_cdist_and_its_gradients(shape, p):
+@pytest.mark.parametrize("batches", [((), ()), ((3,), (3,)), ((2, 1), (3,))])
+def test_cdist_and_its_gradients(shape, p, batches):
     n, m, k = shape
     rng = np.random.default_rng(n)
-    a = both(rng.normal(size=(n, k)).round(1), grad=True)
-    b = both(rng.normal(size=(m, k)).round(1), grad=True)
-    g = both(rng.normal(size=(n, m)))
+    a = both(rng.normal(size=(*batches[0], n, k)).round(1), grad=True)
+    b = both(rng.normal(size=(*batches[1], m, k)).round(1), grad=True)
+    g = both(rng.normal(size=(*np.broadcast_shapes(*batches), n, m)))
     d = dlgrad.cdist(a[0], b[0], p), torch.cdist(a[1], b[1], p)
     agree(*d, atol=1e-7)
     for t, w in zip(d, g):

@@ -1,13 +1,13 @@
 //! Distances between points: norms of their differences.
 //!
-//! `cdist`: out (n, m), a (n, k), b (k, m): the points of b are its columns, so that vectors go along
+//! `cdist`: out (..., n, m), a (..., n, k), b (..., k, m): the points of b are its columns, so that vectors go along
 //! them. `pdist`: out (n (n - 1) / 2), a (n, k), b (k, n), a transposed: row i of the upper triangle
 //! after row i - 1. floats[0]: the order p of the norm, from 0 (how many differ) to infinity (the
 //! largest). float32 and float64, contiguous. Each sum is taken in ascending order of k.
 //! `pdist_backward`: out (n, k), the gradients g (n (n - 1) / 2) of the distances d, d, a (n, k): for
 //! p = 2 the gradient of a.
-//! `cdist_backward`: out (n, k), the gradients g (n, m) of the distances d (n, m) of a (n, k) and b (m, k): for p = 1
-//! and infinity the gradient of a.
+//! `cdist_backward`: out (..., n, k), the gradients g (..., n, m) of the distances d (..., n, m) of a (..., n, k) and
+//! b (..., m, k): for p = 1 and infinity the gradient of a.
 //! `cross`: out, a, b of one shape (..., 3, inner), the vector products along the dimension of 3.
 //! ints[0]: inner, the number of elements from one to the next.
 //! `kron`: out (n r, m s), a (n, m), b (r, s): b times each element of a.
@@ -125,24 +125,26 @@ fn Slopes(comptime T: type) type {
         d: [*]const T,
         a: [*]const T,
         b: [*]const T,
+        n: usize,
         m: usize,
         k: usize,
         /// Whether only differences as large as the distance count.
         largest: bool,
 
         fn run(p: *const Plan, call: *Call) void {
-            const n: usize = @intCast(p.operands[0].shape[0]);
+            const last = p.operands[0].ndim() - 1;
             const job: Self = .{
                 .out = call.at(T, 0),
                 .g = call.at(T, 1),
                 .d = call.at(T, 2),
                 .a = call.at(T, 3),
                 .b = call.at(T, 4),
-                .m = @intCast(p.operands[4].shape[0]),
-                .k = @intCast(p.operands[0].shape[1]),
+                .n = @intCast(p.operands[0].shape[last - 1]),
+                .m = @intCast(p.operands[4].shape[last - 1]),
+                .k = @intCast(p.operands[0].shape[last]),
                 .largest = std.math.isInf(p.floats[0]),
             };
-            services.parallelFor(n, 1 + (1 << 14) / (job.m * job.k + 1), job, part);
+            services.parallelFor(p.operands[0].numel() / job.k, 1 + (1 << 14) / (job.m * job.k + 1), job, part);
         }
         fn part(s: *const Self, begin: usize, end: usize) void {
             for (begin..end) |i| {
@@ -155,10 +157,11 @@ fn Slopes(comptime T: type) type {
         inline fn columns(s: *const Self, comptime width: usize, i: usize, c: usize) void {
             const V = @Vector(width, T);
             const here = simd.loadN(width, T, s.a + i * s.k + c);
+            const b = s.b + i / s.n * s.m * s.k;
             const zero: V = @splat(0);
             var sum = zero;
             for (s.g[i * s.m ..][0..s.m], s.d[i * s.m ..][0..s.m], 0..) |g, d, j| {
-                const difference = here - simd.loadN(width, T, s.b + j * s.k + c);
+                const difference = here - simd.loadN(width, T, b + j * s.k + c);
                 const least: V = @splat(if (s.largest) d else 0);
                 const counts = (@abs(difference) >= least) & (difference != zero);
                 const slope = @select(T, difference > zero, @as(V, @splat(g)), @as(V, @splat(-g)));
@@ -271,20 +274,23 @@ fn Rows(comptime T: type, comptime norm: Norm) type {
         const Self = @This();
         call: *Call,
         pairs: bool,
+        /// Points of a, of each member of a batch.
         n: usize,
         m: usize,
         k: usize,
 
         fn run(p: *const Plan, call: *Call) void {
+            const a = p.operands[1];
+            const last = a.ndim() - 1;
             const job: Self = .{
                 .call = call,
                 .pairs = p.op == @backingInt(Op.pdist),
-                .n = @intCast(p.operands[1].shape[0]),
-                .m = @intCast(p.operands[2].shape[1]),
-                .k = @intCast(p.operands[1].shape[1]),
+                .n = @intCast(a.shape[last - 1]),
+                .m = @intCast(p.operands[2].shape[last]),
+                .k = @intCast(a.shape[last]),
             };
             if (p.operands[0].numel() == 0) return;
-            services.parallelFor(job.n, 1 + (1 << 14) / (job.m * job.k + 1), job, part);
+            services.parallelFor(if (job.k == 0) job.n else a.numel() / job.k, 1 + (1 << 14) / (job.m * job.k + 1), job, part);
         }
 
         fn part(j: *const Self, begin: usize, end: usize) void {
@@ -298,7 +304,7 @@ fn Rows(comptime T: type, comptime norm: Norm) type {
         /// Point i of a against the points of b from `first` on.
         fn row(j: *const Self, i: usize, first: usize, out: [*]T) void {
             const a = j.call.at(T, 1)[i * j.k ..][0..j.k];
-            const b = j.call.at(T, 2);
+            const b = j.call.at(T, 2) + i / j.n * j.k * j.m;
             var c = first;
             if (j.m >= lanes) {
                 while (c + 4 * lanes <= j.m) : (c += 4 * lanes) j.block(4, lanes, a, b, c, out + (c - first));

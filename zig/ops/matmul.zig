@@ -426,9 +426,23 @@ fn Product(comptime T: type) type {
             }
         }
 
+        /// A product so small that setting out the large ones' ways takes longer: chains one by one.
+        fn runSmall(x: *const Matrices) void {
+            const s = x.s;
+            const a: [*]const T = @ptrCast(@alignCast(x.a));
+            const b: [*]const T = @ptrCast(@alignCast(x.b));
+            for (0..s.m) |i| for (0..s.n) |j| {
+                var sum: T = 0;
+                for (0..s.k) |l| sum = gemm_kernel.mulAdd(T, a[i * s.a_rs + l * s.a_cs], b[l * s.b_rs + j * s.b_cs], sum);
+                x.sum[i * s.n + j] = sum;
+            };
+            if (needsEpilogue(x.*)) finishing(s)(x, 0, s.m, 0, s.n);
+        }
+
         fn runMatrix(given: Matrices) void {
             var x = given;
             const s = x.s;
+            if (comptime is_float) if (s.m * s.n * s.k <= 64 and s.k > 0 and !s.into and x.readsNative() and x.isNative()) return runSmall(&x);
             if (comptime gemm_kernel.hasDot(T)) if (x.usesDot()) return runWords(&x);
             // Few columns: the transposed product, with the long side along the vectors.
             x.swapped = s.n <= 8 and s.n < s.m and (s.a_rs == 1 or !x.readsNative());
