@@ -50,6 +50,14 @@ def test_einsum_of_nothing():
     assert dl.einsum("ij,jk->ik", dl.ones(2, 0), dl.ones(0, 3)).tolist() == [[0.0] * 3] * 2
 
 
+def test_einsum_of_many_short_sums():
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(3, 2, 4, 5)), rng.normal(size=(4, 5, 3, 2))
+    for text in ("ijkl,klij->ji", "ijkl,klij->i", "ijkl,klij->ilj"):
+        got = dl.einsum(text, tensor(a), tensor(b))
+        np.testing.assert_allclose(array(got), np.einsum(text, a, b), 1e-13)
+
+
 def test_complex_products_with_fractions():
     rng = np.random.default_rng(0)
     c, a, b = [rng.normal(size=(2, 2)) + 1j * rng.normal(size=(2, 2)) for _ in range(3)]

@@ -50,6 +50,7 @@ product("matrix-vector 4096", (4096, 4096), (4096,))
 product("matrix-vector 1000, complex64", (1000, 1000), (1000,), dtype="complex64")
 product("matmul 80x1000 @ 1000x30, complex64", (80, 1000), (1000, 30), dtype="complex64")
 product("dot 1 M", (1_000_000,), (1_000_000,))
+product("bmm 64x2x2", (64, 2, 2), (64, 2, 2))
 product("bmm 64x32x32", (64, 32, 32), (64, 32, 32))
 product("bmm 512x16x16", (512, 16, 16), (512, 16, 16))
 product("bmm 96x128x32 @ 96x32x128", (96, 128, 32), (96, 32, 128))
@@ -74,6 +75,12 @@ for _case in ((1, 64, 64), (32, 128, 128), (128, 784, 64), (256, 1024, 1024), (2
 def einsum(torch):
     a, b = torch.randn(8, 4, 64, 32), torch.randn(8, 4, 64, 32)
     return lambda: torch.einsum("bhtd,bhsd->bhts", a, b)
+
+
+@program("einsum bij,bij->bi 64x50x50", GROUP)
+def einsum_rows(torch):
+    a, b = torch.randn(64, 50, 50), torch.randn(64, 50, 50)
+    return lambda: torch.einsum("bij,bij->bi", a, b)
 
 
 def int8(n):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .. import dtypes as dt
 from ..layout import Layout
 from ..plan import remember
 from ..tensor import Tensor
@@ -116,6 +117,7 @@ def _product(values):
     return n
 
 
+_SHORT = 256  # of sums no longer than this the products are written down, and then added up
 _ways: dict = {}  # (equation, two layouts) -> what `_way` said
 
 
@@ -153,6 +155,8 @@ def _way(equation, a, b):
         [*sizes, count(summed), count(only_b)],
         [size[c] for c in row],
     )
+    if batch and summed and not only_a and not only_b and count(summed) <= _SHORT and la.dtype in (dt.float32, dt.float64):
+        return orders, tuple(range(len(batch), len(row) + len(summed)))  # many short sums
     return tuple(
         (None if order == tuple(range(len(order))) else order, None if x == y else tuple(y))
         for order, x, y in zip(orders, before, after)
@@ -160,6 +164,9 @@ def _way(equation, a, b):
 
 
 def _by_one_product(way, a, b):
+    if len(way) == 2:
+        (order_a, order_b, order), dims = way
+        return sum_(a.permute(order_a) * b.permute(order_b), dims).permute(order)
     (order_a, shape_a), (order_b, shape_b), (order, shape) = way
     a = a if order_a is None else a.permute(order_a)
     b = b if order_b is None else b.permute(order_b)
