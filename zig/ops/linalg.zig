@@ -275,9 +275,14 @@ const One = struct {
         const scale = scaled(n * n, h);
         var info: i32 = -1;
         if (scale > 0) {
+            // Rows a multiple of 512 bytes apart would drive each other out of the cache (there is room
+            // where the pairs come to lie).
+            const ld = if (n % 64 == 0) n + 8 else n;
+            if (ld != n) for (0..n) |i| @memcpy(pairs[i * ld ..][0..n], h[i * n ..][0..n]);
             const it: general.General = .{
                 .n = n,
-                .h = h,
+                .h = if (ld != n) pairs else h,
+                .ld = ld,
                 .re = re,
                 .im = im,
                 .v = if (vectors) v else null,

@@ -1,6 +1,6 @@
 //! Eigenvalues and vectors of a matrix without symmetry: to Hessenberg form by Householder
 //! reflections, to the real Schur form by implicit double QR steps, vectors by back-substitution.
-//! The steps are those of EISPACK's hqr2. Matrices are row-major without gaps, float64.
+//! The steps are those of EISPACK's hqr2. Matrices are row-major, float64.
 const std = @import("std");
 const vector = @import("linalg_vector.zig");
 const gather = vector.gather;
@@ -26,12 +26,13 @@ const Complex = struct {
     }
 };
 
-/// The eigenvalues re + i im of h (n, n), which is overwritten; conjugate pairs lie side by side,
+/// The eigenvalues re + i im of h (n, n; rows `ld` apart), which is overwritten; conjugate pairs lie side by side,
 /// the one with the positive imaginary part first. v (n, n) or null: the vectors as columns, for
 /// a pair the real and the imaginary part of the first.
 pub const General = struct {
     n: usize,
     h: [*]f64,
+    ld: usize,
     re: [*]f64,
     im: [*]f64,
     v: ?[*]f64,
@@ -43,7 +44,7 @@ pub const General = struct {
         s.hessenberg();
         var size: f64 = 0;
         for (0..s.n) |i| for (i -| 1..s.n) |j| {
-            size += @abs(s.h[i * s.n + j]);
+            size += @abs(s.h[i * s.ld + j]);
         };
         const failed = s.schur(size);
         if (failed != 0 or s.v == null or size == 0) return failed;
@@ -53,9 +54,10 @@ pub const General = struct {
     }
 
     inline fn at(s: General, i: usize, j: usize) *f64 {
-        return &s.h[i * s.n + j];
+        return &s.h[i * s.ld + j];
     }
 
+    /// (Until `transform` the vectors are rows, so that what becomes of them goes along them.)
     noinline fn hessenberg(s: General) void {
         const n = s.n;
         if (s.v) |v| vector.identity(n, n, v);
@@ -63,14 +65,14 @@ pub const General = struct {
             const k = i - 1;
             const length = n - i;
             const column = s.work;
-            gather(length, s.h + i * n + k, n, column);
+            gather(length, s.h + i * s.ld + k, s.ld, column);
             const tau = vector.reflector(length, column);
             s.at(i, k).* = column[0];
             for (i + 1..n) |j| s.at(j, k).* = 0;
             column[0] = 1;
-            vector.reflectRows(length, length, tau, column, s.h + i * n + i, n, s.work + n);
-            vector.reflectColumns(n, length, tau, column, s.h + i, n);
-            if (s.v) |v| vector.reflectColumns(n, length, tau, column, v + i, n);
+            vector.reflectRows(length, length, tau, column, s.h + i * s.ld + i, s.ld, s.work + n);
+            vector.reflectColumns(n, length, tau, column, s.h + i, s.ld);
+            if (s.v) |v| vector.reflectRows(length, n, tau, column, v + i * n, n, s.work + n);
         }
     }
 
@@ -128,14 +130,14 @@ pub const General = struct {
         s.re[last] = if (z != 0) x - w / z else x + z;
         s.im[first] = 0;
         s.im[last] = 0;
-        if (s.v == null) return;
+        const v = s.v orelse return;
         const off = s.at(last, first).*;
         const r = vector.hypot(off, z);
         p = off / r;
         q = z / r;
-        vector.rotate(n - first, q, p, s.h + first * n + first, s.h + last * n + first);
-        rotateColumns(last + 1, n, s.h + first, q, p);
-        rotateColumns(n, n, s.v.? + first, q, p);
+        vector.rotate(n - first, q, p, s.h + first * s.ld + first, s.h + last * s.ld + first);
+        rotateColumns(last + 1, s.ld, s.h + first, q, p);
+        vector.rotate(n, q, p, v + first * n, v + last * n);
     }
 
     fn rotateColumns(count: usize, stride: usize, a: [*]f64, q: f64, p: f64) void {
@@ -198,16 +200,16 @@ pub const General = struct {
                 s.at(k, k - 1).* *= 1 - tau;
             }
             v[0] = 1;
-            const columns = s.h + top * n + k;
+            const columns = s.h + top * s.ld + k;
             const height = @min(last, k + 3) + 1 - top;
             if (length == 3) {
-                vector.reflectRows3(right - k, tau, &v, s.h + k * n + k, n);
-                vector.reflectColumns3(height, tau, &v, columns, n);
-                if (s.v) |all| vector.reflectColumns3(n, tau, &v, all + k, n);
+                vector.reflectRows3(right - k, tau, &v, s.h + k * s.ld + k, s.ld);
+                vector.reflectColumns3(height, tau, &v, columns, s.ld);
+                if (s.v) |all| vector.reflectRows3(n, tau, &v, all + k * n, n);
             } else {
-                vector.reflectRows(2, right - k, tau, &v, s.h + k * n + k, n, s.work);
-                vector.reflectColumns(height, 2, tau, &v, columns, n);
-                if (s.v) |all| vector.reflectColumns(n, 2, tau, &v, all + k, n);
+                vector.reflectRows(2, right - k, tau, &v, s.h + k * s.ld + k, s.ld, s.work);
+                vector.reflectColumns(height, 2, tau, &v, columns, s.ld);
+                if (s.v) |all| vector.reflectRows(2, n, tau, &v, all + k * n, n, s.work);
             }
         }
     }
@@ -226,12 +228,14 @@ pub const General = struct {
         var z: f64 = 0;
         var below: f64 = 0;
         s.at(k, k).* = 1;
+        // The column, side by side.
+        const x_k = s.work;
+        x_k[k] = 1;
         var i = k;
         while (i > 0) {
             i -= 1;
             const w = s.at(i, i).* - value;
-            var r: f64 = 0;
-            for (l..k + 1) |j| r += s.at(i, j).* * s.at(j, k).*;
+            const r = vector.dot(k + 1 - l, s.h + i * s.ld + l, x_k + l);
             if (s.im[i] < 0) { // the second row of a block
                 z = w;
                 below = r;
@@ -248,17 +252,23 @@ pub const General = struct {
                 s.at(i, k).* = t;
                 const next = if (@abs(x) > @abs(z)) (-r - w * t) / x else (-below - y * t) / z;
                 s.at(i + 1, k).* = next;
+                x_k[i + 1] = next;
             }
-            const t = @abs(s.at(i, k).*);
+            x_k[i] = s.at(i, k).*;
+            const t = @abs(x_k[i]);
             if (eps * t * t > 1) for (i..k + 1) |j| {
-                s.at(j, k).* /= t;
+                x_k[j] /= t;
+                s.at(j, k).* = x_k[j];
             };
         }
     }
 
+    /// In both columns, and where they lie side by side.
     fn setPair(s: General, i: usize, k: usize, c: Complex) void {
         s.at(i, k - 1).* = c.re;
         s.at(i, k).* = c.im;
+        s.work[i] = c.re;
+        s.work[s.n + i] = c.im;
     }
 
     /// Columns k - 1 and k: the real and the imaginary part.
@@ -280,11 +290,11 @@ pub const General = struct {
         var i = first;
         while (i > 0) {
             i -= 1;
-            var r: Complex = .{ .re = 0, .im = 0 };
-            for (l..k + 1) |j| {
-                r.re += s.at(i, j).* * s.at(j, first).*;
-                r.im += s.at(i, j).* * s.at(j, k).*;
-            }
+            const row = s.h + i * s.ld + l;
+            const r: Complex = .{
+                .re = vector.dot(k + 1 - l, row, s.work + l),
+                .im = vector.dot(k + 1 - l, row, s.work + s.n + l),
+            };
             const w = s.at(i, i).* - p;
             if (s.im[i] < 0) {
                 z = w;
@@ -299,8 +309,7 @@ pub const General = struct {
             } else s.block(i, k, w, z, r, below, size);
             const t = @max(@abs(s.at(i, first).*), @abs(s.at(i, k).*));
             if (eps * t * t > 1) for (i..k + 1) |j| {
-                s.at(j, first).* /= t;
-                s.at(j, k).* /= t;
+                s.setPair(j, k, .{ .re = s.work[j] / t, .im = s.work[s.n + j] / t });
             };
         }
     }
@@ -345,9 +354,10 @@ pub const General = struct {
     noinline fn transform(s: General) void {
         const n = s.n;
         const v = s.v.?;
+        for (0..n) |i| for (0..i) |j| std.mem.swap(f64, &v[i * n + j], &v[j * n + i]);
         for (0..n) |i| {
             @memset(s.work[0..n], 0);
-            for (0..n) |k| vector.axpy(n - k, v[i * n + k], s.h + k * n + k, s.work + k);
+            for (0..n) |k| vector.axpy(n - k, v[i * n + k], s.h + k * s.ld + k, s.work + k);
             @memcpy(v[i * n ..][0..n], s.work[0..n]);
         }
         for (0..n) |j| {
