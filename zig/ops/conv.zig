@@ -28,7 +28,7 @@
 //! algorithm, with its own order and error (conv_winograd.zig). The other float32 gradients of
 //! weights over 16, 32 ... channels sum in shorter chains (conv_pixels.zig), those over few
 //! channels, or of windows of one element to one channel, in fixed lanes (conv_lanes.zig,
-//! conv_single.zig). One image of one position is a vector (gemm_vector.zig). grad_input over few positions adds up positions last (conv_scatter.zig). Depthwise convolutions (conv_depthwise.zig,
+//! conv_single.zig). One image of one position is a vector in float32 (gemm_vector.zig). grad_input over few positions adds up positions last (conv_scatter.zig). Depthwise convolutions (conv_depthwise.zig,
 //! conv_depthwise_pixels.zig, conv_depthwise_rows.zig) sum over taps in one chain, in order or by
 //! columns of a 3, 5 or 7 high window, and their grad_weight in fixed lanes. Float16 is float32 all the way, and rounded at
 //! the end; so is bfloat16 there and where Winograd's algorithm is used, otherwise it goes by
@@ -312,7 +312,7 @@ fn Convolution(comptime T: type) type {
                 if (g.images * product(g.out) == 0) return @memset(out[0..numel], 0);
                 const gout = tensor(p, call, 1);
                 const x = tensor(p, call, 2);
-                if (g.isProduct() and g.images <= few_images) return outerProduct(g, gout, x, out, call);
+                if (T == f32 and g.isProduct() and g.images <= few_images) return outerProduct(g, gout, x, out, call);
                 if (T == f32 and g.isDepthwise() and depthwise_pixels.fitsWeight(g)) return depthwise_pixels.gradWeight(g, gout, x, out);
                 if (T == f32 and g.isDepthwise()) return Depthwise.gradWeight(g, gout, x, out);
                 if (T == f32 and simd.has_fma) {
@@ -349,7 +349,7 @@ fn Convolution(comptime T: type) type {
             );
 
             const image = tensor(p, call, 1);
-            if (g.isProduct() and g.images == 1) {
+            if (T == f32 and g.isProduct() and g.images == 1) {
                 const w = tensor(p, call, 2);
                 const x: gemm_vector.View = .{ .ptr = image.ptr, .dtype = native, .sj = 0, .sk = image.channel };
                 const across, const along = if (row == .conv) .{ w.image, w.channel } else .{ w.channel, w.image };

@@ -146,7 +146,7 @@ pub fn Gemm(comptime T: type) type {
             }
         };
 
-        pub fn run(p: *const Problem, call: *plan.Call) void {
+        pub noinline fn run(p: *const Problem, call: *plan.Call) void {
             if (p.m == 0 or p.n == 0) return;
             if (p.k == 0) return runEmpty(p);
             if (splitsK(p)) return runSplitK(p, call);

@@ -22,14 +22,16 @@ pub fn Outer(comptime T: type) type {
         /// Of C: less stays in the caches (in tests all goes this way).
         const least_bytes = if (builtin.is_test) 0 else 256 << 10;
 
-        /// Any product, here if it is of that kind.
-        pub fn multiply(p: *const Problem, call: *plan.Call) void {
-            if (comptime simd.has_fma and @typeInfo(T) == .float) if (fits(p)) return run(p);
+        /// Any product, here if it is of that kind (in float32: elsewhere it would be more code than it is worth).
+        pub noinline fn multiply(p: *const Problem, call: *plan.Call) void {
+            if (comptime simd.has_fma and T == f32) if (fits(p)) return run(p);
             G.run(p, call);
         }
 
         fn fits(p: *const Problem) bool {
-            if (p.k == 0 or p.k > 24 or p.n < 8 * W or p.m * p.n * @sizeOf(T) < least_bytes) return false;
+            if (p.k == 0 or p.k > 24 or p.n < 8 * W or p.m < together or p.m * p.n * @sizeOf(T) < least_bytes) return false;
+            // (The last rows and columns may be written twice, rows after they were finished.)
+            if (p.adds and p.n % W != 0 or (p.adds or p.epilogue != null) and p.m % together != 0) return false;
             const b = p.b_view orelse return false;
             return p.a_view != null and b.si == 1 and p.output == null and p.op == .multiply_add and p.c.isRun(0, p.n);
         }
@@ -41,32 +43,24 @@ pub fn Outer(comptime T: type) type {
 
         noinline fn rows(p: *const Problem, begin: usize, end: usize) void {
             for (begin..end) |item| {
-                const first = item * together;
-                const count = @min(together, p.m - first);
-                if (count == together) strips(together, p, first) else for (first..p.m) |row| strips(1, p, row);
-                p.finish(first, count, 0, p.n);
+                const row = @min(item * together, p.m - together);
+                var j: usize = 0;
+                while (j + vectors * W <= p.n) : (j += vectors * W) strip(vectors, p, row, j);
+                while (j < p.n) : (j += W) strip(1, p, row, @min(j, p.n - W));
+                p.finish(row, together, 0, p.n);
             }
         }
 
-        fn strips(comptime height: usize, p: *const Problem, row: usize) void {
-            var j: usize = 0;
-            while (j + vectors * W <= p.n) : (j += vectors * W) strip(height, vectors, p, row, j, W);
-            while (j < p.n) : (j += W) strip(height, 1, p, row, j, @min(W, p.n - j));
-        }
-
-        /// `count` of the last vector's columns.
-        inline fn strip(comptime height: usize, comptime width: usize, p: *const Problem, row: usize, j: usize, count: usize) void {
+        inline fn strip(comptime width: usize, p: *const Problem, row: usize, j: usize) void {
             const a = p.a_view.?;
             const b = p.b_view.?;
-            var acc: [height][width]V = @splat(@splat(@splat(0)));
+            var acc: [together][width]V = @splat(@splat(@splat(0)));
             var left = a.ptr + row * a.si;
             var right = b.ptr + j;
             for (0..p.k) |_| {
-                var x: [width]V = undefined;
-                inline for (&x, 0..) |*v, l| v.* = if (width > 1) simd.load(T, right + l * W) else part(right, count);
-                inline for (&acc, 0..) |*sums, i| {
-                    const y: V = @splat(left[i * a.si]);
-                    inline for (sums, x) |*sum, v| sum.* = simd.fma(V, y, v, sum.*);
+                inline for (0..width) |l| {
+                    const x = simd.load(T, right + l * W);
+                    inline for (&acc, 0..) |*sums, i| sums[l] = simd.fma(V, @splat(left[i * a.si]), x, sums[l]);
                 }
                 left += a.sk;
                 right += b.sk;
@@ -74,15 +68,9 @@ pub fn Outer(comptime T: type) type {
             inline for (acc, 0..) |sums, i| {
                 const to = p.c.at(row + i, j);
                 inline for (sums, 0..) |sum, l| {
-                    var y = sum;
-                    if (p.adds) y = (if (width > 1) simd.load(T, to + l * W) else part(to, count)) + sum;
-                    if (width > 1 or count == W) simd.store(T, to + l * W, y) else simd.storePart(T, to, count, y);
+                    simd.store(T, to + l * W, if (p.adds) simd.load(T, to + l * W) + sum else sum);
                 }
             }
-        }
-
-        inline fn part(from: [*]const T, count: usize) V {
-            return if (count == W) simd.load(T, from) else simd.loadPart(T, from, count, 0);
         }
     };
 }

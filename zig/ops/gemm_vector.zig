@@ -72,7 +72,7 @@ pub fn Vector(comptime T: type) type {
             runBy(lanes / 2, n, k, x, m, out, call);
         }
 
-        fn runBy(by_lanes: usize, n: usize, k: usize, x: View, m: View, out: [*]T, call: *plan.Call) void {
+        noinline fn runBy(by_lanes: usize, n: usize, k: usize, x: View, m: View, out: [*]T, call: *plan.Call) void {
             if (n == 0) return;
             if (k == 0) return @memset(out[0..n], 0);
             const blocks = (k + block - 1) / block;
@@ -121,17 +121,21 @@ pub fn Vector(comptime T: type) type {
 
         /// Vector i of `count`, `si` elements after the one before, to out[i * n ..][0..n]: as `run` does it,
         /// with the matrix read once if its rows lie along k.
-        pub fn runFew(count: usize, n: usize, k: usize, x: View, si: usize, m: View, out: [*]T, call: *plan.Call) void {
-            if (!simd.has_fma or @typeInfo(T) != .float or n < 2 or k > block or x.dtype != native or m.dtype != native or x.sk != 1 or m.sk != 1) {
-                for (0..count) |i| {
-                    var row = x;
-                    row.ptr += i * si * x.dtype.size();
-                    run(n, k, row, m, out + i * n, call);
-                }
-                return;
+        pub noinline fn runFew(count: usize, n: usize, k: usize, x: View, si: usize, m: View, out: [*]T, call: *plan.Call) void {
+            if (comptime !simd.has_fma or T != f32) return each(count, n, k, x, si, m, out, call);
+            if (n < 2 or k > block or x.dtype != native or m.dtype != native or x.sk != 1 or m.sk != 1) {
+                return each(count, n, k, x, si, m, out, call);
             }
             const few: Few = .{ .count = count, .n = n, .k = k, .x = @ptrCast(@alignCast(x.ptr)), .si = si, .m = m, .out = out };
             services.parallelFor((n + 1) / 2, @max(1, piece_elements / (2 * k)), few, runPairs);
+        }
+
+        noinline fn each(count: usize, n: usize, k: usize, x: View, si: usize, m: View, out: [*]T, call: *plan.Call) void {
+            for (0..count) |i| {
+                var row = x;
+                row.ptr += i * si * x.dtype.size();
+                run(n, k, row, m, out + i * n, call);
+            }
         }
 
         const Few = struct { count: usize, n: usize, k: usize, x: [*]const T, si: usize, m: View, out: [*]T };

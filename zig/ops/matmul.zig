@@ -24,8 +24,7 @@
 //!
 //! Bits: an element is a chain over ascending k cut every 512 steps (gemm_kernel.zig; of
 //! bfloat16 k goes 1, 0, 3, 2, ..., and the CPU's dot products take numbers below 2^-126 for 0); where
-//! M = 1 or N = 1, in dot, and in linear of float32 and float64 where 2 to 4 rows meet N >= 16 and K >= 256
-//! (float64: 8, 128), it follows gemm_vector.zig. Python that folds leading
+//! M = 1 or N = 1, in dot, and in linear of float32 where 2 to 4 rows meet N >= 16 and K >= 256, it follows gemm_vector.zig. Python that folds leading
 //! dimensions of `a` into M for a 2-d `b` gets the fast path for M = 1 too.
 const std = @import("std");
 const DType = @import("../dtype.zig").DType;
@@ -148,11 +147,7 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     s.vector = s.m == 1 or s.n == 1;
     s.into = row == .matmul_into;
     // (All rows, whether they fold or not.)
-    if (row == .linear) s.few = switch (d) {
-        .float32 => gemm_vector.Vector(f32).areFew(s.m * s.batch, s.n, s.k),
-        .float64 => gemm_vector.Vector(f64).areFew(s.m * s.batch, s.n, s.k),
-        else => false,
-    };
+    s.few = row == .linear and d == .float32 and gemm_vector.Vector(f32).areFew(s.m * s.batch, s.n, s.k);
     const at: usize = if (row == .linear) 1 else 0;
     if ((row == .linear or row == .matmul_bias) and p.ints.len > at) {
         if (d != .float32 and d != .float64) return error.Unsupported;
@@ -414,7 +409,7 @@ fn Product(comptime T: type) type {
                 .sj = s.b_cs,
                 .sk = s.b_rs,
             };
-            if (s.few) {
+            if (T == f32 and s.few) {
                 gemm_vector.Vector(T).runFew(s.m, s.n, s.k, a, s.a_rs, b, x.sum, x.call);
                 if (needsEpilogue(x)) finishing(s)(&x, 0, s.m, 0, s.n);
             } else if (s.m == 1) {
@@ -427,7 +422,7 @@ fn Product(comptime T: type) type {
         }
 
         /// A product so small that setting out the large ones' ways takes longer: chains one by one.
-        fn runSmall(x: *const Matrices) void {
+        noinline fn runSmall(x: *const Matrices) void {
             const s = x.s;
             const a: [*]const T = @ptrCast(@alignCast(x.a));
             const b: [*]const T = @ptrCast(@alignCast(x.b));

@@ -132,7 +132,7 @@ fn Parts(comptime T: type) type {
                     if (!are_pairs) copyPairs(T, &buffer, from, p.a.cs, p.a.part, n);
                     const pairs: [*]const T = if (are_pairs) from else &buffer;
                     var j: usize = 0;
-                    inline for (.{ W, 4, 1 }) |w| while (j + w <= n) : (j += w) {
+                    inline for (.{ W, 1 }) |w| while (j + w <= n) : (j += w) {
                         const even = comptime simd.iota(w, i32) * @as(@Vector(w, i32), @splat(2));
                         const odd = comptime even + @as(@Vector(w, i32), @splat(1));
                         const x: @Vector(2 * w, T) = pairs[2 * j ..][0 .. 2 * w].*;
@@ -178,7 +178,7 @@ fn Joining(comptime T: type) type {
 }
 
 /// out (n, 2), contiguous = the sums over k of x[k] * m[j, k], x a row.
-fn byVector(comptime T: type, n: usize, k: usize, x: Matrix(T), given: Matrix(T), out: [*]T, call: *Call) void {
+noinline fn byVector(comptime T: type, n: usize, k: usize, x: Matrix(T), given: Matrix(T), out: [*]T, call: *Call) void {
     const Vector = gemm_vector.Vector(T);
     const d = dtypeOf(T);
     var m = given;
