@@ -339,6 +339,10 @@ def erfinv():
 
     r = fit(small, 0, 0.5, 21, weight=lambda z: 1 / small(z), grid=200)
     table("erfinv_small", 64, r, "erfinv(x) = x P(x^2), x^2 <= 0.5:")
+    first = mp.sqrt(mp.pi) / 2
+    r = fit(lambda z: (small(z) - first) / max(z, mp.mpf(10) ** -29), mp.mpf(10) ** -9, 0.5, 9,
+            weight=lambda z: z / small(z), grid=200)
+    table("erfinv_small_tail", 32, r, "erfinv(x) = x (sqrt(pi) / 2 + z P(z)), z = x^2 <= 0.5:")
 
     def inverse_complement(w):  # erfinv(1 - exp(-w^2)), by Newton on log(erfc)
         x = w * mp.mpf("0.95")
@@ -358,6 +362,11 @@ def erfinv():
     r = fit(large, (low - 2) / (low + 2), (high - 2) / (high + 2), 22,
             weight=lambda t: 1 / large(t), grid=150)
     table("erfinv_large", 64, r, "erfinv(x) = w P((w - 2) / (w + 2)), w = sqrt(-log(1 - x)):")
+    end = mp.sqrt(25 * LN2)
+    first = large(mp.mpf(0))
+    r = fit(lambda t: (large(t) - first) / t, (low - 2) / (low + 2), (end - 2) / (end + 2), 10,
+            weight=lambda t: t / large(t), grid=151)
+    table("erfinv_large_tail", 32, r, "erfinv(x) = w (P(0) above + t P(t)), t = (w - 2) / (w + 2), x < 1 - 2^-25:")
 
 
 @entry

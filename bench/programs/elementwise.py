@@ -120,6 +120,9 @@ case("int32 times 2.5 10 K", lambda t: (t.arange(10_000, dtype=t.int32),), lambd
 case("complex64 cube 100 K", lambda t: (t.complex(t.randn(100_000), t.randn(100_000)),), lambda t, z: z**3,
      bytes=16 * 100_000)  # fmt: skip
 case("bessel_j0 100 K", lambda t: (9 * t.rand(100_000),), lambda t, x: t.special.bessel_j0(x), bytes=8 * 100_000)
+case("erfinv 100 K", lambda t: (2 * t.rand(100_000) - 1,), lambda t, x: x.erfinv(), bytes=8 * 100_000)
+case("pow float64 100 K", lambda t: (3 * t.rand(100_000).double(), 3 * t.rand(100_000).double()), lambda t, x, y: x**y,
+     bytes=24 * 100_000)  # fmt: skip
 case("gammainc 10 K", lambda t: (t.rand(10_000) + 1, t.rand(10_000)), lambda t, a, x: t.special.gammainc(a, x),
      bytes=12 * 10_000)  # fmt: skip
 case("i1e 100 K", lambda t: (18 * t.rand(100_000) - 9,), lambda t, x: t.special.i1e(x), bytes=8 * 100_000)

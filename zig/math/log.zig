@@ -14,7 +14,7 @@ const poly = common.poly;
 const ln2 = 0.693147180559945309417232121458176568;
 
 /// x = 2^k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2).
-fn Decomposed(comptime V: type) type {
+pub fn Decomposed(comptime V: type) type {
     return struct { f: V, k: V };
 }
 

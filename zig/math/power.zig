@@ -16,10 +16,10 @@ const ln2 = 0.693147180559945309417232121458176568;
 /// x^y with C99's special cases.
 /// Error below 0.95 ulp (float32), 0.62 (float64).
 pub fn pow(comptime V: type, x: V, y: V) V {
-    if (comptime !common.isSingle(V)) return special(V, x, y, longPower(V, @abs(x), y));
-    if (comptime !common.has_fma) return special(V, x, y, widePower(V, @abs(x), y));
-    const r = shortPower(V, x, y, c(V, 0));
-    const low = common.bits(V, c(V, 0x1p-126));
+    const single = comptime common.isSingle(V);
+    if (comptime !common.has_fma) return if (single) special(V, x, y, widePower(V, @abs(x), y)) else unusualPower(V, x, y);
+    const r = if (single) shortPower(V, x, y, c(V, 0)) else longPower(V, logarithm.decomposeNormal(V, x), y);
+    const low = common.bits(V, c(V, if (single) 0x1p-126 else 0x1p-1022));
     const high = common.bits(V, common.inf(V));
     const odd = common.bits(V, x) -% low >= high -% low;
     if (common.any(odd | (common.bits(V, @abs(y)) >= high))) {
@@ -32,6 +32,7 @@ pub fn pow(comptime V: type, x: V, y: V) V {
 /// The same where an x is not a normal number above 0, or a y not finite.
 noinline fn unusualPower(comptime V: type, x: V, y: V) V {
     const a = @abs(x);
+    if (comptime !common.isSingle(V)) return special(V, x, y, longPower(V, logarithm.decompose(V, a), y));
     const tiny = a < c(V, 0x1p-126);
     const scaled = pick(V, tiny, a * c(V, 0x1p25), a);
     const safe = pick(V, @abs(y) < common.inf(V), y, c(V, 0));
@@ -96,14 +97,14 @@ inline fn limit(comptime V: type, x: V, comptime size: comptime_float) V {
     return pick(V, x > c(V, size), c(V, size), pick(V, x < c(V, -size), c(V, -size), x));
 }
 
-/// x^y for finite x > 0: log(x) to 2^-68, as the exponent multiplies its error by up to 745.
-inline fn longPower(comptime V: type, x: V, y: V) V {
-    const d = logarithm.decompose(V, x);
+/// ((1 + f) 2^k)^y: log(x) to 2^-68, as the exponent multiplies its error by up to 745.
+inline fn longPower(comptime V: type, d: logarithm.Decomposed(V), y: V) V {
     const denominator = common.quickTwoSum(V, c(V, 2), d.f);
-    const s = d.f / denominator.high;
+    const inverse = c(V, 1) / denominator.high;
+    const s = d.f * inverse;
     const product = common.twoProduct(V, s, denominator.high);
     const rest = ((d.f - product.high) - product.low) - s * denominator.low;
-    const ratio: Pair(V) = .{ .high = s, .low = rest / denominator.high };
+    const ratio: Pair(V) = .{ .high = s, .low = rest * inverse };
     // log(m) = 2s + 2/3 s^3 + s^5 P(s^2)
     const z = common.pairProduct(V, ratio, ratio);
     const cube = common.pairProduct(V, z, ratio);

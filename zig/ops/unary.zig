@@ -104,7 +104,7 @@ pub const rows = blk: {
         of.wide("atanh", math.atanh),
         of.streamed("erf", math.erf),
         of.costly("erfc", math.erfc, 0),
-        of.wide("erfinv", math.erfinv),
+        of.costly("erfinv", math.erfinv, 0),
         of.wide("lgamma", math.lgamma),
         of.wide("digamma", math.digamma),
         of.wide("i0", math.besselI0),
