@@ -138,7 +138,7 @@ const chunk = simd.lanes(f32);
 pub fn copyStrided(size: usize, to: [*]u8, to_step: usize, from: [*]const u8, from_step: usize, n: usize) void {
     switch (size) {
         inline 1, 2, 4, 8, 16 => |bytes| {
-            const done = if (bytes < 16 and to_step == bytes and from_step == 2 * bytes) everySecond(bytes, to, from, n) else 0;
+            const done = if (simd.has_fma and bytes < 16 and to_step == bytes and from_step == 2 * bytes) everySecond(bytes, to, from, n) else 0;
             for (done..n) |i| {
                 to[i * to_step ..][0..bytes].* = from[i * from_step ..][0..bytes].*;
             }

@@ -104,6 +104,9 @@ fn prepare(p: *Plan) plan.PrepareError!void {
     const compute = computeOf(row, x.dtype, p.operands[0].dtype);
     if (compute == .f64) switch (row.op) { // kernels that float64 goes without
         .sum_of_magnitudes => row = .{ .name = row.name, .op = .sum, .map = .magnitude },
+        .sum_of_numbers => if (comptime !simd.has_fma) {
+            row = .{ .name = row.name, .op = .sum, .map = .number };
+        },
         else => {},
     };
     const integers_only = compute == .i64 and row.op == .sum_of_numbers;
@@ -299,7 +302,7 @@ fn choose(compute: Compute, op: kernels.Op) Kernel {
                     else => false,
                 };
                 if (T == i64 and !integer) unreachable;
-                if (T == f64 and o == .sum_of_magnitudes) unreachable;
+                if (T == f64 and (o == .sum_of_magnitudes or (o == .sum_of_numbers and !simd.has_fma))) unreachable;
                 return comptime kernels.kernel(T, o);
             },
         },

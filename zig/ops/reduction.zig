@@ -18,7 +18,7 @@ const row_block = kernels.row_block;
 const column_block = kernels.column_block;
 
 /// What happens to an element before the kernel sees it.
-pub const Map = enum { none, magnitude, magnitude_to_p, is_nonzero };
+pub const Map = enum { none, number, magnitude, magnitude_to_p, is_nonzero };
 
 /// What makes the result from the total.
 pub const Finish = enum {
@@ -152,7 +152,7 @@ pub noinline fn applyMap(r: *const Reduction, buffer: *Buffer, n: usize) void {
             const x: [*]T = @ptrCast(&buffer.bytes);
             switch (r.map) {
                 .none => {},
-                inline else => |map| if (T == i64 and map != .is_nonzero) unreachable else mapAll(map, T, x, n, r.parameter),
+                inline else => |map| if ((T == i64 and map != .is_nonzero) or (map == .number and simd.has_fma)) unreachable else mapAll(map, T, x, n, r.parameter),
             }
         },
     }
@@ -168,6 +168,7 @@ fn mapAll(comptime map: Map, comptime T: type, x: [*]T, n: usize, parameter: f64
         const v: V = x[i..][0..lanes].*;
         x[i..][0..lanes].* = switch (map) {
             .none => comptime unreachable,
+            .number => @select(T, v == v, v, zero),
             .is_nonzero => @select(T, v != zero, @as(V, @splat(1)), zero),
             .magnitude => @abs(v),
             .magnitude_to_p => math.pow(V, @abs(v), @splat(@floatCast(parameter))),

@@ -502,8 +502,8 @@ const Block = struct {
 fn reverse(comptime T: type, out: [*]T, x: [*]const T, n: usize) void {
     const lanes = 32 / @sizeOf(T);
     if (n >= lanes) return reverseBy(T, lanes, out, x, n);
-    if (lanes >= 4 and n >= lanes / 2) return reverseBy(T, lanes / 2, out, x, n);
-    if (lanes >= 8 and n >= lanes / 4) return reverseBy(T, lanes / 4, out, x, n);
+    if (simd.has_fma and lanes >= 4 and n >= lanes / 2) return reverseBy(T, lanes / 2, out, x, n);
+    if (simd.has_fma and lanes >= 8 and n >= lanes / 4) return reverseBy(T, lanes / 4, out, x, n);
     for (0..n) |i| out[n - 1 - i] = x[i];
 }
 
