@@ -332,7 +332,7 @@ const Triangle = struct {
             const from = j.call.ptr[1].? + rowOffset(j.p.operands[1], index);
             // The first column of row r that is not kept (lower), or that is (upper).
             const border = @as(i64, @intCast(r)) +| j.p.ints[0] +| @intFromBool(!j.upper);
-            if (!j.by_lines) j.byRows(m, to, from, border) else if (j.upper) j.byLines(true, m, to, from, border) else j.byLines(false, m, to, from, border);
+            if (j.by_lines) j.byLines(m, to, from, border) else j.byRows(m, to, from, border);
             index += m;
         }
     }
@@ -355,7 +355,7 @@ const Triangle = struct {
 
     /// Rows whose bytes lie together, the last line of each over the one before. In place it may read
     /// what that wrote: that is kept or 0 as well.
-    fn byLines(j: *const Triangle, comptime upper: bool, m: usize, first: [*]u8, first_x: [*]const u8, border: i64) void {
+    fn byLines(j: *const Triangle, m: usize, first: [*]u8, first_x: [*]const u8, border: i64) void {
         const out, const x = .{ j.p.operands[0], j.p.operands[1] };
         const d = out.ndim();
         const size: i64 = @intCast(out.dtype.size());
@@ -363,16 +363,17 @@ const Triangle = struct {
         const pitch, const x_pitch = .{ stride(out, d - 2), stride(x, d - 2) };
         // In bytes; may lie before or behind the row.
         var cut = border *| size;
+        const turned: u8 = if (j.upper) 0xff else 0;
         var to, var from = .{ first, first_x };
         for (0..m) |_| {
             const byte: usize = @intCast(std.math.clamp(cut, 0, short_row));
             if (n >= 32) {
                 var i: usize = 0;
-                while (i + 32 <= n) : (i += 32) cutLine(upper, 32, to + i, from + i, byte -| i);
-                if (i < n) cutLine(upper, 32, to + n - 32, from + n - 32, byte -| (n - 32));
+                while (i + 32 <= n) : (i += 32) cutLine(turned, 32, to + i, from + i, byte -| i);
+                if (i < n) cutLine(turned, 32, to + n - 32, from + n - 32, byte -| (n - 32));
             } else inline for (.{ 16, 8, 4, 2, 1 }) |length| if (n >= length and n < 2 * length) {
-                cutLine(upper, length, to, from, byte);
-                if (n > length) cutLine(upper, length, to + n - length, from + n - length, byte -| (n - length));
+                cutLine(turned, length, to, from, byte);
+                if (n > length) cutLine(turned, length, to + n - length, from + n - length, byte -| (n - length));
             };
             cut +|= size;
             to += pitch;
@@ -381,12 +382,13 @@ const Triangle = struct {
     }
 };
 
-inline fn cutLine(comptime upper: bool, comptime length: usize, to: [*]u8, from: [*]const u8, cut: usize) void {
+/// The bytes before the `cut`-th, or, turned, the others; 0 elsewhere.
+inline fn cutLine(turned: u8, comptime length: usize, to: [*]u8, from: [*]const u8, cut: usize) void {
     const V = @Vector(length, u8);
     const x: V = from[0..length].*;
     const low = std.simd.iota(u8, length) < @as(V, @splat(@intCast(@min(cut, length))));
-    const zero: V = @splat(0);
-    to[0..length].* = if (upper) @select(u8, low, zero, x) else @select(u8, low, x, zero);
+    const kept = @select(u8, low, @as(V, @splat(0xff)), @as(V, @splat(0))) ^ @as(V, @splat(turned));
+    to[0..length].* = x & kept;
 }
 
 fn TriangleIndices(comptime T: type) type {

@@ -158,9 +158,12 @@ pub noinline fn applyMap(r: *const Reduction, buffer: *Buffer, n: usize) void {
     }
 }
 
+/// Without fma a power is a lot of code for each lane.
+const power_lanes = if (simd.has_fma) 16 else 2;
+
 /// Past n as well, up to the vector: the buffer is a multiple of it.
 fn mapAll(comptime map: Map, comptime T: type, x: [*]T, n: usize, parameter: f64) void {
-    const lanes = simd.lanes(T);
+    const lanes = if (map == .magnitude_to_p) @min(simd.lanes(T), power_lanes) else simd.lanes(T);
     const V = @Vector(lanes, T);
     const zero: V = @splat(0);
     var i: usize = 0;
@@ -206,7 +209,7 @@ pub noinline fn finish(
         .mean => scale(totals, n, length, r.compute == .f32),
         .root => roots(totals, n),
         .root_p => for (totals[0..n]) |*x| {
-            x.f = math.pow(@Vector(8, f64), @splat(x.f), @splat(1 / r.parameter))[0];
+            x.f = math.pow(@Vector(@min(8, power_lanes), f64), @splat(x.f), @splat(1 / r.parameter))[0];
         },
         .variance, .deviation => {
             scale(second, n, divisor, false);
