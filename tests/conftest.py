@@ -37,3 +37,12 @@ def pytest_collection_modifyitems(config, items):
         out = [item for item in items if item.get_closest_marker("native")]
         items[:] = [item for item in items if not item.get_closest_marker("native")]
         config.hook.pytest_deselected(items=out)
+
+
+@pytest.fixture(autouse=True)
+def same_numbers(request):
+    """A module's generator RNG begins anew in each test, so that what a test draws doesn't depend on those before it."""
+    generator = getattr(request.module, "RNG", None)
+    if generator is not None:
+        state = vars(request.module).setdefault("RNG_STATE", generator.bit_generator.state)
+        generator.bit_generator.state = state
