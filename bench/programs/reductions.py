@@ -93,6 +93,18 @@ def sum_of_columns_of_halves(torch):
     return lambda: x.sum(0)
 
 
+@program("segment_reduce sum, 2 of 500 K", GROUP, bytes=4 * M)
+def segments(torch):
+    x, lengths = torch.randn(M), torch.tensor([M // 2, M // 2])
+    return lambda: torch.segment_reduce(x, "sum", lengths=lengths)
+
+
+@program("trapezoid 1000x1000, rows", GROUP, bytes=4 * M)
+def integrals(torch):
+    x = torch.randn(*SQUARE)
+    return lambda: torch.trapezoid(x, dim=1)
+
+
 @program("nansum float64 1 M", GROUP, bytes=8 * M)
 def sum_of_float64_numbers(torch):
     x = torch.randn(M, dtype=torch.float64)

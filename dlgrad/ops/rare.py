@@ -13,7 +13,7 @@ from .checked import index_errors
 from .create import arange
 from .elementwise import is_scalar
 from .from_data import tensor
-from .joining import cat
+from .joining import cat, stack
 from .mask import nonzero
 from .reduce import check
 from .scatter import _REDUCTIONS, _direct, _write_into
@@ -266,8 +266,11 @@ def segment_reduce(
     # The rows behind one another, each with what is left of it as a group more.
     lengths = cat([lengths, left], -1)
     rows = data.reshape((math.prod(lead) * size, *data.shape[axis + 1 :]))
-    groups = arange(lengths._layout.numel).repeat_interleave(lengths.reshape(-1))
-    out = _reduced_groups(rows, reduce, groups, lengths, initial)
+    if rows._layout.numel >= _LARGE_GROUP * lengths._layout.numel:
+        out = _reduced_one_by_one(rows, reduce, lengths.reshape(-1).tolist(), initial)
+    else:
+        groups = arange(lengths._layout.numel).repeat_interleave(lengths.reshape(-1))
+        out = _reduced_groups(rows, reduce, groups, lengths, initial)
     return narrow(out.reshape((*lengths.shape, *data.shape[axis + 1 :])), axis, before, lengths.shape[-1] - 1 - before)
 
 
@@ -299,6 +302,30 @@ def _few_groups(data, given, offsets, axis):
         return None
     groups = tensor([i for i, k in enumerate(lengths) for _ in range(k)], dtype=dt.int64)
     return remember(_few, key, (groups, tensor(lengths).reshape((*shape[:axis], count))))
+
+
+_LARGE_GROUP = 4096  # elements from which on a group is reduced by itself
+
+
+def _reduced_one_by_one(rows, reduce, lengths, initial):
+    """As _reduced_groups, a reduction for each group."""
+    start = _NOTHING[reduce] if initial is None else initial
+    out = []
+    for group in rows.split(lengths):
+        n = group._layout.shape[0]
+        if not n:
+            value = group.new_full(group._layout.shape[1:], math.nan if reduce == "mean" and initial is None else start)
+        elif reduce == "sum" or reduce == "mean":
+            value = group.sum(0) if start == 0 else group.sum(0) + start
+            value = value if reduce == "sum" else value / n
+        elif reduce == "prod":
+            value = group.prod(0) if start == 1 else group.prod(0) * start
+        else:
+            value = group.amax(0) if reduce == "max" else group.amin(0)
+            if initial is not None:
+                value = value.masked_fill(value < start if reduce == "max" else value > start, start)
+        out.append(value)
+    return stack(out)
 
 
 def _reduced_groups(rows, reduce, groups, lengths, initial):

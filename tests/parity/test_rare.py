@@ -53,6 +53,33 @@ def test_values_and_gradients(name):
         agree(g, h, 256, name)
 
 
+@pytest.mark.parametrize("initial", [None, 0.5])
+@pytest.mark.parametrize("how", ["sum", "mean", "max", "min", "prod"])
+@pytest.mark.parametrize("shape, lengths", [((20_000,), [8000, 0, 12_000]), ((3000, 4), [500, 2500]), ((2, 9000), [[4000, 5000], [9000, 0]])])
+def test_segments_of_many(shape, lengths, how, initial):
+    """Groups so large that each is reduced by itself."""
+    x, y = both(1 + 0.01 * np.random.default_rng(1).normal(size=shape), "float64", grad=True)
+    axis = np.ndim(lengths) - 1
+    for by in ("lengths", "offsets"):
+        got = []
+        for module, data in ((dlgrad, x), (torch, y)):
+            cuts = module.tensor(lengths)
+            if by == "offsets":
+                cuts = module.cat([module.zeros_like(cuts[..., :1]), cuts.cumsum(-1)], -1)
+            got.append(module.segment_reduce(data, how, **{by: cuts}, axis=axis, initial=initial))
+        agree(*got, 2**16, (how, by))  # sums of 10,000, one after the other there
+        agree(*(m.autograd.grad(v.nan_to_num(0, 0, 0).sum(), d)[0] for m, v, d in zip((dlgrad, torch), got, (x, y))), 2**16, (how, by))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8"])
+@pytest.mark.parametrize("shape", [(5,), (3, 4), (1,), (3, 0), (2, 1)])
+def test_trapezoid(shape, dtype):
+    for dim in (0, -1):
+        for by in ({}, {"dx": 2}, {"dx": 0.5}):
+            a, b = both(np.arange(math.prod(shape)).reshape(shape) % 7, dtype)
+            agree(dlgrad.trapezoid(a, dim=dim, **by), torch.trapezoid(b, dim=dim, **by), 0, (dim, by))
+
+
 def test_layouts():
     a, b = (m.empty_permuted((2, 3, 4), (1, 2, 0)) for m in (dlgrad, torch))
     assert (tuple(a.shape), a.stride()) == (
