@@ -180,6 +180,11 @@ pub inline fn opaquely(x: usize) usize {
         : [x] "0" (x),
     );
 }
+/// In a loop that ends others or is rarely long: the compiler then writes its body once, not for
+/// vectors and several times over. Costs no instruction.
+pub inline fn once() void {
+    asm volatile ("");
+}
 /// How far ahead it is worth asking in a loop over this many inputs and an output, of so many
 /// bytes together: beyond some MiB only for the output's line itself, since reads teach the CPU
 /// what to fetch where writes don't.

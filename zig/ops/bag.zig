@@ -93,7 +93,10 @@ fn Bags(comptime T: type) type {
                 const term = @as(V, row[i..][0..lanes].*) * s;
                 out[i..][0..lanes].* = if (more) @as(V, out[i..][0..lanes].*) + term else term;
             }
-            while (i < out.len) : (i += 1) out[i] = if (more) out[i] + row[i] * share else row[i] * share;
+            while (i < out.len) : (i += 1) {
+                simd.once();
+                out[i] = if (more) out[i] + row[i] * share else row[i] * share;
+            }
         }
     };
 }

@@ -41,6 +41,7 @@ pub fn load(comptime T: type, d: DType, dst: [*]T, src: [*]const u8, n: usize, s
                 }
             }
             while (i < n) : (i += 1) {
+                if (S != T) simd.once();
                 const x: [1]T = widen(T, known, 1, @ptrCast(from + i * stride));
                 dst[i] = x[0];
             }
@@ -268,6 +269,7 @@ pub fn transposeRows(
             inline for (0..B) |l| to[l * width ..][0..height].* = @as([B]T, block[l])[0..height].*;
         }
         while (k < kc) : (k += 1) {
+            simd.once();
             inline for (0..height) |i| dst[k * width + first + i] = rows[first + i][k];
         }
     }

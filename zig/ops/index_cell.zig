@@ -61,7 +61,10 @@ pub fn Cell(comptime ElementType: type, comptime ValueType: type, comptime actio
                     .min => @select(T, (x != x) | (x < y), x, y),
                 };
             }
-            while (i < n) : (i += 1) reduce(how, &to[i], from[i]);
+            while (i < n) : (i += 1) {
+                simd.once();
+                reduce(how, &to[i], from[i]);
+            }
         }
 
         /// to[i * to_step] (action)= from[i * from_step]. With to_step == 0 in order of i.
@@ -100,7 +103,10 @@ pub fn Cell(comptime ElementType: type, comptime ValueType: type, comptime actio
                     to[i..][0..lanes].* = if (is_int) y +% x else y + @as(V, x);
                 }
             }
-            while (i < n) : (i += 1) put(&to[i], from[i * from_step]);
+            while (i < n) : (i += 1) {
+                if (action == .sum or action == .set) simd.once();
+                put(&to[i], from[i * from_step]);
+            }
         }
     };
 }

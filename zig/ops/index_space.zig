@@ -149,7 +149,10 @@ pub fn widenAll(brain: bool, to: []f32, from: [*]const u16) void {
             @floatCast(@as(@Vector(chunk, f16), @bitCast(bits)));
         to[i..][0..chunk].* = x;
     };
-    while (i < to.len) : (i += 1) to[i] = widenBits(brain, from[i]);
+    while (i < to.len) : (i += 1) {
+        if (simd.has_fma) simd.once();
+        to[i] = widenBits(brain, from[i]);
+    }
 }
 /// The same back, rounded.
 pub fn narrowAll(brain: bool, to: [*]u16, from: []const f32) void {
@@ -161,7 +164,10 @@ pub fn narrowAll(brain: bool, to: [*]u16, from: []const f32) void {
         else
             @as(@Vector(chunk, u16), @bitCast(@as(@Vector(chunk, f16), @floatCast(x))));
     };
-    while (i < from.len) : (i += 1) to[i] = narrowBits(brain, from[i]);
+    while (i < from.len) : (i += 1) {
+        if (simd.has_fma) simd.once();
+        to[i] = narrowBits(brain, from[i]);
+    }
 }
 pub inline fn widenBits(brain: bool, x: u16) f32 {
     return if (brain) (dtype.BFloat16{ .bits = x }).toF32() else widen(f16, @bitCast(x));

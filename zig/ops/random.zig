@@ -222,6 +222,7 @@ noinline fn uniformF32(g: *Generator, out: []f32, from: f32, to: f32) void {
             part[j..][0..16].* = @select(f32, x == high, low, x);
         }
         while (j < part.len) : (j += 1) {
+            simd.once();
             const x = simd.fma(f32, part[j], to - from, from);
             part[j] = if (x == to) from else x;
         }

@@ -2,6 +2,7 @@
 const std = @import("std");
 const plan_zig = @import("../plan.zig");
 const dtype_zig = @import("../dtype.zig");
+const simd = @import("../simd.zig");
 const Generator = @import("../random.zig").Generator;
 
 const Call = plan_zig.Call;
@@ -32,6 +33,7 @@ pub noinline fn unitsF32(g: *Generator, out: []f32) void {
         out[i..][0..16].* = @as(V, @floatFromInt(low)) * @as(V, @splat(0x1p-24));
     }
     while (i < out.len) : (i += 1) {
+        simd.once();
         out[i] = @as(f32, @floatFromInt(words[i] & 0xffffff)) * 0x1p-24;
     }
 }
@@ -44,7 +46,10 @@ pub fn draws64(g: *Generator, out: []u64) void {
         const x: Q = out[i..][0..8].*;
         out[i..][0..8].* = x << @splat(32) | x >> @splat(32);
     }
-    while (i < out.len) : (i += 1) out[i] = out[i] << 32 | out[i] >> 32;
+    while (i < out.len) : (i += 1) {
+        simd.once();
+        out[i] = out[i] << 32 | out[i] >> 32;
+    }
 }
 
 pub const mask53: u64 = (1 << 53) - 1;
@@ -57,6 +62,7 @@ pub noinline fn unitsF64(g: *Generator, out: []f64) void {
     var i: usize = 0;
     while (i + 8 <= out.len) : (i += 8) out[i..][0..8].* = unit53(words[i..][0..8].*);
     while (i < out.len) : (i += 1) {
+        simd.once();
         out[i] = @as(f64, @floatFromInt(words[i] & mask53)) * 0x1p-53;
     }
 }

@@ -105,7 +105,11 @@ fn loadAs(
         if (in_chunks and (T != i64 or !comptime d.isFloat())) {
             while (i + chunk <= n) : (i += chunk) dst[i..][0..chunk].* = widenChunk(T, d, src + i);
         }
-        while (i < n) : (i += 1) dst[i] = widen(T, d, src[i]);
+        // After chunks, a few are left.
+        while (i < n) : (i += 1) {
+            if (in_chunks and (T != i64 or !comptime d.isFloat())) simd.once();
+            dst[i] = widen(T, d, src[i]);
+        }
         return;
     }
     // Unrolled where nothing is converted, which is what programs do.
@@ -114,7 +118,10 @@ fn loadAs(
         const o = dst + i * dst_stride;
         inline for (0..4) |k| o[k * dst_stride] = widen(T, d, s[k * stride]);
     };
-    while (i < n) : (i += 1) dst[i * dst_stride] = widen(T, d, src[i * stride]);
+    while (i < n) : (i += 1) {
+        if (comptime d != native(T)) simd.once();
+        dst[i * dst_stride] = widen(T, d, src[i * stride]);
+    }
 }
 
 /// `runs` runs of n elements, which lie `stride` apart, packed or spread in the same way.
@@ -171,10 +178,16 @@ fn storeAs(
         if (in_chunks and T != i64 and comptime d.isFloat()) {
             while (i + chunk <= n) : (i += chunk) narrowChunk(T, d, src[i..][0..chunk].*, dst + i);
         }
-        while (i < n) : (i += 1) dst[i] = narrow(T, d, src[i]);
+        while (i < n) : (i += 1) {
+            if (in_chunks and T != i64 and comptime d.isFloat()) simd.once();
+            dst[i] = narrow(T, d, src[i]);
+        }
         return;
     }
-    while (i < n) : (i += 1) dst[i * stride] = narrow(T, d, src[i * src_stride]);
+    while (i < n) : (i += 1) {
+        if (comptime d != native(T)) simd.once();
+        dst[i * stride] = narrow(T, d, src[i * src_stride]);
+    }
 }
 
 /// The way back: n elements, `src_stride` apart, rounded once into memory `stride` apart.

@@ -153,6 +153,7 @@ pub fn Keys(comptime d: DType) type {
             };
             var sum: usize = @reduce(.Add, below);
             while (i < n) : (i += 1) {
+                if (simd.has_fma) simd.once();
                 const k = one(memory[i], descending);
                 sum += @intFromBool(k < first);
                 places[count] = @intCast(i);
@@ -185,7 +186,10 @@ pub fn Keys(comptime d: DType) type {
                 count += @intFromBool(@as(V, memory[i..][0..8].*) & ~@as(V, @splat(sign)) > most);
             };
             var sum: usize = @reduce(.Add, count);
-            while (i < n) : (i += 1) sum += @intFromBool(memory[i] & ~sign > infinity_bits);
+            while (i < n) : (i += 1) {
+                if (simd.has_fma) simd.once();
+                sum += @intFromBool(memory[i] & ~sign > infinity_bits);
+            }
             return sum;
         }
         /// The words of the elements at `places`.
