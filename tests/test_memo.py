@@ -436,6 +436,7 @@ def test_strided_views_know_where_their_storage_begins_and_ends():
             dlgrad.view_as_complex(base[3:7].view(2, 2))
 
 
+@pytest.mark.native
 def test_keys_that_take_turns_are_all_learned():
     memo_ = native["Memo"](lambda n: dlgrad.empty.__wrapped__(n))
     for _ in range(2):
